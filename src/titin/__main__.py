@@ -1,0 +1,5 @@
+"""``python -m titin``."""
+
+from titin.cli import main
+
+main()

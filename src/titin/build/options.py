@@ -1,0 +1,99 @@
+"""What a user can ask of a build, and the presets that ask it for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from titin.errors import TitinError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of one build.
+
+    Attributes
+    ----------
+    layer, raw
+        Which matrix of the source is X.
+    tissue, method
+        Make the file names' prefix; found in the source where not given.
+    seed, shuffle
+        Order of the cells.
+    roles
+        Column of obs for each role given by hand (`titin.dataset.layout.ROLES`); for ``cell_type`` a list,
+        coarsest first.
+    donors
+        Table of donors with their exact ages.
+    allow_negative
+        Keep negative values instead of refusing them.
+    """
+
+    layer: str | None = None
+    raw: bool = False
+    tissue: str | None = None
+    method: str | None = None
+    seed: int = 0
+    shuffle: bool = True
+    roles: Mapping[str, Any] = field(default_factory=dict)
+    donors: Path | None = None
+    allow_negative: bool = False
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what the dataset's bytes depend on, JSON-safe."""
+        return {
+            "layer": self.layer,
+            "raw": self.raw,
+            "tissue": self.tissue,
+            "method": self.method,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "roles": dict(self.roles),
+            "donors": self.donors.name if self.donors else None,
+            "allow_negative": self.allow_negative,
+        }
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Choices that fit one published atlas."""
+
+    tissue: str
+    method: str
+    roles: Mapping[str, Any]
+
+
+PRESETS = {
+    "muscle": Preset(
+        tissue="skeletal_muscle",
+        method="10x",
+        roles={
+            "cell_type": ["annotation_level0", "annotation_level1", "annotation_level2"],
+            "donor": "DonorID",
+            "sample": "SampleID",
+            "age": "Age_group",
+            "sex": "Sex",
+            "protocol": "batch",
+            "chemistry": "10X_version",
+        },
+    )
+}
+
+
+def make_options(preset: str | None = None, roles: Mapping[str, Any] | None = None, **chosen: Any) -> Options:
+    """Options from a preset and what was chosen beside it; the choice wins.
+
+    Raises
+    ------
+    TitinError
+        If there is no such preset.
+    """
+    if preset is None:
+        return Options(roles={k: v for k, v in (roles or {}).items() if v}, **chosen)
+    if preset not in PRESETS:
+        raise TitinError(f"there is no preset {preset!r}", f"presets: {', '.join(PRESETS)}")
+    known = PRESETS[preset]
+    merged = {**known.roles, **{k: v for k, v in (roles or {}).items() if v}}
+    chosen["tissue"] = chosen.get("tissue") or known.tissue
+    chosen["method"] = chosen.get("method") or known.method
+    return Options(roles=merged, **chosen)

@@ -1,0 +1,171 @@
+"""The folder in which a dataset comes into being, beside where it will be; and the swap that puts it there."""
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from titin.dataset import layout
+from titin.dataset.manifest import write_json
+from titin.errors import OutputError
+
+_AT_FDCWD, _EXCHANGE = -100, 2
+
+
+class Workspace:
+    """A hidden folder beside the target that holds what a build has finished so far.
+
+    Parameters
+    ----------
+    target
+        Where the dataset goes.
+    force
+        Replace a dataset that is there.
+    resume
+        Go on from what an interrupted build with the same fingerprint has finished.
+    fingerprint
+        What the steps' results depend on: source, settings, versions.
+
+    Raises
+    ------
+    OutputError
+        If the target may not be written, or another build is writing it.
+    """
+
+    def __init__(self, target: Path, *, force: bool, resume: bool, fingerprint: dict[str, Any]) -> None:
+        self.target = target
+        check_target(target, force=force)
+        self.folder = target.parent / f".{target.name}.titin-build"
+        self.out, self.work = self.folder / "out", self.folder / "work"
+        self.resumed = False
+        existed = self.folder.exists()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write in {target.parent}: {error.strerror}", "choose another --output"
+            ) from error
+        self._lock = self._take_lock()
+        try:
+            self._state = self._open_state(existed and resume, fingerprint)
+        except BaseException:
+            self._release()
+            raise
+        self.out.mkdir(exist_ok=True)
+        self.work.mkdir(exist_ok=True)
+
+    def _take_lock(self) -> int:
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise OutputError(
+                f"another build is writing {self.target}", "wait for it to end, or choose another --output"
+            ) from None
+        return lock
+
+    def _open_state(self, resume: bool, fingerprint: dict[str, Any]) -> dict[str, Any]:
+        path = self.folder / "state.json"
+        if resume and path.exists():
+            state = json.loads(path.read_text("utf-8"))
+            different = [k for k in fingerprint if state["fingerprint"].get(k) != fingerprint[k]]
+            if different:
+                raise OutputError(
+                    f"the unfinished build of {self.target} cannot be resumed: {', '.join(different)} changed since",
+                    "build without --resume to begin again, or with the settings it was begun with",
+                )
+            self.resumed = bool(state["steps"])
+            return dict(state)
+        for old in (self.out, self.work):
+            shutil.rmtree(old, ignore_errors=True)
+        state = {"fingerprint": fingerprint, "steps": {}}
+        write_json(path, state)
+        return state
+
+    def result(self, step: str) -> Any:
+        """What a finished step returned; None if it has not finished."""
+        return self._state["steps"].get(step)
+
+    def record(self, step: str, result: Any) -> None:
+        """Remember that a step is finished and what it returned (JSON-safe)."""
+        self._state["steps"][step] = result
+        write_json(self.folder / "state.json", self._state)
+
+    def publish(self) -> None:
+        """Put the finished dataset in the target's place in one step, and remove the workspace."""
+        _flush(self.out)
+        if self.target.exists():
+            _exchange(self.out, self.target)
+        else:
+            self.out.rename(self.target)
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete the workspace."""
+        self._release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def close(self) -> None:
+        """Leave the workspace as it is, for ``--resume``."""
+        self._release()
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse a target that holds something, unless it is a dataset and may be replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise OutputError(f"{target} exists and is not a folder", "choose another --output")
+    if not any(target.iterdir()):
+        return
+    if not (target / layout.MANIFEST).is_file():
+        raise OutputError(
+            f"{target} holds files that are not a titin dataset; it will not be touched", "choose another --output"
+        )
+    if not force:
+        raise OutputError(f"{target} is a dataset already", "give --force to replace it, or another --output")
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders: in one step where the system can, else by two renames."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        rename = None
+    if rename is not None:
+        if rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _EXCHANGE) == 0:
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
+    aside = new.with_name("replaced")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except BaseException:
+        aside.rename(old)
+        raise

@@ -1,0 +1,95 @@
+"""What titin runs on, and whether it can work here."""
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from titin import __version__
+from titin.dataset.summary import size
+from titin.resources import DEFAULT_MEMORY, available_threads
+
+_REQUIRED = ("anndata", "click", "h5py", "hdf5plugin", "numba", "numpy", "pandas", "pyarrow", "rich", "scipy", "zarr")
+_OPTIONAL = ("datasets", "duckdb", "polars")
+
+
+def examine() -> dict[str, Any]:
+    """Versions, processors, memory and disk, and a small round trip through codec and Parquet; JSON-safe."""
+    problems: list[str] = []
+    libraries = {name: _version(name) for name in _REQUIRED}
+    problems += [
+        f"{name} is not installed: pip install {name}" for name, version in libraries.items() if version is None
+    ]
+    memory = _memory()
+    if memory is not None and memory < DEFAULT_MEMORY:
+        problems.append(f"only {size(memory)} of memory is free; a build takes 1 GiB unless --memory says less")
+    free = shutil.disk_usage(Path.cwd()).free
+    if not problems:
+        problems += _try_codec()
+    return {
+        "schema_version": 1, "titin": __version__, "python": sys.version.split()[0], "platform": platform.platform(),
+        "processors": available_threads(), "memory_free_bytes": memory, "disk_free_bytes": free,
+        "libraries": libraries, "optional": {name: _version(name) for name in _OPTIONAL}, "problems": problems,
+    }  # fmt: skip
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _memory() -> int | None:
+    """Memory that can be had, in bytes; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def _try_codec() -> list[str]:
+    """Encode some cells, write and read them as the format has them, and decode them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from titin.dataset import layout
+    from titin.dataset.arrow import ParquetFile, list_arrays, list_column
+    from titin.dataset.codec import decode, encode
+
+    counts = np.random.default_rng(0).poisson(0.5, (50, 200)) + np.eye(50, 200, dtype=np.int64)
+    values = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).astype(np.float32)
+    rows, genes = np.nonzero(values)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=50))]).astype(np.int64)
+    block = encode(indptr, genes.astype(np.int32), values[rows, genes], 200, "log1p")
+    schema = pa.schema([layout.required(layout.COUNTS, layout.list_of(pa.uint16()))])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = ParquetFile(Path(folder), "try.parquet", schema)
+            file.write(pa.Table.from_arrays([list_column(indptr, block.counts)], schema=schema))
+            _, back = list_arrays(pq.read_table(Path(folder) / file.close()[0]).column(0))
+    except OSError as error:
+        return [f"a temporary file cannot be written: {error}"]
+    if not np.array_equal(back, counts[rows, genes]) or not np.array_equal(decode(block), values[rows, genes]):
+        return ["counts do not survive a round trip: please report this with the versions above"]
+    return []
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """Turn what `examine` gives into text."""
+    memory = size(facts["memory_free_bytes"]) if facts["memory_free_bytes"] is not None else "unknown"
+    lines = [
+        f"titin {facts['titin']}, Python {facts['python']}, {facts['platform']}",
+        f"{facts['processors']} processors, {memory} of memory and {size(facts['disk_free_bytes'])} of disk free",
+        ", ".join(f"{name} {version or 'missing'}" for name, version in facts["libraries"].items()),
+        "optional: " + ", ".join(f"{name} {version or 'not installed'}" for name, version in facts["optional"].items()),
+    ]
+    lines += [f"problem: {problem}" for problem in facts["problems"]] or ["everything works"]
+    return "\n".join(lines)

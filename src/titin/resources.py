@@ -1,0 +1,80 @@
+"""How many threads and how much memory a build may use, and what that means for its blocks."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from titin.errors import TitinError
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+DEFAULT_MEMORY = 2**30
+MIN_MEMORY = 512 * 2**20
+_INTERPRETER = 330 * 2**20  # Python and the libraries before the first block
+_SCAN_BYTES = 64  # a stored value in flight while a block is encoded
+_SORT_BYTES = 36  # a stored value in flight while a bucket is sorted and written
+
+
+def parse_memory(text: str) -> int:
+    """Read ``1GiB``, ``800 MB``, ``2G`` or a number of bytes.
+
+    Raises
+    ------
+    TitinError
+        If the text is not a size, or less than a build needs.
+
+    Examples
+    --------
+    >>> parse_memory("1GiB"), parse_memory("1.5 GB")
+    (1073741824, 1500000000)
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?I?)B?\s*", text.upper())
+    if not match or match[2] not in _UNITS:
+        raise TitinError(f"{text!r} is not an amount of memory", "write it like 1GiB, 800MB or 2G")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < MIN_MEMORY:
+        raise TitinError(f"{text} is too little memory to build with", "give at least 512MiB")
+    return size
+
+
+def available_threads() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Threads and bytes of memory a build may use.
+
+    What the dataset's files hold does not depend on either.
+    """
+
+    threads: int
+    memory: int = DEFAULT_MEMORY
+
+    @property
+    def _for_blocks(self) -> int:
+        return self.memory - _INTERPRETER
+
+    @property
+    def scan_values(self) -> int:
+        """Stored values of one block of the source."""
+        return max(50_000, self._for_blocks // (_SCAN_BYTES * (self.threads + 2)))
+
+    @property
+    def bucket_values(self) -> int:
+        """Stored values of one bucket of shuffled cells, or of one strip of genes."""
+        return max(50_000, self._for_blocks // (_SORT_BYTES * (self.threads + 2)))
+
+
+def make_resources(threads: int | None = None, memory: int | str | None = None) -> Resources:
+    """Resources, with all processors and 1 GiB where nothing is said; memory as `parse_memory` reads it.
+
+    Raises
+    ------
+    TitinError
+        If fewer than one thread is asked for.
+    """
+    if threads is not None and threads < 1:
+        raise TitinError(f"{threads} threads cannot build anything", "give --threads 1 or more")
+    size = parse_memory(memory) if isinstance(memory, str) else memory
+    return Resources(threads or available_threads(), size or DEFAULT_MEMORY)

@@ -1,0 +1,72 @@
+"""Amounts of memory, numbers of threads, and the sizes that follow from them."""
+
+import os
+
+import pytest
+
+from titin.errors import TitinError
+from titin.resources import DEFAULT_MEMORY, MIN_MEMORY, Resources, available_threads, make_resources, parse_memory
+
+
+@pytest.mark.parametrize(("text", "size"), [
+    ("1GiB", 2**30),
+    ("1gib", 2**30),
+    ("1 GB", 10**9),
+    (" 2G ", 2 * 10**9),
+    ("1.5GiB", 3 * 2**29),
+    ("800MB", 800 * 10**6),
+    ("600Mi", 600 * 2**20),
+    ("512MiB", MIN_MEMORY),
+    ("1TiB", 2**40),
+    (".75T", 75 * 10**10),
+    ("1073741824", 2**30),
+    ("1073741824B", 2**30),
+])  # fmt: skip
+def test_amounts_of_memory(text, size):
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "GiB", "1GiBi", "1 X", "-2G", "1e9", "1,5GiB", "I", "5I"])
+def test_what_is_no_amount(text):
+    with pytest.raises(TitinError, match="is not an amount of memory") as error:
+        parse_memory(text)
+    assert error.value.hint == "write it like 1GiB, 800MB or 2G"
+
+
+@pytest.mark.parametrize("text", ["511MiB", "512MB", "0", "1"])
+def test_too_little_memory(text):
+    with pytest.raises(TitinError, match="is too little memory") as error:
+        parse_memory(text)
+    assert error.value.hint == "give at least 512MiB"
+
+
+def test_defaults():
+    assert 1 <= available_threads() <= os.cpu_count()
+    assert make_resources() == Resources(available_threads(), DEFAULT_MEMORY)
+    assert make_resources(3, 2 * 2**30) == Resources(3, 2 * 2**30)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(threads):
+    with pytest.raises(TitinError, match=f"^{threads} threads cannot build anything"):
+        make_resources(threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16, 64])
+def test_sizes_grow_with_memory_and_stay_within_it(threads):
+    before = Resources(threads, MIN_MEMORY)
+    for memory in (2**30, 2**32, 2**35):
+        after = Resources(threads, memory)
+        assert before.scan_values <= after.scan_values
+        assert before.bucket_values <= after.bucket_values
+        assert max(after.scan_values, after.bucket_values) * 4 * threads < memory
+        before = after
+
+
+def test_more_threads_share_the_memory():
+    assert Resources(8, 2**32).scan_values < Resources(2, 2**32).scan_values
+    assert Resources(8, 2**32).bucket_values < Resources(2, 2**32).bucket_values
+
+
+def test_a_block_is_never_tiny():
+    assert Resources(1000, MIN_MEMORY).scan_values == Resources(1000, MIN_MEMORY).bucket_values == 50_000

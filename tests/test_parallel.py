@@ -1,5 +1,6 @@
 """Threads that keep order, hand on exceptions, and stop when they are told to."""
 
+import gc
 import random
 import threading
 import time
@@ -17,7 +18,8 @@ def running():
 def test_read_ahead_gives_everything_in_order():
     assert list(read_ahead(range(100))) == list(range(100))
     assert list(read_ahead([])) == []
-    assert list(read_ahead([None, Exception("an item like any other")], depth=5))[0] is None
+    items = [None, ValueError("an item like any other")]
+    assert list(read_ahead(items, depth=5)) == items
 
 
 def test_the_producer_runs_in_a_thread_of_its_own():
@@ -90,12 +92,17 @@ def test_leaving_a_loop_by_an_exception_stops_the_producer():
         finally:
             finished.set()
 
-    items = read_ahead(producer())
-    with pytest.raises(KeyError):
-        for _ in items:
+    def consumer():
+        for _ in read_ahead(producer()):
             raise KeyError
-    items.close()
+
+    with pytest.raises(KeyError) as error:
+        consumer()
+    error.value.__traceback__ = None  # which held the loop's iterator
+    del error
+    gc.collect()
     assert finished.is_set()
+    assert not running()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

@@ -64,8 +64,8 @@ def test_sizes_grow_with_memory_and_stay_within_it(threads):
 
 
 def test_more_threads_share_the_memory():
-    assert Resources(8, 2**32).scan_values < Resources(2, 2**32).scan_values
-    assert Resources(8, 2**32).bucket_values < Resources(2, 2**32).bucket_values
+    assert Resources(64, 2**30).scan_values < Resources(2, 2**30).scan_values
+    assert Resources(64, 2**30).bucket_values < Resources(2, 2**30).bucket_values
 
 
 def test_a_block_is_never_tiny():

@@ -4,14 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["TitinError", "__version__", "build", "export"]
+__all__ = ["Atlas", "TitinError", "__version__", "build", "export", "open"]
 
 if TYPE_CHECKING:
-    from titin.atlas import export
+    from titin.atlas import Atlas, export
+    from titin.atlas import open_atlas as open
     from titin.build import build
     from titin.errors import TitinError
 
-_HOME = {"build": "titin.build", "export": "titin.atlas", "TitinError": "titin.errors"}
+_HOME = {
+    "Atlas": ("titin.atlas", "Atlas"),
+    "TitinError": ("titin.errors", "TitinError"),
+    "build": ("titin.build", "build"),
+    "export": ("titin.atlas", "export"),
+    "open": ("titin.atlas", "open_atlas"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -20,7 +27,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'titin' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOME[name]), name)
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -35,6 +35,9 @@ def _settings() -> dict[str, dict[str, Any]]:
         settings = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise TitinError(f"{path} cannot be read: {error}", "mend it or remove it") from error
+    for name in cli.commands:
+        if not isinstance(settings.get(name, {}), dict):
+            raise TitinError(f"{path}: {name!r} is a command, not a setting", f"put its settings under [{name}]")
     common = {k: v for k, v in settings.items() if not isinstance(v, dict)}
     return {name: {**common, **settings.get(name, {})} for name in cli.commands}
 
@@ -242,15 +245,14 @@ def main(arguments: list[str] | None = None) -> None:
         cli.main(arguments, standalone_mode=False, default_map=_settings())
     except TitinError as error:
         _fail(str(error.args[0]), error.hint, error.exit_code, debug)
-    except click.exceptions.Abort:
-        _fail("interrupted", None, 130, False)
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click makes the one of the other
+        hint = "`titin build … --resume` goes on from the steps that were finished"
+        _fail("interrupted", hint if arguments[:1] == ["build"] else None, 130, False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
         error.show(sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _fail("interrupted", "`titin build … --resume` goes on from the steps that were finished", 130, False)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

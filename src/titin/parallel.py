@@ -30,8 +30,9 @@ def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, N
             return True
         return False
 
+    source = iter(items)
+
     def produce() -> None:
-        source = iter(items)
         try:
             for item in source:
                 if not put((item, None)):

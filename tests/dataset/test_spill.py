@@ -20,7 +20,8 @@ def groups(draw):
         dtypes = draw(st.sampled_from([("u2", "f4"), ("u4", "f4")]))
         lengths = draw(st.tuples(st.integers(0, 6), st.integers(0, 6)))
         start = len(made) * 10
-        made.append((bucket, tuple(np.arange(start, start + n).astype(d) for d, n in zip(dtypes, lengths, strict=True))))
+        arrays = [np.arange(start, start + n).astype(d) for d, n in zip(dtypes, lengths, strict=True)]
+        made.append((bucket, arrays))
     return made
 
 
@@ -34,7 +35,8 @@ def joined(filed, bucket):
 def flat(found):
     """The same, whatever groups the arrays came in: one list of elements a dtype run and column."""
     runs = [list(run) for _, run in groupby(found, key=lambda arrays: [a.dtype.str for a in arrays])]
-    return [[(column[0].dtype.str, np.concatenate(column).tolist()) for column in zip(*run, strict=True)] for run in runs]
+    columns = [list(zip(*run, strict=True)) for run in runs]
+    return [[(arrays[0].dtype.str, np.concatenate(arrays).tolist()) for arrays in run] for run in columns]
 
 
 @given(groups(), st.integers(1, 300))
@@ -125,10 +127,14 @@ def test_closing_keeps_what_is_finished(tmp_path):
 
 
 def test_an_error_inside_leaves_no_files(tmp_path):
-    with pytest.raises(KeyError), Spill(tmp_path / "spill", 1) as spill:
-        spill.append(0, np.arange(3))
-        spill.read(0)
-        raise KeyError
+    def fail():
+        with Spill(tmp_path / "spill", 1) as spill:
+            spill.append(0, np.arange(3))
+            spill.read(0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,7 @@
 """A dataset as AnnData on disk, written block by block."""
 
+import io
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.atlas.blocks import source_blocks
-from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var
+from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, source_order
 
 if TYPE_CHECKING:
     from titin.atlas.export import Job
@@ -21,8 +23,36 @@ def write_h5ad(job: "Job", path: Path) -> None:
     """Write an ``.h5ad`` file."""
     import h5py
 
-    with h5py.File(path, "w") as root:
-        _write(job, root)
+    with _File(path) as file:
+        with h5py.File(file, "w") as root:
+            _write(job, root)
+        file.check()
+
+
+class _File(io.FileIO):
+    """A file that swallows a failure to write until `check`: the HDF5 library crashes where a disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        at, end = self.tell(), self.tell() + len(view)
+        try:
+            while self._error is None and len(view):
+                view = view[super().write(view) :]
+        except OSError as error:
+            self._error = error
+        if self._error is not None:  # a hole takes no space
+            super().truncate(max(end, self.seek(0, os.SEEK_END)))
+            self.seek(end)
+        return end - at
+
+    def check(self) -> None:
+        """Raise what a write has failed with."""
+        if self._error is not None:
+            raise self._error
 
 
 def write_zarr(job: "Job", path: Path) -> None:
@@ -33,17 +63,20 @@ def write_zarr(job: "Job", path: Path) -> None:
 
 
 def _write(job: "Job", root: Any) -> None:
+    from anndata import settings
     from anndata.io import write_elem
 
-    folder, manifest = job.folder, job.manifest
-    obs = read_obs(folder, manifest)
-    with warnings.catch_warnings():
+    store, manifest = job.store, job.manifest
+    order = source_order(store)
+    obs = read_obs(store, order)
+    # a source may hold text with missing values, which anndata by default reads but does not write
+    with warnings.catch_warnings(), settings.override(allow_write_nullable_strings=True):
         # anndata announces changes of its defaults here; what is written is the same either way
         warnings.simplefilter("ignore")
         write_elem(root, "obs", obs)
-        write_elem(root, "var", read_var(folder, manifest))
-        write_elem(root, "obsm", read_obsm(folder, manifest, obs.index))
-        write_elem(root, "uns", dict(read_uns(folder, manifest)))
+        write_elem(root, "var", read_var(store))
+        write_elem(root, "obsm", read_obsm(store, obs.index, order))
+        write_elem(root, "uns", dict(read_uns(store)))
         for empty in ("layers", "varm", "obsp", "varp"):
             write_elem(root, empty, {})
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
@@ -64,7 +97,7 @@ def _write_sparse(job: "Job", root: Any) -> None:
     indices = _Appender(root, group, "indices", manifest.nnz, index, job.compression)
     ends = [np.zeros(1, np.int64)]
     job.progress.start("write X", manifest.n_cells, "cells")
-    for block in source_blocks(job.folder, manifest, job.scratch, job.resources, counts=job.counts):
+    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
         data.append(block.data.astype(dtype))
         indices.append(block.indices.astype(index))
         ends.append(block.indptr[1:] + ends[-1][-1])
@@ -88,7 +121,7 @@ def _write_dense(job: "Job", root: Any) -> None:
     pending = np.zeros((at_once, shape[1]), dtype)
     first = filled = 0
     job.progress.start("write X", manifest.n_cells, "cells")
-    for block in source_blocks(job.folder, manifest, job.scratch, job.resources, counts=job.counts):
+    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
         for c in range(block.n_cells):
             entries = slice(block.indptr[c], block.indptr[c + 1])
             pending[filled, block.indices[entries]] = block.data[entries].astype(dtype)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from titin.atlas.blocks import read_table, source_blocks
-from titin.atlas.tables import read_obs
+from titin.atlas.blocks import source_blocks
+from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
 from titin.parallel import ordered_map
 from titin.source import Block
@@ -25,8 +25,8 @@ def write_mtx(job: "Job", path: Path) -> None:
     path.mkdir()
     manifest = job.manifest
     with gzip.open(path / "barcodes.tsv.gz", "wt", encoding="utf-8", compresslevel=_LEVEL) as file:
-        file.writelines(f"{name}\n" for name in read_obs(job.folder, manifest).index)
-    genes = read_table(job.folder, manifest, manifest.layout.feature_metadata)
+        file.writelines(f"{name}\n" for name in read_obs_names(job.store)[source_order(job.store)])
+    genes = job.store.table(manifest.layout.feature_metadata)
     genes = genes.select([layout.GENE_IDS, layout.GENE, layout.SOURCE_COLUMN]).sort_by(layout.SOURCE_COLUMN)
     with gzip.open(path / "features.tsv.gz", "wt", encoding="utf-8", compresslevel=_LEVEL) as file:
         for gene_id, gene in zip(genes.column(0).to_pylist(), genes.column(1).to_pylist(), strict=True):
@@ -43,7 +43,7 @@ def _write_matrix(job: "Job", path: Path) -> None:
         return block.n_cells, gzip.compress(_lines(block, field), _LEVEL)
 
     job.progress.start("write matrix.mtx.gz", manifest.n_cells, "cells")
-    blocks = source_blocks(job.folder, manifest, job.scratch, job.resources, counts=job.counts)
+    blocks = source_blocks(job.store, job.scratch, job.resources, counts=job.counts)
     with path.open("wb") as file:
         # a gzip file may be several, one after another: each block is compressed by itself, in a thread
         file.write(gzip.compress(head.encode(), _LEVEL))

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.atlas.blocks import read_table, source_blocks
-from titin.atlas.tables import read_obs
+from titin.atlas.blocks import source_blocks
+from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
 from titin.dataset._kernels import scatter_columns
 from titin.dataset.tables import with_pandas_index
@@ -31,7 +31,7 @@ def write_wide(job: "Job", path: Path) -> None:
         If the table would not fit the memory limit, or a gene is not in the dataset.
     """
     manifest = job.manifest
-    genes = read_table(job.folder, manifest, manifest.layout.feature_metadata)
+    genes = job.store.table(manifest.layout.feature_metadata)
     genes = genes.select([layout.GENE, layout.GENE_IDS, layout.SOURCE_COLUMN]).sort_by(layout.SOURCE_COLUMN)
     symbols, ids = genes.column(layout.GENE).to_pylist(), genes.column(layout.GENE_IDS).to_pylist()
     if job.genes is None:
@@ -58,13 +58,13 @@ def _write(job: "Job", path: Path, names: list[str], columns: np.ndarray, dtype:
         *(pa.field(n, kind, nullable=False) for n in names),
     ]
     schema = with_pandas_index(pa.schema(fields), layout.CELL_ID)
-    cell_ids = read_obs(job.folder, manifest).index
+    cell_ids = read_obs_names(job.store)[source_order(job.store)]
     column_of = np.full(manifest.n_genes, -1, np.int32)
     column_of[columns] = np.arange(len(columns), dtype=np.int32)
     rows = max(1, _ROW_GROUP_BYTES // max(1, len(columns) * dtype.itemsize))
     job.progress.start("write table", manifest.n_cells, "cells")
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_page_index=True) as writer:
-        for block in source_blocks(job.folder, manifest, job.scratch, job.resources, counts=job.counts):
+        for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
             for a in range(0, block.n_cells, rows):
                 b = min(a + rows, block.n_cells)
                 values = np.empty((b - a, len(columns)), dtype, order="F")

@@ -1,19 +1,17 @@
 """The matrix of a dataset as row blocks: in the dataset's order, or in the source's."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from titin.atlas._store import RowGroup, Store
 from titin.dataset import layout
 from titin.dataset._kernels import transpose
 from titin.dataset.arrow import list_arrays
 from titin.dataset.codec import decode_values
-from titin.dataset.manifest import Manifest
 from titin.dataset.spill import Spill
 from titin.errors import DatasetError
 from titin.parallel import ordered_map, read_ahead
@@ -21,88 +19,68 @@ from titin.resources import Resources
 from titin.source import Block
 
 
-def read_column(folder: Path, manifest: Manifest, name: str, column: str) -> pa.ChunkedArray:
-    """Read one column of a table of the dataset, all shards of it."""
-    return read_table(folder, manifest, name, [column]).column(0)
-
-
-def read_table(folder: Path, manifest: Manifest, name: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a table of the dataset, or some columns of it.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or damaged.
-    """
-    parts = []
-    for shard in manifest.shards(name):
-        try:
-            parts.append(pq.ParquetFile(folder / shard, pre_buffer=False).read(columns))
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(folder / shard, error) from error
-    return pa.concat_tables(parts)
-
-
-def _damaged(path: Path, error: Exception) -> DatasetError:
-    if isinstance(error, FileNotFoundError):
-        return DatasetError(f"{path} is missing", "restore it, or build the dataset again")
-    return DatasetError(f"{path} is damaged: {error}", "restore it, or build the dataset again")
-
-
-def dataset_blocks(folder: Path, manifest: Manifest, *, counts: bool = False, threads: int = 1) -> Iterator[Block]:
+def dataset_blocks(
+    store: Store, *, counts: bool = False, threads: int = 1, groups: Sequence[RowGroup] | None = None
+) -> Generator[Block, None, None]:
     """Yield the cells row group by row group, in the dataset's order, genes as ascending tokens.
 
     Parameters
     ----------
     counts
         Give the integer counts instead of the source's values.
+    groups
+        The row groups wanted; all where not given.
 
     Raises
     ------
     DatasetError
-        If a file is missing or damaged, or if a cell's levels do not fit its counts.
+        If a file is missing, damaged or replaced, or if a cell's levels do not fit its counts.
     """
-    values = layout.VALUES if manifest.kind == "real" else layout.COUNTS
-    columns = [layout.GENES, values] + ([] if counts or manifest.kind != "log1p" else [layout.LEVELS])
+    wanted = all_groups(store) if groups is None else groups
+    yield from ordered_map(lambda group: read_block(store, group, counts=counts), wanted, threads)
 
-    def work(group: tuple[Path, int]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
-        path, index = group
-        try:
-            # a reader of its own: they are not to be shared between threads
-            table = pq.ParquetFile(path, pre_buffer=False).read_row_group(index, columns, use_threads=False)
-            indptr, tokens = list_arrays(table.column(0))
-            _, data = list_arrays(table.column(1))
-            if len(columns) == 3:
-                level_indptr, levels = list_arrays(table.column(2))
-                data = decode_values(indptr, data, level_indptr, levels)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise _damaged(path, error) from error
-        return indptr, tokens, data
 
-    start = 0
-    for indptr, tokens, data in ordered_map(work, _row_groups(folder, manifest), threads):
-        yield Block(start, indptr, tokens, data)
-        start += len(indptr) - 1
-    if start != manifest.n_cells:
+def all_groups(store: Store) -> tuple[RowGroup, ...]:
+    """List the row groups of the matrix, which must hold as many cells as the manifest says."""
+    groups = store.row_groups(store.manifest.layout.expression)
+    n_cells = groups[-1].first_row + groups[-1].n_rows if groups else 0
+    if n_cells != store.manifest.n_cells:
         raise DatasetError(
-            f"{folder}: the expression files hold {start:,} cells, {layout.MANIFEST} says {manifest.n_cells:,}",
+            f"{store.name}: the expression files hold {n_cells:,} cells, {layout.MANIFEST} says "
+            f"{store.manifest.n_cells:,}",
             "restore the files, or build the dataset again",
         )
+    return groups
 
 
-def _row_groups(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, int]]:
-    for shard in manifest.shards(manifest.layout.expression):
-        path = folder / shard
-        try:
-            n = pq.ParquetFile(path).num_row_groups
-        except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, error) from error
-        for index in range(n):
-            yield path, index
+def read_block(store: Store, group: RowGroup, *, counts: bool = False) -> Block:
+    """Read and decode one row group; genes as ascending tokens.
+
+    Raises
+    ------
+    DatasetError
+        If its file is missing, damaged or replaced, or if a cell's levels do not fit its counts.
+    """
+    kind = store.manifest.kind
+    values = layout.VALUES if kind == "real" else layout.COUNTS
+    decoded = kind == "log1p" and not counts
+    table = store.read_group(group, [layout.GENES, values, *([layout.LEVELS] if decoded else [])])
+    try:
+        indptr, tokens = list_arrays(table.column(layout.GENES))
+        data_indptr, data = list_arrays(table.column(values))
+        if not np.array_equal(indptr, data_indptr):
+            raise ValueError(f"{layout.GENES} and {values} differ in length")
+        if len(tokens) and int(tokens.max()) >= store.manifest.n_genes:
+            raise ValueError(f"it names gene {int(tokens.max()):,} of {store.manifest.n_genes:,}")
+        if decoded:
+            data = decode_values(indptr, data, *list_arrays(table.column(layout.LEVELS)))
+    except ValueError as error:
+        raise store.damaged(group.shard, error) from error
+    return Block(group.first_row, indptr, tokens, data)
 
 
 def source_blocks(
-    folder: Path, manifest: Manifest, scratch: Path, resources: Resources, *, counts: bool = False
+    store: Store, scratch: Path, resources: Resources, *, counts: bool = False
 ) -> Iterator[Block]:
     """Yield the cells in the source's order, genes as ascending source columns.
 
@@ -113,12 +91,13 @@ def source_blocks(
     counts
         Give the integer counts instead of the source's values.
     """
-    rows = read_column(folder, manifest, manifest.layout.expression, layout.SOURCE_ROW).to_numpy()
-    columns = read_column(folder, manifest, manifest.layout.feature_metadata, layout.SOURCE_COLUMN).to_numpy()
+    manifest = store.manifest
+    rows = store.column(manifest.layout.expression, layout.SOURCE_ROW).to_numpy()
+    columns = store.column(manifest.layout.feature_metadata, layout.SOURCE_COLUMN).to_numpy()
     fitting = resources.bucket_values // max(1, manifest.nnz // manifest.n_cells)
     bucket_cells = int(np.clip(fitting, 1, 65_536))
     with Spill(scratch / "cells", -(-manifest.n_cells // bucket_cells)) as spill:
-        for block in read_ahead(dataset_blocks(folder, manifest, counts=counts, threads=resources.threads)):
+        for block in read_ahead(dataset_blocks(store, counts=counts, threads=resources.threads)):
             _file(spill, block, rows[block.start : block.start + block.n_cells], bucket_cells)
         for bucket in range(spill.n_buckets):
             start = bucket * bucket_cells

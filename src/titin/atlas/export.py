@@ -8,6 +8,7 @@ from pathlib import Path
 
 from titin.atlas._anndata import write_h5ad, write_zarr
 from titin.atlas._mtx import write_mtx
+from titin.atlas._store import Store
 from titin.atlas._wide import write_wide
 from titin.dataset.manifest import Manifest
 from titin.errors import OutputError, TitinError
@@ -31,14 +32,18 @@ class Job:
         Of ``.h5ad``: None, ``gzip`` or ``lzf``.
     """
 
-    folder: Path
-    manifest: Manifest
+    store: Store
     scratch: Path
     resources: Resources
     progress: Progress
     counts: bool = False
     genes: Sequence[str] | None = None
     compression: str | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the dataset says of itself."""
+        return self.store.manifest
 
 
 FORMATS: dict[str, tuple[str, Callable[[Job, Path], None]]] = {
@@ -47,6 +52,9 @@ FORMATS: dict[str, tuple[str, Callable[[Job, Path], None]]] = {
     "mtx": ("_mtx", write_mtx),
     "wide": ("_wide.parquet", write_wide),
 }
+
+
+_MARKS = (".zgroup", "zarr.json", "matrix.mtx.gz")  # one of them is in every folder that may be replaced
 
 
 def export(
@@ -67,7 +75,7 @@ def export(
     Parameters
     ----------
     dataset
-        A dataset folder.
+        A dataset folder, or a URL as for `titin.open`.
     to
         ``h5ad``, ``zarr`` (AnnData, equal to the source), ``mtx`` (a folder as 10x Genomics writes it) or ``wide``
         (one Parquet file, a float column a gene).
@@ -98,13 +106,17 @@ def export(
     """
     if to not in FORMATS:
         raise TitinError(f"there is no export to {to!r}", f"formats: {', '.join(FORMATS)}")
-    folder = Path(dataset)
-    manifest = Manifest.read(folder)
+    store = Store(dataset)
+    manifest = store.manifest
     _check_choice(manifest, to, counts, genes, compression)
     suffix, write = FORMATS[to]
     target = Path(output) if output else Path(f"{manifest.prefix}{suffix}")
     if target.exists() and not force:
         raise OutputError(f"{target} exists already", "give --force to replace it, or another --output")
+    if target.is_dir() and any(target.iterdir()) and not any((target / mark).exists() for mark in _MARKS):
+        raise OutputError(
+            f"{target} holds files that are not an earlier export; it will not be touched", "choose another --output"
+        )
     chosen_counts = to == "mtx" and manifest.kind != "real" if counts is None else counts
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +125,7 @@ def export(
         raise OutputError(f"cannot write in {target.parent}: {error.strerror}", "choose another --output") from error
     try:
         resources = make_resources(threads, memory)
-        job = Job(folder, manifest, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
+        job = Job(store, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
         whole = scratch / target.name
         write(job, whole)
         job.progress.finish()
@@ -121,7 +133,7 @@ def export(
     except OSError as error:
         if error.errno == 28 or "No space left" in str(error):
             raise OutputError(
-                f"the disk of {target.parent} is full; what was written is removed again",
+                f"the disk of {target.parent.absolute()} is full; what was written is removed again",
                 "free some space, or choose another --output",
             ) from error
         raise
@@ -142,7 +154,7 @@ def _check_choice(
 
 
 def _replace(new: Path, target: Path) -> None:
-    if target.is_dir() and not target.is_symlink():
+    if (new.is_dir() and target.exists()) or (target.is_dir() and not target.is_symlink()):
         aside = new.with_name("replaced")
         target.rename(aside)
         try:

@@ -15,7 +15,7 @@ _ORDINALS = {
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _UNIT = r"\s*-?\s*(y|yr|yrs|year|years|m|mo|month|months|w|wk|week|weeks|d|day|days)?"
 _PER_YEAR = {"y": 1.0, "m": 12.0, "w": 365.25 / 7, "d": 365.25}
-_BIN = re.compile(rf"\s*[\[(]?\s*{_NUMBER}\s*(?:-|–|to|,|_)\s*{_NUMBER}\s*[\])]?{_UNIT}(?:[- ]old)?\b.*", re.I)
+_BIN = re.compile(rf"\s*[\[(]?\s*{_NUMBER}\s*(?:-|–|to|,|_)\s*{_NUMBER}\s*[\])]?{_UNIT}(?:[- ]old)?(?:\s.*)?", re.I)
 _ONE = re.compile(rf"\s*{_NUMBER}{_UNIT}(?:[- ]old)?(?:\s+(?:human\s+|mouse\s+)?stage)?\s*", re.I)
 _DECADE = re.compile(r"(\w+) decade(?: human)? stage", re.I)
 
@@ -30,8 +30,8 @@ def parse_age(text: object) -> float:
     >>> parse_age("adult"), parse_age("80 year-old and over stage")
     (nan, nan)
     """
-    if isinstance(text, int | float | np.number):
-        return float(text)
+    if isinstance(text, int | float | np.number) and not isinstance(text, bool):
+        return float(text) if text >= 0 else float("nan")
     if not isinstance(text, str) or re.search(r"over|fertilization|embryonic|gestation|\+|<|>", text, re.I):
         return float("nan")
     if found := _BIN.fullmatch(text):
@@ -56,7 +56,8 @@ def parse_ages(column: pd.Series) -> pd.Series:
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return pd.Series(np.nan, index=column.index)
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return pd.Series(pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan), index=column.index)
+        years = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
+        return pd.Series(np.where(years >= 0, years, np.nan), index=column.index)  # -1 is a common word for unknown
     known = {value: parse_age(value) for value in column.dropna().unique()}
     return column.map(known).astype(np.float64)
 

@@ -2,12 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from titin.build import metadata
 from titin.build.cells import write_cells
@@ -102,10 +103,10 @@ def _sample(
         work.mkdir()
         rows = slice(0, n_cells)
         first = replace(
-            source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm={},
+            source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm=_first_rows(source.obsm, n_cells),
             counts=None if source.counts is None else _Head(source.counts, n_cells), left_out=dict(source.left_out),
         )  # fmt: skip
-        context = Context(first, options, resources, Progress(), layout.Layout(prefix), roles, out, work)
+        context = Context(first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work)
         cells = metadata.make_cell_table(context)
         scanned, spill = scan(context)
         panel = choose_panel_genes(context, scanned)
@@ -115,18 +116,22 @@ def _sample(
         metadata.write_cell_table(context, cells)
         metadata.write_gene_table(context, scanned)
         lost: dict[str, str] = {}
+        metadata.write_projections(context, lost)
         metadata.write_documents(context, scanned, lost)
         spill.close()
         by_gene.close()
         files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for key in source.obsm:
-        shape = getattr(source.obsm[key], "shape", (0, 0))
-        files[context.layout.projection(key)] = int(4 * shape[1] * n_cells) if len(shape) == 2 else 0
     ages = [name for name in (layout.AGE_NUMERIC, layout.AGE_YEARS) if name in cells.table.column_names]
     return {"files": files, "kind": scanned.kind, "target_sum": scanned.target_sum, "nnz": scanned.nnz, "ages": ages,
             "left_out": {**source.left_out, **lost}, "notes": cells.notes}  # fmt: skip
+
+
+def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Copies, so that the whole arrays are not kept in memory."""
+    whole = ((key, obsm[key]) for key in obsm)
+    return {key: (value.iloc[:n] if isinstance(value, pd.DataFrame) else value[:n]).copy() for key, value in whole}
 
 
 def _grows(name: str, prefix: str) -> bool:

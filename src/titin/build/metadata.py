@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ def _ages(context: Context) -> tuple[dict[str, pd.Series], list[str]]:
         if roles["donor"] is None:
             raise TitinError("--donors gives ages by donor, but obs has no donor column", "name it with --donor COLUMN")
         known = read_donor_ages(context.options.donors)
-        donors = obs[roles["donor"]].astype("str")
-        missing = sorted(set(donors.unique()) - set(known.index))
+        donors = donor_names(obs[roles["donor"]])
+        missing = sorted(set(donors.dropna().unique()) - set(known.index))
         if len(missing) == donors.nunique():
             raise TitinError(
                 f"--donors: {context.options.donors} names none of the donors in {roles['donor']!r} "
@@ -91,6 +92,16 @@ def _ages(context: Context) -> tuple[dict[str, pd.Series], list[str]]:
             notes.append(f"the donor table has no age for {', '.join(missing)}")
         ages[layout.AGE_YEARS] = donors.map(known).astype(np.float64)
     return ages, notes
+
+
+def donor_names(column: pd.Series) -> pd.Series:
+    """Donors as text, as a table of donors has them: 1.0 as 1; missing ones stay missing."""
+
+    def name(value: Any) -> str:
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+    known = {value: name(value) for value in column.dropna().unique()}
+    return column.astype(object).map(known)
 
 
 def write_cell_table(context: Context, cells: CellTable) -> list[str]:
@@ -171,12 +182,19 @@ def write_projections(context: Context, left_out: dict[str, str]) -> tuple[list[
         table, column_records = encode_table(frame, index_name=layout.CELL_ID)
         table = table.set_column(0, layout.CELL_ID, cell_ids).take(pa.array(context.source_rows)).combine_chunks()
         table = table.cast(context.index_schema(table.schema, layout.CELL_ID))
-        names = write_table(context.out, context.layout.projection(key), table)
-        files += names
-        records[key] = {"file": context.layout.projection(key), "columns": column_records, "frame": columns is None}
+        name = _projection_file(context, key, files)
+        files += write_table(context.out, name, table)
+        records[key] = {"file": name, "columns": column_records, "frame": columns is None}
         if columns is not None:
             records[key]["dtype"] = str(value.dtype)
     return files, records
+
+
+def _projection_file(context: Context, key: str, taken: list[str]) -> str:
+    """File name of an embedding; keys that differ in case or odd characters alone are told apart by a number."""
+    used = {name.lower() for name in taken}
+    candidates = (context.layout.projection(f"{key}_{n}" if n > 1 else key) for n in count(1))
+    return next(name for name in candidates if name.lower() not in used)
 
 
 def write_documents(context: Context, scan: Scan, left_out: dict[str, str]) -> list[str]:

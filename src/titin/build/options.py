@@ -48,7 +48,7 @@ class Options:
             "method": self.method,
             "seed": self.seed,
             "shuffle": self.shuffle,
-            "roles": dict(self.roles),
+            "roles": {role: list(c) if isinstance(c, tuple) else c for role, c in self.roles.items()},
             "donors": self.donors.name if self.donors else None,
             "allow_negative": self.allow_negative,
         }

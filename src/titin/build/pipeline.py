@@ -1,14 +1,15 @@
 """From a source to a dataset folder: the steps, in order, each done once even if the build is interrupted."""
 
+import contextlib
 import errno
 import importlib.metadata
 import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from titin.build.workspace import Workspace, check_target
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.spill import Spill
-from titin.errors import OutputError
+from titin.errors import OutputError, TitinError
 from titin.features import choose_panel
 from titin.progress import Progress
 from titin.resources import Resources
@@ -76,23 +77,34 @@ def build_dataset(
     began = time.perf_counter()
     progress = progress or Progress()
     if target is not None:
-        check_target(target, force=force)
+        check_target(target, force=force or resume)  # to resume may be to find that all is done; see Workspace
     source = open_source(source_path, layer=options.layer, raw=options.raw)
     try:
         roles = find_roles(source.obs, options.roles)
         tissue, method, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
-        workspace = Workspace(
-            target.absolute(), force=force, resume=resume, fingerprint=_fingerprint(source, options, prefix)
-        )
+        try:
+            workspace = Workspace(
+                target.absolute(), force=force, resume=resume, fingerprint=_fingerprint(source, options, prefix)
+            )
+        except OSError as error:
+            _raise_for_disk(error, target.absolute().parent)
+            raise
         context = Context(
-            source, options, resources, progress, layout.Layout(prefix), roles, workspace.out, workspace.work
+            source, options, resources.beside(source.X.shape[0]), progress, layout.Layout(prefix), roles, workspace.out, workspace.work
         )
         run = _Run(context, workspace, tissue, method)
         try:
             manifest = run.everything()
         except OSError as error:
-            _raise_for_disk(error, workspace)
+            if _is_full(error):
+                workspace.remove()
+            else:
+                workspace.close()
+            _raise_for_disk(error, workspace.target.parent)
+            raise
+        except TitinError:  # there is nothing to go on with
+            workspace.remove()
             raise
         except BaseException:
             workspace.close()
@@ -103,16 +115,17 @@ def build_dataset(
     return Report(target, manifest, run.seconds, peak_memory(), workspace.resumed)
 
 
-def _raise_for_disk(error: OSError, workspace: Workspace) -> None:
-    """A full disk: give the space back and say so."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT) and "No space left" not in str(error):
-        workspace.close()
-        return
-    workspace.remove()
-    raise OutputError(
-        f"the disk of {workspace.target.parent} is full; what this build had written is removed again",
-        "free some space (`titin build --dry-run` tells how much a build needs), or choose another --output",
-    ) from error
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
+def _raise_for_disk(error: OSError, folder: Path) -> None:
+    """Say so if a disk is full."""
+    if _is_full(error):
+        raise OutputError(
+            f"the disk of {folder} is full; what this build had written is removed again",
+            "free some space (`titin build --dry-run` tells how much a build needs), or choose another --output",
+        ) from error
 
 
 def peak_memory() -> int:
@@ -161,10 +174,13 @@ class _Run:
 
     def everything(self) -> Manifest:
         """Run all steps, put the dataset in its place, and return its manifest."""
-        checksum = _Checksum(self.context.source)
+        if self.workspace.published:
+            self.workspace.remove()
+            return Manifest.read(self.workspace.target)
         cells = metadata.make_cell_table(self.context)
         self._step("scan", self._do_scan)
         written = self._step("cells", lambda: self._do_cells(cells))
+        checksum = _Checksum(self.context.source)  # beside the one step that leaves a processor idle
         written["files"] += self._step("genes", self._do_genes)["files"]
         tables = self._step("metadata", lambda: self._do_metadata(cells))
         source_sha256 = self._step("checksum", checksum.result)["sha256"]
@@ -198,7 +214,8 @@ class _Run:
         return {"files": files, "panel": {"genes": reasons, "sets": panel.attrs["sets"]}}
 
     def _do_genes(self) -> dict[str, Any]:
-        Spill.reopen(self.context.work / "cells").discard()
+        with contextlib.suppress(FileNotFoundError):  # gone already if this step was interrupted
+            Spill.reopen(self.context.work / "cells").discard()
         spill = Spill.reopen(self.context.work / "genes")
         files = write_genes(self.context, self.scan, spill)
         spill.close()
@@ -251,29 +268,19 @@ class _Checksum:
     """The source's checksum, computed beside the other steps."""
 
     def __init__(self, source: Source) -> None:
-        self._result: dict[str, Any] = {}
-        self._error: BaseException | None = None
-
-        def work() -> None:
-            try:
-                self._result = {"sha256": source.sha256()}
-            except BaseException as error:
-                self._error = error
-
-        self._thread = Thread(target=work, name="titin-checksum", daemon=True)
-        self._thread.start()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="titin-checksum")
+        self._sha256 = self._pool.submit(source.sha256)
 
     def result(self) -> dict[str, Any]:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._result
+        with self._pool:
+            return {"sha256": self._sha256.result()}
 
 
 def choose_panel_genes(context: Context, scanned: Scan) -> pd.DataFrame:
     """Genes of the wide view; see `titin.features.choose_panel`."""
     n_cells = context.source.X.shape[0]
     mean, variance = metadata.moments(scanned.totals[:, 4], scanned.totals[:, 5], n_cells)
+    mean = np.maximum(mean, 0.0)  # of scaled values: no dispersion, so never chosen as highly variable
     return choose_panel(context.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES)
 
 

@@ -37,8 +37,8 @@ file holds the `{layout.TOKEN}` of the feature metadata.
 ```python
 import pandas as pd
 
-obs = pd.read_parquet("{manifest.layout.sample_metadata}")
-panel = pd.read_parquet("{manifest.layout.expression_panel}")
+obs = {_read(manifest, manifest.layout.sample_metadata)}
+panel = {_read(manifest, manifest.layout.expression_panel)}
 ```
 
 The whole matrix comes back as AnnData, bit for bit, with `titin export . --to h5ad -o atlas.h5ad`.
@@ -49,7 +49,8 @@ def _front_matter(manifest: Manifest) -> str:
     configs = [("expression", manifest.layout.expression), ("expression_by_gene", manifest.layout.expression_by_gene),
                ("panel", manifest.layout.expression_panel), ("sample_metadata", manifest.layout.sample_metadata),
                ("feature_metadata", manifest.layout.feature_metadata)]  # fmt: skip
-    configs += [(f"projection_{key}", entry["file"]) for key, entry in manifest.obsm.items()]
+    stem = len(f"{manifest.prefix}_")
+    configs += [(entry["file"].removesuffix(".parquet")[stem:], entry["file"]) for entry in manifest.obsm.values()]
     lines = [
         "---",
         "size_categories:",
@@ -95,6 +96,15 @@ def _file_rows(manifest: Manifest) -> str:
         f"| `{name}` | {entry['rows']:,} | {entry['bytes']:,} |" if "rows" in entry else
         f"| `{name}` | – | {entry['bytes']:,} |" for name, entry in manifest.files.items()
     )  # fmt: skip
+
+
+def _read(manifest: Manifest, name: str) -> str:
+    """How pandas reads a file, or its shards."""
+    n = len(manifest.shards(name))
+    if n == 1:
+        return f'pd.read_parquet("{name}")'
+    stem = name.removesuffix(".parquet")
+    return f'pd.concat(pd.read_parquet(f"{stem}-{{i:05d}}-of-{n:05d}.parquet") for i in range({n}))'
 
 
 def _order(manifest: Manifest) -> str:

@@ -89,7 +89,7 @@ def find_roles(obs: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
     roles: dict[str, Any] = {}
     for role in layout.ROLES:
         if role in given:
-            wanted = given[role] if role == "cell_type" else [given[role]]
+            wanted = [given[role]] if isinstance(given[role], str) or role != "cell_type" else given[role]
             for column in wanted:
                 _require(obs, role, column)
             roles[role] = list(wanted) if role == "cell_type" else given[role]

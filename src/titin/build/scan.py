@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from titin.build.context import Context
 from titin.dataset import layout
-from titin.dataset._kernels import accumulate, align_witness, copy_runs
+from titin.dataset._kernels import accumulate, align_witness, copy_runs, sum_rows
 from titin.dataset.codec import KINDS, Encoded, InvalidValueError, Kind, RefusedError, encode
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
@@ -159,8 +159,9 @@ def _find_target(sums: NDArray[np.float64], scales: NDArray[np.float32], obs: pd
 
 
 def _cell_sums(block: Encoded) -> NDArray[np.float64]:
-    ends = np.concatenate([[0.0], np.cumsum(block.counts, dtype=np.float64)])
-    return np.diff(ends[block.indptr])
+    sums = np.empty(len(block.indptr) - 1)
+    sum_rows(block.indptr, block.counts, sums)
+    return sums
 
 
 def scan(context: Context) -> tuple[Scan, Spill]:
@@ -241,7 +242,8 @@ def _encode(context: Context, block: Block, witness: NDArray | None, kind: Kind)
             witness=witness, allow_negative=context.options.allow_negative,
         )  # fmt: skip
     except RefusedError as refusal:
-        raise _RefusedAt(kind, source.obs.index[block.start + refusal.cells].astype(str).tolist()) from None
+        # the first alone: which others stand in its block depends on the memory given
+        raise _RefusedAt(kind, source.obs.index[block.start + refusal.cells[:1]].astype(str).tolist()) from None
     except InvalidValueError as error:
         cell = source.obs.index[block.start + error.cell]
         raise SourceError(*_explain(source.X, str(source.path), error, cell, source.var.index)) from None

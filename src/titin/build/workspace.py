@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from titin.dataset import layout
+from titin.dataset.arrow import sha256
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError
 
 _AT_FDCWD, _EXCHANGE = -100, 2
+_REPLACED = "replaced"  # the old dataset, until the new one is in its place
 
 
 class Workspace:
@@ -38,10 +40,11 @@ class Workspace:
 
     def __init__(self, target: Path, *, force: bool, resume: bool, fingerprint: dict[str, Any]) -> None:
         self.target = target
-        check_target(target, force=force)
         self.folder = target.parent / f".{target.name}.titin-build"
         self.out, self.work = self.folder / "out", self.folder / "work"
-        self.resumed = False
+        self.published = self.resumed = resume and self._is_published(fingerprint)
+        if not self.published:
+            check_target(target, force=force)
         existed = self.folder.exists()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,12 +55,16 @@ class Workspace:
             ) from error
         self._lock = self._take_lock()
         try:
+            self._bring_back(force)
             self._state = self._open_state(existed and resume, fingerprint)
+            self.out.mkdir(exist_ok=True)
+            self.work.mkdir(exist_ok=True)
         except BaseException:
-            self._release()
+            if existed:
+                self._release()
+            else:
+                self.remove()
             raise
-        self.out.mkdir(exist_ok=True)
-        self.work.mkdir(exist_ok=True)
 
     def _take_lock(self) -> int:
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -80,13 +87,35 @@ class Workspace:
                     f"the unfinished build of {self.target} cannot be resumed: {', '.join(different)} changed since",
                     "build without --resume to begin again, or with the settings it was begun with",
                 )
-            self.resumed = bool(state["steps"])
-            return dict(state)
+            if self._is_whole(state["steps"]):
+                self.resumed = bool(state["steps"])
+                return dict(state)
         for old in (self.out, self.work):
             shutil.rmtree(old, ignore_errors=True)
         state = {"fingerprint": fingerprint, "steps": {}}
         write_json(path, state)
         return state
+
+    def _is_whole(self, steps: dict[str, Any]) -> bool:
+        """Whether all that the finished steps wrote is still there: after the swap, the replaced dataset is instead."""
+        files = [self.out / name for step in steps.values() for name in step.get("files", [])]
+        return all(file.is_file() for file in files) and ("manifest" not in steps or _holds(self.out, steps))
+
+    def _is_published(self, fingerprint: dict[str, Any]) -> bool:
+        """Whether the interrupted build had put its dataset in place and had only to clear up."""
+        try:
+            state = json.loads((self.folder / "state.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return False
+        steps = state["steps"]
+        return bool(state["fingerprint"] == fingerprint and not _holds(self.out, steps) and _holds(self.target, steps))
+
+    def _bring_back(self, force: bool) -> None:
+        """Undo half an exchange, where an interrupted build had to do it by two renames."""
+        replaced = self.folder / _REPLACED
+        if replaced.exists() and not self.target.exists():
+            replaced.rename(self.target)
+            check_target(self.target, force=force)
 
     def result(self, step: str) -> Any:
         """What a finished step returned; None if it has not finished."""
@@ -107,9 +136,10 @@ class Workspace:
         self.remove()
 
     def remove(self) -> None:
-        """Delete the workspace."""
+        """Delete the workspace, last of all what tells how far it had come."""
+        for old in (self.out, self.work, self.folder):
+            shutil.rmtree(old, ignore_errors=True)
         self._release()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _release(self) -> None:
         if self._lock >= 0:
@@ -142,6 +172,14 @@ def check_target(target: Path, *, force: bool) -> None:
         raise OutputError(f"{target} is a dataset already", "give --force to replace it, or another --output")
 
 
+def _holds(folder: Path, steps: dict[str, Any]) -> bool:
+    """Whether a folder holds the dataset whose manifest the steps wrote."""
+    try:
+        return "manifest" in steps and sha256(folder / layout.MANIFEST) == steps["manifest"]["sha256"]
+    except OSError:
+        return False
+
+
 def _flush(folder: Path) -> None:
     for path in [*folder.iterdir(), folder]:
         handle = os.open(path, os.O_RDONLY)
@@ -162,7 +200,7 @@ def _exchange(new: Path, old: Path) -> None:
             return
         if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    aside = new.with_name("replaced")
+    aside = new.with_name(_REPLACED)
     old.rename(aside)
     try:
         new.rename(old)

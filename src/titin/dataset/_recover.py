@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ULP = 2.0  # how far log1p(count / scale) may lie from the source's value, in float32 units in the last place
+MAX_ULP = 4.0  # how far log1p(count / scale) may lie from the source's value, in float32 units in the last place
 _MAX_FIRST = 64  # the smallest count of a cell is looked for among 1 … 64
 _CLOSE_ULP = 1.0  # an estimate this close is taken without trying its neighbours
 _NEIGHBOURS = 8  # float32 scales tried on either side of the estimate
@@ -87,8 +87,8 @@ def _recover_levels(levels, counts, given):
     error = np.empty(n)
     for i in range(n):
         expm1[i] = math.expm1(levels[i])
-        # two roundings before log1p, and log1p itself good to about 1.5 units in the last place
-        error[i] = 2.0**-23 + 2.0 * (1.0 + expm1[i]) / expm1[i] * _spacing(levels[i])
+        # roundings of the division before log1p, and log1p itself good to about 2 units in the last place
+        error[i] = 2.0**-22 + 2.0 * (1.0 + expm1[i]) / expm1[i] * _spacing(levels[i])
     if levels[n - 1] > 80.0 or (not given and not _find_counts(expm1, error, counts)):
         return np.float32(0.0), math.inf
     return _find_scale(levels, expm1, error, counts)

@@ -129,6 +129,9 @@ def encode(
     dtype = data.dtype
     genes = np.ascontiguousarray(indices, np.int32) if n_genes < 2**31 else indices
     values = np.ascontiguousarray(data, np.float64)
+    if not np.can_cast(indices.dtype, genes.dtype) and len(beyond := np.flatnonzero(genes != indices)):
+        cell, at = int(_cells_of(indptr, beyond)[0]), beyond[0]
+        raise InvalidValueError("gene", cell, int(indices[at]), float(values[at]))
     problem, cell, at, n_zeros, n_unsorted = inspect_rows(indptr, genes, values, n_genes, allow_negative)
     if problem:
         raise InvalidValueError(_PROBLEMS[problem], cell, int(genes[at]), float(values[at]))
@@ -138,15 +141,17 @@ def encode(
         indptr, genes, values = drop_zeros(indptr, keep), genes[keep], values[keep]
     found = {"n_zeros": n_zeros, "n_unsorted": n_unsorted}
     if kind == "real":
-        exact = np.float32 if dtype == np.float32 else np.float64
-        if dtype.kind in "iu" and (np.abs(values) > 2**53).any():
-            raise RefusedError(_cells_of(indptr, np.flatnonzero(np.abs(values) > 2**53)))
+        exact = np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64
+        if dtype.kind in "iu" and (np.abs(values) >= 2**53).any():  # 2^53 + 1 reads as 2^53
+            raise RefusedError(_cells_of(indptr, np.flatnonzero(np.abs(values) >= 2**53)))
         return Encoded(kind, indptr, genes, values.astype(exact), values, _NO_SCALE, _NO_FLOATS, _NO_INTEGERS, **found)
     if kind == "counts":
         odd = np.flatnonzero((values != np.rint(values)) | (values > MAX_COUNT) | (values < 0))
         if len(odd):
             raise RefusedError(_cells_of(indptr, odd))
         return Encoded(kind, indptr, genes, _narrow(values), values, _NO_SCALE, _NO_FLOATS, _NO_INTEGERS, **found)
+    if allow_negative and (values < 0).any():
+        raise RefusedError(_cells_of(indptr, np.flatnonzero(values < 0)))
     return _encode_log1p(indptr, genes, values, dtype, witness, found)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,8 @@ class Manifest:
         DatasetError
             If the dataset has no such file.
         """
-        stem = name.removesuffix(".parquet")
-        found = [f for f in self.files if f == name or (f.startswith(f"{stem}-") and "-of-" in f[len(stem) :])]
+        shard = re.compile(re.escape(name.removesuffix(".parquet")) + r"(-\d{5}-of-\d{5})?\.parquet")
+        found = [f for f in self.files if f == name or shard.fullmatch(f)]
         if not found:
             raise DatasetError(f"the dataset has no {name}", "build it again, or see `titin info` for what it holds")
         return sorted(found)

@@ -232,6 +232,19 @@ def _decode_array(content: Any, tag: Tag) -> Any:
     return array if "shape" in tag else array[()]
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a value is an array of text of any length, as anndata gives it from zarr."""
+    return isinstance(value, np.ndarray) and value.dtype == np.dtypes.StringDType()
+
+
+def _encode_text(value: NDArray[Any]) -> tuple[Any, Tag]:
+    return value.tolist(), {"shape": list(value.shape)}
+
+
+def _decode_text(content: Any, tag: Tag) -> NDArray[Any]:
+    return np.array(content, dtype=np.dtypes.StringDType()).reshape(tag["shape"])
+
+
 def _encode_objects(value: NDArray[np.object_]) -> tuple[list[Any], Tag]:
     return value.tolist() if value.ndim else [value.item()], {"shape": list(value.shape)}
 
@@ -360,6 +373,7 @@ CODECS = {
     ),
     "structured array": Codec(_is_structured, _encode_structured, _decode_structured, deep=True),
     "array": Codec(_is_array("biufcmMSU"), _encode_array, _decode_array),
+    "text": Codec(_is_text, _encode_text, _decode_text),
     "objects": Codec(_is_array("O"), _encode_objects, _decode_objects, deep=True),
     "tuple": Codec(_of(tuple), lambda value: (list(value), {}), lambda parts, _: tuple(parts), deep=True),
     "float": Codec(_of(float), lambda value: (NON_FINITE[str(value)], {}), lambda text, _: float(text)),

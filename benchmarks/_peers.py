@@ -1,0 +1,36 @@
+"""What a build is compared with, each as a process of its own.
+
+python _peers.py dense SOURCE TARGET              one wide Parquet file, as the dataset was first published
+python _peers.py annbatch SOURCE TARGET THREADS   annbatch's converter to a shuffled collection of Zarr stores
+"""
+
+import json
+import sys
+from importlib.metadata import version
+
+
+def dense(source: str, target: str) -> None:
+    """Write every gene as a float32 column of one data frame."""
+    import anndata
+    import numpy as np
+    import pandas as pd
+
+    adata = anndata.read_h5ad(source)
+    X = adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()
+    frame = pd.DataFrame(X, index=adata.obs_names, columns=adata.var_names).astype(np.float32, copy=False)
+    frame.to_parquet(target, compression="snappy")
+    print(json.dumps({"libraries": {name: version(name) for name in ("pandas", "pyarrow")}}))
+
+
+def annbatch(source: str, target: str, threads: str) -> None:
+    """Write a collection with annbatch's defaults and the codecs that its documentation asks for."""
+    import zarr
+    from annbatch import DatasetCollection
+
+    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": int(threads)})
+    DatasetCollection(target).add_adatas(adata_paths=[source], shuffle=True)
+    print(json.dumps({"libraries": {name: version(name) for name in ("annbatch", "anndata", "zarr", "zarrs")}}))
+
+
+if __name__ == "__main__":
+    {"dense": dense, "annbatch": annbatch}[sys.argv[1]](*sys.argv[2:])

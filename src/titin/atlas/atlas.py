@@ -1,0 +1,356 @@
+"""The lazy reader of a dataset, through which everything after the build reaches expression."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from titin.atlas._convert import to_anndata, to_dask
+from titin.atlas._matrix import MatrixView
+from titin.atlas._reader import Reader
+from titin.atlas._rows import Positions, RowBlock
+from titin.atlas._select import check_once, find_cells, resolve
+from titin.atlas._store import Store
+from titin.atlas.tables import read_embedding, read_obs, read_obs_names, read_uns, read_var
+from titin.dataset.layout import Layout
+from titin.dataset.manifest import Manifest
+from titin.resources import make_resources
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from titin.atlas.expression import Expression
+
+
+def open_atlas(
+    path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None
+) -> "Atlas":
+    """Open a dataset; nothing but ``titin.json`` is read yet.
+
+    Parameters
+    ----------
+    path
+        The folder that `titin.build` wrote, ``hf://datasets/user/repo`` (with ``@revision`` if need be), or any URL
+        that fsspec opens.
+    memory
+        What one result may take, as bytes or like ``"4GiB"``; 1 GiB where not given. Not counted are obs, var and
+        a few dozen bytes a cell.
+    threads
+        For reading; all processors where not given.
+
+    Raises
+    ------
+    DatasetError
+        If there is no dataset, or one of a later format.
+    TitinError
+        If a package is missing that the URL needs.
+    """
+    return Atlas(Store(path), memory=memory, threads=threads)
+
+
+class Atlas:
+    """A dataset, read when asked.
+
+    Cells are in the dataset's order, which is not the source's (it is shuffled once, when built); genes are in the
+    source's order. Everything is given with the source's names and dtypes. An Atlas can be shared between threads, and
+    pickled: what goes along is the place, not the data.
+
+    Parameters
+    ----------
+    store
+        Where the dataset lies.
+    memory, threads
+        As for `open_atlas`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import titin
+    >>> from titin.demo import make_demo
+    >>> from titin.progress import Progress
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = make_demo(Path(folder), n_cells=50, n_genes=200, seed=0, force=False, progress=Progress())
+    ...     atlas = titin.open(report.path)
+    ...     atlas.shape, atlas["MYH7"].shape, atlas.X[:10, ["MYH1", "MYH2"]].shape
+    ((50, 200), (50,), (10, 2))
+    """
+
+    def __init__(self, store: Store, *, memory: int | str | None = None, threads: int | None = None) -> None:
+        self.store = store
+        self.reader = Reader(store, make_resources(threads, memory))
+
+    @property
+    def manifest(self) -> Manifest:
+        """What ``titin.json`` says."""
+        return self.store.manifest
+
+    @property
+    def layout(self) -> Layout:
+        """File names."""
+        return self.manifest.layout
+
+    @property
+    def kind(self) -> str:
+        """What the values are: ``counts``, ``log1p`` or ``real``; see `titin.dataset.codec`."""
+        return self.manifest.kind
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """Which obs column plays which part: cell_type (several), donor, sample, age, sex, protocol, chemistry."""
+        return self.manifest.roles
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells, genes."""
+        return self.manifest.n_cells, self.manifest.n_genes
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return self.manifest.n_cells
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return self.manifest.n_genes
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Metadata of the cells, with the source's columns and dtypes, index cell_id.
+
+        Also ``age_numeric`` and ``age_years`` where the dataset has them and the source has no column of that name.
+        """
+        obs = read_obs(self.store, ages=True)
+        self.__dict__.setdefault("obs_names", obs.index)
+        return obs
+
+    @cached_property
+    def obs_names(self) -> pd.Index:
+        """Names of the cells."""
+        return self.__dict__["obs"].index if "obs" in self.__dict__ else read_obs_names(self.store)
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """Metadata of the genes, as the source has them."""
+        return read_var(self.store)
+
+    @property
+    def var_names(self) -> pd.Index:
+        """Names of the genes, as the source has them."""
+        return self.reader.genes.index
+
+    @cached_property
+    def obsm(self) -> "Embeddings":
+        """Embeddings by the source's keys, cells × dimensions, each read when asked for."""
+        return Embeddings(self)
+
+    @cached_property
+    def uns(self) -> Mapping[str, Any]:
+        """The unstructured metadata."""
+        return read_uns(self.store)
+
+    @property
+    def X(self) -> MatrixView:
+        """The source's values: ``atlas.X[cells, genes]`` is a CSR matrix of them, bit for bit."""
+        return MatrixView(self, counts=False)
+
+    @property
+    def counts(self) -> MatrixView:
+        """The integer counts: ``atlas.counts[cells, genes]`` is a CSR matrix, uint16 or uint32.
+
+        Raises
+        ------
+        TitinError
+            If the dataset is of kind ``real``.
+        """
+        self.reader.check_counts()
+        return MatrixView(self, counts=True)
+
+    @property
+    def expression(self) -> "Expression":
+        """What acts like the DataFrame of cells × genes without being one."""
+        from titin.atlas.expression import Expression
+
+        return Expression(self)
+
+    def __getitem__(self, gene: str) -> pd.Series:
+        """Values of one gene over all cells, by its name in var, symbol or id; bit for bit those of the source.
+
+        The first gene takes longer, as something about every cell is read with it and kept.
+
+        Returns
+        -------
+        Series
+            Of the source's dtype; index cell_id, name as asked for.
+
+        Raises
+        ------
+        UnknownNameError
+            A KeyError, with the nearest names if there is no such gene, the ids if there are several.
+        DatasetError
+            If a file is missing, damaged or replaced.
+        """
+        cells, stored = self._read_gene(gene)
+        token = int(self.reader.genes.token[self.reader.genes.finder.find(gene)])
+        return self._series(gene, cells, self.reader.by_gene.values(token, cells, stored), self.reader.dtype)
+
+    def counts_of(self, gene: str) -> pd.Series:
+        """Integer counts of one gene over all cells; as `atlas[gene]`, of dtype uint16 or uint32.
+
+        Raises
+        ------
+        UnknownNameError, DatasetError
+            As for `atlas[gene]`.
+        TitinError
+            If the dataset is of kind ``real``.
+        """
+        self.reader.check_counts()
+        cells, stored = self._read_gene(gene)
+        return self._series(gene, cells, stored, stored.dtype)
+
+    def _read_gene(self, gene: str) -> tuple[Any, Any]:
+        genes = self.reader.genes
+        return self.reader.by_gene.read(int(genes.token[genes.finder.find(gene)]))
+
+    def _series(self, name: str, cells: Any, values: Any, dtype: np.dtype) -> pd.Series:
+        whole = np.zeros(self.n_obs, dtype)
+        whole[cells] = values
+        return pd.Series(whole, index=self.obs_names, name=name, copy=False)
+
+    def find_cells(self, cells: Any) -> Positions | None:
+        """Positions (int64) of cells given by slice, positions, mask or names, in that order; None for all.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there.
+        """
+        return resolve(
+            cells, self.n_obs, "cell", lambda: self.obs_names, lambda names: find_cells(names, self.obs_names)
+        )
+
+    def find_genes(self, genes: Any) -> Positions | None:
+        """Positions (int64, in the source's order) of genes given by slice, positions, mask or names; None for all.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there.
+        """
+        names = self.reader.genes.finder.find_all
+        return resolve(genes, self.n_vars, "gene", lambda: self.var_names, names)
+
+    def iter_blocks(self, *, counts: bool = False, cells: Any = None, genes: Any = None) -> Iterator[RowBlock]:
+        """Yield the matrix in blocks of about a thousand cells, in the dataset's order, read ahead in threads.
+
+        Parameters
+        ----------
+        counts
+            Give integer counts instead of the source's values.
+        cells
+            Those wanted, as in ``atlas.X[cells]``; each is given once, in the dataset's order, however it is asked.
+        genes
+            The columns, as in ``atlas.X[:, genes]`` and in that order, but each once.
+
+        Yields
+        ------
+        RowBlock
+            ``rows``, the positions of the cells (for ``atlas.obs.iloc``), and ``X``, their CSR matrix, indices sorted.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there, or a gene twice.
+        DatasetError
+            If a file is missing, damaged or replaced.
+        """
+        if counts:
+            self.reader.check_counts()
+        rows, columns = self.find_cells(cells), self.find_genes(genes)
+        if columns is not None:
+            check_once(columns, self.var_names)
+        return self.reader.blocks(None if rows is None else np.unique(rows), columns, counts=counts)
+
+    def to_anndata(self, cells: Any = None, genes: Any = None, layers: Sequence[str] = ()) -> "AnnData":
+        """Read cells × genes into an AnnData, with obs, var, obsm and uns.
+
+        Parameters
+        ----------
+        cells, genes
+            As in ``atlas.X[cells, genes]``.
+        layers
+            ``["counts"]`` for the counts beside the values.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the matrix would not fit the memory limit; ``titin.export`` writes the whole to a file.
+        SelectionError, UnknownNameError, DatasetError
+            As for ``atlas.X``.
+        """
+        return to_anndata(self, cells, genes, layers)
+
+    def to_dask(self, *, counts: bool = False, rows: int = 16_384) -> Any:
+        """Return the matrix as a dask array of CSR blocks, read when computed.
+
+        Parameters
+        ----------
+        counts
+            Integer counts instead of the source's values.
+        rows
+            Cells a block.
+
+        Raises
+        ------
+        TitinError
+            If dask is not installed.
+        """
+        return to_dask(self, counts=counts, rows=rows)
+
+    def __len__(self) -> int:
+        return self.n_obs
+
+    def __contains__(self, gene: object) -> bool:
+        return gene in self.reader.genes.finder
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("an Atlas is not iterated over: take atlas.iter_blocks(), atlas.obs_names or atlas.var_names")
+
+    def __repr__(self) -> str:
+        lines = [f"Atlas with {self.n_obs:,} cells × {self.n_vars:,} genes, {self.kind}, in {self.store.name}"]
+        parts = {
+            "obs": [str(record["name"]) for record in self.manifest.obs["columns"][1:]],
+            "var": [str(record["name"]) for record in self.manifest.var["columns"][1:]],
+            "obsm": list(self.obsm),
+        }
+        lines += [f"    {part}: {', '.join(map(repr, names))}" for part, names in parts.items() if names]
+        return "\n".join(lines)
+
+
+class Embeddings(Mapping[str, Any]):
+    """Embeddings of the cells, each read when asked for and not kept.
+
+    ``embeddings[key]`` is a numpy array (cells × dimensions) in the source's dtype, or a DataFrame where the source
+    had one.
+    """
+
+    def __init__(self, atlas: Atlas) -> None:
+        self._atlas = atlas
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._atlas.manifest.obsm:
+            raise KeyError(key)
+        return read_embedding(self._atlas.store, key, self._atlas.obs_names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._atlas.manifest.obsm)
+
+    def __len__(self) -> int:
+        return len(self._atlas.manifest.obsm)
+
+    def __repr__(self) -> str:
+        return f"Embeddings with keys: {', '.join(self)}"

@@ -1,0 +1,195 @@
+"""numba kernels that decode Parquet pages. They check every bound: the bytes may be anything."""
+
+import numba as nb
+import numpy as np
+
+
+@nb.njit(cache=True, nogil=True)
+def _varint(data, at):
+    """An unsigned variable-length integer and the position behind it; the position is -1 if the bytes end."""
+    value = np.uint64(0)
+    shift = np.uint64(0)
+    while at < len(data) and shift < 64:
+        byte = np.uint64(data[at])
+        at += 1
+        value |= (byte & np.uint64(127)) << shift
+        if byte < 128:
+            return value, at
+        shift += np.uint64(7)
+    return np.uint64(0), -1
+
+
+@nb.njit(cache=True, nogil=True)
+def unpack_deltas(data, out):
+    """Decode a DELTA_BINARY_PACKED page into the front of ``out``; the number of values, or -1 if it is damaged."""
+    at = 0
+    block, at = _varint(data, at)
+    if at < 0:
+        return -1
+    n_mini, at = _varint(data, at)
+    if at < 0:
+        return -1
+    total, at = _varint(data, at)
+    if at < 0:
+        return -1
+    first, at = _varint(data, at)
+    if at < 0 or n_mini == 0 or block > 2**20 or total > len(out):
+        return -1
+    n_mini = np.int64(n_mini)
+    per_mini = np.int64(block) // n_mini
+    total = np.int64(total)
+    if total == 0:
+        return 0
+    if per_mini == 0 or per_mini % 32:
+        return -1
+    value = np.int64(first >> np.uint64(1)) ^ -np.int64(first & np.uint64(1))
+    out[0] = value
+    n = 1
+    while n < total:
+        step, at = _varint(data, at)
+        if at < 0 or at + n_mini > len(data):
+            return -1
+        step = np.int64(step >> np.uint64(1)) ^ -np.int64(step & np.uint64(1))
+        widths = at
+        at += n_mini
+        for m in range(n_mini):
+            if n >= total:
+                break
+            width = np.uint64(data[widths + m])
+            end = at + per_mini * np.int64(width) // 8
+            if width > 32 or end > len(data):
+                return -1
+            stop = min(n + per_mini, total)
+            mask = (np.uint64(1) << width) - np.uint64(1)
+            bits = np.uint64(0)
+            left = np.uint64(0)
+            while n < stop:
+                if left < width:
+                    # a miniblock is a multiple of four bytes long, so this stays within it
+                    word = (
+                        np.uint64(data[at])
+                        | np.uint64(data[at + 1]) << np.uint64(8)
+                        | np.uint64(data[at + 2]) << np.uint64(16)
+                        | np.uint64(data[at + 3]) << np.uint64(24)
+                    )
+                    bits |= word << left
+                    at += 4
+                    left += np.uint64(32)
+                value += step + np.int64(bits & mask)
+                bits >>= width
+                left -= width
+                out[n] = value
+                n += 1
+            at = end
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def join_bytes(data, n, out, size):
+    """Join the first ``size`` byte streams of ``n`` bytes each into little-endian elements."""
+    for b in range(size):
+        stream = data[b * n : (b + 1) * n]
+        for i in range(n):
+            out[i * size + b] = stream[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def join_two_bytes(data, out):
+    """`join_bytes` for uint16, four times as fast."""
+    n = len(out)
+    low, high = data[:n], data[n : 2 * n]
+    for i in range(n):
+        out[i] = np.uint16(low[i]) | np.uint16(high[i]) << np.uint16(8)
+
+
+@nb.njit(cache=True, nogil=True)
+def _expand(data, n, out):
+    """Expand levels of one bit (runs and packed groups); False if the bytes do not give ``n`` of them."""
+    at = 0
+    filled = 0
+    while filled < n:
+        head, at = _varint(data, at)
+        if at < 0:
+            return False
+        length = np.int64(head >> np.uint64(1))
+        if head & np.uint64(1):
+            if length < 0 or at + length > len(data):
+                return False
+            for k in range(length):
+                for bit in range(8):
+                    if filled < n:
+                        out[filled] = (data[at + k] >> bit) & 1
+                        filled += 1
+            at += length
+        else:
+            if at >= len(data) or length <= 0 or length > n - filled:
+                return False
+            out[filled : filled + length] = data[at] & 1
+            at += 1
+            filled += length
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
+def _all_set(data, n):
+    """Whether levels of one bit are a single run of ``n`` ones, as they are where no list is empty."""
+    head, at = _varint(data, 0)
+    return at > 0 and at < len(data) and (head & np.uint64(1)) == 0 and np.int64(head >> 1) == n and data[at] == 1
+
+
+@nb.njit(cache=True, nogil=True)
+def add_lengths(repetition, definition, n, lengths, row):
+    """Add a page's entries to the lengths of its rows, the first of which continues or follows row ``row - 1``.
+
+    Returns the number of rows begun so far, or -1 if the levels are damaged.
+    """
+    if _all_set(definition, n):
+        return _add_full(repetition, n, lengths, row)
+    starts = np.empty(n, np.uint8)
+    there = np.empty(n, np.uint8)
+    if not _expand(repetition, n, starts) or not _expand(definition, n, there):
+        return -1
+    for i in range(n):
+        row += starts[i] == 0
+        if row == 0 or row > len(lengths):
+            return -1
+        lengths[row - 1] += there[i]
+    return row
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_full(repetition, n, lengths, row):
+    """`add_lengths` where every entry is an element: run by run instead of entry by entry."""
+    at = 0
+    done = 0
+    while done < n:
+        head, at = _varint(repetition, at)
+        if at < 0:
+            return -1
+        length = np.int64(head >> np.uint64(1))
+        if head & np.uint64(1):
+            if length < 0 or at + length > len(repetition):
+                return -1
+            for k in range(length):
+                for bit in range(min(8, n - done)):
+                    row += ((repetition[at + k] >> bit) & 1) == 0
+                    if row == 0 or row > len(lengths):
+                        return -1
+                    lengths[row - 1] += 1
+                done += min(8, n - done)
+            at += length
+        else:
+            if at >= len(repetition) or length <= 0 or length > n - done:
+                return -1
+            if repetition[at] & 1:
+                if row == 0:
+                    return -1
+                lengths[row - 1] += length
+            else:
+                if row + length > len(lengths):
+                    return -1
+                lengths[row : row + length] += 1
+                row += length
+            at += 1
+            done += length
+    return row

@@ -1,0 +1,196 @@
+"""Which cells, in what order: samplers plan an epoch, the loader reads what they plan."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BLOCK_CELLS = 1024
+BUFFER_CELLS = 16_384
+
+
+class Sampler(ABC):
+    """Plans epochs: which cells, in what order, and which of them to read together.
+
+    The loader reads the cells of one *load* at a time into memory and cuts minibatches from loads in their order, so
+    a load should name cells that lie near each other on disk, and small loads mean much reading for few cells.
+
+    Parameters
+    ----------
+    cells
+        Positions of the cells to draw from, or their number; int64, without repeats.
+    """
+
+    def __init__(self, cells: int | ArrayLike) -> None:
+        positions = np.arange(cells) if isinstance(cells, int | np.integer) else np.asarray(cells, np.int64)
+        self.cells: NDArray[np.int64] = np.sort(positions)
+
+    @abstractmethod
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the cells of an epoch load by load, in the order in which they are to be handed out.
+
+        The same epoch must give the same loads each time it is asked for.
+        """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of cells that an epoch hands out."""
+
+
+class SequentialSampler(Sampler):
+    """All cells once, in the dataset's order.
+
+    Examples
+    --------
+    >>> [load.tolist() for load in SequentialSampler(5, buffer_cells=3).loads(epoch=0)]
+    [[0, 1, 2], [3, 4]]
+    """
+
+    def __init__(self, cells: int | ArrayLike, *, buffer_cells: int = BUFFER_CELLS) -> None:
+        super().__init__(cells)
+        self.buffer_cells = _positive("buffer_cells", buffer_cells)
+
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:  # noqa: ARG002 - every epoch is the same
+        """Yield runs of cells."""
+        for start in range(0, len(self.cells), self.buffer_cells):
+            yield self.cells[start : start + self.buffer_cells]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+class BlockShuffleSampler(Sampler):
+    """All cells once: blocks of neighbouring cells in random order, shuffled among each other within a buffer.
+
+    A dataset's cells were shuffled when it was built, so blocks are random samples already, and a batch is as mixed as
+    one of a true shuffle. Without that (``--no-shuffle``) choose small blocks and a large buffer.
+
+    Parameters
+    ----------
+    cells
+        Positions of the cells to draw from, or their number.
+    block_cells
+        Neighbouring positions (of the dataset, chosen or not) that are read together; a row group is 1,024.
+    buffer_cells
+        Cells in memory at a time, chosen or not; whole blocks.
+    seed
+        Together with the epoch it decides the order.
+    """
+
+    def __init__(
+        self, cells: int | ArrayLike, *, block_cells: int = BLOCK_CELLS, buffer_cells: int = BUFFER_CELLS, seed: int = 0
+    ) -> None:
+        super().__init__(cells)
+        self.block_cells = _positive("block_cells", block_cells)
+        self.buffer_blocks = max(1, _positive("buffer_cells", buffer_cells) // block_cells)
+        self.seed = seed
+
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the cells of some blocks at a time, shuffled."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+        block_of = self.cells // self.block_cells
+        edges = np.flatnonzero(np.diff(block_of, prepend=-1, append=np.iinfo(np.int64).max))
+        order = rng.permutation(len(edges) - 1) if len(self.cells) else np.empty(0, np.int64)
+        for start in range(0, len(order), self.buffer_blocks):
+            blocks = order[start : start + self.buffer_blocks]
+            load = np.concatenate([self.cells[edges[b] : edges[b + 1]] for b in blocks])
+            yield rng.permutation(load)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+class BalancedSampler(Sampler):
+    """Cells drawn with replacement so that every class is as likely, from a buffer of random blocks at a time.
+
+    An epoch hands out as many cells as there are; rare classes repeat. Within a buffer each of its classes has the
+    same share; a class that lies in few blocks appears when those are in the buffer.
+
+    Parameters
+    ----------
+    labels
+        Class of every cell of the dataset; missing ones (None, NaN) are never drawn.
+    cells
+        Positions to draw from; all where not given.
+    block_cells, buffer_cells, seed
+        As for `BlockShuffleSampler`.
+    """
+
+    def __init__(
+        self, labels: ArrayLike, cells: ArrayLike | None = None, *, block_cells: int = BLOCK_CELLS,
+        buffer_cells: int = BUFFER_CELLS, seed: int = 0,
+    ) -> None:  # fmt: skip
+        import pandas as pd
+
+        codes, self.classes = pd.factorize(pd.Series(labels))
+        chosen = np.arange(len(codes)) if cells is None else np.asarray(cells, np.int64)
+        super().__init__(chosen[codes[chosen] >= 0])
+        self._codes = codes
+        self._blocks = BlockShuffleSampler(
+            self.cells, block_cells=block_cells, buffer_cells=buffer_cells, seed=seed
+        )
+        self.seed = seed
+
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield as many draws as each buffer has cells."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, epoch, 1]))
+        for load in self._blocks.loads(epoch):
+            codes = self._codes[load]
+            weight = 1.0 / np.bincount(codes)[codes]
+            yield rng.choice(load, len(load), p=weight / weight.sum())
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+class DistributedSampler(Sampler):
+    """One rank's share of another sampler's epoch; every rank hands out the same number of cells.
+
+    Loads are dealt to the ranks in turn, so that no two ranks read the same cells; where there are fewer loads than
+    ranks, every load is divided. Ranks that are dealt fewer cells than others hand some of theirs out again, so that no
+    rank waits for a batch that never comes; with ``drop`` all stop at the shortest instead.
+
+    Parameters
+    ----------
+    sampler
+        Plans the whole epoch; the same on every rank, with the same seed.
+    rank, world_size
+        This process and their number.
+    drop
+        Leave cells out instead of handing some out again.
+    """
+
+    def __init__(self, sampler: Sampler, *, rank: int, world_size: int, drop: bool = False) -> None:
+        if not 0 <= rank < _positive("world_size", world_size):
+            raise ValueError(f"rank {rank} is not one of {world_size}")
+        super().__init__(sampler.cells)
+        self.sampler, self.rank, self.world_size, self.drop = sampler, rank, world_size, drop
+
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield this rank's loads, cut or lengthened to what every rank hands out."""
+        dealt = self._deal(epoch)
+        sizes = [sum(map(len, loads)) for loads in dealt]
+        left = min(sizes) if self.drop else max(sizes)
+        mine = dealt[self.rank]
+        for load in mine:
+            yield load[:left]
+            left -= min(left, len(load))
+        if left:
+            yield np.resize(np.concatenate(mine or [self.cells]), left)
+
+    def _deal(self, epoch: int) -> list[list[NDArray[np.int64]]]:
+        loads = list(self.sampler.loads(epoch))
+        if len(loads) < self.world_size:
+            loads = [part for load in loads for part in np.array_split(load, self.world_size)]
+        return [loads[rank :: self.world_size] for rank in range(self.world_size)]
+
+    def __len__(self) -> int:
+        return sum(len(load) for load in self.loads(0))
+
+
+def _positive(name: str, value: Any) -> int:
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, not {value}")
+    return int(value)

@@ -1,0 +1,117 @@
+"""List columns read straight from Parquet pages are what pyarrow reads."""
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from titin.dataset import layout
+from titin.dataset.arrow import ParquetFile, list_arrays, list_column
+from titin.dataset.pages import DamagedPageError, UnsupportedPageError, find_chunk, read_lists
+
+
+def write(folder, name, indptr, elements):
+    schema = pa.schema([layout.required(name, layout.list_of(pa.from_numpy_dtype(elements.dtype)))])
+    file = ParquetFile(folder, "lists.parquet", schema)
+    file.write(pa.Table.from_arrays([list_column(indptr, elements)], schema=schema))
+    return folder / file.close()[0]
+
+
+def read(path, name, dtype, change=None):
+    data = bytearray(path.read_bytes())
+    chunk = find_chunk(pq.read_metadata(path), 0, name, np.dtype(dtype))
+    for at, value in (change or {}).items():
+        data[chunk.offset + at % chunk.length] ^= value
+    return chunk, lambda offset, length: bytes(data[offset : offset + length])
+
+
+def ragged(lengths, dtype, seed, name):
+    rng = np.random.default_rng(seed)
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    n = int(indptr[-1])
+    if np.dtype(dtype).kind == "f":
+        return indptr, rng.standard_normal(n).astype(dtype)
+    high = np.iinfo(dtype).max
+    elements = rng.integers(0, rng.choice([1, 2, 300, high]), n, dtype=dtype, endpoint=True)
+    if name == layout.GENES:
+        for a, b in pairwise(indptr):
+            elements[a:b].sort()
+    return indptr, elements
+
+
+COLUMNS = [
+    (layout.GENES, "u2"), (layout.GENES, "u4"), (layout.COUNTS, "u2"), (layout.COUNTS, "u4"), (layout.CELLS, "u4"),
+    (layout.LEVELS, "f4"), (layout.LEVELS, "f8"), (layout.VALUES, "f4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "dtype"), COLUMNS)
+@settings(max_examples=40)
+@given(
+    lengths=st.lists(st.sampled_from([0, 0, 1, 2, 7, 8, 9, 64, 200]), min_size=1, max_size=40), seed=st.integers(0, 99)
+)
+def test_any_lists_come_back(tmp_path_factory, name, dtype, lengths, seed):
+    indptr, elements = ragged(lengths, dtype, seed, name)
+    path = write(tmp_path_factory.mktemp("lists"), name, indptr, elements)
+    chunk, read_at = read(path, name, dtype)
+    got_indptr, got = read_lists(read_at, chunk)
+    np.testing.assert_array_equal(got_indptr, indptr)
+    assert got.tobytes() == elements.tobytes()
+    assert got.dtype == elements.dtype
+
+
+@pytest.mark.parametrize(("name", "dtype"), COLUMNS)
+def test_many_pages_come_back_as_pyarrow_reads_them(tmp_path, name, dtype):
+    lengths = np.random.default_rng(0).integers(0, 3000, 600)
+    indptr, elements = ragged(lengths, dtype, 3, name)
+    path = write(tmp_path, name, indptr, elements)
+    chunk, read_at = read(path, name, dtype)
+    theirs_indptr, theirs = list_arrays(pq.read_table(path).column(name))
+    ours_indptr, ours = read_lists(read_at, chunk)
+    np.testing.assert_array_equal(ours_indptr, theirs_indptr)
+    assert ours.tobytes() == theirs.tobytes()
+    assert read_lists(read_at, chunk, lengths=False)[0] is None
+
+
+@pytest.mark.parametrize(("name", "dtype"), [(layout.GENES, "u2"), (layout.COUNTS, "u2"), (layout.LEVELS, "f4")])
+def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path, name, dtype):
+    indptr, elements = ragged(np.full(60, 50), dtype, 1, name)
+    path = write(tmp_path, name, indptr, elements)
+    rng = np.random.default_rng(5)
+    refused = 0
+    for _ in range(400):
+        chunk, read_at = read(
+            path, name, dtype, {int(rng.integers(1 << 20)): int(rng.integers(1, 256)) for _ in range(3)}
+        )
+        try:
+            got_indptr, got = read_lists(read_at, chunk)
+        except (DamagedPageError, UnsupportedPageError):
+            refused += 1
+        else:
+            assert len(got_indptr) == len(indptr)
+            assert got_indptr[-1] == len(got)
+    assert refused > 390  # a byte of a header may say nothing that matters; every other is under a checksum
+
+
+def test_a_file_that_ends_early_is_refused(tmp_path):
+    path = write(tmp_path, layout.GENES, np.array([0, 3]), np.array([1, 2, 3], "u2"))
+    chunk, read_at = read(path, layout.GENES, "u2")
+    with pytest.raises(DamagedPageError, match="ends early"):
+        read_lists(lambda offset, length: read_at(offset, length)[:-1], chunk)
+
+
+@pytest.mark.parametrize("options", [{"compression": "snappy"}, {"use_dictionary": True}, {"data_page_version": "2.0"}])
+def test_what_the_format_does_not_write_is_left_to_pyarrow(tmp_path, options):
+    table = pa.table({"genes": pa.array([[1, 2], [3]], layout.list_of(pa.uint16()))})
+    path = tmp_path / "other.parquet"
+    pq.write_table(table, path, **{"compression": "zstd", "use_dictionary": False, **options})
+    data = path.read_bytes()
+    with pytest.raises(UnsupportedPageError):
+        read_lists(
+            lambda offset, length: data[offset : offset + length],
+            find_chunk(pq.read_metadata(path), 0, "genes", np.dtype("u2")),
+        )

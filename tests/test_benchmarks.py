@@ -1,0 +1,107 @@
+"""The benchmark scripts run and print what they promise, at a size at which their figures say nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+from scipy import sparse
+
+from titin.demo import write_demo_atlas
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+CELLS, GENES = 240, 200
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_atlas(tmp_path_factory.mktemp("twin") / "twin.h5ad", n_cells=CELLS, n_genes=GENES)
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_build_measures_time_memory_and_sizes(twin: Path, tmp_path: Path):
+    done = run(
+        "build.py", "--twin", twin, "--runs", 1, "--threads", 1, "--no-warm-up", "--dense-cells", 0,
+        "--work", tmp_path, "--json", "-",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["twin"].items() >= {"cells": CELLS, "genes": GENES}.items()
+    assert found["build"]["seconds"]["median"] > sum(s["median"] for s in found["build"]["steps"].values()) * 0.99
+    assert found["build"]["peak_bytes"]["median"] > 50 * 2**20
+    assert "scan" in found["build"]["steps"]
+    sizes = {name.removeprefix("skeletal_muscle_10x_"): f for name, f in found["build"]["list_columns"].items()}
+    assert set(sizes["expression.parquet"]) == {"genes", "counts", "levels"}
+    assert set(sizes["expression_by_gene.parquet"]) == {"cells", "counts"}
+    assert found["start_up"]["import titin"]["median"] > 0
+    assert (found["dense"], found["double"], found["annbatch"]) == (None, None, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_build_says_what_is_missing(tmp_path: Path):
+    done = run("build.py", "--twin-script", tmp_path / "twin.py")
+    assert done.returncode == 2
+    assert "--twin-script" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_encoding_marks_the_current_choice_in_every_table(twin: Path, tmp_path: Path):
+    target = tmp_path / "found.json"
+    done = run("encoding.py", "--twin", twin, "--cells", 200, "--rounds", 1, "--markdown", "--json", target)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert found["sample"].items() >= {"cells": 200, "genes": GENES}.items()
+    studies = [study for group in found["studies"].values() for study in group]
+    assert [s["question"] for s in studies if sum(row["current"] for row in s["rows"]) != 1] == []
+    assert all(row["bytes"] > 0 and min(row["seconds"].values()) > 0 for s in studies for row in s["rows"])
+    assert done.stdout.count("\n### ") == len(studies)
+
+
+def test_dense_peer_writes_every_gene_as_a_column(twin: Path, tmp_path: Path):
+    import pandas as pd
+
+    done = run("_peers.py", "dense", twin, tmp_path / "dense.parquet")
+    assert done.returncode == 0, done.stderr
+    frame, source = pd.read_parquet(tmp_path / "dense.parquet"), ad.read_h5ad(twin)
+    assert frame.columns.tolist() == source.var_names.tolist()
+    np.testing.assert_array_equal(frame.to_numpy(), source.X.toarray())
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_head_and_stack_keep_the_cells(twin: Path, tmp_path: Path, dense: bool):
+    source = ad.read_h5ad(twin)
+    if dense:
+        twin, source.X = tmp_path / "source.h5ad", source.X.toarray()
+        source.write_h5ad(twin)
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import _twins
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    _twins.head(twin, tmp_path / "head.h5ad", 50)
+    _twins.stack(twin, tmp_path / "stack.h5ad", 2)
+    head, stack = ad.read_h5ad(tmp_path / "head.h5ad"), ad.read_h5ad(tmp_path / "stack.h5ad")
+    expected = {"cells": 2 * CELLS, "genes": GENES, "nnz": 2 * np.count_nonzero(_dense(source.X))}
+    assert _twins.shape(tmp_path / "stack.h5ad") == expected
+    np.testing.assert_array_equal(_dense(head.X), _dense(source.X)[:50])
+    np.testing.assert_array_equal(_dense(stack.X), np.vstack([_dense(source.X)] * 2))
+    assert head.obs_names.tolist() == source.obs_names[:50].tolist()
+    assert stack.obs_names.is_unique
+    assert stack.obs_names[:CELLS].tolist() == source.obs_names.tolist()
+    for column in source.obs:
+        assert stack.obs[column].tolist() == source.obs[column].tolist() * 2
+        assert head.obs[column].tolist() == source.obs[column].tolist()[:50]
+    for key, values in source.obsm.items():
+        np.testing.assert_array_equal(stack.obsm[key], np.vstack([values, values]))
+    assert stack.var.equals(source.var)
+
+
+def _dense(X: object) -> np.ndarray:
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)

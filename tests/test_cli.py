@@ -1,0 +1,438 @@
+"""The command line: what goes to stdout and stderr, in which form, and which setting wins."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import scipy.io
+from scipy import sparse
+
+from titin.cli import cli, main
+from titin.demo import write_demo_atlas
+
+ANSI = "\x1b["
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        document = json.loads(self.stdout)
+        assert document["schema_version"] == 1
+        return dict(document)
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def titin(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command line in an empty folder, with no settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TITIN_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code: Any = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as done:
+            code = done.code or 0
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_atlas(tmp_path_factory.mktemp("atlas") / "atlas.h5ad", n_cells=300, n_genes=300)
+
+
+@pytest.fixture(scope="session")
+def dataset(atlas: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from titin.build import build
+
+    return build(atlas, tmp_path_factory.mktemp("dataset") / "dataset", tissue="muscle", method="10x").path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def manifest(folder: str | Path) -> dict[str, Any]:
+    return dict(json.loads(Path(folder, "titin.json").read_text("utf-8")))
+
+
+# ---- every command
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.commands)], ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(command: list[str], flag: str, titin: Run) -> None:
+    outcome = titin(*command, flag)
+    assert outcome.code == 0
+    assert outcome.stdout.startswith("Usage: ")
+    assert outcome.stderr == ""
+    if command:
+        for option in ("--json", "--quiet", "--verbose", "--debug", "--help"):
+            assert option in outcome.stdout
+
+
+def test_help_lists_every_command_in_the_order_of_use(titin: Run) -> None:
+    listed = re.findall(r"^  (\w+)  ", titin("--help").stdout.split("Commands:")[1], re.MULTILINE)
+    assert listed[:5] == ["build", "info", "export", "demo", "doctor"]
+
+
+COMMANDS = {
+    "build": ["build", "{atlas}", "-o", "out"],
+    "dry run": ["build", "{atlas}", "-o", "out", "--dry-run"],
+    "info": ["info", "{dataset}"],
+    "export": ["export", "{dataset}", "--to", "h5ad", "-o", "out"],
+    "demo": ["demo", "out", "--cells", "200", "--genes", "150"],
+    "doctor": ["doctor"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_json_is_one_document_and_text_is_on_stdout_alone(
+    command: list[str], titin: Run, atlas: Path, dataset: Path, tmp_path: Path
+) -> None:
+    arguments = [part.format(atlas=atlas, dataset=dataset) for part in command]
+    text = titin(*arguments, "-q")
+    assert text.code == 0, text
+    assert text.stderr == ""
+    assert text.stdout.strip()
+    assert ANSI not in text.stdout
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(text.stdout)
+    for made in tmp_path.iterdir():
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+    outcome = titin(*arguments, "--json")
+    assert outcome.code == 0, outcome
+    assert outcome.document
+    assert outcome.stdout not in outcome.stderr
+
+
+def test_an_error_leaves_stdout_empty_with_json_too(titin: Run) -> None:
+    for arguments in (["info", "nowhere"], ["build", "nowhere.h5ad"], ["export", "nowhere", "--to", "mtx"]):
+        outcome = titin(*arguments, "--json", "-q")
+        assert outcome.code == 2
+        assert outcome.stdout == ""
+        assert outcome.stderr.startswith("error: ")
+        assert "nowhere" in outcome.stderr
+
+
+def test_progress_is_lines_at_most_every_tenth_where_stderr_is_no_terminal(titin: Run, atlas: Path) -> None:
+    outcome = titin("build", atlas, "-o", "out")
+    lines = outcome.stderr.splitlines()
+    for step in ("read and encode", "write expression", "write expression by gene"):
+        told = [line for line in lines if line.startswith(f"{step}:")]
+        assert re.fullmatch(rf"{step}: 300 (cells|genes)", told[0])
+        assert re.fullmatch(rf"{step}: done in [\d.]+ s", told[-1])
+        assert len(told) <= 11
+        assert all(re.match(rf"{step}: [1-9]0 %, [\d,]+ (cells|genes)/s, \d+ s left", line) for line in told[1:-1])
+    assert ANSI not in outcome.stderr
+    assert "\r" not in outcome.stderr
+
+
+def test_lines_of_progress_tell_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    from titin.progress import LineProgress
+
+    progress = LineProgress(sys.stderr)
+    progress.start("count", 1_000, "sheep")
+    for _ in range(1_000):
+        progress.advance(1)
+    progress.finish()
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "count: 1,000 sheep"
+    assert [line.split(",")[0] for line in told[1:-1]] == [f"count: {n} %" for n in range(10, 100, 10)]
+    assert told[-1].startswith("count: done in")
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_color_only_on_a_terminal_and_never_with_no_color(no_color: bool, atlas: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
+    command = [sys.executable, "-m", "titin", "build", str(atlas), "-o", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    told = b""
+    while True:
+        try:
+            piece = os.read(leader, 65_536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        told += piece
+    os.close(leader)
+    stdout, _ = process.communicate()
+    assert process.returncode == 0, told
+    assert b"read and encode" in told
+    assert b"100%" in told
+    colors = re.findall(rb"\x1b\[[\d;]*3[\d;]*m", told)
+    assert bool(colors) != no_color
+    assert b"\x1b" not in stdout
+
+
+def test_a_closed_pipe_is_no_error(dataset: Path) -> None:
+    command = f"'{sys.executable}' -m titin info '{dataset}' | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+
+
+# ---- settings
+
+
+def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
+    titin: Run, atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seed(*arguments: str) -> int:
+        outcome = titin("build", atlas, "-o", "out", "--force", "-q", *arguments)
+        assert outcome.code == 0, outcome
+        return int(manifest("out")["settings"]["seed"])
+
+    assert seed() == 0
+    Path("titin.toml").write_text("seed = 1\n")
+    assert seed() == 1
+    Path("titin.toml").write_text("seed = 1\n[build]\nseed = 2\n[demo]\nseed = 9\n")
+    assert seed() == 2
+    monkeypatch.setenv("TITIN_SEED", "3")
+    assert seed() == 3
+    assert seed("--seed", "4") == 4
+
+
+@pytest.mark.parametrize(("name", "bad", "good"), [("threads", "0", "1"), ("memory", "1kB", "1GiB")])
+def test_threads_and_memory_follow_the_same_order(
+    name: str, bad: str, good: str, titin: Run, atlas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad value is refused exactly where it is the one that counts."""
+
+    def code(*arguments: str) -> int:
+        return titin("build", atlas, "-o", "out", "--force", "-q", *arguments).code
+
+    quoted = {"threads": "{}", "memory": '"{}"'}[name]
+    Path("titin.toml").write_text(f"{name} = {quoted.format(bad)}\n")
+    assert code() == 2
+    monkeypatch.setenv(f"TITIN_{name.upper()}", good)
+    assert code() == 0
+    monkeypatch.setenv(f"TITIN_{name.upper()}", bad)
+    assert code() == 2
+    assert code(f"--{name}", good) == 0
+    monkeypatch.delenv(f"TITIN_{name.upper()}")
+    Path("titin.toml").write_text(f"{name} = {quoted.format(good)}\n[build]\n{name} = {quoted.format(bad)}\n")
+    assert code() == 2
+
+
+# ---- build
+
+
+def test_build_without_output_is_named_after_tissue_and_method(titin: Run, atlas: Path, tmp_path: Path) -> None:
+    outcome = titin("build", atlas, "--tissue", "leg muscle", "--method", "10x", "--json", "-q")
+    assert outcome.document["path"] == "leg_muscle_10x"
+    assert names(tmp_path) == ["leg_muscle_10x"]
+    assert titin("build", atlas, "--tissue", "leg muscle", "--method", "10x").code == 2
+
+
+def test_what_a_build_reports_is_what_it_wrote(titin: Run, atlas: Path, tmp_path: Path) -> None:
+    report = titin("build", atlas, "-o", "out", "--json", "-q").document
+    on_disk = {p.name: p.stat().st_size for p in (tmp_path / "out").iterdir()}
+    del on_disk["titin.json"]
+    assert {name: entry["bytes"] for name, entry in report["files"].items()} == on_disk
+    assert report["bytes"] == sum(on_disk.values())
+    assert (report["n_cells"], report["n_genes"]) == (300, 300)
+    assert set(report["seconds"]) == {"scan", "cells", "genes", "metadata", "checksum", "manifest", "total"}
+    assert report["peak_bytes"] > 0
+
+
+@pytest.mark.parametrize("n_cells", [300, 3_000])
+def test_a_dry_run_writes_nothing_and_its_sizes_are_nearly_right(n_cells: int, titin: Run, tmp_path: Path) -> None:
+    atlas = write_demo_atlas("atlas.h5ad", n_cells=n_cells, n_genes=300)
+    plan = titin("build", atlas, "-o", "out", "--dry-run", "--json").document
+    assert names(tmp_path) == ["atlas.h5ad"]
+    assert plan["target"] == "out"
+    assert plan["roles"]["donor"] == "DonorID"
+    assert titin("build", atlas, "-o", "out", "-q").code == 0
+    real = {p.name: p.stat().st_size for p in (tmp_path / "out").iterdir()}
+    assert set(real) - set(plan["files"]) <= {"titin.json", "README.md"}
+    for name, size in plan["files"].items():
+        assert real[name] / 1.5 < size < real[name] * 1.5, name
+    assert sum(real.values()) / 1.5 < plan["bytes"] < sum(real.values()) * 1.5
+
+
+def test_a_dry_run_extrapolates_from_a_sample(titin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("titin.build.dry_run._SAMPLE_VALUES", 200_000)
+    atlas = write_demo_atlas("atlas.h5ad", n_cells=3_000, n_genes=400)
+    plan = titin("build", atlas, "-o", "out", "--dry-run", "--json").document
+    assert plan["sampled_cells"] < 1_500
+    assert titin("build", atlas, "-o", "out", "-q").code == 0
+    for name, size in plan["files"].items():
+        real = (tmp_path / "out" / name).stat().st_size
+        assert real / 1.5 < size < real * 1.5, name
+
+
+# ---- info
+
+
+def test_info_tells_what_the_files_hold(titin: Run, atlas: Path, dataset: Path) -> None:
+    facts = titin("info", dataset, "--json").document
+    X = ad.read_h5ad(atlas).X
+    assert (facts["n_cells"], facts["n_genes"], facts["nnz"]) == (*X.shape, X.nnz)
+    assert facts["sparsity"] == pytest.approx(1 - X.nnz / (X.shape[0] * X.shape[1]))
+    assert facts["projections"] == {"X_scVI": 30, "X_umap": 2}
+    for name, entry in facts["files"].items():
+        assert entry["bytes"] == (dataset / name).stat().st_size
+        if name.endswith(".parquet"):
+            assert entry["rows"] == pq.read_metadata(dataset / name).num_rows
+    text = titin("info", dataset)
+    assert text.stderr == ""
+    for part in (f"{X.nnz:,} non-zeros", "300 cells × 300 genes", "DonorID", "10000 a cell"):
+        assert part in text.stdout
+    size = (dataset / "muscle_10x_expression.parquet").stat().st_size
+    assert f"{size * 8 / X.nnz:.2f}" in text.stdout
+
+
+def test_info_of_something_else(titin: Run, tmp_path: Path, dataset: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    outcome = titin("info", "folder")
+    assert outcome.code == 2
+    assert "folder is not a titin dataset" in outcome.stderr
+    shutil.copytree(dataset, tmp_path / "broken")
+    (tmp_path / "broken" / "muscle_10x_expression.parquet").unlink()
+    outcome = titin("info", "broken")
+    assert outcome.code == 2
+    assert "muscle_10x_expression.parquet is missing" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+# ---- export
+
+
+def test_export_to_h5ad_and_zarr_is_the_atlas_again(titin: Run, atlas: Path, dataset: Path) -> None:
+    source = ad.read_h5ad(atlas)
+    for to, read in (("h5ad", ad.read_h5ad), ("zarr", ad.read_zarr)):
+        outcome = titin("export", dataset, "--to", to, "--json")
+        path = outcome.document["path"]
+        assert path == f"muscle_10x.{to}"
+        back = read(path)
+        assert np.array_equal(back.X.toarray(), source.X.toarray())
+        pd.testing.assert_frame_equal(back.obs, source.obs)
+        assert np.array_equal(back.obsm["X_umap"], source.obsm["X_umap"])
+
+
+def test_export_to_mtx_holds_the_counts(titin: Run, atlas: Path, dataset: Path) -> None:
+    source = ad.read_h5ad(atlas)
+    assert titin("export", dataset, "--to", "mtx").stdout == "wrote muscle_10x_mtx\n"
+    counts = sparse.csr_matrix(scipy.io.mmread("muscle_10x_mtx/matrix.mtx.gz")).T
+    total = source.obs["n_counts"].to_numpy()
+    assert np.array_equal(np.asarray(counts.sum(1)).ravel(), total)
+    barcodes = pd.read_csv("muscle_10x_mtx/barcodes.tsv.gz", header=None)[0]
+    assert list(barcodes) == list(source.obs_names)
+
+
+def test_export_wide(titin: Run, atlas: Path, dataset: Path, tmp_path: Path) -> None:
+    source = ad.read_h5ad(atlas)
+    wanted = list(source.var_names[[3, 7, 11]])
+    assert titin("export", dataset, "--to", "wide", "--genes", ",".join(wanted), "-o", "few.parquet").code == 0
+    (tmp_path / "list.txt").write_text("\n".join(wanted) + "\n")
+    assert titin("export", dataset, "--to", "wide", "--genes", "@list.txt", "-o", "listed.parquet").code == 0
+    assert titin("export", dataset, "--to", "wide").stdout == "wrote muscle_10x_wide.parquet\n"
+    few = pd.read_parquet("few.parquet")
+    assert list(few.columns) == wanted
+    assert list(few.index) == list(source.obs_names)
+    assert np.array_equal(few.to_numpy(), source[:, wanted].X.toarray())
+    pd.testing.assert_frame_equal(few, pd.read_parquet("listed.parquet"))
+    assert np.array_equal(pd.read_parquet("muscle_10x_wide.parquet").to_numpy(), source.X.toarray())
+
+
+def refused(outcome: Outcome, *parts: str) -> None:
+    assert outcome.code == 2, outcome
+    assert outcome.stdout == ""
+    assert "Traceback" not in outcome.stderr
+    for part in parts:
+        assert part in outcome.stderr
+
+
+def test_export_wide_refuses_what_does_not_fit_in_memory(
+    titin: Run, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("titin.atlas.export"), "make_resources", lambda *_: _Tiny())
+    outcome = titin("export", dataset, "--to", "wide")
+    refused(outcome, "300 cells × 300 genes", "GiB of memory", "--genes", "--memory")
+    assert names(tmp_path) == []
+
+
+class _Tiny:
+    memory, threads, bucket_values = 100_000, 1, 50_000
+
+
+def test_export_refusals(titin: Run, dataset: Path, tmp_path: Path) -> None:
+    known = pd.read_parquet(dataset / "muscle_10x_feature_metadata.parquet").index[0]
+    wide = ("export", dataset, "--to", "wide")
+    refused(titin(*wide, "--genes", f"{known}X"), f"no gene '{known}X'", "did you mean", known)
+    refused(titin(*wide, "--genes", "@nowhere.txt"), "nowhere.txt cannot be read", "one gene a line")
+    refused(titin(*wide, "--genes", " , "), "names no gene")
+    refused(titin("export", dataset, "--to", "h5ad", "--genes", known), "--to wide")
+    refused(titin("export", dataset, "--to", "mtx", "--compression", "gzip"), "--to h5ad")
+    refused(titin("export", dataset, "--to", "loom"), "'loom'", "h5ad")
+    refused(titin("export", dataset), "--to")
+    (tmp_path / "mine.h5ad").write_text("mine")
+    refused(titin("export", dataset, "--to", "h5ad", "-o", "mine.h5ad"), "mine.h5ad exists already", "--force")
+    assert (tmp_path / "mine.h5ad").read_text() == "mine"
+    assert names(tmp_path) == ["mine.h5ad"]
+    assert titin("export", dataset, "--to", "h5ad", "-o", "mine.h5ad", "--force", "--compression", "gzip").code == 0
+    assert ad.read_h5ad("mine.h5ad").shape == (300, 300)
+
+
+# ---- demo, doctor
+
+
+def test_demo(titin: Run, tmp_path: Path) -> None:
+    outcome = titin("demo", "demo", "--cells", "300", "--genes", "200")
+    assert outcome.code == 0, outcome
+    assert names(tmp_path / "demo") == ["atlas.h5ad", "donors.csv", "skeletal_muscle_10x"]
+    refused(titin("demo", "demo", "--cells", "300", "--genes", "200"), "atlas.h5ad exists already", "--force")
+    assert titin("demo", "demo", "--cells", "200", "--genes", "200", "--force", "-q").stderr == ""
+    assert manifest("demo/skeletal_muscle_10x")["n_cells"] == 200
+    # what it says to try next works
+    nexts = [line.split() for line in outcome.stdout.splitlines() if line.startswith("  titin ")]
+    assert len(nexts) >= 4
+    for _, *arguments in nexts:
+        done = titin(*arguments, "--json")
+        assert done.code == 0, done
+        assert done.document
+
+
+def test_doctor(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = titin("doctor")
+    assert outcome.code == 0
+    assert outcome.stdout.endswith("everything works\n")
+    facts = titin("doctor", "--json").document
+    assert facts["problems"] == []
+    assert facts["libraries"]["numpy"] == np.__version__
+    monkeypatch.setattr("titin.doctor._memory", lambda: 1_000_000)
+    outcome = titin("doctor")
+    assert outcome.code == 1
+    assert "problem: only 1 MB of memory is free" in outcome.stdout

@@ -436,3 +436,19 @@ def test_doctor(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = titin("doctor")
     assert outcome.code == 1
     assert "problem: only 1 MB of memory is free" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("thread = 2", ["there is no setting 'thread'", "did you mean threads?"]),
+        ("[build]\nseeds = 2", ["there is no setting 'seeds' of build", "did you mean seed?"]),
+        ("[biuld]\nseed = 2", ["there is no command 'biuld'"]),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused(tmp_path, settings, said):
+    (tmp_path / "titin.toml").write_text(settings)
+    done = subprocess.run([sys.executable, "-m", "titin", "doctor"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    for words in said:
+        assert words in done.stderr

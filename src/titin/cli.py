@@ -1,5 +1,6 @@
 """The command line: it parses, calls and prints; stdout is the result, stderr everything else."""
 
+import difflib
 import json
 import os
 import sys
@@ -39,6 +40,17 @@ def _settings() -> dict[str, dict[str, Any]]:
         if not isinstance(settings.get(name, {}), dict):
             raise TitinError(f"{path}: {name!r} is a command, not a setting", f"put its settings under [{name}]")
     common = {k: v for k, v in settings.items() if not isinstance(v, dict)}
+    known = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
+    anywhere = set().union(*known.values())
+    for name, where in [(None, common), *((k, v) for k, v in settings.items() if isinstance(v, dict))]:
+        names = anywhere if name is None else known.get(name)
+        if names is None:
+            raise TitinError(f"{path}: there is no command {name!r}", f"commands: {', '.join(known)}")
+        for key in where:
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else "see `titin COMMAND --help` for what there is"
+                raise TitinError(f"{path}: there is no setting {key!r}" + (f" of {name}" if name else ""), hint)
     return {name: {**common, **settings.get(name, {})} for name in cli.commands}
 
 

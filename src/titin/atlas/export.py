@@ -111,7 +111,7 @@ def export(
     _check_choice(manifest, to, counts, genes, compression)
     suffix, write = FORMATS[to]
     target = Path(output) if output else Path(f"{manifest.prefix}{suffix}")
-    if target.exists() and not force:
+    if (target.exists() or target.is_symlink()) and not force:
         raise OutputError(f"{target} exists already", "give --force to replace it, or another --output")
     if target.is_dir() and any(target.iterdir()) and not any((target / mark).exists() for mark in _MARKS):
         raise OutputError(

@@ -106,7 +106,9 @@ def _sample(
             source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm=_first_rows(source.obsm, n_cells),
             counts=None if source.counts is None else _Head(source.counts, n_cells), left_out=dict(source.left_out),
         )  # fmt: skip
-        context = Context(first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work)
+        context = Context(
+            first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work
+        )
         cells = metadata.make_cell_table(context)
         scanned, spill = scan(context)
         panel = choose_panel_genes(context, scanned)

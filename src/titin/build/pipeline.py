@@ -91,7 +91,14 @@ def build_dataset(
             _raise_for_disk(error, target.absolute().parent)
             raise
         context = Context(
-            source, options, resources.beside(source.X.shape[0]), progress, layout.Layout(prefix), roles, workspace.out, workspace.work
+            source,
+            options,
+            resources.beside(source.X.shape[0]),
+            progress,
+            layout.Layout(prefix),
+            roles,
+            workspace.out,
+            workspace.work,
         )
         run = _Run(context, workspace, tissue, method)
         try:

@@ -20,6 +20,7 @@ from titin.parallel import ordered_map, read_ahead
 from titin.source import Block, Matrix
 
 _SAME = 1e-5  # relative spread within which all cells are taken to be normalised to the same total
+_PROVEN = float(np.log(1e-6))  # a matrix that would pass for log1p by accident more often than this is real
 TARGET_SUM = 1e4  # counts-only sources are shown log-normalised to this many counts a cell, as scanpy's default is
 
 
@@ -111,6 +112,7 @@ class _Tally:
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
+        self.chance = 0.0  # logarithm of the chance that all cells so far pass for log1p by accident
         self._sums: list[NDArray[np.float64]] = []
         self._scales: list[NDArray[np.float32]] = []
 
@@ -129,6 +131,7 @@ class _Tally:
         accumulate(block.indptr, block.genes, block.values, block.counts, factor, scan.totals)
         scan.nnz += len(block.genes)
         scan.wide_counts |= block.counts.dtype == np.uint32
+        self.chance += block.chance
         scan.worst_ulp = max(scan.worst_ulp, float(block.worst_ulp))
         scan.n_zeros += block.n_zeros
         scan.n_unsorted += block.n_unsorted
@@ -208,6 +211,8 @@ def _scan_as(context: Context, kinds: list[Kind], refused: dict[str, list[str]])
             for bucket, arrays in filed:
                 spill.append(bucket, *arrays)
             context.progress.advance(block.n_cells)
+        if kind == "log1p" and tally.chance > _PROVEN:
+            raise _RefusedAt(kind, ["all cells together: they have too few distinct values to prove counts"])
         spill.finish()
         return tally.finish(context.source.obs), spill
     except BaseException:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 MAX_ULP = 4.0  # how far log1p(count / scale) may lie from the source's value, in float32 units in the last place
 _MAX_FIRST = 64  # the smallest count of a cell is looked for among 1 … 64
+_WITNESSED = -100.0  # logarithm of the chance that counts known from elsewhere fit the values by accident
 _CLOSE_ULP = 1.0  # an estimate this close is taken without trying its neighbours
 _NEIGHBOURS = 8  # float32 scales tried on either side of the estimate
 
@@ -20,11 +21,15 @@ def _spacing(value: float) -> float:
 
 @nb.njit(cache=True, nogil=True)
 def _find_counts(expm1, error, counts):
-    """Smallest ascending integers proportional to ``expm1`` within its relative ``error``; False if there are none."""
+    """Find the smallest ascending integers proportional to ``expm1`` within its relative ``error``.
+
+    Returns the logarithm of the chance that numbers without integers behind them would fit as well; 1 if none fit.
+    """
     for first in range(1, _MAX_FIRST + 1):
         per_unit, uncertainty = first / expm1[0], error[0]
         counts[0] = first
         fits = True
+        chance = math.log(first)  # so many first counts were tried
         for i in range(1, len(expm1)):
             exact = expm1[i] * per_unit
             count = np.rint(exact)
@@ -33,11 +38,12 @@ def _find_counts(expm1, error, counts):
                 fits = False
                 break
             counts[i] = count
+            chance += math.log(2.0 * tolerance)
             if error[i] < uncertainty:
                 per_unit, uncertainty = count / expm1[i], error[i]
         if fits:
-            return True
-    return False
+            return min(chance, 0.0)
+    return 1.0
 
 
 @nb.njit(cache=True, nogil=True)
@@ -79,8 +85,8 @@ def _recover_levels(levels, counts, given):
 
     Returns
     -------
-    scale, worst
-        ``worst`` is infinite where no counts fit.
+    scale, worst, chance
+        ``worst`` is infinite where no counts fit; for ``chance`` see `_find_counts`.
     """
     n = len(levels)
     expm1 = np.empty(n)
@@ -89,9 +95,13 @@ def _recover_levels(levels, counts, given):
         expm1[i] = math.expm1(levels[i])
         # roundings of the division before log1p, and log1p itself good to about 2 units in the last place
         error[i] = 2.0**-22 + 2.0 * (1.0 + expm1[i]) / expm1[i] * _spacing(levels[i])
-    if levels[n - 1] > 80.0 or (not given and not _find_counts(expm1, error, counts)):
-        return np.float32(0.0), math.inf
-    return _find_scale(levels, expm1, error, counts)
+    if levels[n - 1] > 80.0:
+        return np.float32(0.0), math.inf, 0.0
+    chance = _WITNESSED if given else _find_counts(expm1, error, counts)
+    if chance > 0.0:
+        return np.float32(0.0), math.inf, 0.0
+    scale, worst = _find_scale(levels, expm1, error, counts)
+    return scale, worst, chance
 
 
 @nb.njit(cache=True, nogil=True)
@@ -125,6 +135,7 @@ def recover_counts(
     scale: NDArray[np.float32],
     worst: NDArray[np.float32],
     n_levels: NDArray[np.int32],
+    chances: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Recover and prove the counts of every cell of a block.
 
@@ -141,6 +152,8 @@ def recover_counts(
         Filled: uint32 a value; float32, float32 and int32 a cell. ``worst`` is the largest distance of
         log1p(count / scale) from a value of the cell, in float32 units in the last place; infinite where no
         integers fit.
+    chances
+        Filled, float64 a cell: logarithm of the chance that values without counts behind them would fit as well.
 
     Returns
     -------
@@ -165,7 +178,7 @@ def recover_counts(
     filled = 0
     for c in range(n_cells):
         a, b = indptr[c], indptr[c + 1]
-        scale[c], worst[c], n_levels[c] = np.float32(1.0), np.float32(0.0), 0
+        scale[c], worst[c], n_levels[c], chances[c] = np.float32(1.0), np.float32(0.0), 0, 0.0
         if a == b:
             continue
         n = _distinct(bits[a:b], table, used, slot_of, where)
@@ -177,9 +190,9 @@ def recover_counts(
             rank_of[slots[order[rank]]] = rank
         known = level_counts[:n]
         given = len(witness) > 0 and _witness_counts(witness[a:b], where, rank_of, known)
-        scale[c], worst[c] = _recover_levels(levels, known, given)
+        scale[c], worst[c], chances[c] = _recover_levels(levels, known, given)
         if given and worst[c] > MAX_ULP:
-            scale[c], worst[c] = _recover_levels(levels, known, False)
+            scale[c], worst[c], chances[c] = _recover_levels(levels, known, False)
         if worst[c] <= MAX_ULP:
             n_levels[c] = n
             all_levels[filled : filled + n] = levels

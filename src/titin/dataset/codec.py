@@ -73,6 +73,8 @@ class Encoded:
         Empty unless the kind is ``log1p``.
     worst_ulp
         Largest distance of log1p(count / scale) from a value, in float32 units in the last place.
+    chance
+        Logarithm of the chance that values without counts behind them would have passed for ``log1p``.
     n_zeros, n_unsorted
         Explicit zeros dropped; cells whose genes were not in ascending order.
     """
@@ -86,6 +88,7 @@ class Encoded:
     levels: NDArray[Any]
     level_indptr: NDArray[np.int64]
     worst_ulp: float = 0.0
+    chance: float = 0.0
     n_zeros: int = 0
     n_unsorted: int = 0
 
@@ -166,16 +169,17 @@ def _encode_log1p(
     n_cells = len(indptr) - 1
     counts = np.empty(len(values), np.uint32)
     scale, worst = np.empty(n_cells, np.float32), np.empty(n_cells, np.float32)
-    n_levels = np.empty(n_cells, np.int32)
+    n_levels, chances = np.empty(n_cells, np.int32), np.empty(n_cells)
     known = _NO_FLOATS if witness is None else np.ascontiguousarray(witness, np.float64)
-    levels = recover_counts(indptr, values, known, counts, scale, worst, n_levels)
+    levels = recover_counts(indptr, values, known, counts, scale, worst, n_levels, chances)
     if (worst > MAX_ULP).any():
         raise RefusedError(np.flatnonzero(worst > MAX_ULP)[:5])
     level_indptr = np.concatenate([[0], np.cumsum(n_levels, dtype=np.int64)])
     stored = levels.astype(np.float64 if dtype == np.float64 else np.float32)
     block = Encoded(
-        "log1p", indptr, genes, _narrow(counts), values, scale, stored, level_indptr, worst.max(initial=0.0), **found
-    )
+        "log1p", indptr, genes, _narrow(counts), values, scale, stored, level_indptr,
+        worst_ulp=float(worst.max(initial=0.0)), chance=float(chances.sum()), **found,
+    )  # fmt: skip
     different = np.flatnonzero(decode(block) != values)
     if len(different):
         raise RefusedError(_cells_of(indptr, different))

@@ -141,7 +141,7 @@ def required(name: str, dtype: pa.DataType) -> pa.Field:
     return pa.field(name, dtype, nullable=False)
 
 
-# per list column: its encoding and zstd level. Level 1 makes byte-split counts smaller than level 3 does, and faster.
+# per list column: its encoding and zstd level; level 1 makes byte-split counts smaller than level 3 does, and faster
 _LIST_ENCODING = {
     GENES: ("DELTA_BINARY_PACKED", 3),
     CELLS: ("DELTA_BINARY_PACKED", 3),

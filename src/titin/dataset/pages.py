@@ -1,7 +1,7 @@
 """List columns straight from Parquet pages, for the encodings that the format uses.
 
-Reads what `titin.dataset.layout` makes pyarrow write (format 1 data pages, zstd, lists without missing entries, 16 and
-32 bit integers as DELTA_BINARY_PACKED or BYTE_STREAM_SPLIT, floats as BYTE_STREAM_SPLIT) in less than half the time that
+Reads what `titin.dataset.layout` makes pyarrow write (format 1 data pages, zstd, lists without missing entries, 16
+and 32 bit integers as DELTA_BINARY_PACKED or BYTE_STREAM_SPLIT, floats as BYTE_STREAM_SPLIT) in less than half the time that
 pyarrow takes, without holding the interpreter's lock in the kernels. Anything else raises `UnsupportedPageError`, and
 pyarrow reads it.
 """
@@ -82,7 +82,7 @@ def find_chunk(metadata: Any, group: int, column: str, dtype: np.dtype) -> ListC
 
 
 def read_lists(
-    read_at: Callable[[int, int], bytes], chunk: ListChunk, *, lengths: bool = True
+    read_at: Callable[[int, int], bytes], chunk: ListChunk, *, lengths: bool = True, out: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
     """Read and decode a list column of a row group.
 
@@ -94,6 +94,8 @@ def read_lists(
         From `find_chunk`.
     lengths
         Decode where the lists begin; False for a column known to be parallel to another.
+    out
+        Where to decode to: an array of the chunk's dtype with room for its entries; a new one where not given.
 
     Returns
     -------
@@ -110,7 +112,9 @@ def read_lists(
     data = read_at(chunk.offset, chunk.length)
     if len(data) != chunk.length:
         raise DamagedPageError("the file ends early")
-    elements = np.empty(chunk.n_entries, chunk.dtype)
+    elements = np.empty(chunk.n_entries, chunk.dtype) if out is None else out[: chunk.n_entries]
+    if len(elements) != chunk.n_entries or elements.dtype != chunk.dtype:
+        raise ValueError(f"no room for {chunk.n_entries} elements of {chunk.dtype}")
     indptr = np.zeros(chunk.n_rows + 1, np.int64)
     at = filled = entries = row = 0
     while at < len(data):

@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Atlas", "TitinError", "__version__", "build", "export", "open"]
+__all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open"]
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas, export
     from titin.atlas import open_atlas as open
     from titin.build import build
     from titin.errors import TitinError
+    from titin.load import Loader
 
 _HOME = {
     "Atlas": ("titin.atlas", "Atlas"),
+    "Loader": ("titin.load", "Loader"),
     "TitinError": ("titin.errors", "TitinError"),
     "build": ("titin.build", "build"),
     "export": ("titin.atlas", "export"),

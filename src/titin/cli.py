@@ -40,18 +40,22 @@ def _settings() -> dict[str, dict[str, Any]]:
         if not isinstance(settings.get(name, {}), dict):
             raise TitinError(f"{path}: {name!r} is a command, not a setting", f"put its settings under [{name}]")
     common = {k: v for k, v in settings.items() if not isinstance(v, dict)}
-    known = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
-    anywhere = set().union(*known.values())
-    for name, where in [(None, common), *((k, v) for k, v in settings.items() if isinstance(v, dict))]:
-        names = anywhere if name is None else known.get(name)
-        if names is None:
-            raise TitinError(f"{path}: there is no command {name!r}", f"commands: {', '.join(known)}")
-        for key in where:
-            if key not in names:
-                near = difflib.get_close_matches(key, names, n=1)
-                hint = f"did you mean {near[0]}?" if near else "see `titin COMMAND --help` for what there is"
-                raise TitinError(f"{path}: there is no setting {key!r}" + (f" of {name}" if name else ""), hint)
+    known = {name: {str(p.name) for p in command.params} for name, command in cli.commands.items()}
+    _check_settings(common, set().union(*known.values()), "")
+    for section, own in settings.items():
+        if isinstance(own, dict):
+            if section not in known:
+                raise TitinError(f"{path}: there is no command {section!r}", f"commands: {', '.join(known)}")
+            _check_settings(own, known[section], f" of {section}")
     return {name: {**common, **settings.get(name, {})} for name in cli.commands}
+
+
+def _check_settings(settings: dict[str, Any], known: set[str], where: str) -> None:
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see `titin COMMAND --help` for what there is"
+            raise TitinError(f"{_SETTINGS}: there is no setting {name!r}{where}", hint)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

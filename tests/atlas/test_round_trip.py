@@ -179,15 +179,15 @@ def test_values_without_integers_behind_them_are_said_to_be_so(name, shared, tmp
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_demo(demo, tmp_path, shuffle):
-    assert_comes_back(demo.atlas, tmp_path, shuffle=shuffle, preset="muscle", donors=demo.donors)
+    to = ("h5ad", "zarr") if shuffle else ("h5ad",)
+    assert_comes_back(demo.atlas, tmp_path, to=to, shuffle=shuffle, preset="muscle", donors=demo.donors)
 
 
 def test_sharded_demo(sharded, tmp_path):
     assert len(sharded.manifest.shards(sharded.manifest.layout.expression)) > 1
-    for to in ("h5ad", "zarr"):
-        found = read(export(sharded.dataset, to, tmp_path / f"back.{to}"))
-        assert_same_matrix(found.X, sharded.source().X)
-        assert_same_parts(found, sharded.source())
+    found = read(export(sharded.dataset, "h5ad", tmp_path / "back.h5ad"))
+    assert_same_matrix(found.X, sharded.source().X)
+    assert_same_parts(found, sharded.source())
 
 
 def test_demo_counts_come_back_from_its_values(demo, tmp_path):
@@ -381,14 +381,16 @@ def writable(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return frame.iloc[:, kept]
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_columns_of_every_dtype(container, tmp_path, cut):
+@pytest.mark.parametrize(
+    ("container", "to"), [("h5ad", "zarr"), ("h5ad", "h5ad"), ("zarr2", "zarr"), ("zarr3", "h5ad")]
+)
+def test_columns_of_every_dtype(container, to, tmp_path, cut):
     cut(values=200, cells=7)
     atlas = small_atlas()
     atlas.obs = writable(pd.DataFrame(columns(), index=atlas.obs_names), tmp_path)
     atlas.var = atlas.obs.iloc[:N_GENES].set_axis(atlas.var_names)
     atlas.obs.index.name, atlas.var.index.name = "barcode", "gene id"
-    report = assert_comes_back(write(atlas, tmp_path, container), tmp_path)
+    report = assert_comes_back(write(atlas, tmp_path, container), tmp_path, to=(to,))
     assert report.manifest.left_out == {}
 
 

@@ -1,8 +1,9 @@
 """Reading a dataset, and the way back to other formats."""
 
+from titin.atlas._open import open_atlas
 from titin.atlas._rows import RowBlock
 from titin.atlas._store import RowGroup, Store
-from titin.atlas.atlas import Atlas, open_atlas
+from titin.atlas.atlas import Atlas
 from titin.atlas.errors import MemoryLimitError, SelectionError, UnknownNameError
 from titin.atlas.export import FORMATS, export
 from titin.atlas.expression import Expression

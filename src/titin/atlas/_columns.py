@@ -1,6 +1,7 @@
 """Whole genes from the gene-major file: counts as stored, values exact without reading the cells' other counts."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from titin.dataset.arrow import list_arrays
 from titin.parallel import ordered_map
 
 _CACHE_SHARE = 8  # levels are kept in memory when they take no more than one part in so many of the limit
+_REMOTE_THREADS = 16
 _LEVELS_A_CELL = 20  # or about so many
 
 
@@ -106,8 +108,11 @@ class GeneReader:
 
     def _places(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the row group of each token."""
-        firsts = [group.first_row for group in self._groups()]
-        return np.searchsorted(firsts, tokens, side="right") - 1
+        return np.searchsorted(self._firsts, tokens, side="right") - 1
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        return np.array([group.first_row for group in self._groups()], np.int64)
 
     def _read_group(self, group: RowGroup, tokens: Sequence[int]) -> list[tuple[NDArray[np.uint32], NDArray[Any]]]:
         name = layout.VALUES if self._store.manifest.kind == "real" else layout.COUNTS
@@ -130,11 +135,16 @@ class GeneReader:
         if self._levels is None and groups and self._size(groups) <= self._memory // _CACHE_SHARE:
             with self._lock:
                 if self._levels is None:
-                    self._levels = _join(list(ordered_map(self._read_levels, groups, self._threads)))
+                    self._levels = _join(list(ordered_map(self._read_levels, groups, self._level_threads)))
         if self._levels is not None:
             yield self._levels
         else:
-            yield from ordered_map(self._read_levels, groups, self._threads)
+            yield from ordered_map(self._read_levels, groups, self._level_threads)
+
+    @property
+    def _level_threads(self) -> int:
+        """More far away, where each of these small reads costs a round trip."""
+        return max(self._threads, _REMOTE_THREADS) if self._store.remote else self._threads
 
     def _size(self, groups: Sequence[RowGroup]) -> int:
         """About how many bytes the levels of all cells take, judging by the first row group."""
@@ -149,9 +159,7 @@ class GeneReader:
             raise self._store.damaged(group.shard, error) from error
         return Levels(group.first_row, table.column(layout.SCALE).to_numpy(), indptr, levels)
 
-    def _look_up(
-        self, token: int, cells: NDArray[np.uint32], unsure: NDArray[np.bool_], values: NDArray[Any]
-    ) -> None:
+    def _look_up(self, token: int, cells: NDArray[np.uint32], unsure: NDArray[np.bool_], values: NDArray[Any]) -> None:
         """Fill in the values that the levels alone do not tell, from the cells themselves."""
         column_of = column_map(self._store.manifest.n_genes, np.array([token]))
         rows = cells[unsure].astype(np.int64)

@@ -1,6 +1,9 @@
 """An Atlas as what other libraries hold in memory: AnnData, and dask arrays."""
 
 from collections.abc import Sequence
+from copy import deepcopy
+from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +34,10 @@ def to_anndata(atlas: "Atlas", cells: Any, genes: Any, layers: Sequence[str]) ->
     var = atlas.var if columns is None else atlas.var.iloc[columns]
     return AnnData(
         X=X,
-        obs=atlas.obs.iloc[at].copy(),
+        obs=atlas.ordered_obs.iloc[at].copy(),
         var=var.copy(),
         obsm={key: _rows_of(atlas.obsm[key], at) for key in atlas.obsm},
-        uns=dict(atlas.uns),
+        uns=deepcopy(dict(atlas.uns)),
         layers={name: atlas.reader.csr(rows, columns, counts=True) for name in layers},
     )
 
@@ -46,8 +49,7 @@ def _rows_of(embedding: Any, rows: Any) -> Any:
 def to_dask(atlas: "Atlas", *, counts: bool = False, rows: int = _CHUNK_CELLS) -> Any:
     """Make a dask array of CSR blocks; see `Atlas.to_dask`."""
     try:
-        import dask
-        import dask.array as da
+        dask, da = import_module("dask"), import_module("dask.array")
     except ImportError as error:
         raise TitinError(
             "to_dask needs the package dask, which is not installed", "pip install 'dask[array]' (or 'titin[dask]')"
@@ -58,8 +60,7 @@ def to_dask(atlas: "Atlas", *, counts: bool = False, rows: int = _CHUNK_CELLS) -
     read = dask.delayed(_read_rows, pure=True)
     edges = [*range(0, n_cells, rows), n_cells] if n_cells else [0, 0]
     blocks = [
-        da.from_delayed(read(atlas, a, b, counts), (b - a, n_genes), dtype=dtype, meta=meta)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        da.from_delayed(read(atlas, a, b, counts), (b - a, n_genes), dtype=dtype, meta=meta) for a, b in pairwise(edges)
     ]
     return da.concatenate(blocks, axis=0)
 

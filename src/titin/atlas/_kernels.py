@@ -111,10 +111,10 @@ def add_sums(
 
 @nb.njit(cache=True, nogil=True)
 def add_moments(
-    indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array, shift: Array,
-    sums: Array, squares: Array, seen: Array,
+    indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array,
+    mean: Array, squares: Array, seen: Array,
 ) -> None:  # fmt: skip
-    """Add each chosen row's stored values, less the column's shift, to its group's sums, squares and numbers."""
+    """Bring each group's number, mean and squared distances of stored values up to date, by Welford's recurrence."""
     for r in range(len(rows)):
         g = groups[r]
         if g < 0:
@@ -122,10 +122,10 @@ def add_moments(
         for i in range(indptr[rows[r]], indptr[rows[r] + 1]):
             j = column_of[tokens[i]]
             if j >= 0:
-                value = data[i] - shift[j]
-                sums[g, j] += value
-                squares[g, j] += value * value
-                seen[g, j] += 1
+                seen[g, j] += 1.0
+                distance = data[i] - mean[g, j]
+                mean[g, j] += distance / seen[g, j]
+                squares[g, j] += distance * (data[i] - mean[g, j])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -167,3 +167,15 @@ def describe_rows(
             if column_of[tokens[i]] >= 0:
                 distance += (data[i] - mean) ** 2
         out[r, 0], out[r, 1], out[r, 2], out[r, 3] = total, distance, low, high
+
+
+@nb.njit(cache=True, nogil=True)
+def scatter_rows(
+    indptr: Array, tokens: Array, data: Array, rows: Array, places: Array, column_of: Array, out: Array
+) -> None:
+    """Write the chosen rows into rows ``places`` of ``out`` (cells × columns), which is zero there."""
+    for r in range(len(rows)):
+        for i in range(indptr[rows[r]], indptr[rows[r] + 1]):
+            j = column_of[tokens[i]]
+            if j >= 0:
+                out[places[r], j] = data[i]

@@ -2,11 +2,11 @@
 
 import os
 from abc import ABC, abstractmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from titin.errors import DatasetError, TitinError
 
@@ -45,6 +45,46 @@ class Place(ABC):
     def read(self, file: str) -> bytes:
         """Read a whole file."""
 
+    @abstractmethod
+    def reader(self, file: str) -> "RangeReader":
+        """Open a file for reads of ``(offset, length)`` from any thread; to be closed."""
+
+
+class RangeReader(ABC):
+    """Reads parts of a file: ``reader(offset, length)``."""
+
+    @abstractmethod
+    def __call__(self, offset: int, length: int) -> bytes:
+        """Give the bytes; fewer at the end of the file."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+
+
+class _LocalReader(RangeReader):
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file, length, offset)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+
+class _RemoteReader(RangeReader):
+    def __init__(self, files: Any, path: str) -> None:
+        self._files, self._path = files, path
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        return bytes(self._files.cat_file(self._path, start=offset, end=offset + length))
+
+    def close(self) -> None:
+        pass  # every read is a request of its own
+
 
 class LocalFolder(Place):
     """A folder of this machine."""
@@ -52,7 +92,7 @@ class LocalFolder(Place):
     remote = False
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.name = folder, str(folder)
+        self.folder, self.name = folder.expanduser().absolute(), str(folder)
 
     def mark(self, file: str) -> Mark:
         """Size, time of change and inode."""
@@ -66,6 +106,10 @@ class LocalFolder(Place):
     def read(self, file: str) -> bytes:
         """Read a whole file."""
         return (self.folder / file).read_bytes()
+
+    def reader(self, file: str) -> RangeReader:
+        """Open a file for reads that share no position."""
+        return _LocalReader(self.folder / file)
 
 
 class RemoteFolder(Place):
@@ -82,11 +126,10 @@ class RemoteFolder(Place):
         self._connect()
 
     def _connect(self) -> None:
-        fsspec = _fsspec(self._url)
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self._url)
+            self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url)
         except ValueError as error:
-            raise TitinError(f"{self._url} cannot be opened: {error}", "give a folder, or a URL fsspec knows") from error
+            raise TitinError(f"{self._url} cannot be opened: {error}", "give a folder or a URL fsspec knows") from error
         except ImportError as error:
             raise _missing(self._url, error) from error
 
@@ -97,12 +140,15 @@ class RemoteFolder(Place):
 
     def open(self, file: str) -> Any:
         """Open without fsspec's read-ahead: the Parquet reader asks for what it needs."""
-        filesystem = PyFileSystem(FSSpecHandler(self._fs))
-        return filesystem.open_input_file(f"{self._root}/{file}")
+        return pa.PythonFile(self._fs.open(f"{self._root}/{file}", "rb", cache_type="none"), mode="r")
 
     def read(self, file: str) -> bytes:
         """Read a whole file."""
         return bytes(self._fs.cat_file(f"{self._root}/{file}"))
+
+    def reader(self, file: str) -> RangeReader:
+        """Ask for each range by itself."""
+        return _RemoteReader(self._fs, f"{self._root}/{file}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"name": self.name, "_url": self._url}
@@ -126,15 +172,6 @@ def find_place(path: str | os.PathLike[str]) -> Place:
     if text.startswith("file://"):
         return LocalFolder(Path(text.removeprefix("file://")))
     return RemoteFolder(text) if "://" in text else LocalFolder(Path(text))
-
-
-def _fsspec(url: str) -> Any:
-    try:
-        import fsspec
-        import fsspec.core
-    except ImportError as error:
-        raise _missing(url, error) from error
-    return fsspec
 
 
 def _missing(url: str, error: ImportError) -> TitinError:
@@ -162,5 +199,7 @@ def _pin(url: str) -> str:
         info = HfApi().dataset_info(f"{owner}/{name}", revision=revision.replace("%2F", "/") or None)
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise DatasetError(f"{url} cannot be opened: {reason}", "check its name, its revision and your token") from error
+        raise DatasetError(
+            f"{url} cannot be opened: {reason}", "check its name, its revision and your token"
+        ) from error
     return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")

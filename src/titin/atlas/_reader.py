@@ -11,12 +11,14 @@ from scipy import sparse
 from titin.atlas._columns import GeneReader
 from titin.atlas._rows import Growing, Positions, RowBlock, column_map, count_groups, row_blocks
 from titin.atlas._store import Store
-from titin.atlas.blocks import all_groups
+from titin.atlas.blocks import all_groups, give_back_memory
 from titin.atlas.errors import check_memory
 from titin.atlas.genes import Genes
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.resources import Resources
+
+_LARGE = 10_000_000  # stored values, after which it is worth giving back memory
 
 
 class Reader:
@@ -56,7 +58,7 @@ class Reader:
     @cached_property
     def dtype(self) -> np.dtype:
         """Of the values: that of the source (float32 for float16)."""
-        dtype = np.dtype(self.store.manifest.source["dtype"]).newbyteorder("=")
+        dtype: np.dtype = np.dtype(self.store.manifest.source["dtype"]).newbyteorder("=")
         return np.dtype(np.float32) if dtype == np.float16 else dtype
 
     @cached_property
@@ -65,7 +67,8 @@ class Reader:
         self.check_counts()
         shard = self.store.manifest.shards(self.store.manifest.layout.expression)[0]
         field = self.store.parquet(shard).schema_arrow.field(layout.COUNTS)
-        return np.dtype(field.type.value_type.to_pandas_dtype())
+        dtype: np.dtype = np.dtype(field.type.value_type.to_pandas_dtype())
+        return dtype
 
     def check_counts(self) -> None:
         """Refuse if there are no counts."""
@@ -74,9 +77,7 @@ class Reader:
                 "this dataset has no counts: no integers lie behind its source's values", "ask for its values: atlas.X"
             )
 
-    def blocks(
-        self, rows: Positions | None, columns: Positions | None, *, counts: bool = False
-    ) -> Iterator[RowBlock]:
+    def blocks(self, rows: Positions | None, columns: Positions | None, *, counts: bool = False) -> Iterator[RowBlock]:
         """Yield cells (ascending, repeats allowed; None for all) × genes (each once; None for all) by row groups."""
         tokens = self.tokens(columns)
         dtype = self.count_dtype if counts else self.dtype
@@ -104,6 +105,8 @@ class Reader:
         for block in self.blocks(once, apart, counts=counts):
             whole.append(block.X)
         X = whole.finish()
+        if len(X.data) > _LARGE:
+            give_back_memory()
         X = X if row_places is None else X[row_places]
         return X if column_places is None else _canonical(X[:, column_places])
 

@@ -104,9 +104,7 @@ def take(
     return make_csr(indptr, columns, data if dtype is None else data.astype(dtype, copy=False), n_columns)
 
 
-def make_csr(
-    indptr: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any], n_columns: int
-) -> sparse.csr_matrix:
+def make_csr(indptr: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any], n_columns: int) -> sparse.csr_matrix:
     """Wrap the arrays of a matrix that is known to be canonical, without copying or checking."""
     index = np.int32 if indptr[-1] < 2**31 else np.int64
     X = sparse.csr_matrix((len(indptr) - 1, n_columns), dtype=data.dtype)
@@ -128,14 +126,17 @@ class Growing:
         """Append rows."""
         end = self._nnz + X.nnz
         if end > len(self._data):
-            size = max(end, len(self._data) * 5 // 4)
-            self._columns, self._data = np.resize(self._columns, size), np.resize(self._data, size)
+            self._resize(max(end, len(self._data) * 5 // 4))
         self._columns[self._nnz : end], self._data[self._nnz : end] = X.indices, X.data
         self._ends.append(X.indptr[1:].astype(np.int64) + self._nnz)
         self._nnz = end
 
     def finish(self) -> sparse.csr_matrix:
         """Return the whole; what was expected too much is given back."""
-        self._columns.resize(self._nnz, refcheck=False)
-        self._data.resize(self._nnz, refcheck=False)
+        self._resize(self._nnz)
         return make_csr(np.concatenate(self._ends), self._columns, self._data, self._n_columns)
+
+    def _resize(self, size: int) -> None:
+        # in place, without a second copy; nothing else refers to these arrays
+        self._columns.resize(size, refcheck=False)
+        self._data.resize(size, refcheck=False)

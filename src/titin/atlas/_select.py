@@ -1,6 +1,6 @@
 """What users write in brackets, as positions: slices, numbers, masks, names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def _as_array(selector: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def _has_text(values: Sequence[Any]) -> bool:
+def _has_text(values: Iterable[Any]) -> bool:
     return any(isinstance(value, str) for value in values)
 
 
@@ -101,7 +101,8 @@ def _aligned(mask: pd.Series, names: pd.Index, what: str) -> NDArray[np.bool_]:
     places = mask.index.get_indexer(names) if mask.index.is_unique else np.array([-1])
     if (places < 0).any():
         raise SelectionError(f"the mask's index is not that of the {what}s", "pass mask.to_numpy() to go by position")
-    return mask.to_numpy(dtype=bool)[places]
+    aligned: NDArray[np.bool_] = mask.to_numpy(dtype=bool)[places]
+    return aligned
 
 
 def _in_range(values: NDArray[Any], n: int, what: str) -> Positions:

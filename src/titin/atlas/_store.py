@@ -2,24 +2,26 @@
 
 import json
 import os
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.atlas._places import Mark, Place, find_place
+from titin.atlas._manifest import read_remote_manifest
+from titin.atlas._places import LocalFolder, Mark, RangeReader, find_place
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
-from titin.errors import DatasetError
+from titin.errors import DatasetError, TitinError
 
 _RESTORE = "restore it, or build the dataset again"
 _REOPEN = "open the dataset again; nothing was mixed"
 
 
-class RowGroup(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RowGroup:
     """One row group of a table: where it lies, and which rows of the whole table it holds."""
 
     shard: str
@@ -67,6 +69,24 @@ class Store:
     def name(self) -> str:
         """The folder or URL, as it was given."""
         return self._place.name
+
+    @property
+    def remote(self) -> bool:
+        """Whether each read costs a round trip."""
+        return self._place.remote
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a local dataset.
+
+        Raises
+        ------
+        TitinError
+            If the dataset lies elsewhere.
+        """
+        if not isinstance(self._place, LocalFolder):
+            raise TitinError(f"{self.name} is no local folder", "download it first")
+        return self._place.folder
 
     def path(self, file: str) -> str:
         """Full name of a file, for messages."""
@@ -133,6 +153,44 @@ class Store:
             raise self.damaged(group.shard, ValueError(f"it has no column {', '.join(sorted(missing))}"))
         return table
 
+    def footer(self, shard: str) -> pq.FileMetaData:
+        """Return a file's footer, read once.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing, damaged or replaced.
+        """
+        try:
+            return self._footer(shard)
+        except (OSError, pa.ArrowException) as error:
+            raise self.damaged(shard, error) from error
+
+    def reader(self, shard: str) -> RangeReader:
+        """Open a file for reads of ``(offset, length)`` from any thread; to be closed.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing or replaced.
+        """
+        try:
+            reader = self._place.reader(shard)
+        except OSError as error:
+            raise self.damaged(shard, error) from error
+        self._check(shard)
+        return reader
+
+    def check(self, shard: str) -> None:
+        """Refuse a file that is no longer the one that was read first.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing or replaced.
+        """
+        self._check_again(shard)
+
     def row_groups(self, name: str) -> tuple[RowGroup, ...]:
         """List the row groups of a table, in order, all shards.
 
@@ -180,10 +238,9 @@ class Store:
         return DatasetError(f"{self.path(file)} is damaged: {error}", _RESTORE)
 
     def _read_manifest(self) -> Manifest:
-        folder = getattr(self._place, "folder", None)
-        if folder is None:
-            return _remote_manifest(self._place)
-        manifest = Manifest.read(folder)
+        if not isinstance(self._place, LocalFolder):
+            return read_remote_manifest(self._place)
+        manifest = Manifest.read(self._place.folder)
         self._marks[layout.MANIFEST] = self._place.mark(layout.MANIFEST)
         return manifest
 
@@ -236,20 +293,3 @@ class Store:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
-
-
-def _remote_manifest(place: Place) -> Manifest:
-    try:
-        text = place.read(layout.MANIFEST)
-    except FileNotFoundError:
-        raise DatasetError(
-            f"{place.name} is not a titin dataset: it has no {layout.MANIFEST}", "check the URL"
-        ) from None
-    except OSError as error:
-        raise DatasetError(f"{place.name} cannot be read: {error}", "check the URL and the connection") from error
-    with tempfile.TemporaryDirectory(prefix="titin-") as folder:
-        (Path(folder) / layout.MANIFEST).write_bytes(text)
-        try:
-            return Manifest.read(Path(folder))
-        except DatasetError as error:
-            raise DatasetError(str(error.args[0]).replace(folder, place.name), error.hint) from error

@@ -1,7 +1,5 @@
 """Some genes of a dataset as one wide Parquet table, a column a gene."""
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from titin.atlas.blocks import source_blocks
+from titin.atlas.genes import GeneFinder
 from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
 from titin.dataset._kernels import scatter_columns
@@ -38,7 +37,7 @@ def write_wide(job: "Job", path: Path) -> None:
         names, columns = _unique(symbols, ids), np.arange(manifest.n_genes)
     else:
         names = list(dict.fromkeys(job.genes))
-        columns = find_genes(names, symbols, ids)
+        columns = GeneFinder(symbols, ids).find_all(names)
     dtype = np.dtype(np.float64) if manifest.source["dtype"] == "float64" and not job.counts else np.dtype(np.float32)
     size = manifest.n_cells * len(columns) * dtype.itemsize
     if size > job.resources.memory:
@@ -73,34 +72,6 @@ def _write(job: "Job", path: Path, names: list[str], columns: np.ndarray, dtype:
                 arrays += [pa.array(values[:, j]) for j in range(len(columns))]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
             job.progress.advance(block.n_cells)
-
-
-def find_genes(wanted: Sequence[str], symbols: Sequence[str], ids: Sequence[str]) -> np.ndarray:
-    """Position of each gene, by symbol, else by id.
-
-    Raises
-    ------
-    TitinError
-        Naming the first gene that is not there, with the nearest names; or that several genes share.
-    """
-    by_id = {name: i for i, name in enumerate(ids)}
-    by_symbol: dict[str, list[int]] = {}
-    for i, name in enumerate(symbols):
-        by_symbol.setdefault(name, []).append(i)
-    found = []
-    for name in wanted:
-        places = by_symbol.get(name) or ([by_id[name]] if name in by_id else [])
-        if not places:
-            near = difflib.get_close_matches(name, [*by_symbol, *by_id], n=3, cutoff=0.6)
-            hint = f"did you mean {', '.join(near)}?" if near else "give symbols or ids as in the feature metadata"
-            raise TitinError(f"the dataset has no gene {name!r}", hint)
-        if len(places) > 1:
-            raise TitinError(
-                f"{len(places)} genes have the symbol {name!r}",
-                f"name one by its id: {', '.join(ids[i] for i in places)}",
-            )
-        found.append(places[0])
-    return np.array(found, np.int64)
 
 
 def _unique(symbols: list[str], ids: list[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """The lazy reader of a dataset, through which everything after the build reaches expression."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from titin.atlas._convert import to_anndata, to_dask
+from titin.atlas._embeddings import Embeddings
+from titin.atlas._facts import Facts
 from titin.atlas._matrix import MatrixView
 from titin.atlas._reader import Reader
 from titin.atlas._rows import Positions, RowBlock
 from titin.atlas._select import check_once, find_cells, resolve
 from titin.atlas._store import Store
-from titin.atlas.tables import read_embedding, read_obs, read_obs_names, read_uns, read_var
-from titin.dataset.layout import Layout
-from titin.dataset.manifest import Manifest
+from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
@@ -25,33 +24,7 @@ if TYPE_CHECKING:
     from titin.atlas.expression import Expression
 
 
-def open_atlas(
-    path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None
-) -> "Atlas":
-    """Open a dataset; nothing but ``titin.json`` is read yet.
-
-    Parameters
-    ----------
-    path
-        The folder that `titin.build` wrote, ``hf://datasets/user/repo`` (with ``@revision`` if need be), or any URL
-        that fsspec opens.
-    memory
-        What one result may take, as bytes or like ``"4GiB"``; 1 GiB where not given. Not counted are obs, var and
-        a few dozen bytes a cell.
-    threads
-        For reading; all processors where not given.
-
-    Raises
-    ------
-    DatasetError
-        If there is no dataset, or one of a later format.
-    TitinError
-        If a package is missing that the URL needs.
-    """
-    return Atlas(Store(path), memory=memory, threads=threads)
-
-
-class Atlas:
+class Atlas(Facts):
     """A dataset, read when asked.
 
     Cells are in the dataset's order, which is not the source's (it is shuffled once, when built); genes are in the
@@ -83,41 +56,6 @@ class Atlas:
         self.store = store
         self.reader = Reader(store, make_resources(threads, memory))
 
-    @property
-    def manifest(self) -> Manifest:
-        """What ``titin.json`` says."""
-        return self.store.manifest
-
-    @property
-    def layout(self) -> Layout:
-        """File names."""
-        return self.manifest.layout
-
-    @property
-    def kind(self) -> str:
-        """What the values are: ``counts``, ``log1p`` or ``real``; see `titin.dataset.codec`."""
-        return self.manifest.kind
-
-    @property
-    def roles(self) -> dict[str, Any]:
-        """Which obs column plays which part: cell_type (several), donor, sample, age, sex, protocol, chemistry."""
-        return self.manifest.roles
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Cells, genes."""
-        return self.manifest.n_cells, self.manifest.n_genes
-
-    @property
-    def n_obs(self) -> int:
-        """Number of cells."""
-        return self.manifest.n_cells
-
-    @property
-    def n_vars(self) -> int:
-        """Number of genes."""
-        return self.manifest.n_genes
-
     @cached_property
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells, with the source's columns and dtypes, index cell_id.
@@ -127,6 +65,11 @@ class Atlas:
         obs = read_obs(self.store, ages=True)
         self.__dict__.setdefault("obs_names", obs.index)
         return obs
+
+    @property
+    def ordered_obs(self) -> pd.DataFrame:
+        """`obs` in the dataset's order, also where a user has sorted it in place."""
+        return self.obs if self.obs.index.equals(self.obs_names) else self.obs.reindex(self.obs_names)
 
     @cached_property
     def obs_names(self) -> pd.Index:
@@ -143,8 +86,13 @@ class Atlas:
         """Names of the genes, as the source has them."""
         return self.reader.genes.index
 
+    @property
+    def source_columns(self) -> Positions:
+        """Position in the source (int64) of each gene by token."""
+        return np.argsort(self.reader.genes.token)
+
     @cached_property
-    def obsm(self) -> "Embeddings":
+    def obsm(self) -> Embeddings:
         """Embeddings by the source's keys, cells × dimensions, each read when asked for."""
         return Embeddings(self)
 
@@ -154,7 +102,7 @@ class Atlas:
         return read_uns(self.store)
 
     @property
-    def X(self) -> MatrixView:
+    def X(self) -> MatrixView:  # noqa: N802 - AnnData's name
         """The source's values: ``atlas.X[cells, genes]`` is a CSR matrix of them, bit for bit."""
         return MatrixView(self, counts=False)
 
@@ -194,8 +142,8 @@ class Atlas:
         DatasetError
             If a file is missing, damaged or replaced.
         """
-        cells, stored = self._read_gene(gene)
-        token = int(self.reader.genes.token[self.reader.genes.finder.find(gene)])
+        token = self._token(gene)
+        cells, stored = self.reader.by_gene.read(token)
         return self._series(gene, cells, self.reader.by_gene.values(token, cells, stored), self.reader.dtype)
 
     def counts_of(self, gene: str) -> pd.Series:
@@ -209,12 +157,11 @@ class Atlas:
             If the dataset is of kind ``real``.
         """
         self.reader.check_counts()
-        cells, stored = self._read_gene(gene)
+        cells, stored = self.reader.by_gene.read(self._token(gene))
         return self._series(gene, cells, stored, stored.dtype)
 
-    def _read_gene(self, gene: str) -> tuple[Any, Any]:
-        genes = self.reader.genes
-        return self.reader.by_gene.read(int(genes.token[genes.finder.find(gene)]))
+    def _token(self, gene: str) -> int:
+        return int(self.reader.genes.token[self.reader.genes.finder.find(gene)])
 
     def _series(self, name: str, cells: Any, values: Any, dtype: np.dtype) -> pd.Series:
         whole = np.zeros(self.n_obs, dtype)
@@ -222,27 +169,37 @@ class Atlas:
         return pd.Series(whole, index=self.obs_names, name=name, copy=False)
 
     def find_cells(self, cells: Any) -> Positions | None:
-        """Positions (int64) of cells given by slice, positions, mask or names, in that order; None for all.
-
-        Raises
-        ------
-        SelectionError, UnknownNameError
-            If the selection names what is not there.
-        """
+        """As `cell_positions`, but None for all of them."""
         return resolve(
             cells, self.n_obs, "cell", lambda: self.obs_names, lambda names: find_cells(names, self.obs_names)
         )
 
     def find_genes(self, genes: Any) -> Positions | None:
-        """Positions (int64, in the source's order) of genes given by slice, positions, mask or names; None for all.
+        """As `gene_positions`, but None for all of them."""
+        names = self.reader.genes.finder.find_all
+        return resolve(genes, self.n_vars, "gene", lambda: self.var_names, names)
+
+    def cell_positions(self, cells: Any = None) -> Positions:
+        """Positions (int64) of cells given by slice, positions, mask or names, in that order.
 
         Raises
         ------
         SelectionError, UnknownNameError
             If the selection names what is not there.
         """
-        names = self.reader.genes.finder.find_all
-        return resolve(genes, self.n_vars, "gene", lambda: self.var_names, names)
+        found = self.find_cells(cells)
+        return np.arange(self.n_obs) if found is None else found
+
+    def gene_positions(self, genes: Any = None) -> Positions:
+        """Positions (int64, in the source's order) of genes given by slice, positions, mask or names, in that order.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there.
+        """
+        found = self.find_genes(genes)
+        return np.arange(self.n_vars) if found is None else found
 
     def iter_blocks(self, *, counts: bool = False, cells: Any = None, genes: Any = None) -> Iterator[RowBlock]:
         """Yield the matrix in blocks of about a thousand cells, in the dataset's order, read ahead in threads.
@@ -311,6 +268,9 @@ class Atlas:
         """
         return to_dask(self, counts=counts, rows=rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.store, "reader": self.reader}
+
     def __len__(self) -> int:
         return self.n_obs
 
@@ -329,28 +289,3 @@ class Atlas:
         }
         lines += [f"    {part}: {', '.join(map(repr, names))}" for part, names in parts.items() if names]
         return "\n".join(lines)
-
-
-class Embeddings(Mapping[str, Any]):
-    """Embeddings of the cells, each read when asked for and not kept.
-
-    ``embeddings[key]`` is a numpy array (cells × dimensions) in the source's dtype, or a DataFrame where the source
-    had one.
-    """
-
-    def __init__(self, atlas: Atlas) -> None:
-        self._atlas = atlas
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self._atlas.manifest.obsm:
-            raise KeyError(key)
-        return read_embedding(self._atlas.store, key, self._atlas.obs_names)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._atlas.manifest.obsm)
-
-    def __len__(self) -> int:
-        return len(self._atlas.manifest.obsm)
-
-    def __repr__(self) -> str:
-        return f"Embeddings with keys: {', '.join(self)}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.atlas._store import RowGroup, Store
@@ -79,9 +80,12 @@ def read_block(store: Store, group: RowGroup, *, counts: bool = False) -> Block:
     return Block(group.first_row, indptr, tokens, data)
 
 
-def source_blocks(
-    store: Store, scratch: Path, resources: Resources, *, counts: bool = False
-) -> Iterator[Block]:
+def give_back_memory() -> None:
+    """Give back what Arrow keeps for the next read: after a pass over all cells, more than 100 MB."""
+    pa.default_memory_pool().release_unused()
+
+
+def source_blocks(store: Store, scratch: Path, resources: Resources, *, counts: bool = False) -> Iterator[Block]:
     """Yield the cells in the source's order, genes as ascending source columns.
 
     Parameters

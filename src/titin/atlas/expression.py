@@ -1,2 +1,285 @@
-"""x"""
-class Expression: ...
+"""What acts like the DataFrame of cells × genes without being one."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from titin.atlas._groupby import ExpressionGroups
+from titin.atlas._indexers import ByName, ByPosition
+from titin.atlas._kernels import scatter_rows
+from titin.atlas._select import Positions, check_once, resolve
+from titin.atlas._statistics import Statistics
+from titin.atlas._stats import Question
+from titin.atlas.errors import SelectionError, UnknownNameError, check_memory
+
+if TYPE_CHECKING:
+    from titin.atlas.atlas import Atlas
+
+_INSTEAD = (
+    "choose genes, expression[[…]], or cells, expression.iloc[a:b]; sums, means and groupby need no table; "
+    "or take atlas.iter_blocks() or titin.Loader"
+)
+
+
+class Expression(Statistics):
+    """Cells × genes as a DataFrame has them, read when asked for.
+
+    One gene, ``expression["MYH7"]``, is a Series and a list of genes a DataFrame. Cells chosen by ``loc``, ``iloc`` or
+    a mask are another Expression. Statistics stream over the cells with float64 sums and give ordinary Series.
+    Whatever would be a dense table over the memory limit raises `MemoryLimitError` instead.
+
+    Parameters
+    ----------
+    atlas
+        The dataset.
+    rows, columns
+        Positions of cells (repeats allowed) and of genes (each once); None for all.
+    """
+
+    ndim = 2
+
+    def __init__(self, atlas: "Atlas", rows: Positions | None = None, columns: Positions | None = None) -> None:
+        self.atlas, self.rows, self.columns_chosen = atlas, rows, columns
+        self.question = Question(atlas.reader, rows, columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells, genes."""
+        return self.question.n_rows, self.question.n_columns
+
+    @property
+    def size(self) -> int:
+        """Number of values, zeros included."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value."""
+        return self.size == 0
+
+    @cached_property
+    def index(self) -> pd.Index:
+        """Names of the cells."""
+        names = self.atlas.obs_names
+        return names if self.rows is None else names[self.rows]
+
+    @cached_property
+    def columns(self) -> pd.Index:
+        """Names of the genes."""
+        names = self.atlas.var_names
+        return names if self.columns_chosen is None else names[self.columns_chosen]
+
+    @property
+    def dtypes(self) -> pd.Series:
+        """The dtype of each gene: that of the source."""
+        return pd.Series([self.atlas.reader.dtype] * self.shape[1], index=self.columns, dtype=object)
+
+    @property
+    def loc(self) -> ByName:
+        """Cells and genes by name or mask."""
+        return ByName(self)
+
+    @property
+    def iloc(self) -> ByPosition:
+        """Cells and genes by position or mask."""
+        return ByPosition(self)
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros, 0 … 1; counted if cells are chosen, known otherwise."""
+        if self.rows is None:
+            genes = self.atlas.reader.genes.n_cells
+            stored = int((genes if self.columns_chosen is None else genes[self.columns_chosen]).sum())
+        else:
+            stored = sum(block.X.nnz for block in self.atlas.reader.blocks(np.sort(self.rows), self.columns_chosen))
+        return 1 - stored / self.size if self.size else float("nan")
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """All values as one array, cells × genes.
+
+        Raises
+        ------
+        MemoryLimitError
+            If it would not fit the memory limit.
+        """
+        return self.to_numpy()
+
+    def to_numpy(self, dtype: Any = None) -> NDArray[Any]:
+        """All values as one array, cells × genes; raises as `values` does."""
+        dtype = self.atlas.reader.dtype if dtype is None else np.dtype(dtype)
+        self._check_dense(dtype.itemsize)
+        whole = np.zeros(self.shape, dtype)
+        for part in self.question.parts():
+            block = part.block
+            scatter_rows(block.indptr, block.indices, block.data, part.rows, part.places, part.column_of, whole)
+        return whole
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("an Expression is read, so that an array of it is always a copy")
+        return self.to_numpy(dtype)
+
+    def to_frame(self, genes: Any = None) -> pd.DataFrame:
+        """Return a DataFrame of these cells and all or some genes.
+
+        Parameters
+        ----------
+        genes
+            Names, in the order wanted.
+
+        Raises
+        ------
+        MemoryLimitError
+            If it would not fit the memory limit.
+        UnknownNameError
+            If there is no such gene.
+        """
+        if genes is not None:
+            return self._table([genes] if isinstance(genes, str) else list(genes))
+        return pd.DataFrame(self.to_numpy(), index=self.index, columns=self.columns, copy=False)
+
+    def to_scipy(self) -> sparse.csr_matrix:
+        """Return the CSR matrix, cells × genes; a MemoryLimitError if it would not fit the memory limit."""
+        return self.atlas.reader.csr(self.rows, self.columns_chosen)
+
+    def select(self, rows: Positions | None, columns: Positions | None) -> "Expression":
+        """Return some cells and genes of these, by position.
+
+        Raises
+        ------
+        SelectionError
+            If a gene is chosen twice.
+        """
+        if columns is not None:
+            check_once(columns, self.columns)
+        return Expression(self.atlas, _compose(self.rows, rows), _compose(self.columns_chosen, columns))
+
+    def find_columns(self, genes: Sequence[str]) -> Positions:
+        """Positions, among these genes, of genes by name in var, symbol or id.
+
+        Raises
+        ------
+        UnknownNameError
+            If one is not there.
+        """
+        found = self.atlas.reader.genes.finder.find_all(genes)
+        if self.columns_chosen is None:
+            return found
+        place = np.full(self.atlas.n_vars, -1, np.int64)
+        place[self.columns_chosen] = np.arange(len(self.columns_chosen))
+        missing = np.flatnonzero(place[found] < 0)
+        if len(missing):
+            raise UnknownNameError(f"{genes[missing[0]]!r} is not among the genes chosen", "choose it as well")
+        return place[found]
+
+    def __getitem__(self, key: Any) -> Any:
+        """One gene as a Series, a list of genes as a DataFrame; a mask or a slice chooses cells.
+
+        Raises
+        ------
+        UnknownNameError
+            A KeyError, with the nearest names if there is no such gene.
+        MemoryLimitError
+            If the table would not fit the memory limit.
+        """
+        if isinstance(key, str):
+            return self._gene(key)
+        if isinstance(key, slice) or _is_mask(key):
+            return self.select(resolve(key, len(self), "cell", lambda: self.index, self.find_columns), None)
+        names = list(key) if isinstance(key, list | tuple | set | pd.Index | pd.Series | np.ndarray) else [key]
+        return self._table(names)
+
+    def _table(self, names: list[str]) -> pd.DataFrame:
+        if not all(isinstance(name, str) for name in names):
+            raise SelectionError("genes are chosen by name", "use iloc[:, positions] for positions")
+        self._check_dense(self.atlas.reader.dtype.itemsize, len(names))
+        columns = self.find_columns(names)
+        X = self.atlas.reader.csr(self.rows, _compose(self.columns_chosen, columns))
+        labels = pd.Index(names, dtype=self.columns.dtype, name=self.columns.name)
+        return pd.DataFrame(X.toarray(order="F"), index=self.index, columns=labels, copy=False)
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Return the first cells as a DataFrame; without the last ``-n`` if negative."""
+        return self.iloc[:n].to_frame()  # type: ignore[no-any-return]
+
+    def tail(self, n: int = 5) -> pd.DataFrame:
+        """Return the last cells as a DataFrame."""
+        return self.iloc[max(0, len(self) - n) :].to_frame()  # type: ignore[no-any-return]
+
+    def sample(self, n: int = 1, random_state: int | None = None) -> "Expression":
+        """Choose ``n`` different cells at random, in random order."""
+        if n > len(self):
+            raise SelectionError(f"{n:,} of {len(self):,} cells cannot be chosen", "choose fewer")
+        return self.select(np.random.default_rng(random_state).permutation(len(self))[:n], None)
+
+    def groupby(self, by: Any) -> ExpressionGroups:
+        """Group the cells.
+
+        Parameters
+        ----------
+        by
+            A column of obs, a list of them, or one label a cell (a Series is aligned by its index).
+
+        Raises
+        ------
+        UnknownNameError
+            If obs has no such column.
+        SelectionError
+            If there is not one label a cell.
+        """
+        return ExpressionGroups(self, by)
+
+    def memory_usage(self, index: bool = True, deep: bool = False) -> pd.Series:
+        """Bytes held in memory: those of the index, and none for the genes, which are read when asked for."""
+        usage = pd.Series(0, index=self.columns, dtype=np.int64)
+        if not index:
+            return usage
+        return pd.concat([pd.Series([self.index.memory_usage(deep=deep)], index=["Index"]), usage])
+
+    def keys(self) -> pd.Index:
+        """Names of the genes."""
+        return self.columns
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __contains__(self, gene: object) -> bool:
+        return gene in self.columns
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if not name.startswith("_") and hasattr(pd.DataFrame, name):
+            raise AttributeError(f"an Expression has no {name}: take a DataFrame of some genes, expression[[…]]")
+        raise AttributeError(f"an Expression has no {name}")
+
+    def __repr__(self) -> str:
+        return f"Expression of {self.shape[0]:,} cells × {self.shape[1]:,} genes, {self.atlas.reader.dtype}; not read"
+
+    def _gene(self, name: str) -> pd.Series:
+        self.find_columns([name])
+        series = self.atlas[name]
+        return series if self.rows is None else series.iloc[self.rows]
+
+    def _check_dense(self, itemsize: int, n_columns: int | None = None) -> None:
+        n = self.shape[1] if n_columns is None else n_columns
+        what = f"a dense table of {len(self):,} cells × {n:,} genes"
+        check_memory(len(self) * n * itemsize, self.atlas.reader.resources.memory, what, _INSTEAD)
+
+
+def _compose(outer: Positions | None, inner: Positions | None) -> Positions | None:
+    return outer if inner is None else inner if outer is None else outer[inner]
+
+
+def _is_mask(key: Any) -> bool:
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None:
+        return bool(pd.api.types.is_bool_dtype(dtype))
+    return isinstance(key, list) and bool(key) and all(isinstance(k, bool | np.bool_) for k in key)

@@ -115,4 +115,4 @@ class GeneFinder:
         text = str(name)
         near = [k for k in known if k.casefold() == text.casefold()] or difflib.get_close_matches(text, known, 3, 0.6)
         distinct = list(dict.fromkeys(near))[:3]
-        return f"did you mean {' or '.join(distinct)}?" if distinct else "give symbols or ids as in atlas.var"
+        return f"did you mean {', '.join(distinct)}?" if distinct else "give symbols or ids as in atlas.var"

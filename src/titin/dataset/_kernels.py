@@ -1,4 +1,8 @@
-"""numba kernels on row blocks: inspection, decoding, transposition and row copies."""
+"""numba kernels on row blocks: inspection, decoding, transposition and row copies.
+
+Loops run over slices from 0: an index that might be negative costs numba a test an element, and the vector
+instructions.
+"""
 
 import numba as nb
 import numpy as np
@@ -21,11 +25,15 @@ def inspect_rows(indptr, genes, values, n_genes, allow_negative):
     for c in range(len(indptr) - 1):
         fine = True
         ascending = True
-        for i in range(indptr[c], indptr[c + 1]):
-            fine &= (genes[i] >= 0) & (genes[i] < n_genes) & (values[i] >= floor) & (abs(values[i]) < np.inf)
-            n_zeros += values[i] == 0.0
-        for i in range(indptr[c] + 1, indptr[c + 1]):
-            ascending &= genes[i] > genes[i - 1]
+        own, its = genes[indptr[c] : indptr[c + 1]], values[indptr[c] : indptr[c + 1]]
+        for i in range(len(own)):
+            fine &= (own[i] >= 0) & (own[i] < n_genes)
+        for i in range(len(its)):
+            fine &= (its[i] >= floor) & (abs(its[i]) < np.inf)
+            n_zeros += its[i] == 0.0
+        following = own[1:]
+        for i in range(len(following)):
+            ascending &= following[i] > own[i]
         if not fine:
             problem, at = _first_problem(indptr[c], indptr[c + 1], genes, values, n_genes)
             return problem, c, at, 0, 0
@@ -72,11 +80,12 @@ def decode_levels(indptr, counts, level_indptr, levels, values):
     present = np.empty(_SMALL, np.bool_)
     for c in range(len(indptr) - 1):
         a, b = indptr[c], indptr[c + 1]
+        own, its = counts[a:b], values[a:b]
         present[:] = False
         n_large = 0
-        for i in range(a, b):
-            if counts[i] < _SMALL:
-                present[counts[i]] = True
+        for i in range(len(own)):
+            if own[i] < _SMALL:
+                present[np.uint64(own[i])] = True
             else:
                 n_large += 1
         n_small = 0
@@ -84,11 +93,12 @@ def decode_levels(indptr, counts, level_indptr, levels, values):
             rank[k] = n_small
             n_small += present[k]
         large = np.empty(n_large, counts.dtype)
-        n_large = 0
-        for i in range(a, b):
-            if counts[i] >= _SMALL:
-                large[n_large] = counts[i]
-                n_large += 1
+        if n_large:
+            n_large = 0
+            for i in range(len(own)):
+                if own[i] >= _SMALL:
+                    large[n_large] = own[i]
+                    n_large += 1
         large.sort()
         n_distinct = 0
         for j in range(n_large):
@@ -98,11 +108,12 @@ def decode_levels(indptr, counts, level_indptr, levels, values):
         first = level_indptr[c]
         if n_small + n_distinct != level_indptr[c + 1] - first:
             return c
-        for i in range(a, b):
-            if counts[i] < _SMALL:
-                values[i] = levels[first + rank[counts[i]]]
+        exact = levels[first : level_indptr[c + 1]]
+        for i in range(len(own)):
+            if own[i] < _SMALL:
+                its[i] = exact[rank[np.uint64(own[i])]]
             else:
-                values[i] = levels[first + n_small + np.searchsorted(large[:n_distinct], counts[i])]
+                its[i] = exact[n_small + np.searchsorted(large[:n_distinct], own[i])]
     return -1
 
 
@@ -114,17 +125,18 @@ def transpose(indptr, minor, data, number, out_minor, out_data, out_indptr):
     """
     out_indptr[:] = 0
     for i in range(len(minor)):
-        out_indptr[number[minor[i]] + 1] += 1
+        out_indptr[number[np.uint64(minor[i])] + 1] += 1
     for j in range(len(out_indptr) - 1):
         out_indptr[j + 1] += out_indptr[j]
     cursor = out_indptr[:-1].copy()
     for c in range(len(indptr) - 1):
-        for i in range(indptr[c], indptr[c + 1]):
-            j = number[minor[i]]
-            at = cursor[j]
-            cursor[j] = at + 1
+        own, its = minor[indptr[c] : indptr[c + 1]], data[indptr[c] : indptr[c + 1]]
+        for i in range(len(own)):
+            j = np.uint64(number[np.uint64(own[i])])
+            at = np.uint64(cursor[j])
+            cursor[j] += 1
             out_minor[at] = c
-            out_data[at] = data[i]
+            out_data[at] = its[i]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -152,13 +164,15 @@ def accumulate(indptr, genes, values, counts, factor, totals):
     Columns: cells, counts, values, squared values, linear values (count × the cell's factor), squared linear values.
     """
     for c in range(len(indptr) - 1):
-        for i in range(indptr[c], indptr[c + 1]):
-            g = genes[i]
-            linear = counts[i] * factor[c]
+        own = genes[indptr[c] : indptr[c + 1]]
+        count, value = counts[indptr[c] : indptr[c + 1]], values[indptr[c] : indptr[c + 1]]
+        for i in range(len(own)):
+            g = np.uint64(own[i])
+            linear = count[i] * factor[c]
             totals[g, 0] += 1.0
-            totals[g, 1] += counts[i]
-            totals[g, 2] += values[i]
-            totals[g, 3] += values[i] * values[i]
+            totals[g, 1] += count[i]
+            totals[g, 2] += value[i]
+            totals[g, 3] += value[i] * value[i]
             totals[g, 4] += linear
             totals[g, 5] += linear * linear
 
@@ -193,9 +207,9 @@ def scatter_columns(indptr, tokens, values, column, out):
 def append_runs(indptr, rows, counts, first_row, cursor, out_rows, out_counts):
     """Append each column of a CSC part, its rows numbered from ``first_row``, at the column's cursor."""
     for j in range(len(indptr) - 1):
-        at = cursor[j]
-        for i in range(indptr[j], indptr[j + 1]):
-            out_rows[at] = first_row + rows[i]
-            out_counts[at] = counts[i]
-            at += 1
-        cursor[j] = at
+        at, n = cursor[j], indptr[j + 1] - indptr[j]
+        own, its = rows[indptr[j] : indptr[j + 1]], out_rows[at : at + n]
+        for i in range(n):
+            its[i] = first_row + own[i]
+        out_counts[at : at + n] = counts[indptr[j] : indptr[j + 1]]
+        cursor[j] = at + n

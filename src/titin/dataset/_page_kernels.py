@@ -63,23 +63,25 @@ def unpack_deltas(data, out):
             mask = (np.uint64(1) << width) - np.uint64(1)
             bits = np.uint64(0)
             left = np.uint64(0)
-            while n < stop:
+            k = np.uint64(at)  # unsigned: an index that might be negative costs a test a byte
+            part = out[n:stop]
+            for i in range(len(part)):
                 if left < width:
                     # a miniblock is a multiple of four bytes long, so this stays within it
                     word = (
-                        np.uint64(data[at])
-                        | np.uint64(data[at + 1]) << np.uint64(8)
-                        | np.uint64(data[at + 2]) << np.uint64(16)
-                        | np.uint64(data[at + 3]) << np.uint64(24)
+                        np.uint64(data[k])
+                        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
+                        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
+                        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
                     )
                     bits |= word << left
-                    at += 4
+                    k += np.uint64(4)
                     left += np.uint64(32)
                 value += step + np.int64(bits & mask)
                 bits >>= width
                 left -= width
-                out[n] = value
-                n += 1
+                part[i] = value
+            n = stop
             at = end
     return total
 

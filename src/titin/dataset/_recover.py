@@ -197,8 +197,9 @@ def recover_counts(
             n_levels[c] = n
             all_levels[filled : filled + n] = levels
             filled += n
-            for i in range(b - a):
-                counts[a + i] = np.uint32(known[rank_of[where[i]]])
+            own = counts[a:b]
+            for i in range(len(own)):
+                own[i] = np.uint32(known[np.uint64(rank_of[np.uint64(where[i])])])
         used[slots] = False
     return all_levels[:filled].copy()
 

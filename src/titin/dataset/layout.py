@@ -153,7 +153,7 @@ _CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """Writer options for a file of this schema: encodings, compression, page index and checksums, content-defined chunking."""
+    """Writer options for a file of this schema: encodings, compression, index, checksums, content-defined chunking."""
     encodings, levels, dictionaries = {}, {}, []
     for field in schema:
         if pa.types.is_list(field.type):

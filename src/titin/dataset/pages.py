@@ -1,9 +1,9 @@
 """List columns straight from Parquet pages, for the encodings that the format uses.
 
 Reads what `titin.dataset.layout` makes pyarrow write (format 1 data pages, zstd, lists without missing entries, 16
-and 32 bit integers as DELTA_BINARY_PACKED or BYTE_STREAM_SPLIT, floats as BYTE_STREAM_SPLIT) in less than half the time that
-pyarrow takes, without holding the interpreter's lock in the kernels. Anything else raises `UnsupportedPageError`, and
-pyarrow reads it.
+and 32 bit integers as DELTA_BINARY_PACKED or BYTE_STREAM_SPLIT, floats as BYTE_STREAM_SPLIT) in less than half the
+time that pyarrow takes, without holding the interpreter's lock in the kernels. Anything else raises
+`UnsupportedPageError`, and pyarrow reads it.
 """
 
 import zlib

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.manifest import Manifest
 from titin.errors import OutputError
-from titin.load._groups import Cells, RowGroups
+from titin.load._groups import Cells, RowGroups, Space
 
 _VERSION = 1
 _AT_ONCE = 8  # row groups
@@ -68,10 +68,15 @@ def _make(groups: RowGroups, target: Path, pool: ThreadPoolExecutor) -> None:
         dtypes = {}
         with (partial / "tokens").open("wb") as tokens, (partial / "data").open("wb") as data, \
                 (partial / "levels").open("wb") as levels:  # fmt: skip
+            space = Space()
             for first in range(0, len(groups.groups), _AT_ONCE):
-                cells, _ = groups.read(range(first, min(first + _AT_ONCE, len(groups.groups))), pool)
-                for file, array in ((tokens, cells.tokens), (data, cells.data), (levels, cells.levels)):
-                    file.write(array.data)
+                cells, _ = groups.read(range(first, min(first + _AT_ONCE, len(groups.groups))), pool, space)
+                for file, array, starts, lengths in (
+                    (tokens, cells.tokens, cells.starts, cells.lengths),
+                    (data, cells.data, cells.starts, cells.lengths),
+                    (levels, cells.levels, cells.level_starts, cells.level_lengths),
+                ):
+                    _write(file, array, starts, lengths)
                     dtypes[Path(file.name).name] = array.dtype.str
                 pieces["lengths"].append(cells.lengths)
                 pieces["level_lengths"].append(cells.level_lengths)
@@ -83,11 +88,21 @@ def _make(groups: RowGroups, target: Path, pool: ThreadPoolExecutor) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _write(file: Any, array: NDArray[Any], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+    """Write the elements of the cells, without the gaps that empty lists leave between row groups."""
+    ends = starts + lengths
+    edges = np.flatnonzero(np.diff(starts, prepend=-1) != np.concatenate([[0], lengths[:-1]]))
+    for a, b in zip(edges, np.append(edges[1:], len(starts)), strict=True):
+        file.write(np.ascontiguousarray(array[starts[a] : ends[b - 1]]).data)
+
+
 def _map(folder: Path) -> Cells:
     dtypes = json.loads((folder / "dtypes.json").read_text("utf-8"))
     lengths, level_lengths = np.load(folder / "lengths.npy"), np.load(folder / "level_lengths.npy")
     arrays = [_map_array(folder / name, dtypes[name]) for name in ("tokens", "data", "levels")]
-    return Cells(np.cumsum(lengths) - lengths, lengths, np.cumsum(level_lengths) - level_lengths, level_lengths, *arrays)
+    return Cells(
+        np.cumsum(lengths) - lengths, lengths, np.cumsum(level_lengths) - level_lengths, level_lengths, *arrays
+    )
 
 
 def _map_array(path: Path, dtype: str) -> NDArray[Any]:

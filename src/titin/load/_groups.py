@@ -1,21 +1,19 @@
 """Row groups of ``expression``, decoded into a buffer of cells."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from titin.atlas import RowGroup, Store
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
-from titin.dataset.manifest import Manifest
-from titin.dataset.pages import UnsupportedPageError, find_chunk, read_lists
+from titin.dataset.pages import ListChunk, UnsupportedPageError, find_chunk, read_lists
 from titin.errors import DatasetError
 
 
@@ -42,78 +40,57 @@ class Cells:
     levels: NDArray[Any]
 
 
-@dataclass(frozen=True)
-class _Group:
-    shard: int
-    index: int
-    first: int
-    n_cells: int
-
-
 class RowGroups:
     """The row groups of a dataset's ``expression``, read and decoded in threads.
 
     Parameters
     ----------
-    folder, manifest
+    store
         The dataset.
     levels
         Whether to read the exact values too.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, *, levels: bool) -> None:
-        self.manifest = manifest
-        self._paths = [folder / name for name in manifest.shards(manifest.layout.expression)]
-        self._files: list[int] = []
-        self._stats: list[tuple[int, int, int]] = []
-        self._metadata: list[Any] = []
-        self._columns = [layout.GENES, layout.VALUES if manifest.kind == "real" else layout.COUNTS]
-        if levels and manifest.kind == "log1p":
-            self._columns.append(layout.LEVELS)
-        self._open()
-        self._dtypes = [self._dtype(name) for name in self._columns]
-        self.groups: list[_Group] = []
-        first = 0
-        for shard, metadata in enumerate(self._metadata):
-            for index in range(metadata.num_row_groups):
-                n = metadata.row_group(index).num_rows
-                self.groups.append(_Group(shard, index, first, n))
-                first += n
-        self.firsts = np.array([g.first for g in self.groups], np.int64)
-        if first != manifest.n_cells:
+    def __init__(self, store: Store, *, levels: bool) -> None:
+        self.store, self.manifest = store, store.manifest
+        self.groups = store.row_groups(self.manifest.layout.expression)
+        self.firsts = np.array([g.first_row for g in self.groups], np.int64)
+        held = sum(g.n_rows for g in self.groups)
+        if held != self.manifest.n_cells:
             raise DatasetError(
-                f"{folder}: the expression files hold {first:,} cells, {layout.MANIFEST} says {manifest.n_cells:,}",
-                "restore the files, or build the dataset again",
-            )
-
-    def _open(self) -> None:
-        for path in self._paths:
-            try:
-                self._files.append(os.open(path, os.O_RDONLY))
-                self._metadata.append(pq.read_metadata(path))
-            except FileNotFoundError:
-                raise DatasetError(f"{path} is missing", "restore it, or build the dataset again") from None
-            except (OSError, pa.ArrowException) as error:
-                raise _damaged(path, error) from error
-            self._stats.append(_identity(path))
+                f"{store.name}: the expression files hold {held:,} cells, {layout.MANIFEST} says "
+                f"{self.manifest.n_cells:,}", "restore the files, or build the dataset again",
+            )  # fmt: skip
+        self._columns = [layout.GENES, layout.VALUES if self.manifest.kind == "real" else layout.COUNTS]
+        if levels and self.manifest.kind == "log1p":
+            self._columns.append(layout.LEVELS)
+        self._dtypes = [self._dtype(name) for name in self._columns]
+        self._readers = {shard: store.reader(shard) for shard in dict.fromkeys(g.shard for g in self.groups)}
 
     def _dtype(self, column: str) -> np.dtype:
-        schema = self._metadata[0].schema.to_arrow_schema()
+        shard = self.groups[0].shard
+        schema = self.store.footer(shard).schema.to_arrow_schema()
         if column not in schema.names or not pa.types.is_list(schema.field(column).type):
-            raise DatasetError(f"{self._paths[0]} has no list column {column!r}", "build the dataset again")
-        return np.dtype(schema.field(column).type.value_type.to_pandas_dtype())
+            raise self.store.damaged(shard, ValueError(f"it has no list column {column}"))
+        dtype: np.dtype = np.dtype(schema.field(column).type.value_type.to_pandas_dtype())
+        return dtype
 
     def close(self) -> None:
         """Close the files; safe to call twice."""
-        while self._files:
-            os.close(self._files.pop())
+        for reader in self._readers.values():
+            reader.close()
 
     def of_cells(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row group of each cell."""
         return np.searchsorted(self.firsts, cells, side="right") - 1
 
-    def read(self, groups: Sequence[int], pool: ThreadPoolExecutor) -> tuple[Cells, NDArray[np.int64]]:
+    def read(self, groups: Sequence[int], pool: ThreadPoolExecutor, space: "Space") -> tuple[Cells, NDArray[np.int64]]:
         """Decode some row groups.
+
+        Parameters
+        ----------
+        space
+            Holds the elements until it is used again.
 
         Returns
         -------
@@ -126,72 +103,90 @@ class RowGroups:
             If a file is damaged, or is not the one that was opened.
         """
         for shard in {self.groups[g].shard for g in groups}:
-            if _identity(self._paths[shard]) != self._stats[shard]:
-                raise DatasetError(
-                    f"{self._paths[shard]} was replaced while it was being read", "open the dataset again"
-                )
-        parts = list(pool.map(self._read_group, groups))
-        positions = np.concatenate([np.arange(self.groups[g].first, self.groups[g].first + self.groups[g].n_cells)
-                                    for g in groups])  # fmt: skip
-        tokens, starts, lengths = _join([p[0] for p in parts])
-        data, _, _ = _join([p[1] for p in parts])
-        if len(self._columns) == 3:
-            levels, level_starts, level_lengths = _join([p[2] for p in parts])
+            self.store.check(shard)
+        rooms = [
+            self._rooms(column, dtype, groups, space) for column, dtype in zip(self._columns, self._dtypes, strict=True)
+        ]
+        tasks = [(g, [room[i] for room in rooms]) for i, g in enumerate(groups)]
+        parts = list(pool.map(self._read_group, tasks))
+        positions = np.concatenate(
+            [np.arange(self.groups[g].first_row, self.groups[g].first_row + self.groups[g].n_rows) for g in groups]
+        )
+        (tokens, starts, lengths), (data, _, _), *rest = (
+            _place(space.arrays[column], [room[0] for room in rooms[k]], [part[k] for part in parts])
+            for k, column in enumerate(self._columns)
+        )
+        if rest:
+            levels, level_starts, level_lengths = rest[0]
         else:
-            levels = np.empty(0, np.float32)
-            level_starts = level_lengths = np.zeros(len(positions), np.int64)
+            levels, level_starts, level_lengths = np.empty(0, np.float32), np.zeros_like(starts), np.zeros_like(starts)
         return Cells(starts, lengths, level_starts, level_lengths, tokens, data, levels), positions
 
-    def _read_group(self, number: int) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
-        group = self.groups[number]
-        path = self._paths[group.shard]
+    def _rooms(
+        self, column: str, dtype: np.dtype, groups: Sequence[int], space: "Space"
+    ) -> list[tuple[int, NDArray[Any], ListChunk | None]]:
+        """For each row group: where its elements go, and from where they come."""
+        chunks = [self._chunk(self.groups[g], column, dtype) for g in groups]
+        ends = np.cumsum([0, *(n for n, _ in chunks)]).tolist()
+        array = space.room(column, ends[-1], dtype)
+        return [(a, array[a:b], chunk) for a, b, (_, chunk) in zip(ends, ends[1:], chunks, strict=False)]
+
+    def _chunk(self, group: RowGroup, column: str, dtype: np.dtype) -> tuple[int, ListChunk | None]:
+        """Most elements a column of a row group can have, and where it lies; None if another writer has made it."""
         try:
-            lists = self._read_lists(group)
+            chunk = find_chunk(self.store.footer(group.shard), group.index, column, dtype)
         except UnsupportedPageError:
-            lists = self._read_with_pyarrow(group)
-        except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
-        indptr = lists[0][0]
-        if not np.array_equal(indptr, lists[1][0]):
-            raise _damaged(path, ValueError(f"{self._columns[0]} and {self._columns[1]} differ in length"))
-        return lists
+            row_group = self.store.footer(group.shard).row_group(group.index)
+            columns = (row_group.column(i) for i in range(row_group.num_columns))
+            return max(c.num_values for c in columns if c.path_in_schema.split(".")[0] == column), None
+        return chunk.n_entries, chunk
 
-    def _read_lists(self, group: _Group) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
-        file = self._files[group.shard]
-        found = []
-        for column, dtype in zip(self._columns, self._dtypes, strict=True):
-            chunk = find_chunk(self._metadata[group.shard], group.index, column, dtype)
-            indptr, elements = read_lists(lambda offset, length: os.pread(file, length, offset), chunk)
-            found.append((indptr, elements))
-        return found
-
-    def _read_with_pyarrow(self, group: _Group) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """For files that another writer has made of ours."""
-        path = self._paths[group.shard]
+    def _read_group(
+        self, task: tuple[int, list[tuple[int, NDArray[Any], ListChunk | None]]]
+    ) -> list[NDArray[np.int64]]:
+        """Decode the columns of a row group into their rooms; the lengths of their lists."""
+        number, rooms = task
+        group = self.groups[number]
         try:
-            file = pq.ParquetFile(path, metadata=self._metadata[group.shard], pre_buffer=False)
-            table = file.read_row_group(group.index, self._columns, use_threads=False)
-            return [list_arrays(table.column(name)) for name in self._columns]
+            lengths = [
+                self._read_column(group, column, *room[1:]) for column, room in zip(self._columns, rooms, strict=True)
+            ]
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise _damaged(path, error) from error
+            raise self.store.damaged(group.shard, error) from error
+        if not np.array_equal(lengths[0], lengths[1]):
+            differ = ValueError(f"{self._columns[0]} and {self._columns[1]} differ in length")
+            raise self.store.damaged(group.shard, differ)
+        return lengths
+
+    def _read_column(
+        self, group: RowGroup, column: str, out: NDArray[Any], chunk: ListChunk | None
+    ) -> NDArray[np.int64]:
+        if chunk is not None:
+            with suppress(UnsupportedPageError):
+                indptr, _ = read_lists(self._readers[group.shard], chunk, out=out)
+                return np.diff(np.asarray(indptr))
+        # another writer has made this file of ours
+        indptr, elements = list_arrays(self.store.read_group(group, [column]).column(0))
+        out[: len(elements)] = elements
+        return np.diff(indptr)
 
 
-def _join(
-    parts: Sequence[tuple[NDArray[np.int64], NDArray[Any]]],
+class Space:
+    """Arrays that loads are decoded into, used again load after load: fresh memory costs as much as decoding."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    def room(self, name: str, n: int, dtype: np.dtype) -> NDArray[Any]:
+        """An array of at least ``n`` elements; what it held is lost."""
+        if name not in self.arrays or len(self.arrays[name]) < n:
+            self.arrays[name] = np.empty(n + n // 8, dtype)
+        return self.arrays[name]
+
+
+def _place(
+    array: NDArray[Any], begins: list[int], lengths: list[NDArray[np.int64]]
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Elements of several row groups one after another, and start and length of each cell's."""
-    elements = parts[0][1] if len(parts) == 1 else np.concatenate([e for _, e in parts])
-    lengths = np.concatenate([np.diff(p) for p, _ in parts])
-    return elements, np.cumsum(lengths) - lengths, lengths
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    try:
-        info = path.stat()
-    except FileNotFoundError:
-        raise DatasetError(f"{path} is missing", "restore it, or build the dataset again") from None
-    return info.st_ino, info.st_size, info.st_mtime_ns
-
-
-def _damaged(path: Path, error: Exception) -> DatasetError:
-    return DatasetError(f"{path} is damaged: {error}", "restore it, or build the dataset again")
+    """The elements, and start and length of each cell's."""
+    starts = [begin + np.cumsum(n) - n for begin, n in zip(begins, lengths, strict=True)]
+    return array, np.concatenate(starts), np.concatenate(lengths)

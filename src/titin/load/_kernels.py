@@ -1,111 +1,157 @@
-"""numba kernels that put cells of a buffer together as minibatches."""
+"""numba kernels that put cells of a buffer together as minibatches.
+
+Loops run over slices from 0: an index that might be negative costs numba a test an element, and the vector
+instructions.
+"""
 
 import math
 
 import numba as nb
 import numpy as np
 
-_SMALL = 64  # counts below this have their value in a table of the cell, larger ones are looked up
+_SMALL = 63  # counts below this have their value in a table of the cell, larger ones are looked up
 LEVELS, COUNTS, LOGNORM = 0, 1, 2  # where a value comes from: the cell's levels, the stored number, its logarithm
 
 
 @nb.njit(cache=True, nogil=True)
-def _fill_table(mode, data, first, last, levels, level, n_levels, target, table, large):
-    """Values of the counts below `_SMALL` of one cell, and its distinct larger counts; the number of the latter.
-
-    -1 if the cell's levels are not as many as its distinct counts.
-    """
-    present = np.zeros(_SMALL, np.bool_)
+def _survey(own, seen, places):
+    """Mark which small counts a cell has, and list the places of its larger counts; returns their number."""
+    seen[:] = False
     n_large = 0
-    total = 0.0
-    for i in range(first, last):
-        total += data[i]
-        if data[i] < _SMALL:
-            present[np.int64(data[i])] = True
-        else:
-            large[n_large] = data[i]
-            n_large += 1
-    if mode == LOGNORM:
-        for k in range(1, _SMALL):
-            if present[k]:
-                table[k] = math.log1p(k * target / total)
-        return n_large
+    for i in range(len(own)):
+        n_large += own[i] >= _SMALL
+    for i in range(len(own)):
+        seen[np.uint64(min(own[i], _SMALL))] = True
+    n = 0
+    for i in range(len(own)):
+        # the first tokens are the most detected genes, which have the large counts
+        if n == n_large:
+            break
+        if own[i] >= _SMALL:
+            places[n] = i
+            n += 1
+    return n_large
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill_levels(seen, n_large, places, own, levels, n_levels, table, large):
+    """Table of the small counts' levels; the larger counts' distinct ones go to ``large``. -1 if they do not fit."""
     rank = 0
-    for k in range(_SMALL):
-        if present[k]:
-            if rank < n_levels:
-                table[k] = levels[level + rank]
+    for count in range(_SMALL):
+        if seen[count]:
+            if rank >= n_levels:
+                return -1
+            table[count] = levels[rank]
             rank += 1
-    if n_large > 1:
-        large[:n_large].sort()
-    n_distinct = 0
+    if n_large == 0:
+        return 0 if rank == n_levels else -1
     for j in range(n_large):
-        if j == 0 or large[j] != large[j - 1]:
-            large[n_distinct] = large[j]
-            n_distinct += 1
-    if rank + n_distinct != n_levels:
-        return -1
-    return n_distinct
+        large[j] = own[places[j]]
+    large[:n_large].sort()
+    n = 1
+    for j in range(1, n_large):
+        if large[j] != large[n - 1]:
+            large[n] = large[j]
+            n += 1
+    return n if rank + n == n_levels else -1
 
 
 @nb.njit(cache=True, nogil=True)
-def _total(data, first, last):
+def _fill_logarithms(seen, own, target, table):
+    """Table of log1p(count × target / total of the cell); returns target / total."""
     total = 0.0
-    for i in range(first, last):
-        total += data[i]
-    return total
+    for i in range(len(own)):
+        total += own[i]
+    for count in range(1, _SMALL):
+        if seen[count]:
+            table[count] = math.log1p(count * target / total)
+    return target / total if total > 0 else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
-def gather_csr(
-    mode, cells, starts, lengths, level_starts, level_lengths, tokens, data, levels, target, column, longest,
-    indptr, indices, values,
+def gather_values(
+    mode, cells, starts, lengths, level_starts, level_lengths, data, levels, target, longest, values
 ):  # fmt: skip
-    """Copy cells of a buffer into the arrays of a CSR matrix; genes without a column are passed over.
+    """Look up the values of cells of a buffer, one cell after another; -1, or the first cell that is damaged."""
+    table = np.zeros(_SMALL + 1, np.float32)
+    seen = np.empty(_SMALL + 1, np.bool_)
+    places = np.empty(longest, np.int64)
+    large = np.empty(longest, data.dtype)
+    n = 0
+    for c in range(len(cells)):
+        cell = cells[c]
+        length = lengths[cell]
+        own = data[starts[cell] : starts[cell] + length]
+        out = values[n : n + length]
+        n += length
+        if mode == COUNTS:
+            for i in range(length):
+                out[i] = own[i]
+            continue
+        n_large = _survey(own, seen, places)
+        exact = levels[level_starts[cell] : level_starts[cell] + level_lengths[cell]]
+        n_distinct = 0
+        factor = 0.0
+        if mode == LEVELS:
+            n_distinct = _fill_levels(seen, n_large, places, own, exact, len(exact), table, large)
+            if n_distinct < 0:
+                return c
+        else:
+            factor = _fill_logarithms(seen, own, target, table)
+        for i in range(length):
+            out[i] = table[np.uint64(min(own[i], _SMALL))]
+        for j in range(n_large):
+            at = places[j]
+            if mode == LEVELS:
+                rank = np.searchsorted(large[:n_distinct], own[at])
+                out[at] = exact[len(exact) - n_distinct + rank]
+            else:
+                out[at] = math.log1p(own[at] * factor)
+    return -1
 
-    Returns the number of stored values, or -1 - c if the c-th cell is damaged.
-    """
-    table = np.empty(_SMALL, np.float64)
-    large = np.empty(longest + 1, data.dtype)
+
+@nb.njit(cache=True, nogil=True)
+def gather_columns(cells, starts, lengths, tokens, column, indptr, indices):
+    """Column of every entry of cells of a buffer (-1 where it has none); -1, or the first cell that is damaged."""
     n = 0
     indptr[0] = 0
     for c in range(len(cells)):
-        cell = cells[c]
-        a, b = starts[cell], starts[cell] + lengths[cell]
-        n_distinct = 0
-        total = 0.0
-        level, n_levels = level_starts[cell], level_lengths[cell]
-        if mode != COUNTS:
-            n_distinct = _fill_table(mode, data, a, b, levels, level, n_levels, target, table, large)
-            if n_distinct < 0:
-                return -1 - c
-            if mode == LOGNORM:
-                total = _total(data, a, b)
-        for i in range(a, b):
-            if tokens[i] >= len(column):
-                return -1 - c
-            j = column[tokens[i]]
-            if j < 0:
-                continue
-            indices[n] = j
-            if mode == COUNTS:
-                values[n] = data[i]
-            elif data[i] < _SMALL:
-                values[n] = table[np.int64(data[i])]
-            elif mode == LOGNORM:
-                values[n] = math.log1p(data[i] * target / total)
-            else:
-                at = n_levels - n_distinct + np.searchsorted(large[:n_distinct], data[i])
-                values[n] = levels[level + at]
-            n += 1
+        length = lengths[cells[c]]
+        own = tokens[starts[cells[c]] : starts[cells[c]] + length]
+        out = indices[n : n + length]
+        last = own.dtype.type(0)
+        for i in range(length):
+            last = max(last, own[i])
+        if last >= len(column):
+            return c
+        for i in range(length):
+            out[i] = column[np.uint64(own[i])]
+        n += length
+        indptr[c + 1] = n
+    return -1
+
+
+@nb.njit(cache=True, nogil=True)
+def keep_columns(indptr, indices, values):
+    """Drop the entries without a column, in place; returns how many remain."""
+    n = 0
+    first = 0
+    for c in range(len(indptr) - 1):
+        for i in range(first, indptr[c + 1]):
+            if indices[i] >= 0:
+                indices[n] = indices[i]
+                values[n] = values[i]
+                n += 1
+        first = indptr[c + 1]
         indptr[c + 1] = n
     return n
 
 
 @nb.njit(cache=True, nogil=True)
 def scatter_dense(indptr, indices, values, out):
-    """Fill a dense matrix (cells × columns) from CSR arrays."""
+    """Fill a dense matrix (cells × columns) from CSR arrays; entries without a column are passed over."""
     out[:] = 0
     for c in range(len(indptr) - 1):
         for i in range(indptr[c], indptr[c + 1]):
-            out[c, indices[i]] = values[i]
+            if indices[i] >= 0:
+                out[c, indices[i]] = values[i]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,13 +14,16 @@ from scipy import sparse
 from titin.atlas import Atlas, open_atlas
 from titin.errors import DatasetError, TitinError
 from titin.load import _kernels
+from titin.load._arrays import Arrays
 from titin.load._cache import open_cache
-from titin.load._groups import Cells, RowGroups
+from titin.load._groups import Cells, RowGroups, Space
+from titin.load._obs import Obs
 from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
 
 TARGET_SUM = 1e4
+_PIECE_CELLS = 2048  # put together by one thread at a time
 
 
 class Batch(NamedTuple):
@@ -30,11 +34,11 @@ class Batch(NamedTuple):
     X
         Cells × genes: `scipy.sparse.csr_matrix`, or a numpy array with ``dense``; float32.
     obs
-        Their columns of obs; the index is ``cell_id``.
+        Their columns of obs, each a Series when asked for; ``obs.to_frame()`` is the data frame.
     """
 
     X: Any
-    obs: pd.DataFrame
+    obs: Obs
 
 
 class Loader:
@@ -117,6 +121,8 @@ class Loader:
         self._mode = _mode(self.atlas.kind, values)
         self._cache = cache
         self._column, self.genes = _columns(self.atlas, genes)
+        self._subset = genes is not None
+        self._arrays = Arrays()
         self._obs = _obs(self.atlas, obs)
         if sampler is None:
             chosen = _choose_cells(self.atlas, cells, donors)
@@ -193,63 +199,99 @@ class Loader:
 
     def _reader(self, pool: ThreadPoolExecutor) -> "_FileReader | _CacheReader":
         exact = self._mode == _kernels.LEVELS
-        groups = RowGroups(self.atlas.folder, self.atlas.manifest, levels=exact or bool(self._cache))
+        groups = RowGroups(self.atlas.store, levels=exact or bool(self._cache))
         if not self._cache:
-            return _FileReader(groups, pool)
+            return _FileReader(groups, pool, self._obs)
         folder = None if self._cache is True else Path(self._cache)
-        return _CacheReader(groups, open_cache(groups, folder, pool))
+        return _CacheReader(groups, open_cache(groups, folder, pool), self._obs)
 
     def _cut(self, loads: Iterator["_Load"]) -> Iterator[Batch]:
-        """Cut loads into batches, some batches ahead; never two loads' batches at once."""
-        for load in loads:
-            starts = range(0, len(load.cells), self.batch_size)
-            parts = [(load, load.cells[a : a + self.batch_size], load.positions[a : a + self.batch_size]) for a in starts]
-            yield from ordered_map(self._make_batch, parts, self.threads)
+        """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
+        size = max(1, _PIECE_CELLS // self.batch_size) * self.batch_size
+        pieces = (
+            (load, slice(start, min(start + size, len(load.cells))))
+            for load in loads
+            for start in range(0, len(load.cells), size)
+        )
+        for load, rows, matrix in ordered_map(self._gather, pieces, self.threads):
+            for start in range(0, rows.stop - rows.start, self.batch_size):
+                stop = min(start + self.batch_size, rows.stop - rows.start)
+                yield Batch(matrix.cut(start, stop), Obs(load.obs, slice(rows.start + start, rows.start + stop)))
 
-    def _make_batch(self, part: tuple["_Load", NDArray[np.int64], NDArray[np.int64]]) -> Batch:
-        load, cells, positions = part
-        source = load.source
+    def _gather(self, piece: tuple["_Load", slice]) -> tuple["_Load", slice, "_Dense | _Sparse"]:
+        load, rows = piece
+        source, cells = load.source, load.cells[rows]
         lengths = source.lengths[cells]
-        size = int(lengths.sum())
-        indptr = np.empty(len(cells) + 1, np.int32)
-        indices, values = np.empty(size, np.int32), np.empty(size, np.float32)
-        n = _kernels.gather_csr(
-            self._mode, cells, source.starts, source.lengths, source.level_starts, source.level_lengths, source.tokens,
-            source.data, source.levels, TARGET_SUM, self._column, int(lengths.max(initial=0)), indptr, indices, values,
-        )  # fmt: skip
-        if n < 0:
-            raise DatasetError(
-                f"{self.atlas.folder}: the cell at position {positions[-1 - n]} is damaged: its levels or genes do not "
-                "fit", "restore the expression files, or build the dataset again",
+        size, longest = int(lengths.sum()), int(lengths.max(initial=0))
+        indptr = np.empty(len(cells) + 1, np.int64)
+        indices, values = self._arrays.take(size, np.int32), self._arrays.take(size, np.float32)
+        damaged = _kernels.gather_columns(
+            cells, source.starts, source.lengths, source.tokens, self._column, indptr, indices
+        )
+        if damaged < 0:
+            damaged = _kernels.gather_values(
+                self._mode, cells, source.starts, source.lengths, source.level_starts, source.level_lengths,
+                source.data, source.levels, TARGET_SUM, longest, values,
             )  # fmt: skip
-        shape = (len(cells), len(self.genes))
+        if damaged >= 0:
+            raise DatasetError(
+                f"{self.atlas.store.name}: the cell at position {load.positions[rows][damaged]} is damaged: its genes "
+                "or levels do not fit", "restore the expression files, or build the dataset again",
+            )  # fmt: skip
         if self.dense:
-            X = np.empty(shape, np.float32)
-            _kernels.scatter_dense(indptr, indices[:n], values[:n], X)
-        else:
-            X = sparse.csr_matrix(shape, dtype=np.float32)
-            X.data, X.indices, X.indptr = values[:n], indices[:n], indptr
-        return Batch(X, self._obs.take(positions))
+            X = self._arrays.take(len(cells) * len(self.genes), np.float32).reshape(len(cells), len(self.genes))
+            _kernels.scatter_dense(indptr, indices, values, X)
+            return load, rows, _Dense(X)
+        if self._subset:
+            _kernels.keep_columns(indptr, indices, values)
+        return load, rows, _Sparse(indptr, indices, values, len(self.genes))
+
+
+class _Dense(NamedTuple):
+    """A piece as an array."""
+
+    X: NDArray[np.float32]
+
+    def cut(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self.X[start:stop]
+
+
+class _Sparse(NamedTuple):
+    """A piece as the arrays of a CSR matrix."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    n_columns: int
+
+    def cut(self, start: int, stop: int) -> sparse.csr_matrix:
+        first, last = self.indptr[start], self.indptr[stop]
+        X = sparse.csr_matrix((stop - start, self.n_columns), dtype=np.float32)
+        X.data, X.indices = self.values[first:last], self.indices[first:last]
+        X.indptr = (self.indptr[start : stop + 1] - first).astype(np.int32)
+        return X
 
 
 class _Load(NamedTuple):
-    """Cells in memory, and those of them to hand out: where in memory, and where in the dataset."""
+    """Cells in memory, and those of them to hand out: where in memory, where in the dataset, and their obs."""
 
     source: Cells
     cells: NDArray[np.int64]
     positions: NDArray[np.int64]
+    obs: pd.DataFrame
 
 
 class _FileReader:
-    """Reads loads from Parquet."""
+    """Reads loads from Parquet, each into a space of its own: one is read, one waits, and batches are cut from two."""
 
-    def __init__(self, groups: RowGroups, pool: ThreadPoolExecutor) -> None:
-        self._groups, self._pool = groups, pool
+    def __init__(self, groups: RowGroups, pool: ThreadPoolExecutor, obs: pd.DataFrame) -> None:
+        self._groups, self._pool, self._obs = groups, pool, obs
+        self._spaces = cycle([Space() for _ in range(4)])
 
     def __call__(self, positions: NDArray[np.int64]) -> _Load:
         numbers = np.unique(self._groups.of_cells(positions))
-        cells, held = self._groups.read(numbers.tolist(), self._pool)
-        return _Load(cells, np.searchsorted(held, positions), positions)
+        cells, held = self._groups.read(numbers.tolist(), self._pool, next(self._spaces))
+        return _Load(cells, np.searchsorted(held, positions), positions, self._obs.take(positions))
 
     def __enter__(self) -> "_FileReader":
         return self
@@ -261,25 +303,27 @@ class _FileReader:
 class _CacheReader:
     """Takes loads from memory-mapped arrays."""
 
-    def __init__(self, groups: RowGroups, cells: Cells) -> None:
+    def __init__(self, groups: RowGroups, cells: Cells, obs: pd.DataFrame) -> None:
         groups.close()
-        self._cells = cells
+        self._cells, self._obs = cells, obs
 
     def __call__(self, positions: NDArray[np.int64]) -> _Load:
-        return _Load(self._cells, positions, positions)
+        return _Load(self._cells, positions, positions, self._obs.take(positions))
 
     def __enter__(self) -> "_CacheReader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the maps to the garbage collector: batches may still refer to nothing of them."""
+        """Nothing to close: the maps go with the last that refers to them."""
 
 
 def _mode(kind: str, values: str) -> int:
     if values not in ("lognorm", "counts"):
         raise TitinError(f"there are no values {values!r}", "give lognorm or counts")
     if values == "counts" and kind == "real":
-        raise TitinError("this dataset has no counts: no integers lie behind its source's values", 'use values="lognorm"')
+        raise TitinError(
+            "this dataset has no counts: no integers lie behind its source's values", 'use values="lognorm"'
+        )
     if values == "counts" or kind == "real":
         return _kernels.COUNTS
     return _kernels.LEVELS if kind == "log1p" else _kernels.LOGNORM
@@ -301,7 +345,7 @@ def _columns(atlas: Atlas, genes: Sequence[str] | None) -> tuple[NDArray[np.int3
 def _obs(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
     frame = atlas.obs
     if columns is None:
-        wanted = [c for role in atlas.roles.values() for c in (role if isinstance(role, list) else [role]) if c is not None]
+        wanted = [c for r in atlas.roles.values() for c in (r if isinstance(r, list) else [r]) if c is not None]
         columns = [c for c in frame.columns if c in wanted or c in ("age_numeric", "age_years")]
     missing = [c for c in columns if c not in frame.columns]
     if missing:
@@ -311,7 +355,7 @@ def _obs(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
 
 def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] | None) -> NDArray[np.int64]:
     chosen = np.arange(atlas.n_obs) if cells is None else np.asarray(atlas.cell_positions(cells), np.int64)
-    if len(np.unique(chosen)) != len(chosen):
+    if cells is not None and len(np.unique(chosen)) != len(chosen):
         raise TitinError("cells names a cell twice", "name each cell once, or give a sampler")
     if donors is None:
         return chosen

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLOCK_CELLS = 1024
-BUFFER_CELLS = 16_384
+BUFFER_CELLS = 8192
 
 
 class Sampler(ABC):
@@ -128,9 +128,7 @@ class BalancedSampler(Sampler):
         chosen = np.arange(len(codes)) if cells is None else np.asarray(cells, np.int64)
         super().__init__(chosen[codes[chosen] >= 0])
         self._codes = codes
-        self._blocks = BlockShuffleSampler(
-            self.cells, block_cells=block_cells, buffer_cells=buffer_cells, seed=seed
-        )
+        self._blocks = BlockShuffleSampler(self.cells, block_cells=block_cells, buffer_cells=buffer_cells, seed=seed)
         self.seed = seed
 
     def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:

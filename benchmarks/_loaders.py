@@ -1,0 +1,146 @@
+"""Loaders to compare, each as a process of its own: python _loaders.py NAME SETTINGS-AS-JSON.
+
+Every one runs whole epochs of shuffled minibatches and prints one JSON document: cells a second of each epoch, time to
+the first batch, and how mixed the labels of a batch are.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+Batches = Iterator[tuple[Any, Any]]  # matrix, labels
+
+
+def titin(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """titin's Loader from Parquet, or from its decoded cache."""
+    import titin as package
+
+    atlas = package.open(settings["dataset"])
+    genes = None
+    if settings.get("dense"):
+        detected = atlas.var["n_cells"].sort_values(ascending=False, kind="stable")
+        genes = list(detected.index[: settings["dense"]])
+    loader = package.Loader(
+        atlas, settings["batch"], genes=genes, dense=bool(settings.get("dense")), threads=settings["threads"],
+        cache=settings.get("cache") or False, obs=[settings["label"]],
+    )  # fmt: skip
+
+    def epoch(number: int) -> Batches:
+        loader.set_epoch(number)
+        for X, obs in loader:
+            yield X, obs[settings["label"]]
+
+    return epoch, ("titin", "pyarrow", "numba")
+
+
+def annbatch(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """annbatch's Loader over its own shuffled collection, with the codecs that its documentation asks for."""
+    import anndata
+    import zarr
+    from annbatch import DatasetCollection, Loader
+
+    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": settings["threads"]})
+
+    def load(group: Any) -> Any:
+        obs = anndata.io.read_elem(group["obs"])[[settings["label"]]]
+        return anndata.AnnData(X=anndata.io.sparse_dataset(group["X"]), obs=obs)
+
+    def epoch(_: int) -> Batches:
+        loader = Loader(
+            batch_size=settings["batch"], chunk_size=settings["block"], preload_nchunks=settings["buffer"],
+            shuffle=True, to=None, preload_to_gpu=False,
+        )  # fmt: skip
+        loader.use_collection(DatasetCollection(settings["collection"]), load_adata=load)
+        for batch in loader:
+            yield batch["X"], batch["obs"][settings["label"]]
+
+    return epoch, ("annbatch", "anndata", "zarr", "zarrs")
+
+
+def datasets(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """Hugging Face datasets, streaming the same Parquet; lists to CSR by hand, counts instead of values."""
+    from datasets import load_dataset
+    from scipy import sparse
+
+    stream = load_dataset("parquet", data_files=settings["parquet"], split="train", streaming=True)
+    stream = stream.select_columns(["genes", "counts", settings["label"]])
+
+    def epoch(number: int) -> Batches:
+        shuffled = stream.shuffle(seed=number, buffer_size=settings["block"] * settings["buffer"])
+        for table in shuffled.with_format("arrow").iter(batch_size=settings["batch"]):
+            genes = table.column("genes").combine_chunks()
+            counts = table.column("counts").combine_chunks()
+            indptr = genes.offsets.to_numpy() - genes.offsets[0].as_py()
+            data = counts.flatten().to_numpy().astype(np.float32)
+            X = sparse.csr_matrix((data, genes.flatten().to_numpy().astype(np.int32), indptr),
+                                  shape=(len(genes), settings["genes"]))  # fmt: skip
+            yield X, table.column(settings["label"]).to_pandas()
+
+    return epoch, ("datasets", "pyarrow")
+
+
+def scdataset(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """scDataset over the backed .h5ad, blocks of cells shuffled."""
+    import anndata
+    from scdataset import BlockShuffling, scDataset
+    from torch.utils.data import DataLoader
+
+    adata = anndata.read_h5ad(settings["source"], backed="r")
+    labels = adata.obs[settings["label"]].to_numpy()
+
+    def fetch(collection: Any, indices: Any) -> Any:
+        indices = np.asarray(indices)
+        order = np.argsort(indices, kind="stable")
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return collection.X[indices[order]][back], labels[indices]
+
+    def pick(fetched: Any, indices: Any) -> Any:
+        return fetched[0][indices], fetched[1][indices]
+
+    def epoch(number: int) -> Batches:
+        data = scDataset(
+            adata, BlockShuffling(block_size=settings["block"]), batch_size=settings["batch"],
+            fetch_factor=settings["buffer"], fetch_callback=fetch, batch_callback=pick, seed=number,
+        )  # fmt: skip
+        yield from DataLoader(data, batch_size=None)
+
+    return epoch, ("scDataset", "anndata", "torch")
+
+
+def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Run the epochs asked for, or as much of each as the seconds given allow."""
+    began = time.perf_counter()
+    epoch, libraries = globals()[name](settings)
+    speeds, entropies, sizes = [], [], []
+    first: float | None = None
+    for number in range(settings["epochs"]):
+        cells, start = 0, time.perf_counter()
+        for X, labels in epoch(number):
+            if first is None:
+                first = time.perf_counter() - began
+            cells += X.shape[0]
+            if number == 0 and len(entropies) < 300:
+                entropies.append(_entropy(labels))
+                sizes.append(X.shape[0])
+            if time.perf_counter() - start > settings["seconds"]:
+                break
+        speeds.append(cells / (time.perf_counter() - start))
+    return {"cells_per_second": speeds, "first_batch_seconds": first, "entropy": float(np.mean(entropies)),
+            "libraries": {library: version(library) for library in libraries}}  # fmt: skip
+
+
+def _entropy(labels: Any) -> float:
+    """Entropy of the labels of a batch, in bits."""
+    _, counts = np.unique(np.asarray(labels, dtype=str), return_counts=True)
+    share = counts / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], json.loads(sys.argv[2]))))

@@ -1,0 +1,185 @@
+"""How fast minibatches come: titin's Loader and its peers on the same cells, batch size and kind of shuffle.
+
+python benchmarks/load.py --dataset DATASET [--source TWIN.h5ad] [--annbatch-python PYTHON --collection FOLDER]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from _measure import (
+    HERE,
+    BenchmarkError,
+    describe,
+    finish,
+    load_average,
+    machine,
+    note,
+    read_once,
+    run,
+    size,
+    table,
+    title,
+)
+
+LOADERS = HERE / "_loaders.py"
+FACTS = ("dataset", "settings", "shuffle")
+
+
+def main() -> int:
+    """Parse, measure, print."""
+    options = parse()
+    document = measure(options)
+    if options.json is not None:
+        text = json.dumps(document, indent=2)
+        print(text) if str(options.json) == "-" else options.json.write_text(text + "\n", "utf-8")
+    if str(options.json) != "-":
+        print(report(document, markdown=options.markdown))
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True, help="a dataset that titin built")
+    parser.add_argument("--source", type=Path, help="its source, for scDataset and annbatch's conversion")
+    parser.add_argument("--annbatch-python", type=Path, help="an interpreter that has annbatch[zarrs]")
+    parser.add_argument("--collection", type=Path, help="annbatch's collection; made from --source where it is missing")
+    parser.add_argument("--label", default="annotation_level0", help="obs column whose mixing is measured")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=4, help="the first is left out of the median")
+    parser.add_argument("--seconds", type=float, default=20, help="longest epoch; a slow loader is cut off")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", type=Path, help="write everything measured; - for stdout")
+    parser.add_argument("--markdown", action="store_true")
+    return parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run every loader that is there."""
+    facts = run([sys.executable, "-m", "titin", "info", options.dataset, "--json"]).document
+    expression = sorted(n for n in facts["files"] if "_expression" in n and "_by_gene" not in n and "_panel" not in n)
+    for name in expression:
+        read_once(options.dataset / name)
+    document: dict[str, Any] = {
+        "machine": machine(),
+        "load_average": {"before": load_average()},
+        "dataset": {key: facts[key] for key in ("prefix", "n_cells", "n_genes", "nnz")},
+        "shuffle": "blocks of neighbouring cells in random order, mixed in a buffer; files in the page cache",
+        "settings": {k: getattr(options, k) for k in ("batch", "epochs", "seconds", "threads", "label")},
+    }
+    shared = {"dataset": str(options.dataset), "batch": options.batch, "epochs": options.epochs, "label": options.label,
+              "seconds": options.seconds, "genes": facts["n_genes"], "block": 256, "buffer": 32,
+              "parquet": [str(options.dataset / name) for name in expression]}  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="titin-cache-") as cache:
+        document["loaders"] = [_one(*contender, shared) for contender in contenders(options, cache)]
+    document["random_entropy"] = random_entropy(options)
+    document["load_average"]["after"] = load_average()
+    return document
+
+
+def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, Any, dict[str, Any]]]:
+    """What to run: label, loader, interpreter, settings."""
+    found: list[tuple[str, str, Any, dict[str, Any]]] = []
+    for threads in dict.fromkeys((1, options.threads)):
+        for where, kept in (("Parquet", {}), ("cache", {"cache": cache})):
+            for what, form in (("CSR", {}), ("2,000 genes dense", {"dense": 2000})):
+                own = {"threads": threads, **kept, **form}
+                found.append((f"titin, {where}, {what}, threads {threads}", "titin", sys.executable, own))
+    if find_spec("datasets"):
+        found.append(("datasets, streaming, CSR of counts", "datasets", sys.executable, {"threads": 1}))
+    if options.source and find_spec("scdataset"):
+        found.append(
+            ("scDataset over .h5ad, CSR", "scdataset", sys.executable, {"threads": 1, "source": str(options.source)})
+        )
+    if options.annbatch_python:
+        collection = _collection(options)
+        settings = {"threads": options.threads, "collection": str(collection)}
+        found.append((f"annbatch, CSR, threads {options.threads}", "annbatch", options.annbatch_python, settings))
+    return found
+
+
+def _collection(options: argparse.Namespace) -> Path:
+    if options.collection is None:
+        raise BenchmarkError("--annbatch-python needs --collection")
+    if not options.collection.exists():
+        if options.source is None:
+            raise BenchmarkError(f"{options.collection} does not exist, and there is no --source to make it from")
+        note("annbatch: converting")
+        run(
+            [
+                options.annbatch_python,
+                HERE / "_peers.py",
+                "annbatch",
+                options.source,
+                options.collection,
+                str(options.threads),
+            ]
+        )
+    return options.collection
+
+
+def _one(label: str, name: str, python: Any, own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Run one loader; say why it failed if it did, as the others stand without it."""
+    note(label)
+    command = [python, LOADERS, name, json.dumps({**shared, **own})]
+    try:
+        if own.get("cache"):
+            run([python, LOADERS, name, json.dumps({**shared, **own, "epochs": 1, "seconds": 0})])
+        done = run(command)
+    except BenchmarkError as error:
+        return {"label": label, "failed": str(error)}
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    speeds = found["cells_per_second"]
+    return {"label": label, "median": statistics.median(speeds[1:] or speeds), "peak_bytes": done.peak_bytes, **found}
+
+
+def random_entropy(options: argparse.Namespace) -> float:
+    """Mean entropy of the labels of true random batches of the same size."""
+    code = (
+        "import numpy as np, pandas as pd, sys, json, glob\n"
+        "frame = pd.read_parquet(glob.glob(sys.argv[1] + '/*_sample_metadata.parquet')[0], columns=[sys.argv[2]])\n"
+        "codes = pd.factorize(frame[sys.argv[2]].astype(str))[0]\n"
+        "rng = np.random.default_rng(0)\n"
+        "def entropy(c):\n"
+        "    p = np.bincount(c)\n"
+        "    p = p[p > 0] / len(c)\n"
+        "    return -(p * np.log2(p)).sum()\n"
+        "n = min(int(sys.argv[3]), len(codes))\n"
+        "drawn = [entropy(codes[rng.choice(len(codes), n, replace=False)]) for _ in range(300)]\n"
+        "print(json.dumps(float(np.mean(drawn))))"
+    )
+    return float(
+        json.loads(run([sys.executable, "-c", code, options.dataset, options.label, str(options.batch)]).stdout)
+    )
+
+
+def report(document: dict[str, Any], *, markdown: bool) -> str:
+    """Turn what was measured into tables."""
+    rows = []
+    for entry in document["loaders"]:
+        if "failed" in entry:
+            rows.append((entry["label"], "failed: " + entry["failed"].splitlines()[0][:60], "", "", "", ""))
+            continue
+        warm = entry["cells_per_second"][1:] or entry["cells_per_second"]
+        rows.append((
+            entry["label"], f"{entry['median']:,.0f}", f"{min(warm):,.0f}–{max(warm):,.0f}",
+            f"{entry['first_batch_seconds']:.2f}", size(entry["peak_bytes"]),
+            f"{entry['entropy'] / document['random_entropy']:.3f}",
+        ))  # fmt: skip
+    header = ("loader", "cells/s", "range", "first batch s", "peak memory", "entropy / random")
+    return "\n\n".join([
+        describe(document, FACTS, markdown=markdown),
+        title("Loaders", markdown=markdown) + "\n" + table(header, rows, markdown=markdown),
+        "Memory-mapped cache pages count as memory of the process, though the system takes them back when it needs to.",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    finish(main)

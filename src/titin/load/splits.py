@@ -1,0 +1,291 @@
+"""Which cells to train on and which to test on: scikit-learn splitters that keep a donor on one side.
+
+Any of them is the ``cv`` of ``cross_validate`` or ``GridSearchCV``; those that test every cell once (all but
+`ProtocolTransfer` and repeated folds) of ``cross_val_predict`` too.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from titin.atlas import Atlas
+from titin.load._splitter import (
+    DonorSplitter,
+    Fold,
+    Indices,
+    Splitter,
+    check_length,
+    count_cells,
+    digest_of,
+    distinct,
+    hashed,
+    in_common,
+    labels,
+    make_fold,
+    obs_column,
+    order_key,
+    read_json,
+    refuse,
+    strata_of_donors,
+)
+
+__all__ = ["LeaveOneDonorOut", "ProtocolTransfer", "RandomCellSplit", "Splitter", "StratifiedDonorKFold"]
+
+
+class LeaveOneDonorOut(DonorSplitter):
+    """Every donor is the test set once, in the order of their names.
+
+    Scores are to be computed over the predictions of all folds: a fold has one donor, and one age.
+
+    Parameters
+    ----------
+    donors
+        Donor of every cell.
+
+    Raises
+    ------
+    TitinError
+        If a cell has no donor, or there are fewer than two donors.
+
+    Examples
+    --------
+    >>> splitter = LeaveOneDonorOut(["a", "b", "a"])
+    >>> [(train.tolist(), test.tolist()) for train, test in splitter.split()]
+    [([1], [0, 2]), ([0, 2], [1])]
+    """
+
+    def __init__(self, donors: ArrayLike) -> None:
+        names = distinct(donors)
+        if len(names) < 2:
+            refuse(f"there is only one donor, {names[0]!r}" if names else "there are no cells", "give more donors")
+        super().__init__(donors, [make_fold(names, [name]) for name in names], {})
+
+    @classmethod
+    def from_atlas(cls, atlas: Atlas, cells: Any = None) -> "LeaveOneDonorOut":
+        """Make it of the donor column of an atlas, for the cells given by positions, mask or names, in that order."""
+        return cls(obs_column(atlas, "donor", cells))
+
+
+class StratifiedDonorKFold(DonorSplitter):
+    """Whole donors dealt to folds, so that folds are alike in strata and in number of donors.
+
+    The number of donors of a stratum differs between folds by at most one, and so does the number of donors; with
+    several columns of strata the same holds of the first column by itself. Donors with cells in several strata, such
+    as both protocols, are a stratum of their own. The order within strata is that of sha256 of seed, repeat and name:
+    the same on every machine.
+
+    Parameters
+    ----------
+    donors
+        Donor of every cell.
+    strata
+        Stratum of every cell: a Series, or a table of several columns, such as arm and sex; cells × columns.
+    n_splits
+        Folds.
+    n_repeats
+        How often to deal anew; folds are numbered on.
+    seed
+        Of the order.
+
+    Raises
+    ------
+    TitinError
+        If a cell has no donor or stratum, or there are fewer donors than folds.
+
+    Examples
+    --------
+    >>> splitter = StratifiedDonorKFold(["a", "b", "c", "d"], ["M", "M", "F", "F"], n_splits=2)
+    >>> [sorted(["M", "M", "F", "F"][i] for i in test) for _, test in splitter.split()]
+    [['F', 'M'], ['F', 'M']]
+    """
+
+    def __init__(
+        self, donors: ArrayLike, strata: ArrayLike | pd.DataFrame, n_splits: int = 5, n_repeats: int = 1, seed: int = 0
+    ) -> None:
+        names = distinct(donors)
+        if n_splits < 2 or n_repeats < 1:
+            refuse(f"{n_splits} folds {n_repeats} times", "give n_splits 2 or more and n_repeats 1 or more")
+        if len(names) < n_splits:
+            refuse(f"{len(names)} donors cannot be dealt to {n_splits} folds", "give fewer folds")
+        of_donor = strata_of_donors(labels(donors, "donor"), strata)
+        folds = []
+        for repeat in range(n_repeats):
+            order = sorted(names, key=lambda name: order_key(of_donor[name], f"{seed}:{repeat}", name))
+            folds += [make_fold(names, order[number::n_splits]) for number in range(n_splits)]
+        settings = {"n_splits": n_splits, "n_repeats": n_repeats, "seed": seed, "strata": of_donor}
+        super().__init__(donors, folds, settings)
+
+    @classmethod
+    def from_atlas(
+        cls, atlas: Atlas, strata: str | Sequence[str] = ("protocol", "sex"), n_splits: int = 5, n_repeats: int = 1,
+        seed: int = 0, cells: Any = None,
+    ) -> "StratifiedDonorKFold":  # fmt: skip
+        """Make it of an atlas; ``strata`` names roles or columns of obs, ``cells`` gives positions, mask or names."""
+        names = [strata] if isinstance(strata, str) else list(strata)
+        table = pd.concat([obs_column(atlas, name, cells).rename(i) for i, name in enumerate(names)], axis=1)
+        return cls(obs_column(atlas, "donor", cells), table, n_splits, n_repeats, seed)
+
+
+class ProtocolTransfer(DonorSplitter):
+    """Train on the cells of one protocol, test on those of the other, of other donors: one fold.
+
+    Donors that are in both protocols are divided, half of them (rounded up) to train on, in the order of sha256 of
+    seed and name. Cells of training donors in the test protocol, and the reverse, are on neither side.
+
+    Parameters
+    ----------
+    donors, protocol
+        Of every cell.
+    train, test
+        Values of ``protocol``.
+    seed
+        Of the division.
+
+    Attributes
+    ----------
+    left_out
+        Number of cells on neither side, by reason.
+
+    Raises
+    ------
+    TitinError
+        If a cell has no donor or protocol, there is no such protocol, or a side has no donor.
+    """
+
+    def __init__(
+        self, donors: ArrayLike, protocol: ArrayLike, train: str = "cells", test: str = "nuclei", seed: int = 0
+    ) -> None:
+        of_cell, self.protocol = labels(donors, "donor"), labels(protocol, "protocol", len(np.asarray(donors)))
+        if train == test or not {train, test} <= set(self.protocol):
+            found = ", ".join(map(repr, sorted(set(self.protocol))))
+            refuse(f"cannot train on {train!r} and test on {test!r}", f"protocols: {found}")
+        in_train, in_test = (set(of_cell[self.protocol == name]) for name in (train, test))
+        both = sorted(in_train & in_test, key=lambda name: hashed(seed, name))
+        half = set(both[: -(-len(both) // 2)])
+        fold = {"train": sorted(in_train - in_test | half), "test": sorted(in_test - half)}
+        settings: dict[str, Any] = {"train": train, "test": test, "seed": seed}
+        super().__init__(donors, [fold], settings)
+
+    def _side(self, fold: Fold, side: str) -> NDArray[np.bool_]:
+        of_protocol: NDArray[np.bool_] = self.protocol == self.settings[side]
+        return super()._side(fold, side) & of_protocol
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Number of cells on neither side, by reason."""
+        (fold,) = self._folds
+        train, test = self.settings["train"], self.settings["test"]
+        other = ~np.isin(self.protocol, [train, test])
+        of_train, of_test = (DonorSplitter._side(self, fold, side) for side in ("train", "test"))
+        return {
+            f"{test} of training donors": int((of_train & (self.protocol == test)).sum()),
+            f"{train} of test donors": int((of_test & (self.protocol == train)).sum()),
+            "of other protocols": int(other.sum()),
+        }
+
+    @classmethod
+    def from_json(cls, text: str, donors: ArrayLike, protocol: ArrayLike = ()) -> Self:
+        """Apply a division that was written down to cells, given donor and protocol of each."""
+        content = read_json(text, cls.__name__)
+        splitter = cls.__new__(cls)
+        splitter.protocol = labels(protocol, "protocol", len(np.asarray(donors)))
+        DonorSplitter.__init__(splitter, donors, content["folds"], content["settings"])
+        return splitter
+
+    @classmethod
+    def from_atlas(
+        cls, atlas: Atlas, train: str = "cells", test: str = "nuclei", seed: int = 0, cells: Any = None
+    ) -> "ProtocolTransfer":
+        """Make it of the donor and protocol columns of an atlas, for the cells given, in that order."""
+        return cls(obs_column(atlas, "donor", cells), obs_column(atlas, "protocol", cells), train, test, seed)
+
+
+class RandomCellSplit(Splitter):
+    """LEAKY: cells dealt to folds at random, so that every donor is on both sides.
+
+    To show what that does: a model that only recognises donors scores well. Never to be reported as performance.
+
+    Parameters
+    ----------
+    n_splits
+        Folds.
+    seed
+        Of the order.
+    donors
+        Donor of every cell, for `folds` and `donors_in_common`.
+    """
+
+    leaky: ClassVar[bool] = True
+
+    def __init__(self, n_splits: int = 5, seed: int = 0, donors: ArrayLike | None = None) -> None:
+        if n_splits < 2:
+            refuse(f"{n_splits} folds", "give n_splits 2 or more")
+        self.n_splits, self.seed = n_splits, seed
+        self.donors = None if donors is None else labels(donors, "donor")
+
+    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:  # noqa: ARG002
+        """Yield the positions (int64, ascending) of training and of test cells, fold by fold."""
+        fold = self._fold_of_cell(X)
+        for number in range(self.n_splits):
+            yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+
+    def _fold_of_cell(self, X: Any = None) -> Indices:
+        if X is None and self.donors is None:
+            refuse("the number of cells is not known", "give X, or donors when making the splitter")
+        n_cells = count_cells(X) if self.donors is None else len(self.donors)
+        check_length(X, n_cells)
+        if n_cells < self.n_splits:
+            refuse(f"{n_cells} cells cannot be dealt to {self.n_splits} folds", "give fewer folds")
+        return np.random.Generator(np.random.PCG64(self.seed)).permutation(n_cells) % self.n_splits
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
+        """Return the number of folds; the arguments are not looked at."""
+        return self.n_splits
+
+    def folds(self) -> pd.DataFrame:
+        """Return a row for each donor and fold in which cells of it are tested: ``donor``, ``fold`` (from 0).
+
+        Raises
+        ------
+        TitinError
+            If the splitter was made without donors.
+        """
+        table = pd.DataFrame({"donor": self._known_donors(), "fold": self._fold_of_cell()})
+        return table.drop_duplicates().sort_values(["fold", "donor"], ignore_index=True)
+
+    def donors_in_common(self, train: ArrayLike, test: ArrayLike) -> list[str]:
+        """Donors with cells on both sides, given positions: nearly all of them."""
+        return in_common(self._known_donors(), train, test)
+
+    def _known_donors(self) -> Any:
+        if self.donors is None:
+            refuse("the donors are not known", "give donors when making the splitter")
+        return self.donors
+
+    def _content(self) -> dict[str, Any]:
+        settings = {"n_splits": self.n_splits, "seed": self.seed}
+        of_cells = None if self.donors is None else digest_of({"fold": self._fold_of_cell().tolist()})
+        return {"splitter": type(self).__name__, "settings": settings, "cells": of_cells}
+
+    @classmethod
+    def from_json(cls, text: str, donors: ArrayLike | None = None) -> Self:
+        """Make the splitter again that was written down, given the donors of the same cells if there were any.
+
+        Raises
+        ------
+        TitinError
+            If the text is of another splitter or was changed, or if cells would now be in other folds.
+        """
+        content = read_json(text, cls.__name__)
+        splitter = cls(**content["settings"], donors=donors)
+        if splitter._content()["cells"] != content["cells"]:
+            refuse("these cells would not be in the folds that were written down", "give the donors of the same cells")
+        return splitter
+
+    @classmethod
+    def from_atlas(cls, atlas: Atlas, n_splits: int = 5, seed: int = 0, cells: Any = None) -> Self:
+        """Make it of the donor column of an atlas, for the cells given, in that order."""
+        return cls(n_splits, seed, obs_column(atlas, "donor", cells))

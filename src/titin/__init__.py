@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open"]
+__all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open", "tokens"]
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas, export
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from titin.build import build
     from titin.errors import TitinError
     from titin.load import Loader
+    from titin.load.tokens import tokens
 
 _HOME = {
     "Atlas": ("titin.atlas", "Atlas"),
@@ -20,6 +21,7 @@ _HOME = {
     "build": ("titin.build", "build"),
     "export": ("titin.atlas", "export"),
     "open": ("titin.atlas", "open_atlas"),
+    "tokens": ("titin.load.tokens", "tokens"),
 }
 
 

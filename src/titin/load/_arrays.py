@@ -21,6 +21,10 @@ class Arrays:
         self._buffers: list[NDArray[np.uint8]] = []
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type["Arrays"], tuple[()]]:
+        """In another process it begins empty."""
+        return Arrays, ()
+
     def take(self, n: int, dtype: DTypeLike) -> NDArray[Any]:
         """An array of ``n`` elements, with whatever was in its memory before."""
         size = n * np.dtype(dtype).itemsize

@@ -21,6 +21,10 @@ class Obs(Mapping[str, pd.Series]):
     def __init__(self, frame: pd.DataFrame, rows: slice) -> None:
         self._frame, self._rows = frame, rows
 
+    def __reduce__(self) -> tuple[type["Obs"], tuple[pd.DataFrame, slice]]:
+        """Without the cells of other batches."""
+        return Obs, (self.to_frame(), slice(None))
+
     def __getitem__(self, column: str) -> pd.Series:
         return self._frame[column].iloc[self._rows]
 

@@ -146,9 +146,9 @@ class BalancedSampler(Sampler):
 class DistributedSampler(Sampler):
     """One rank's share of another sampler's epoch; every rank hands out the same number of cells.
 
-    Loads are dealt to the ranks in turn, so that no two ranks read the same cells; where there are fewer loads than
-    ranks, every load is divided. Ranks that are dealt fewer cells than others hand some of theirs out again, so that no
-    rank waits for a batch that never comes; with ``drop`` all stop at the shortest instead.
+    Loads are dealt to the ranks in turn, so that no two ranks read the same cells; the last few, which do not go round,
+    are divided. Ranks that have a few cells less than others hand some of theirs out again, so that no rank waits for a
+    batch that never comes; with ``drop`` all stop at the shortest instead.
 
     Parameters
     ----------
@@ -165,6 +165,7 @@ class DistributedSampler(Sampler):
             raise ValueError(f"rank {rank} is not one of {world_size}")
         super().__init__(sampler.cells)
         self.sampler, self.rank, self.world_size, self.drop = sampler, rank, world_size, drop
+        self._length: int | None = None
 
     def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Yield this rank's loads, cut or lengthened to what every rank hands out."""
@@ -179,13 +180,20 @@ class DistributedSampler(Sampler):
             yield np.resize(np.concatenate(mine or [self.cells]), left)
 
     def _deal(self, epoch: int) -> list[list[NDArray[np.int64]]]:
+        """Whole rounds of loads in turn; what is left, the last and shortest load with it, is divided."""
         loads = list(self.sampler.loads(epoch))
-        if len(loads) < self.world_size:
-            loads = [part for load in loads for part in np.array_split(load, self.world_size)]
-        return [loads[rank :: self.world_size] for rank in range(self.world_size)]
+        whole = max(0, len(loads) - 1) // self.world_size * self.world_size
+        dealt = [loads[rank : whole : self.world_size] for rank in range(self.world_size)]
+        if whole < len(loads):
+            for rank, part in enumerate(np.array_split(np.concatenate(loads[whole:]), self.world_size)):
+                dealt[rank] += [part] if len(part) else []
+        return dealt
 
     def __len__(self) -> int:
-        return sum(len(load) for load in self.loads(0))
+        """Number of cells of the first epoch; a choice of cells spread unevenly can make others differ a little."""
+        if self._length is None:
+            self._length = sum(len(load) for load in self.loads(0))
+        return self._length
 
 
 def _positive(name: str, value: Any) -> int:

@@ -29,7 +29,6 @@ from _measure import (
 )
 
 LOADERS = HERE / "_loaders.py"
-FACTS = ("dataset", "settings", "shuffle")
 
 
 def main() -> int:
@@ -173,9 +172,16 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
             f"{entry['first_batch_seconds']:.2f}", size(entry["peak_bytes"]),
             f"{entry['entropy'] / document['random_entropy']:.3f}",
         ))  # fmt: skip
+    data, settings = document["dataset"], document["settings"]
+    facts = (
+        f"{data['prefix']}: {data['n_cells']:,} cells × {data['n_genes']:,} genes, {data['nnz']:,} non-zeros",
+        f"batches of {settings['batch']}; median of epochs 2 to {settings['epochs']}",
+        f"an epoch is cut off at {settings['seconds']:g} s",
+        document["shuffle"],
+    )
     header = ("loader", "cells/s", "range", "first batch s", "peak memory", "entropy / random")
     return "\n\n".join([
-        describe(document, FACTS, markdown=markdown),
+        describe(document, facts, markdown=markdown),
         title("Loaders", markdown=markdown) + "\n" + table(header, rows, markdown=markdown),
         "Memory-mapped cache pages count as memory of the process, though the system takes them back when it needs to.",
     ])  # fmt: skip

@@ -77,10 +77,10 @@ def write_cells(
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
         writing: list[Future[None]] = []
         for bucket in _buckets(context, scan, spill):
-            by_gene.append(bucket.start // scan.bucket_cells, bucket.gene_indptr, bucket.rows, bucket.gene_counts)
             for future in writing:
                 future.result()
             writing = [first.submit(expression.write, bucket), second.submit(wide.write, bucket)]
+            by_gene.append(bucket.start // scan.bucket_cells, bucket.gene_indptr, bucket.rows, bucket.gene_counts)
             context.progress.advance(bucket.n_cells)
         for future in writing:
             future.result()

@@ -180,10 +180,10 @@ def write_projections(context: Context, left_out: dict[str, str]) -> tuple[list[
             left_out[f"obsm/{key}"] = f"not a table with one row a cell ({type(value).__name__}, shape {shape})"
             continue
         table, column_records = encode_table(frame, index_name=layout.CELL_ID)
-        table = table.set_column(0, layout.CELL_ID, cell_ids).take(pa.array(context.source_rows)).combine_chunks()
+        table = table.set_column(0, layout.CELL_ID, cell_ids)
         table = table.cast(context.index_schema(table.schema, layout.CELL_ID))
         name = _projection_file(context, key, files)
-        files += write_table(context.out, name, table)
+        files += write_table(context.out, name, table, context.source_rows)
         records[key] = {"file": name, "columns": column_records, "frame": columns is None}
         if columns is not None:
             records[key]["dtype"] = str(value.dtype)

@@ -96,13 +96,14 @@ class ParquetFile:
         return names
 
 
-def write_table(
-    folder: Path, name: str, table: pa.Table, row_group_rows: int = layout.TABLE_ROW_GROUP_ROWS
-) -> list[str]:
-    """Write a whole table; return the names of its files."""
+def write_table(folder: Path, name: str, table: pa.Table, order: NDArray[np.int64] | None = None) -> list[str]:
+    """Write a whole table, its rows in another ``order`` if one is given; return the names of its files."""
     file = ParquetFile(folder, name, table.schema)
-    for start in range(0, table.num_rows, row_group_rows):
-        file.write(table.slice(start, row_group_rows))
+    for start in range(0, table.num_rows, layout.TABLE_ROW_GROUP_ROWS):
+        rows = slice(start, start + layout.TABLE_ROW_GROUP_ROWS)
+        # reordered a row group at a time: a whole copy would be the largest thing in memory
+        part = table.slice(start, layout.TABLE_ROW_GROUP_ROWS) if order is None else table.take(pa.array(order[rows]))
+        file.write(part.combine_chunks())
     return file.close()
 
 

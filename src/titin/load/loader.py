@@ -23,7 +23,7 @@ from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
 
 TARGET_SUM = 1e4
-_PIECE_CELLS = 2048  # put together by one thread at a time
+_PIECE_CELLS = 1024  # put together by one thread at a time
 
 
 class Batch(NamedTuple):

@@ -140,6 +140,8 @@ def _steps(runs: list[Run]) -> dict[str, dict[str, float]]:
     steps = {step: spread(s[step] for s in seconds) for step in seconds[0] if step != "total"}
     steps["opening, placing"] = spread(s["total"] - sum(v for k, v in s.items() if k != "total") for s in seconds)
     steps["interpreter, imports"] = spread(r.seconds - s["total"] for r, s in zip(runs, seconds, strict=True))
+    for step, peak in runs[0].document["peak_bytes_after"].items():
+        steps[step]["peak_bytes"] = max(peak, *(r.document["peak_bytes_after"][step] for r in runs))
     return steps
 
 
@@ -341,10 +343,18 @@ def _double_table(document: dict[str, Any], markdown: bool) -> list[str]:
 
 def _step_table(document: dict[str, Any], markdown: bool) -> list[str]:
     steps = document["build"]["steps"].items()
-    rows = [[name, f"{s['median']:.2f}", f"{s['min']:.2f}–{s['max']:.2f}"] for name, s in steps]
+    rows = [
+        [
+            name,
+            f"{s['median']:.2f}",
+            f"{s['min']:.2f}–{s['max']:.2f}",
+            size(s["peak_bytes"]) if "peak_bytes" in s else "",
+        ]
+        for name, s in steps
+    ]
     return [
         title("Steps of the build", markdown=markdown),
-        table(("step", "seconds", "range"), rows, markdown=markdown),
+        table(("step", "seconds", "range", "peak memory by its end"), rows, markdown=markdown),
     ]
 
 

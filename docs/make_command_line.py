@@ -14,7 +14,7 @@ Written by `docs/make_command_line.py`; do not edit.
 
 def page() -> str:
     """Return the page: the help of the group and of every command."""
-    context = click.Context(cli, info_name="titin", terminal_width=100, max_content_width=100)
+    context = click.Context(cli, info_name="titin", terminal_width=100, max_content_width=100, **cli.context_settings)
     parts = [HEAD, "## titin\n", _block(cli, context)]
     for name, command in cli.commands.items():
         nested = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)

@@ -142,11 +142,14 @@ def test_a_shard_is_closed_when_it_has_its_size(tmp_path):
     assert all(r >= 3 * (size // 8) for r in rows[:-1])
 
 
-def test_row_groups_of_a_whole_table(tmp_path):
-    assert write_table(tmp_path, "a.parquet", table(10), row_group_rows=4) == ["a.parquet"]
+@pytest.mark.parametrize("reordered", [False, True])
+def test_row_groups_of_a_whole_table(tmp_path, monkeypatch, reordered):
+    monkeypatch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 4)
+    order = np.random.default_rng(0).permutation(10) if reordered else None
+    assert write_table(tmp_path, "a.parquet", table(10), order) == ["a.parquet"]
     metadata = pq.read_metadata(tmp_path / "a.parquet")
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [4, 4, 2]
-    assert pq.read_table(tmp_path / "a.parquet").equals(table(10))
+    assert pq.read_table(tmp_path / "a.parquet").equals(table(10) if order is None else table(10).take(order))
 
 
 def test_the_same_table_makes_the_same_bytes(tmp_path):

@@ -50,6 +50,8 @@ class Report:
         Its manifest.
     seconds
         Of each step, and ``total``; steps that an earlier, interrupted build had finished are not in it.
+    peaks
+        Largest memory of the process by the end of each of these steps, in bytes.
     peak_bytes
         Largest memory of the process so far.
     resumed
@@ -59,6 +61,7 @@ class Report:
     path: Path
     manifest: Manifest
     seconds: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
     peak_bytes: int = 0
     resumed: bool = False
 
@@ -119,7 +122,7 @@ def build_dataset(
     finally:
         source.close()
     run.seconds["total"] = time.perf_counter() - began
-    return Report(target, manifest, run.seconds, peak_memory(), workspace.resumed)
+    return Report(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
 
 
 def _is_full(error: OSError) -> bool:
@@ -165,6 +168,7 @@ class _Run:
         self.context, self.workspace = context, workspace
         self.tissue, self.method = tissue, method
         self.seconds: dict[str, float] = {}
+        self.peaks: dict[str, int] = {}
         self._scan: Scan | None = None
 
     def _step(self, name: str, work: Callable[[], Any]) -> Any:
@@ -177,6 +181,7 @@ class _Run:
         self.context.progress.finish()
         self.workspace.record(name, result)
         self.seconds[name] = time.perf_counter() - began
+        self.peaks[name] = peak_memory()
         return result
 
     def everything(self) -> Manifest:

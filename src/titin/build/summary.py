@@ -21,7 +21,8 @@ def report_document(report: Report) -> dict[str, Any]:
         "n_cells": manifest.n_cells, "n_genes": manifest.n_genes, "nnz": manifest.nnz, "recovery": manifest.recovery,
         "roles": manifest.roles, "files": manifest.files, "bytes": sum(f["bytes"] for f in manifest.files.values()),
         "left_out": manifest.left_out, "notes": manifest.notes, "resumed": report.resumed,
-        "seconds": {k: round(v, 3) for k, v in report.seconds.items()}, "peak_bytes": report.peak_bytes,
+        "seconds": {k: round(v, 3) for k, v in report.seconds.items()}, "peak_bytes_after": report.peaks,
+        "peak_bytes": report.peak_bytes,
     }  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def test_help(command: list[str], flag: str, titin: Run) -> None:
     assert outcome.stdout.startswith("Usage: ")
     assert outcome.stderr == ""
     if command:
-        for option in ("--json", "--quiet", "--verbose", "--debug", "--help"):
+        for option in ("--json", "--quiet", "--debug", "--help"):
             assert option in outcome.stdout
 
 

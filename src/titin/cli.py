@@ -74,7 +74,6 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     """Options that every command has."""
     for option in (
         click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
     ):
@@ -134,7 +133,7 @@ def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
 def build(
     atlas: Path, output: Path | None, preset: str | None, donors: Path | None, cell_type: tuple[str, ...],
     no_shuffle: bool, no_project: bool, force: bool, resume: bool, dry_run: bool,  # noqa: ARG001
-    threads: int | None, memory: str | None, as_json: bool, quiet: bool, verbose: bool, debug: bool,  # noqa: ARG001
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
     **chosen: Any,
 ) -> None:  # fmt: skip
     """Turn ATLAS (.h5ad, AnnData .zarr or 10x .h5) into a dataset folder: lossless, small, in bounded memory.
@@ -163,7 +162,7 @@ def build(
 @cli.command(short_help="Say what a dataset holds.")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @_shared
-def info(dataset: Path, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> None:  # noqa: ARG001
+def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Say what DATASET holds: size, files, bits per non-zero, columns by role, what was left out."""
     from titin.dataset import summary
 
@@ -188,7 +187,7 @@ def info(dataset: Path, as_json: bool, quiet: bool, verbose: bool, debug: bool) 
 @_shared
 def export_(
     dataset: Path, to: str, output: Path | None, counts: bool | None, genes: str | None, compression: str | None,
-    force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, verbose: bool, debug: bool,  # noqa: ARG001
+    force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Write DATASET as AnnData (h5ad, zarr), a 10x folder (mtx) or a wide table, in the order of its source."""
     from titin.atlas import export
@@ -227,7 +226,7 @@ def _genes(text: str | None) -> list[str] | None:
 @_shared
 def demo(
     folder: Path, cells: int, genes: int, seed: int, force: bool, threads: int | None, memory: str | None,
-    as_json: bool, quiet: bool, verbose: bool, debug: bool,  # noqa: ARG001
+    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Make a small synthetic muscle atlas in FOLDER (real donors, labels and genes; drawn counts) and build it."""
     from titin.build import summary
@@ -243,7 +242,7 @@ def demo(
 
 @cli.command(short_help="Say what titin runs on.")
 @_shared
-def doctor(as_json: bool, quiet: bool, verbose: bool, debug: bool) -> None:  # noqa: ARG001
+def doctor(as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels."""
     from titin import doctor as checks
 

@@ -1,5 +1,6 @@
 """``expression.loc`` and ``expression.iloc``: cells and genes by name, or by position."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from titin.atlas.expression import Expression
 
 
-class Indexer:
+class Indexer(ABC):
     """What ``loc`` and ``iloc`` share: two keys to a value, a Series, or a smaller Expression."""
 
     def __init__(self, expression: "Expression") -> None:
@@ -50,11 +51,13 @@ class Indexer:
             return values.to_numpy()[0, 0]
         return values.iloc[0] if row is not None else values.iloc[:, 0]
 
+    @abstractmethod
     def _one(self, key: Any, axis: int) -> int | None:
-        raise NotImplementedError
+        """Position of the one cell or gene that a key names; None if it may name several."""
 
+    @abstractmethod
     def _several(self, key: Any, axis: int) -> Positions | None:
-        raise NotImplementedError
+        """Positions that a key selects; None for all."""
 
     def _names(self, axis: int) -> pd.Index:
         return self._expression.columns if axis else self._expression.index

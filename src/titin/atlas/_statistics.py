@@ -1,5 +1,6 @@
 """The statistics that an Expression has as a DataFrame has them."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,20 @@ from titin.atlas.errors import SelectionError
 _AXES = {0: 0, "index": 0, "rows": 0, 1: 1, "columns": 1}
 
 
-class Statistics:
+class Statistics(ABC):
     """Statistics over cells (``axis=0``) or genes (``axis=1``), streamed, as float64 Series."""
 
     question: Question
 
     @property
+    @abstractmethod
     def index(self) -> pd.Index:
         """Names of the cells."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def columns(self) -> pd.Index:
         """Names of the genes."""
-        raise NotImplementedError
 
     def sum(self, axis: int | str = 0) -> pd.Series:
         """Sum of each gene over the cells, or (``axis=1``) of each cell over the genes; float64."""

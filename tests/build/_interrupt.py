@@ -64,12 +64,12 @@ def small_blocks() -> None:
 
 def no_exchange() -> None:
     """A system that cannot swap two folders in one step."""
-    from titin.build import workspace
+    from titin.dataset import swap
 
     def missing(*_: Any, **__: Any) -> Any:
         raise OSError("no C library here")
 
-    workspace.ctypes.CDLL = missing  # type: ignore[misc, assignment]
+    swap.ctypes.CDLL = missing  # type: ignore[misc, assignment]
 
 
 PATCHES = {"small_blocks": small_blocks, "no_exchange": no_exchange}

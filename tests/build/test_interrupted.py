@@ -106,8 +106,8 @@ BEFORE_THE_SWAP = {
     "card": Kill("titin.build.pipeline:card"),
     "manifest half written": Kill("os:fsync", call=7),
     "manifest written": Kill("titin.dataset.manifest:Manifest.write", after=True),
-    "flush": Kill("titin.build.workspace:_flush"),
-    "just before the swap": Kill("titin.build.workspace:_exchange"),
+    "flush": Kill("titin.build.workspace:flush"),
+    "just before the swap": Kill("titin.build.workspace:exchange"),
 } | {
     f"{step} {'recorded' if after else 'done'}": Kill(RECORD, call=i, after=after)
     for i, step in enumerate(STEPS, 1)
@@ -148,7 +148,7 @@ def test_a_killed_build_of_a_new_dataset_shows_nothing_of_it(
 
 REMOVE = "titin.build.workspace:Workspace.remove"
 AFTER_THE_SWAP = {
-    "just after the swap": Kill("titin.build.workspace:_exchange", after=True),
+    "just after the swap": Kill("titin.build.workspace:exchange", after=True),
     "before clearing up": Kill(REMOVE),
     "while clearing up": Kill("os:unlink", call=3),
     "late in clearing up": Kill("os:rmdir", call=1, after=True),
@@ -214,7 +214,7 @@ def test_where_folders_cannot_be_exchanged_the_rest_holds_too(
     when: str, place: Path, old: Path, atlas: Path, new: Tree, server: Server
 ) -> None:
     build, patch = ("build", atlas, "-o", "dataset", *NEW, "--force"), (*SMALL, "no_exchange")
-    kill = Kill("titin.build.workspace:_exchange", after=when == "after")
+    kill = Kill("titin.build.workspace:exchange", after=when == "after")
     assert server.run(place, *build, kill=kill, patch=patch) == KILLED, said(place)
     assert tree(place / "dataset") == (tree(old) if when == "before" else new)
     assert server.run(place, *build, "--resume", patch=patch) == 0, said(place)

@@ -2,11 +2,11 @@
 
 import ctypes
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from titin.build import workspace as module
 from titin.build.workspace import Workspace, check_target
 from titin.errors import OutputError
 
@@ -144,7 +144,7 @@ def test_a_failed_flush_leaves_the_old_dataset(replacing, target, monkeypatch):
     def fsync(_):
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="input/output error"):
         replacing.publish()
     assert (target / "titin.json").read_text() == "old"

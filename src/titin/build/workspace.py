@@ -1,7 +1,5 @@
 """The folder in which a dataset comes into being, beside where it will be; and the swap that puts it there."""
 
-import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -12,10 +10,8 @@ from typing import Any
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.manifest import write_json
+from titin.dataset.swap import REPLACED, exchange, flush
 from titin.errors import OutputError
-
-_AT_FDCWD, _EXCHANGE = -100, 2
-_REPLACED = "replaced"  # the old dataset, until the new one is in its place
 
 
 class Workspace:
@@ -112,7 +108,7 @@ class Workspace:
 
     def _bring_back(self, force: bool) -> None:
         """Undo half an exchange, where an interrupted build had to do it by two renames."""
-        replaced = self.folder / _REPLACED
+        replaced = self.folder / REPLACED
         if replaced.exists() and not self.target.exists():
             replaced.rename(self.target)
             check_target(self.target, force=force)
@@ -128,9 +124,9 @@ class Workspace:
 
     def publish(self) -> None:
         """Put the finished dataset in the target's place in one step, and remove the workspace."""
-        _flush(self.out)
+        flush(self.out)
         if self.target.exists():
-            _exchange(self.out, self.target)
+            exchange(self.out, self.target)
         else:
             self.out.rename(self.target)
         self.remove()
@@ -178,32 +174,3 @@ def _holds(folder: Path, steps: dict[str, Any]) -> bool:
         return "manifest" in steps and sha256(folder / layout.MANIFEST) == steps["manifest"]["sha256"]
     except OSError:
         return False
-
-
-def _flush(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Swap two folders: in one step where the system can, else by two renames."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        rename = None
-    if rename is not None:
-        if rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _EXCHANGE) == 0:
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    aside = new.with_name(_REPLACED)
-    old.rename(aside)
-    try:
-        new.rename(old)
-    except BaseException:
-        aside.rename(old)
-        raise

@@ -177,6 +177,10 @@ class Space:
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray[Any]] = {}
 
+    def __reduce__(self) -> tuple[type["Space"], tuple[()]]:
+        """In another process it begins empty."""
+        return Space, ()
+
     def room(self, name: str, n: int, dtype: np.dtype) -> NDArray[Any]:
         """An array of at least ``n`` elements; what it held is lost."""
         if name not in self.arrays or len(self.arrays[name]) < n:

@@ -1,7 +1,8 @@
 """Minibatches of cells for training, from Parquet or from a decoded cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -122,7 +123,7 @@ class Loader:
         self._cache = cache
         self._column, self.genes = _columns(self.atlas, genes)
         self._subset = genes is not None
-        self._arrays = Arrays()
+        self._arrays, self._spaces = Arrays(), list[Space]()
         self._obs = _obs(self.atlas, obs)
         if sampler is None:
             chosen = _choose_cells(self.atlas, cells, donors)
@@ -171,52 +172,58 @@ class Loader:
         self._handed_out = first
         with ThreadPoolExecutor(self.threads, thread_name_prefix="titin-decode") as pool, self._reader(pool) as reader:
             loads = read_ahead(map(reader, self._plan(first)))
-            try:
-                for batch in self._cut(loads):
+            with closing(loads), closing(self._cut(loads)) as batches:
+                for batch in batches:
                     self._handed_out += 1
                     yield batch
-            finally:
-                loads.close()
         self._epoch += 1
         self._handed_out = 0
 
     def _plan(self, first: int) -> Iterator[NDArray[np.int64]]:
-        """The epoch's loads as whole batches, from the ``first`` batch on; the last holds what is left."""
+        """The epoch's loads, without the cells of its ``first`` batches."""
         skip = first * self.batch_size
-        rest = np.empty(0, np.int64)
         for load in self.sampler.loads(self._epoch):
-            if skip >= len(load):
-                skip -= len(load)
-                continue
-            load, skip = load[skip:], 0
-            joined = np.concatenate([rest, load]) if len(rest) else load
-            whole = len(joined) // self.batch_size * self.batch_size
-            rest = joined[whole:]
-            if whole:
-                yield joined[:whole]
-        if len(rest) and not self.drop_last:
-            yield rest
+            if skip < len(load):
+                yield load[skip:]
+            skip = max(0, skip - len(load))
 
     def _reader(self, pool: ThreadPoolExecutor) -> "_FileReader | _CacheReader":
         exact = self._mode == _kernels.LEVELS
         groups = RowGroups(self.atlas.store, levels=exact or bool(self._cache))
         if not self._cache:
-            return _FileReader(groups, pool, self._obs)
+            return _FileReader(groups, pool, self._obs, self._spaces)
         folder = None if self._cache is True else Path(self._cache)
         return _CacheReader(groups, open_cache(groups, folder, pool), self._obs)
 
-    def _cut(self, loads: Iterator["_Load"]) -> Iterator[Batch]:
+    def _cut(self, loads: Iterator["_Load"]) -> Generator[Batch, None, None]:
         """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
-        size = max(1, _PIECE_CELLS // self.batch_size) * self.batch_size
-        pieces = (
-            (load, slice(start, min(start + size, len(load.cells))))
-            for load in loads
-            for start in range(0, len(load.cells), size)
-        )
-        for load, rows, matrix in ordered_map(self._gather, pieces, self.threads):
+        begun: list[Batch] = []  # parts of a batch that goes on in the next load
+        for load, rows, matrix in ordered_map(self._gather, self._pieces(loads), self.threads):
             for start in range(0, rows.stop - rows.start, self.batch_size):
                 stop = min(start + self.batch_size, rows.stop - rows.start)
-                yield Batch(matrix.cut(start, stop), Obs(load.obs, slice(rows.start + start, rows.start + stop)))
+                part = Batch(matrix.cut(start, stop), Obs(load.obs, slice(rows.start + start, rows.start + stop)))
+                if not begun and stop - start == self.batch_size:
+                    yield part
+                    continue
+                begun.append(part)
+                if sum(part.X.shape[0] for part in begun) == self.batch_size:
+                    yield _join(begun)
+                    begun = []
+        if begun and not self.drop_last:
+            yield _join(begun)
+
+    def _pieces(self, loads: Iterator["_Load"]) -> Iterator[tuple["_Load", slice]]:
+        """Rows of loads: first those that the last load's last batch lacks, then some whole batches at a time."""
+        size = max(1, _PIECE_CELLS // self.batch_size) * self.batch_size
+        lacking = 0
+        for load in loads:
+            n = len(load.cells)
+            first = min(lacking, n)
+            if first:
+                yield load, slice(0, first)
+            for start in range(first, n, size):
+                yield load, slice(start, min(start + size, n))
+            lacking = (lacking - n) % self.batch_size
 
     def _gather(self, piece: tuple["_Load", slice]) -> tuple["_Load", slice, "_Dense | _Sparse"]:
         load, rows = piece
@@ -272,6 +279,16 @@ class _Sparse(NamedTuple):
         return X
 
 
+def _join(parts: list[Batch]) -> Batch:
+    """One batch of parts from several loads."""
+    if len(parts) == 1:
+        return parts[0]
+    frame = pd.concat([part.obs.to_frame() for part in parts])
+    matrices = [part.X for part in parts]
+    X = sparse.vstack(matrices, format="csr") if sparse.issparse(matrices[0]) else np.concatenate(matrices)
+    return Batch(X, Obs(frame, slice(0, len(frame))))
+
+
 class _Load(NamedTuple):
     """Cells in memory, and those of them to hand out: where in memory, where in the dataset, and their obs."""
 
@@ -282,15 +299,19 @@ class _Load(NamedTuple):
 
 
 class _FileReader:
-    """Reads loads from Parquet, each into a space of its own: one is read, one waits, and batches are cut from two."""
+    """Reads loads from Parquet, each into a space of its own: one is read, one waits, and batches are cut from two.
 
-    def __init__(self, groups: RowGroups, pool: ThreadPoolExecutor, obs: pd.DataFrame) -> None:
+    Spaces come from those that are ``idle`` and go back to them at the end of the epoch.
+    """
+
+    def __init__(self, groups: RowGroups, pool: ThreadPoolExecutor, obs: pd.DataFrame, idle: list[Space]) -> None:
         self._groups, self._pool, self._obs = groups, pool, obs
-        self._spaces = cycle([Space() for _ in range(4)])
+        self._idle, self._spaces = idle, [idle.pop() if idle else Space() for _ in range(4)]
+        self._turns = cycle(self._spaces)
 
     def __call__(self, positions: NDArray[np.int64]) -> _Load:
         numbers = np.unique(self._groups.of_cells(positions))
-        cells, held = self._groups.read(numbers.tolist(), self._pool, next(self._spaces))
+        cells, held = self._groups.read(numbers.tolist(), self._pool, next(self._turns))
         return _Load(cells, np.searchsorted(held, positions), positions, self._obs.take(positions))
 
     def __enter__(self) -> "_FileReader":
@@ -298,6 +319,7 @@ class _FileReader:
 
     def __exit__(self, *_: object) -> None:
         self._groups.close()
+        self._idle.extend(self._spaces)
 
 
 class _CacheReader:

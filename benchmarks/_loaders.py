@@ -113,6 +113,43 @@ def scdataset(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple
     return epoch, ("scDataset", "anndata", "torch")
 
 
+def soma(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """tiledbsoma-ml over a SOMA experiment, chunks of cells shuffled."""
+    import tiledbsoma
+    from tiledbsoma_ml import ExperimentDataset, experiment_dataloader
+
+    def epoch(number: int) -> Batches:
+        with tiledbsoma.Experiment.open(settings["collection"]) as experiment, experiment.axis_query("RNA") as query:
+            data = ExperimentDataset(
+                query, layer_name="data", obs_column_names=[settings["label"]], batch_size=settings["batch"],
+                shuffle=True, shuffle_chunk_size=settings["block"], seed=number, return_sparse_X=True,
+                io_batch_size=settings["block"] * settings["buffer"],
+            )  # fmt: skip
+            for X, obs in experiment_dataloader(data, num_workers=0):
+                yield X, obs[settings["label"]]
+
+    return epoch, ("tiledbsoma", "tiledbsoma-ml", "torch")
+
+
+def scdl(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """bionemo-scdl's memory maps, every cell drawn by itself, collated to torch's CSR; labels by position."""
+    import anndata
+    import torch
+    from bionemo.scdl.io.single_cell_memmap_dataset import SingleCellMemMapDataset
+    from bionemo.scdl.util.torch_dataloader_utils import collate_sparse_matrix_batch
+
+    labels = anndata.read_h5ad(settings["source"], backed="r").obs[settings["label"]].to_numpy()
+    data = SingleCellMemMapDataset(settings["collection"])
+
+    def epoch(number: int) -> Batches:
+        order = torch.utils.data.RandomSampler(data, generator=torch.Generator().manual_seed(number))
+        batches = torch.utils.data.BatchSampler(order, settings["batch"], drop_last=False)
+        for rows in batches:
+            yield collate_sparse_matrix_batch([data[row] for row in rows]), labels[rows]
+
+    return epoch, ("bionemo-scdl", "torch")
+
+
 def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Run the epochs asked for, or as much of each as the seconds given allow."""
     began = time.perf_counter()

@@ -2,6 +2,8 @@
 
 python _peers.py dense SOURCE TARGET              one wide Parquet file, as the dataset was first published
 python _peers.py annbatch SOURCE TARGET THREADS   annbatch's converter to a shuffled collection of Zarr stores
+python _peers.py soma SOURCE TARGET               tiledbsoma's converter
+python _peers.py scdl SOURCE TARGET               bionemo-scdl's converter
 """
 
 import json
@@ -32,5 +34,21 @@ def annbatch(source: str, target: str, threads: str) -> None:
     print(json.dumps({"libraries": {name: version(name) for name in ("annbatch", "anndata", "zarr", "zarrs")}}))
 
 
+def soma(source: str, target: str) -> None:
+    """Write a SOMA experiment."""
+    import tiledbsoma.io
+
+    tiledbsoma.io.from_h5ad(target, source, "RNA", uns_keys=())  # it takes no keys but text
+    print(json.dumps({"libraries": {"tiledbsoma": version("tiledbsoma")}}))
+
+
+def scdl(source: str, target: str) -> None:
+    """Write memory maps of X."""
+    from bionemo.scdl.io.single_cell_memmap_dataset import SingleCellMemMapDataset
+
+    SingleCellMemMapDataset(target, source, use_X_not_raw=True).save()
+    print(json.dumps({"libraries": {"bionemo-scdl": version("bionemo-scdl")}}))
+
+
 if __name__ == "__main__":
-    {"dense": dense, "annbatch": annbatch}[sys.argv[1]](*sys.argv[2:])
+    {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl}[sys.argv[1]](*sys.argv[2:])

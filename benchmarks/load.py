@@ -50,6 +50,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", type=Path, help="its source, for scDataset and annbatch's conversion")
     parser.add_argument("--annbatch-python", type=Path, help="an interpreter that has annbatch[zarrs]")
     parser.add_argument("--collection", type=Path, help="annbatch's collection; made from --source where it is missing")
+    parser.add_argument("--peer-python", type=Path, help="an interpreter with scDataset, tiledbsoma-ml, bionemo-scdl")
+    parser.add_argument("--peer-source", type=Path, help="a smaller .h5ad for those, as converting takes long")
+    parser.add_argument("--peer-folder", type=Path, help="where their conversions are kept; made where missing")
     parser.add_argument("--label", default="annotation_level0", help="obs column whose mixing is measured")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=4, help="the first is left out of the median")
@@ -93,10 +96,8 @@ def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, 
                 found.append((f"titin, {where}, {what}, threads {threads}", "titin", sys.executable, own))
     if find_spec("datasets"):
         found.append(("datasets, streaming, CSR of counts", "datasets", sys.executable, {"threads": 1}))
-    if options.source and find_spec("scdataset"):
-        found.append(
-            ("scDataset over .h5ad, CSR", "scdataset", sys.executable, {"threads": 1, "source": str(options.source)})
-        )
+    if options.peer_python:
+        found += _peers(options)
     if options.annbatch_python:
         collection = _collection(options)
         settings = {"threads": options.threads, "collection": str(collection)}
@@ -104,24 +105,37 @@ def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, 
     return found
 
 
+def _peers(options: argparse.Namespace) -> list[tuple[str, str, Any, dict[str, Any]]]:
+    """Loaders over the source, or over what their own converters make of it, where --peer-python has them."""
+    source, folder = options.peer_source or options.source, options.peer_folder
+    if source is None or folder is None:
+        raise BenchmarkError("--peer-python needs --peer-folder, and --peer-source or --source")
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {"threads": 1, "source": str(source)}
+    python = options.peer_python
+    return [
+        (f"scDataset over {source.name}, CSR", "scdataset", python, shared),
+        (f"bionemo-scdl of {source.name}, torch CSR", "scdl", python,
+         {**shared, "collection": str(_convert(python, "scdl", source, folder / "scdl"))}),
+        (f"tiledbsoma-ml of {source.name}, CSR", "soma", python,
+         {**shared, "collection": str(_convert(python, "soma", source, folder / "soma"))}),
+    ]  # fmt: skip
+
+
 def _collection(options: argparse.Namespace) -> Path:
     if options.collection is None:
         raise BenchmarkError("--annbatch-python needs --collection")
-    if not options.collection.exists():
-        if options.source is None:
-            raise BenchmarkError(f"{options.collection} does not exist, and there is no --source to make it from")
-        note("annbatch: converting")
-        run(
-            [
-                options.annbatch_python,
-                HERE / "_peers.py",
-                "annbatch",
-                options.source,
-                options.collection,
-                str(options.threads),
-            ]
-        )
-    return options.collection
+    if not options.collection.exists() and options.source is None:
+        raise BenchmarkError(f"{options.collection} does not exist, and there is no --source to make it from")
+    return _convert(options.annbatch_python, "annbatch", options.source, options.collection, str(options.threads))
+
+
+def _convert(python: Path, peer: str, source: Path | None, target: Path, *more: str) -> Path:
+    """Have a peer convert the source, unless it did before."""
+    if not target.exists():
+        note(f"{peer}: converting")
+        run([python, HERE / "_peers.py", peer, source, target, *more])
+    return target
 
 
 def _one(label: str, name: str, python: Any, own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

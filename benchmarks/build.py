@@ -113,6 +113,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def build(options: argparse.Namespace, source: Path, dataset: Path, times: int) -> list[Run]:
     """Build a dataset, each time as a fresh process over the last one."""
     command = [sys.executable, "-m", "titin", "build", source, "-o", dataset, "--json", "--force", "--quiet"]
+    command += ["--no-project"]  # these have a benchmark of their own
     command += ["--memory", options.memory, "--threads", str(options.threads)]
     command += ["--preset", options.preset] if options.preset else []
     return [_settled(command) for _ in range(times)]

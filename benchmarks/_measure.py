@@ -106,6 +106,17 @@ def spread_of(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     }
 
 
+def evict(path: Path) -> None:
+    """Have the system forget the pages of a file, or of a folder's files, that it keeps in memory."""
+    os.sync()  # pages not yet written are kept
+    for file in [path] if path.is_file() else (p for p in path.rglob("*") if p.is_file()):
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
+
+
 def read_once(path: Path) -> None:
     """Read a file from end to end, so that it lies in the page cache as far as that holds it."""
     with path.open("rb", buffering=0) as file:

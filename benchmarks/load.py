@@ -17,6 +17,7 @@ from _measure import (
     HERE,
     BenchmarkError,
     describe,
+    evict,
     finish,
     load_average,
     machine,
@@ -73,7 +74,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "load_average": {"before": load_average()},
         "dataset": {key: facts[key] for key in ("prefix", "n_cells", "n_genes", "nnz")},
-        "shuffle": "blocks of neighbouring cells in random order, mixed in a buffer; files in the page cache",
+        "shuffle": "blocks of neighbouring cells in random order, mixed in a buffer",
         "settings": {k: getattr(options, k) for k in ("batch", "epochs", "seconds", "threads", "label")},
     }
     shared = {"dataset": str(options.dataset), "batch": options.batch, "epochs": options.epochs, "label": options.label,
@@ -148,9 +149,25 @@ def _one(label: str, name: str, python: Any, own: dict[str, Any], shared: dict[s
         done = run(command)
     except BenchmarkError as error:
         return {"label": label, "failed": str(error)}
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    found = _last_line(done.stdout)
     speeds = found["cells_per_second"]
-    return {"label": label, "median": statistics.median(speeds[1:] or speeds), "peak_bytes": done.peak_bytes, **found}
+    cold = _cold(command, own, shared)
+    return {"label": label, "median": statistics.median(speeds[1:] or speeds), "cold": cold,
+            "peak_bytes": done.peak_bytes, **found}  # fmt: skip
+
+
+def _cold(command: list[Any], own: dict[str, Any], shared: dict[str, Any]) -> float:
+    """Cells a second of one epoch whose files are on the disk alone."""
+    read = [own["cache"]] if own.get("cache") else [own.get("collection") or own.get("source")]
+    for path in read if read[0] else shared["parquet"]:
+        evict(Path(path))
+    done = run([*command[:-1], json.dumps({**json.loads(command[-1]), "epochs": 1})])
+    return float(_last_line(done.stdout)["cells_per_second"][0])
+
+
+def _last_line(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
+    return found
 
 
 def random_entropy(options: argparse.Namespace) -> float:
@@ -178,12 +195,12 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
     rows = []
     for entry in document["loaders"]:
         if "failed" in entry:
-            rows.append((entry["label"], "failed: " + entry["failed"].splitlines()[0][:60], "", "", "", ""))
+            rows.append((entry["label"], "failed: " + entry["failed"].splitlines()[0][:60], "", "", "", "", ""))
             continue
         warm = entry["cells_per_second"][1:] or entry["cells_per_second"]
         rows.append((
             entry["label"], f"{entry['median']:,.0f}", f"{min(warm):,.0f}–{max(warm):,.0f}",
-            f"{entry['first_batch_seconds']:.2f}", size(entry["peak_bytes"]),
+            f"{entry['cold']:,.0f}", f"{entry['first_batch_seconds']:.2f}", size(entry["peak_bytes"]),
             f"{entry['entropy'] / document['random_entropy']:.3f}",
         ))  # fmt: skip
     data, settings = document["dataset"], document["settings"]
@@ -192,8 +209,9 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
         f"batches of {settings['batch']}; median of epochs 2 to {settings['epochs']}",
         f"an epoch is cut off at {settings['seconds']:g} s",
         document["shuffle"],
+        "files in the page cache; cold: the first epoch of a process whose files were evicted from it",
     )
-    header = ("loader", "cells/s", "range", "first batch s", "peak memory", "entropy / random")
+    header = ("loader", "cells/s", "range", "cold", "first batch s", "peak memory", "entropy / random")
     return "\n\n".join([
         describe(document, facts, markdown=markdown),
         title("Loaders", markdown=markdown) + "\n" + table(header, rows, markdown=markdown),

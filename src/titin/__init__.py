@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open", "tokens"]
+__all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open", "tokens", "validate"]
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas, export
     from titin.atlas import open_atlas as open
     from titin.build import build
+    from titin.check import validate
     from titin.errors import TitinError
     from titin.load import Loader
     from titin.load.tokens import tokens
@@ -22,6 +23,7 @@ _HOME = {
     "export": ("titin.atlas", "export"),
     "open": ("titin.atlas", "open_atlas"),
     "tokens": ("titin.load.tokens", "tokens"),
+    "validate": ("titin.check", "validate"),
 }
 
 

@@ -13,6 +13,7 @@ import click
 
 from titin import __version__
 from titin.errors import TitinError
+from titin.options import LazyGroup
 
 if TYPE_CHECKING:
     from titin.progress import Progress
@@ -122,8 +123,10 @@ def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Order of the cells.")
 @click.option("--no-shuffle", is_flag=True, help="Keep the source's order of cells.")
 @click.option(
-    "--no-project", is_flag=True, help="Compute no projection that the source lacks. [this version computes none]"
-)
+    "--project", envvar="TITIN_PROJECT", metavar="METHODS",
+    help="Projections to compute where the source lacks them: pca,umap,tsne (the default), or none.",
+)  # fmt: skip
+@click.option("--no-project", is_flag=True, help="Compute no projection.")
 @click.option("--allow-negative", is_flag=True, help="Keep negative values (scaled data) instead of refusing them.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --output.")
 @click.option("--resume", is_flag=True, help="Go on from an interrupted build.")
@@ -132,7 +135,7 @@ def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
 @_shared
 def build(
     atlas: Path, output: Path | None, preset: str | None, donors: Path | None, cell_type: tuple[str, ...],
-    no_shuffle: bool, no_project: bool, force: bool, resume: bool, dry_run: bool,  # noqa: ARG001
+    no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool, dry_run: bool,
     threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
     **chosen: Any,
 ) -> None:  # fmt: skip
@@ -150,13 +153,21 @@ def build(
 
     roles = {r: chosen.pop(r) for r in ("donor", "sample", "age", "sex", "protocol", "chemistry")}
     choices = {"preset": preset, "roles": {"cell_type": list(cell_type), **roles}, "donors": donors,
-               "shuffle": not no_shuffle, "threads": threads, "memory": memory, **chosen}  # fmt: skip
+               "shuffle": not no_shuffle, "project": () if no_project else _methods(project),
+               "threads": threads, "memory": memory, **chosen}  # fmt: skip
     if dry_run:
         planned = plan(atlas, output, force=force, **choices)
         _print(planned, as_json, summary.describe_plan)
         return
     report = build_dataset(atlas, output, force=force, resume=resume, progress=_progress(quiet), **choices)
     _print(summary.report_document(report), as_json, summary.describe_report)
+
+
+def _methods(text: str | None) -> list[str] | None:
+    """Names from ``pca,tsne``; none from ``none``."""
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
 
 
 @cli.command(short_help="Say what a dataset holds.")
@@ -167,6 +178,162 @@ def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noq
     from titin.dataset import summary
 
     _print(summary.document(dataset), as_json, summary.describe)
+
+
+@cli.command(short_help="Add projections to a dataset, or compute them again.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("methods", nargs=-1, metavar="[pca] [umap] [tsne]")
+@click.option("--force", is_flag=True, help="Compute again what is there, and replace it.")
+@click.option("--on", metavar="KEY", help="For umap and tsne: the projection to stand on.  [default: X_pca]")
+@click.option("--n-comps", type=int, metavar="N", help="For pca: components.  [default: 50]")
+@click.option("--genes", type=click.Choice(["all", "hvg"]), help="For pca: which ones.  [default: all]")
+@click.option("--n-neighbors", type=int, metavar="N", help="For umap.  [default: 15]")
+@click.option("--min-dist", type=float, metavar="D", help="For umap: how close cells may lie.  [default: 0.5]")
+@click.option("--perplexity", type=float, metavar="P", help="For tsne.  [default: 30]")
+@click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
+@_limits
+@_shared
+def embed(
+    dataset: Path, methods: tuple[str, ...], force: bool, seed: int, threads: int | None, memory: str | None,
+    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+    **chosen: Any,
+) -> None:  # fmt: skip
+    """Compute projections of DATASET and put them into it: those named, or whichever of the three are missing.
+
+    DATASET changes in one step when all are computed; interrupted, it is as it was.
+
+    \b
+    titin embed dataset
+    titin embed dataset tsne --perplexity 50 --force
+    titin embed dataset umap --on X_scVI --force
+    """
+    from titin.build import embed as embed_dataset
+    from titin.build import summary
+
+    done = embed_dataset(
+        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=_progress(quiet),
+        **summary.parameters_by_method(methods, chosen),
+    )  # fmt: skip
+    _print(summary.embed_document(done), as_json, summary.describe_embed)
+
+
+@cli.command(short_help="Check a dataset, and compare it with its source.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--source", type=click.Path(path_type=Path), metavar="ATLAS", help="Compare everything with this atlas.")
+@click.option(
+    "--level", type=click.Choice(["quick", "full"]), default="full", show_default=True,
+    help="full reads every value; quick reads checksums and tables, but no value of the matrix.",
+)  # fmt: skip
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Run these checks only (matrix.panel, matrix).")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="Where to write the report as JSON and HTML.  [default: DATASET.validation]",
+)  # fmt: skip
+@click.option("--no-report", is_flag=True, help="Write no report.")
+@_limits
+@_shared
+def validate(
+    dataset: Path, source: Path | None, level: Any, checks: tuple[str, ...], report: Path | None, no_report: bool,
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
+    """Check every file and value of DATASET, its metadata and biology, and how it would show on the Hub.
+
+    \b
+    titin validate dataset --source atlas.h5ad
+    titin validate dataset --level quick --no-report
+    titin validate dataset --check matrix --check source --source atlas.h5ad
+
+    Exit codes: 0 no errors (there may be warnings), 1 errors found, 2 wrong use.
+    """
+    from titin.check import validate as validate_dataset
+    from titin.check.terminal import render
+
+    if report is not None and no_report:
+        raise TitinError("--report and --no-report contradict each other", "give one of them")
+    found = validate_dataset(
+        dataset, source=source, level=level, checks=checks or None, threads=threads, memory=memory,
+        progress=_progress(quiet),
+    )  # fmt: skip
+    written = (
+        []
+        if no_report
+        else found.write(report or dataset.absolute().with_name(f"{dataset.absolute().name}.validation"))
+    )
+    if as_json:
+        click.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(render(found, colour=sys.stdout.isatty()))
+        for path in written:
+            click.echo(f"wrote {path}")
+    if found.exit_code:
+        raise SystemExit(found.exit_code)
+
+
+@cli.command(short_help="Write the dataset card, and what goes with it.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--preset", metavar="NAME|FILE", help="Texts of the atlas: muscle, or a TOML file.  [default: as last time]"
+)
+@click.option("--license", "licence", metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0.")
+@click.option(
+    "--images/--no-images", default=None, help="Pictures of the cells.  [default: if matplotlib is installed]"
+)
+@click.option("--croissant/--no-croissant", default=True, show_default=True, help="Write croissant.json.")
+@_shared
+def card(
+    dataset: Path, preset: str | None, licence: str | None, images: bool | None, croissant: bool,
+    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
+    """Write README.md, croissant.json, LICENSE and pictures into DATASET, every number computed from its files.
+
+    \b
+    titin card dataset --license cc-by-4.0
+    titin card dataset --preset muscle --no-images
+    """
+    from titin.publish import write_card
+    from titin.publish.terminal import describe_card, document_of_card
+
+    written = write_card(dataset, preset=preset, licence=licence, images=images, croissant=croissant)
+    _print(document_of_card(written), as_json, describe_card)
+
+
+@cli.command(short_help="Put a dataset on the Hugging Face Hub.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="USER/REPO")
+@click.option("--dry-run", is_flag=True, help="List files, checksums, configs and findings; do not reach for the Hub.")
+@click.option("--private", is_flag=True, help="Create a private repository.")
+@click.option("--revision", default="main", show_default=True, metavar="BRANCH", help="Branch to commit to.")
+@click.option("--tag", metavar="NAME", help="Name for this version.")
+@click.option("--message", metavar="TEXT", help="Of the commit.")
+@click.option("--license", "licence", metavar="ID", help="Licence of the data.  [default: that of the card]")
+@click.option("--exact-ages", is_flag=True, help="Publish exact ages instead of bins of five years.")
+@click.option("--allow", multiple=True, metavar="COLUMN", help="A column that looks like an identifier and is none.")
+@_limits
+@_shared
+def publish(
+    dataset: Path, repo: str, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
+    licence: str | None, exact_ages: bool, allow: tuple[str, ...],
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
+    """Check DATASET and put it on the Hub as USER/REPO; interrupted, the same command goes on.
+
+    Refuses if the validation finds errors, if no licence is stated, or if obs holds direct identifiers. DATASET itself
+    is not changed. The token is that of `hf auth login`, or HF_TOKEN.
+
+    \b
+    titin publish dataset me/atlas --dry-run
+    titin publish dataset me/atlas --license cc-by-4.0 --tag v1
+    """
+    from titin.publish import publish as publish_dataset
+    from titin.publish.terminal import describe_publication, document_of_publication
+
+    done = publish_dataset(
+        dataset, repo, dry_run=dry_run, private=private, revision=revision, tag=tag, message=message, licence=licence,
+        exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=_progress(quiet),
+    )  # fmt: skip
+    _print(document_of_publication(done), as_json, describe_publication)
+    if done.refusals:
+        raise SystemExit(1)
 
 
 @cli.command(name="export", short_help="Write a dataset in another format.")
@@ -216,6 +383,50 @@ def _genes(text: str | None) -> list[str] | None:
     return names
 
 
+@cli.command(short_help="Compare models on a dataset, with donors held out.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="age, cell_type, sex, protocol, obs:COLUMN …")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="model, model@features, package.module:NAME.")
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="donor_kfold, cells_to_nuclei …; see --list.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.  [default: DATASET.benchmark]")
+@click.option("--list", "listing", is_flag=True, help="Say which tasks, models and splits there are, and stop.")
+@click.option("--learning-curve", is_flag=True, help="Also train on fewer donors.")
+@click.option("--clustering", is_flag=True, help="Also cluster the projections.")
+@click.option("--no-figures", is_flag=True, help="Draw no figures.")
+@click.option("--permutations", type=click.IntRange(0), default=1000, show_default=True, help="Of donors, for p.")
+@click.option("--min-donors", type=click.IntRange(2), default=3, show_default=True, help="Donors that a class needs.")
+@click.option("--min-cells", type=click.IntRange(1), default=20, show_default=True, help="Cells that a class needs.")
+@click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
+@_limits
+@_shared
+def bench(
+    dataset: Path, tasks: tuple[str, ...], models: tuple[str, ...], splits: tuple[str, ...], output: Path | None,
+    listing: bool, no_figures: bool, min_donors: int, min_cells: int, threads: int | None, memory: str | None,
+    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+    **chosen: Any,
+) -> None:  # fmt: skip
+    """Train models on DATASET and test them on donors they have not seen, beside baselines.
+
+    Writes predictions, scores, leaderboard.md and figures; what is there already, made of the same, is kept.
+
+    \b
+    titin bench dataset
+    titin bench dataset --task age --model ridge --model boosting@gene_sets
+    titin bench dataset --task cell_type --model mypackage.models:MyModel
+    """
+    from titin.learn import Rules, run_benchmark
+    from titin.learn.summary import describe, describe_choices, document, list_choices
+
+    if listing:
+        _print(list_choices(dataset), as_json, describe_choices)
+        return
+    done = run_benchmark(
+        dataset, output, tasks=tasks, models=models, splits=splits, figures=not no_figures,
+        rules=Rules(min_donors, min_cells), threads=threads, memory=memory, progress=_progress(quiet), **chosen,
+    )  # fmt: skip
+    _print(document(done) if as_json else {}, as_json, lambda _: describe(done))
+
+
 @cli.command(short_help="Make and build a small muscle atlas to try things on.")
 @click.argument("folder", type=click.Path(path_type=Path), default="demo")
 @click.option("--cells", type=click.IntRange(200, 200_000), default=3000, show_default=True, help="Cells to make.")
@@ -250,6 +461,9 @@ def doctor(as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     _print(document, as_json, checks.describe)
     if document["problems"]:
         raise SystemExit(1)
+
+
+cli.add_command(LazyGroup("age", "titin.ageing.commands:age", help="Say what changes with age, over donors."))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -147,9 +147,10 @@ def _serve() -> None:
     from titin.build import build
     from titin.demo import write_demo_atlas
 
+    importlib.import_module("openTSNE")
     with tempfile.TemporaryDirectory() as folder:  # imports everything and loads the kernels, once for all forks
         atlas = write_demo_atlas(Path(folder) / "atlas.h5ad", n_cells=200, n_genes=150)
-        build(atlas, Path(folder) / "dataset", threads=2)
+        build(atlas, Path(folder) / "dataset", threads=2, project=())
     for line in sys.stdin:
         request = json.loads(line)
         if "shell" in request:

@@ -38,7 +38,7 @@ def test_no_such_preset():
 
 @pytest.mark.parametrize("change", [
     {"layer": "counts"}, {"raw": True}, {"tissue": "x"}, {"method": "x"}, {"seed": 1}, {"shuffle": False},
-    {"roles": {"donor": "x"}}, {"donors": Path("x.csv")}, {"allow_negative": True},
+    {"roles": {"donor": "x"}}, {"donors": Path("x.csv")}, {"allow_negative": True}, {"project": ["pca"]},
 ])  # fmt: skip
 def test_every_option_decides(change):
     assert Options(**change).deciding() != Options().deciding()

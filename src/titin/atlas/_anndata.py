@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.atlas.blocks import source_blocks
-from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, source_order
+from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_order
 
 if TYPE_CHECKING:
     from titin.atlas.export import Job
@@ -76,8 +76,9 @@ def _write(job: "Job", root: Any) -> None:
         write_elem(root, "obs", obs)
         write_elem(root, "var", read_var(store))
         write_elem(root, "obsm", read_obsm(store, obs.index, order))
+        write_elem(root, "varm", read_varm(store))
         write_elem(root, "uns", dict(read_uns(store)))
-        for empty in ("layers", "varm", "obsp", "varp"):
+        for empty in ("layers", "obsp", "varp"):
             write_elem(root, empty, {})
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     if manifest.source["storage"] == "dense":

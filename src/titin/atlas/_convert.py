@@ -37,6 +37,7 @@ def to_anndata(atlas: "Atlas", cells: Any, genes: Any, layers: Sequence[str]) ->
         obs=atlas.ordered_obs.iloc[at].copy(),
         var=var.copy(),
         obsm={key: _rows_of(atlas.obsm[key], at) for key in atlas.obsm},
+        varm={key: table if columns is None else table[columns] for key, table in atlas.varm.items()},
         uns=deepcopy(dict(atlas.uns)),
         layers={name: atlas.reader.csr(rows, columns, counts=True) for name in layers},
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from titin.atlas._convert import to_anndata, to_dask
 from titin.atlas._embeddings import Embeddings
@@ -15,7 +16,7 @@ from titin.atlas._reader import Reader
 from titin.atlas._rows import Positions, RowBlock
 from titin.atlas._select import check_once, find_cells, resolve
 from titin.atlas._store import Store
-from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var
+from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var, read_varm
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Atlas(Facts):
     def obsm(self) -> Embeddings:
         """Embeddings by the source's keys, cells × dimensions, each read when asked for."""
         return Embeddings(self)
+
+    @property
+    def varm(self) -> dict[str, NDArray[Any]]:
+        """What computed projections keep of the genes, such as loadings (genes × components); read each time."""
+        return read_varm(self.store)
 
     @cached_property
     def uns(self) -> Mapping[str, Any]:

@@ -69,6 +69,16 @@ def read_obsm(store: Store, obs_names: pd.Index, order: Order | None = None) -> 
     return {key: read_embedding(store, key, obs_names, order) for key in store.manifest.obsm}
 
 
+def read_varm(store: Store) -> dict[str, NDArray[Any]]:
+    """Read what has one row a gene (genes × dimensions), in the source's order of genes."""
+    entries = store.manifest.varm
+    if not entries:
+        return {}
+    order = np.argsort(store.column(store.manifest.layout.feature_metadata, layout.SOURCE_COLUMN).to_numpy())
+    tables = {key: decode_table(store.table(entry["file"]), entry["columns"]) for key, entry in entries.items()}
+    return {key: table.to_numpy(dtype=np.dtype(entries[key]["dtype"]))[order] for key, table in tables.items()}
+
+
 def read_uns(store: Store) -> Mapping[str, Any]:
     """Restore the unstructured metadata.
 

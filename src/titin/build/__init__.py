@@ -1,16 +1,18 @@
 """From a source to a dataset folder."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from titin.build.embedding import Embedded, embed
 from titin.build.options import PRESETS, Options, make_options
 from titin.build.pipeline import Report, build_dataset
 from titin.progress import Progress
 from titin.resources import make_resources
 
-__all__ = ["PRESETS", "Options", "Progress", "Report", "build", "plan"]
+__all__ = ["PRESETS", "Embedded", "Options", "Progress", "Report", "build", "embed", "plan"]
 
 
 def build(
@@ -25,6 +27,7 @@ def build(
     progress: Progress | None = None,
     donors: str | Path | None = None,
     roles: dict[str, Any] | None = None,
+    project: Sequence[str] | None = None,
     **options: Any,
 ) -> Report:
     """Turn an atlas into a dataset folder.
@@ -51,6 +54,9 @@ def build(
         CSV, TSV or Parquet table of donors and their ages in years.
     roles
         Column of obs by role; see `titin.build.Options`.
+    project
+        Projections to compute where the source lacks them: of ``pca``, ``umap`` and ``tsne``, which is the default;
+        ``()`` for none. One that cannot be computed, of too few cells for example, becomes a note of the manifest.
     **options
         Further fields of `titin.build.Options`.
 
@@ -64,7 +70,7 @@ def build(
     TitinError
         With what is wrong, where, and what to do. Nothing is then written at ``output``.
     """
-    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, **options)
+    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
     resources = make_resources(threads, memory)
     target = Path(output) if output else None
     return build_dataset(Path(source), target, chosen, resources, force=force, resume=resume, progress=progress)

@@ -15,7 +15,7 @@ from titin.build.cells import write_cells
 from titin.build.context import Context
 from titin.build.genes import write_genes
 from titin.build.options import Options
-from titin.build.pipeline import choose_panel_genes
+from titin.build.pipeline import choose_panel_genes, missing_projections
 from titin.build.prefix import choose_prefix
 from titin.build.roles import find_roles
 from titin.build.scan import scan
@@ -26,6 +26,7 @@ from titin.resources import Resources
 from titin.source import Block, Matrix, Source, open_source
 
 _SAMPLE_VALUES = 4_000_000
+_CELL_ID_BYTES = 6  # compressed, as barcodes are
 _SPILLED_BYTES = 4.2  # a stored value in each of the two intermediate files
 
 
@@ -74,19 +75,25 @@ def plan_build(
         n_cells, n_genes = source.X.shape
         nnz = n_cells * n_genes if source.X.nnz is None else source.X.nnz
         head = max(1, min(n_cells, n_cells * _SAMPLE_VALUES // max(1, nnz)))
+        methods = missing_projections(options, source.obsm)
         sampled = _sample(source, head, options, resources, roles, prefix)
     finally:
         source.close()
     files = {
         name: int(size * n_cells / head) if _grows(name, prefix) else size for name, size in sampled["files"].items()
     }
+    names = layout.Layout(prefix)
+    for method in methods:
+        width = min(method.dimensions, n_cells, n_genes)
+        files[names.projection(method.key)] = n_cells * (width * 4 + _CELL_ID_BYTES)
     stored = int(sampled["nnz"] * n_cells / head) if source.X.nnz is None else source.X.nnz
     return {
         "schema_version": 1, "source": str(source_path), "target": str(target), "prefix": prefix,
         "matrix": {"name": source.X.name, "storage": source.X.storage, "dtype": str(source.X.dtype)},
         "n_cells": n_cells, "n_genes": n_genes, "nnz": stored, "nnz_estimated": source.X.nnz is None,
         "kind": sampled["kind"], "target_sum": sampled["target_sum"], "sampled_cells": head,
-        "roles": roles, "ages": sampled["ages"], "files": files, "bytes": sum(files.values()),
+        "roles": roles, "ages": sampled["ages"], "projections": [method.key for method in methods],
+        "files": files, "bytes": sum(files.values()),
         "scratch_bytes": int(stored * _SPILLED_BYTES * 2), "free_bytes": _free(target),
         "left_out": sampled["left_out"], "notes": sampled["notes"],
     }  # fmt: skip

@@ -182,7 +182,7 @@ def write_projections(context: Context, left_out: dict[str, str]) -> tuple[list[
         table, column_records = encode_table(frame, index_name=layout.CELL_ID)
         table = table.set_column(0, layout.CELL_ID, cell_ids)
         table = table.cast(context.index_schema(table.schema, layout.CELL_ID))
-        name = _projection_file(context, key, files)
+        name = projection_file(context.layout, key, files)
         files += write_table(context.out, name, table, context.source_rows)
         records[key] = {"file": name, "columns": column_records, "frame": columns is None}
         if columns is not None:
@@ -190,10 +190,10 @@ def write_projections(context: Context, left_out: dict[str, str]) -> tuple[list[
     return files, records
 
 
-def _projection_file(context: Context, key: str, taken: list[str]) -> str:
+def projection_file(names: layout.Layout, key: str, taken: list[str]) -> str:
     """File name of an embedding; keys that differ in case or odd characters alone are told apart by a number."""
     used = {name.lower() for name in taken}
-    candidates = (context.layout.projection(f"{key}_{n}" if n > 1 else key) for n in count(1))
+    candidates = (names.projection(f"{key}_{n}" if n > 1 else key) for n in count(1))
     return next(name for name in candidates if name.lower() not in used)
 
 

@@ -1,11 +1,13 @@
 """What a user can ask of a build, and the presets that ask it for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from titin.errors import TitinError
+
+DEFAULT_PROJECTIONS: tuple[str, ...] = ("pca", "umap", "tsne")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Options:
         Table of donors with their exact ages.
     allow_negative
         Keep negative values instead of refusing them.
+    project
+        Which projections are computed if the source lacks them (`titin.embed.methods.METHODS`); None for
+        ``DEFAULT_PROJECTIONS``.
     """
 
     layer: str | None = None
@@ -38,6 +43,12 @@ class Options:
     roles: Mapping[str, Any] = field(default_factory=dict)
     donors: Path | None = None
     allow_negative: bool = False
+    project: Sequence[str] | None = None
+
+    @property
+    def projections(self) -> list[str]:
+        """Names of the projections that are computed if the source lacks them."""
+        return list(DEFAULT_PROJECTIONS if self.project is None else self.project)
 
     def deciding(self) -> dict[str, Any]:
         """Return what the dataset's bytes depend on, JSON-safe."""
@@ -51,6 +62,7 @@ class Options:
             "roles": {role: list(c) if isinstance(c, tuple) else c for role, c in self.roles.items()},
             "donors": self.donors.name if self.donors else None,
             "allow_negative": self.allow_negative,
+            "project": self.projections,
         }
 
 

@@ -6,9 +6,10 @@ import importlib.metadata
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from titin.build.context import Context
 from titin.build.genes import write_genes
 from titin.build.options import Options
 from titin.build.prefix import choose_prefix
+from titin.build.projections import Asked, Place, record, try_project
 from titin.build.readme import card
 from titin.build.roles import find_roles
 from titin.build.scan import Scan, scan
@@ -29,6 +31,7 @@ from titin.build.workspace import Workspace, check_target
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.spill import Spill
+from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.features import choose_panel
 from titin.progress import Progress
@@ -86,10 +89,10 @@ def build_dataset(
         roles = find_roles(source.obs, options.roles)
         tissue, method, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
+        methods = missing_projections(options, source.obsm)
+        fingerprint = _fingerprint(source, options, prefix, methods)
         try:
-            workspace = Workspace(
-                target.absolute(), force=force, resume=resume, fingerprint=_fingerprint(source, options, prefix)
-            )
+            workspace = Workspace(target.absolute(), force=force, resume=resume, fingerprint=fingerprint)
         except OSError as error:
             _raise_for_disk(error, target.absolute().parent)
             raise
@@ -144,7 +147,19 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _fingerprint(source: Source, options: Options, prefix: str) -> dict[str, Any]:
+def missing_projections(options: Options, present: Iterable[str]) -> list[Method]:
+    """Projections that are asked for and not ``present`` (keys of obsm).
+
+    Raises
+    ------
+    TitinError
+        If there is no such projection, or what computes it is not installed.
+    """
+    keys = list(present)
+    return [method for method in choose_methods(options.projections, keys) if not method.is_among(keys)]
+
+
+def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Method]) -> dict[str, Any]:
     info = source.path.stat()
     donors = options.donors.stat() if options.donors and options.donors.exists() else None
     return {
@@ -152,7 +167,7 @@ def _fingerprint(source: Source, options: Options, prefix: str) -> dict[str, Any
         "settings": {**options.deciding(), "prefix": prefix},
         "donor table": [donors.st_size, donors.st_mtime_ns] if donors else None,
         "titin": __version__,
-        "libraries": library_versions(),
+        "libraries": library_versions() | {k: v for method in methods for k, v in method.versions().items()},
     }
 
 
@@ -197,6 +212,8 @@ class _Run:
         tables = self._step("metadata", lambda: self._do_metadata(cells))
         source_sha256 = self._step("checksum", checksum.result)["sha256"]
         manifest = self._manifest(written, tables, cells, source_sha256)
+        for method in missing_projections(self.context.options, tables["obsm"]):
+            record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
         self.workspace.publish()
         return Manifest.read(self.workspace.target)
@@ -241,11 +258,16 @@ class _Run:
         documents = metadata.write_documents(self.context, self.scan, left_out)
         return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": left_out}
 
+    def _do_projection(self, method: Method, manifest: Manifest) -> dict[str, Any]:
+        context, out = self.context, self.context.out
+        place = Place(out, out.joinpath, lambda: context.source.uns)
+        return try_project(method, place, manifest, Asked(context.options.seed, context.resources, context.progress))
+
     def _manifest(
         self, written: dict[str, Any], tables: dict[str, Any], cells: metadata.CellTable, sha256: str
     ) -> Manifest:
         source, scanned = self.context.source, self.scan
-        left_out = tables["left_out"]
+        left_out, obsm = dict(tables["left_out"]), dict(tables["obsm"])  # a step's result stays as it was
         witness = source.counts.name if source.counts is not None and scanned.kind == "log1p" else None
         return Manifest(
             prefix=self.context.layout.prefix, tissue=self.tissue, method=self.method, kind=scanned.kind,
@@ -261,7 +283,7 @@ class _Run:
                 "refused": scanned.refused,
             },
             roles={role: _jsonable(column) for role, column in self.context.roles.items()},
-            obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=tables["obsm"],
+            obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=obsm,
             panel=written["panel"], left_out=left_out, notes=_notes(scanned) + cells.notes,
             libraries={"titin": __version__, **library_versions()},
             files={name: {} for name in sorted(written["files"] + tables["files"])},
@@ -269,7 +291,7 @@ class _Run:
 
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
         out = self.context.out
-        manifest.files = {name: describe_file(out / name) for name in manifest.files}
+        manifest.files = {name: describe_file(out / name) for name in sorted(manifest.files)}
         (out / layout.CARD).write_text(card(manifest), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)

@@ -1,10 +1,14 @@
 """What a build did, or would do, in words."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from titin.build.embedding import Embedded
 from titin.build.pipeline import Report
+from titin.dataset.manifest import Manifest
 from titin.dataset.summary import describe_roles, size, table
+from titin.embed.methods import METHODS
 
 _KINDS = {
     "counts": "integer counts",
@@ -48,6 +52,43 @@ def describe_report(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def parameters_by_method(methods: Iterable[str], chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort parameters of projections by the methods that have them; those of one not named only if named by nothing."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    wanted = set(methods) or set(METHODS)
+    sorted_: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        having = [method.name for method in METHODS.values() if name in method.parameters]
+        for method in [m for m in having if m in wanted] or having:
+            sorted_.setdefault(method, {})[name] = value
+    return sorted_
+
+
+def embed_document(done: Embedded) -> dict[str, Any]:
+    """What `titin.build.embed` did, JSON-safe."""
+    return {
+        "schema_version": 1, "path": str(done.path),
+        "projections": {key: _projection(done.manifest, key) for key in done.keys}, "notes": done.notes,
+        "seconds": {k: round(v, 3) for k, v in done.seconds.items()}, "peak_bytes": done.peak_bytes,
+    }  # fmt: skip
+
+
+def _projection(manifest: Manifest, key: str) -> dict[str, Any]:
+    entry = manifest.obsm[key]
+    return {"file": entry["file"], "dimensions": len(entry["columns"]) - 1, **entry["computed"]}
+
+
+def describe_embed(document: dict[str, Any]) -> str:
+    """Turn what `embed_document` gives into text."""
+    if not document["projections"]:
+        return f"{document['path']} has the projections already; name one with --force to compute it again"
+    rows = [(key, found["file"], f"{found['dimensions']}", f"{found['seconds']:.1f} s")
+            for key, found in document["projections"].items()]  # fmt: skip
+    lines = [table(("projection", "file", "dimensions", "time"), rows), *_remarks(document["notes"], {})]
+    lines += ["", f"{document['seconds']['total']:.1f} s, peak memory {size(document['peak_bytes'])}"]
+    return "\n".join(lines)
+
+
 def describe_plan(plan: dict[str, Any]) -> str:
     """Turn what `titin.build.dry_run.plan_build` gives into text."""
     matrix = plan["matrix"]
@@ -63,6 +104,7 @@ def describe_plan(plan: dict[str, Any]) -> str:
         f"{size(plan['free_bytes'])} free",
         "", describe_roles(plan["roles"]),
         f"ages: {', '.join(plan['ages']) or 'none'}",
+        f"projections to compute: {', '.join(plan['projections']) or 'none'}",
     ]  # fmt: skip
     return "\n".join(lines + _remarks(plan["notes"], plan["left_out"]))
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.dataset._kernels import decode_levels, drop_zeros, inspect_rows
-from titin.dataset._recover import MAX_ULP, recover_counts
+from titin.dataset._recover import MAX_ULP as MAX_ULP
+from titin.dataset._recover import recover_counts
 
 Kind = Literal["counts", "log1p", "real"]
 KINDS: tuple[Kind, ...] = ("counts", "log1p", "real")  # the order in which they are tried

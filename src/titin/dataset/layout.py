@@ -94,6 +94,16 @@ class Layout:
         return f"{self.prefix}_feature_metadata.parquet"
 
     @property
+    def pseudobulk(self) -> str:
+        """Counts summed over the cells of each donor, sample, protocol and type; there once it was asked for."""
+        return f"{self.prefix}_pseudobulk.parquet"
+
+    @property
+    def gene_set_scores(self) -> str:
+        """One cell a row, one gene set a column; there once it was asked for."""
+        return f"{self.prefix}_gene_set_scores.parquet"
+
+    @property
     def unstructured_metadata(self) -> str:
         """The unstructured metadata: uns."""
         return f"{self.prefix}_unstructured_metadata.json"
@@ -101,6 +111,10 @@ class Layout:
     def projection(self, key: str) -> str:
         """The embedding that AnnData calls ``obsm[key]``."""
         return f"{self.prefix}_projection_{re.sub(r'[^A-Za-z0-9._-]', '_', key)}.parquet"
+
+    def varm(self, key: str) -> str:
+        """What AnnData calls ``varm[key]``: one gene a row, by token."""
+        return f"{self.prefix}_varm_{re.sub(r'[^A-Za-z0-9._-]', '_', key)}.parquet"
 
 
 def shard(name: str, index: int, total: int) -> str:

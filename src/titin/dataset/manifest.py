@@ -18,7 +18,8 @@ from titin.errors import DatasetError
 class Manifest:
     """Everything about a dataset that its Parquet files do not say themselves.
 
-    Holds nothing that differs between two builds of the same source with the same settings (no time, no machine).
+    Holds nothing that differs between two builds of the same source with the same settings (no time, no machine),
+    save for the seconds that a projection took.
 
     Attributes
     ----------
@@ -37,7 +38,10 @@ class Manifest:
     roles
         Which obs columns play which part.
     obs, var, obsm
-        What is needed to restore the source's tables exactly.
+        What is needed to restore the source's tables exactly. An entry of obsm that titin has computed says so under
+        ``computed``: method, parameters, seed, versions.
+    varm
+        Likewise of what belongs to a computed projection and has one row a gene.
     panel
         The genes of the wide view and why each is in it.
     left_out
@@ -64,6 +68,7 @@ class Manifest:
     obs: dict[str, Any] = field(default_factory=dict)
     var: dict[str, Any] = field(default_factory=dict)
     obsm: dict[str, Any] = field(default_factory=dict)
+    varm: dict[str, Any] = field(default_factory=dict)
     panel: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -27,6 +27,7 @@ def document(folder: Path) -> dict[str, Any]:
         "sparsity": manifest.sparsity, "source": manifest.source, "settings": manifest.settings,
         "recovery": manifest.recovery, "roles": manifest.roles, "panel": manifest.panel.get("sets", {}),
         "projections": {key: len(entry["columns"]) - 1 for key, entry in manifest.obsm.items()},
+        "computed": {key: entry["computed"] for key, entry in manifest.obsm.items() if "computed" in entry},
         "files": files, "bytes": sum(entry["bytes"] for entry in manifest.files.values()),
         "left_out": manifest.left_out, "notes": manifest.notes, "libraries": manifest.libraries,
     }  # fmt: skip
@@ -72,7 +73,10 @@ def describe(facts: dict[str, Any]) -> str:
         "", table(("file", "rows", "size", "bits per non-zero"), rows), "", _list_columns(facts["files"]),
         "", describe_roles(facts["roles"]),
     ]  # fmt: skip
-    lines += [f"projections: {', '.join(f'{k} ({n})' for k, n in facts['projections'].items()) or 'none'}"]
+    projections = (
+        f"{k} ({n}{', computed' if k in facts['computed'] else ''})" for k, n in facts["projections"].items()
+    )
+    lines += [f"projections: {', '.join(projections) or 'none'}"]
     lines += [f"note: {note}" for note in facts["notes"]]
     lines += [f"left out: {name}: {reason}" for name, reason in facts["left_out"].items()]
     return "\n".join(lines)

@@ -1,97 +1,147 @@
-"""Highly variable genes, from the mean and variance of each gene."""
+"""Highly variable genes, from passes over the row blocks, or from the mean and variance of each gene."""
+
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from titin.atlas import Atlas
+from titin.atlas.row_reader import RowReader
+from titin.errors import TitinError
+from titin.features._batches import Batches, make_batches
+from titin.features._dispersion import dispersions_of, highest, highly_variable_from_moments
+from titin.features._seurat_v3 import seurat_v3
+from titin.resources import make_resources
+
+__all__ = ["highly_variable", "highly_variable_from_moments"]
+
+Flavor = Literal["seurat", "seurat_v3"]
 
 
-def highly_variable_from_moments(mean: ArrayLike, variance: ArrayLike, n_top: int, *, n_bins: int = 20) -> pd.DataFrame:
-    """Find the genes whose dispersion is high among genes of similar mean.
+def highly_variable(
+    atlas: Atlas,
+    n_top_genes: int = 2000,
+    *,
+    flavor: Flavor = "seurat",
+    batch_key: str | None = None,
+    cells: Any = None,
+    n_bins: int = 20,
+    span: float = 0.3,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Find the genes that vary most among genes of similar mean, reading the cells block by block.
 
-    The dispersion, log(variance / mean), is standardised within ``n_bins`` bins of equal width of log1p(mean); the
-    ``n_top`` genes with the highest value are chosen. This is ``scanpy.pp.highly_variable_genes`` with
-    ``flavor="seurat"``, computed from moments, so that a matrix too large for memory can be read block by block.
+    As ``scanpy.pp.highly_variable_genes``: ``seurat`` by the dispersion of normalised values, in one pass;
+    ``seurat_v3`` by the variance of counts, in two. The same for any number of threads, bit for bit.
 
     Parameters
     ----------
-    mean
-        Mean of each gene over the cells, in linear normalised units (``expm1`` of log-normalised values). Shape
-        ``(n_genes,)``.
-    variance
-        Sample variance (``ddof=1``) of the same values. Shape ``(n_genes,)``.
-    n_top
-        How many genes to choose. Fewer are chosen where fewer have a dispersion.
+    atlas
+        The dataset. ``seurat`` takes ``expm1`` of its values where they are logarithms, and
+        10,000 × count / total of the cell where they are counts; ``seurat_v3`` takes counts, recovered ones too.
+    n_top_genes
+        How many to choose.
+    batch_key
+        Column of obs: genes are judged in every batch on its own, and those that are chosen in most (``seurat``) or
+        have the best median rank (``seurat_v3``) are taken.
+    cells
+        Cells to judge by, as in ``atlas.X[cells]``, such as those of training donors.
     n_bins
-        Number of bins of the mean.
+        Bins of the mean, of ``seurat``.
+    span
+        Share of the genes that a local regression looks at, of ``seurat_v3``.
+    threads
+        All processors where not given.
 
     Returns
     -------
     pandas.DataFrame
-        One row a gene in the order given: ``means`` (log1p of the mean), ``dispersions`` (natural log),
-        ``dispersions_norm`` (standard deviations above the bin's mean), all float64, and ``highly_variable`` (bool).
-        Where scanpy has NaN (a gene without mean or variance, or in a bin without spread) they are 0, and the gene is
-        never chosen. Among equal genes at the cut the first are chosen, so that the number is exact (scanpy takes all
-        of them).
+        One row a gene, index and order of ``atlas.var``: ``highly_variable`` (bool) and ``means``; of ``seurat``
+        ``dispersions`` and ``dispersions_norm`` (0 where a gene has none), and with batches
+        ``highly_variable_nbatches`` and ``highly_variable_intersection``; of ``seurat_v3``
+        ``highly_variable_rank`` (NaN for genes that no batch ranks), ``variances`` and ``variances_norm``, and with
+        batches ``highly_variable_nbatches``. Of genes that are equal at the cut, the first are chosen.
 
     Raises
     ------
-    ValueError
-        If the two differ in shape, a moment is negative or not finite, ``n_top`` is negative or ``n_bins`` below 1.
+    TitinError
+        If there is no such flavour or column, counts are asked of values that have none, or a batch is too small.
+    SelectionError, UnknownNameError
+        If cells are not there.
 
     References
     ----------
-    Satija et al., Nature Biotechnology 33, 495-502 (2015); Wolf et al., Genome Biology 19, 15 (2018).
+    Satija et al., Nature Biotechnology 33, 495-502 (2015); Stuart et al., Cell 177, 1888-1902 (2019).
 
     Examples
     --------
-    >>> table = highly_variable_from_moments([1.0, 1.1, 1.2, 0.0], [1.0, 9.0, 1.1, 0.0], n_top=1, n_bins=1)
-    >>> table["highly_variable"].tolist()
-    [False, True, False, False]
+    >>> import titin
+    >>> table = highly_variable(titin.open("skeletal_muscle_10x"), batch_key="SampleID")  # doctest: +SKIP
+    >>> genes = table.index[table["highly_variable"]]  # doctest: +SKIP
     """
-    linear_mean, linear_variance = _checked(mean, variance, n_top, n_bins)
-    defined = (linear_mean > 0) & (linear_variance > 0)
-    dispersions = np.full(len(linear_mean), np.nan)
-    dispersions[defined] = np.log(linear_variance[defined]) - np.log(linear_mean[defined])
-    means = np.log1p(np.where(linear_mean > 0, linear_mean, 1e-12))  # scanpy's stand-in; it decides the bins' edges
-    norm = _standardised(dispersions, means, n_bins)
-    order = np.argsort(-norm, kind="stable")  # NaN last
-    chosen = np.zeros(len(norm), bool)
-    chosen[order[: min(n_top, int(np.isfinite(norm).sum()))]] = True
+    if flavor not in ("seurat", "seurat_v3"):
+        raise TitinError(f"there is no flavor {flavor!r}", "give seurat or seurat_v3")
+    if n_top_genes < 1 or n_bins < 1 or not 0 < span <= 1:
+        raise TitinError(
+            f"n_top_genes {n_top_genes}, n_bins {n_bins}, span {span}: one of them is out of range",
+            "give n_top_genes and n_bins of 1 or more, and a span above 0 and up to 1",
+        )
+    reader = RowReader(atlas, values="counts" if flavor == "seurat_v3" else "lognorm", cells=cells)
+    batches = make_batches(atlas, reader, batch_key, make_resources(threads).threads)
+    if flavor == "seurat_v3":
+        table = seurat_v3(batches, n_top_genes, span)
+    else:
+        table = _seurat(batches, n_top_genes, n_bins, batched=batch_key is not None)
+    if batch_key is None:
+        table = table.drop(columns="highly_variable_nbatches", errors="ignore")
+    return table.set_index(atlas.var_names)
+
+
+def _seurat(batches: Batches, n_top: int, n_bins: int, *, batched: bool) -> pd.DataFrame:
+    """Judge the genes in each batch by their dispersion; where there are batches, take those chosen in most."""
+    mean, variance, detected = batches.moments(linear=True)
+    if (mean < 0).any():
+        raise TitinError(
+            "there are negative values, which have no dispersion", "build the dataset from log-normalised values"
+        )
+    if batched:
+        return _seurat_batches(mean, variance, detected > 0, n_top, n_bins)
+    table = highly_variable_from_moments(mean[0], variance[0], n_top, n_bins=n_bins)
+    return table[["highly_variable", *table.columns.drop("highly_variable")]]
+
+
+def _seurat_batches(
+    mean: NDArray[np.float64], variance: NDArray[np.float64], detected: NDArray[np.bool_], n_top: int, n_bins: int
+) -> pd.DataFrame:
+    """Average over batches; a gene that a batch does not express counts there as 0, one without spread not at all."""
+    means, dispersions, norm = np.zeros((3, *mean.shape))
+    chosen = np.zeros(mean.shape, bool)
+    for b, there in enumerate(detected):
+        found = dispersions_of(mean[b, there], variance[b, there], n_bins)
+        means[b, there], dispersions[b, there], norm[b, there] = found
+        chosen[b, there] = highest(found[2], n_top, ties=True)
+    n_batches = chosen.sum(axis=0)
+    average = _mean_of_known(norm)
+    order = np.lexsort((-np.nan_to_num(average, nan=-np.inf), -n_batches))
+    best = np.zeros(mean.shape[1], bool)
+    best[order[:n_top]] = True
     return pd.DataFrame(
         {
-            "means": np.log1p(linear_mean),
-            "dispersions": np.nan_to_num(dispersions),
-            "dispersions_norm": np.nan_to_num(norm),
-            "highly_variable": chosen,
+            "highly_variable": best,
+            "means": means.mean(axis=0),
+            "dispersions": np.nan_to_num(_mean_of_known(dispersions)),
+            "dispersions_norm": np.nan_to_num(average),
+            "highly_variable_nbatches": n_batches,
+            "highly_variable_intersection": n_batches == len(mean),
         }
     )
 
 
-def _checked(
-    mean: ArrayLike, variance: ArrayLike, n_top: int, n_bins: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    linear_mean, linear_variance = np.asarray(mean, np.float64), np.asarray(variance, np.float64)
-    if linear_mean.ndim != 1 or linear_mean.shape != linear_variance.shape:
-        raise ValueError(
-            f"mean and variance need one value a gene each, not shapes {linear_mean.shape} and {linear_variance.shape}"
-        )
-    for name, values in (("mean", linear_mean), ("variance", linear_variance)):
-        bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-        if len(bad):
-            raise ValueError(f"{name} of gene {bad[0]} is {values[bad[0]]}; it must be finite and not negative")
-    if n_top < 0 or n_bins < 1:
-        raise ValueError(f"n_top must be 0 or more and n_bins 1 or more, not {n_top} and {n_bins}")
-    return linear_mean, linear_variance
-
-
-def _standardised(dispersions: NDArray[np.float64], means: NDArray[np.float64], n_bins: int) -> NDArray[np.float64]:
-    """Return z-scores of the dispersions within bins of the mean; a gene alone in its bin has 1, as in scanpy."""
-    if not len(means):
-        return means
-    bins = pd.cut(pd.Series(means), bins=n_bins, labels=False)
-    grouped = pd.Series(dispersions).groupby(bins)
-    centre, spread = grouped.transform("mean").to_numpy(), grouped.transform("std").to_numpy()
-    norm = np.full(len(means), np.nan)
-    np.divide(dispersions - centre, spread, out=norm, where=spread > 0)
-    norm[np.isnan(spread) & ~np.isnan(dispersions)] = 1.0
-    return norm
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over batches without NaN; NaN where there is nothing else."""
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    found = np.full(len(n), np.nan)
+    np.divide(np.where(known, values, 0.0).sum(axis=0), n, out=found, where=n > 0)
+    return found

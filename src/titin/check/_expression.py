@@ -1,0 +1,250 @@
+"""One pass over every value of ``expression``: what is wrong with it, its sums, and digests to compare it by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from titin.atlas import RowGroup
+from titin.check._kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
+from titin.check._lists import ListReader, Lists, value_words, words
+from titin.check._panel import PanelRows, compare_panel
+from titin.check._problems import Problems
+from titin.check._totals import Totals
+from titin.dataset import layout
+from titin.dataset.codec import MAX_ULP, decode_values
+from titin.parallel import ordered_map
+
+if TYPE_CHECKING:
+    from titin.check.context import Context
+
+_SORTS = {1: "order", 2: "token", 3: "zero"}
+_LEVEL_SORTS = {1: "level number", 2: "level order", 3: "level value", 4: "level distance"}
+_Found = tuple[str, int, str, str]
+
+
+@dataclass(frozen=True)
+class ExpressionPass:
+    """What the pass leaves.
+
+    Attributes
+    ----------
+    totals
+        Sums by cell and gene.
+    problems
+        Of cells: ``lengths``, ``order``, ``token``, ``zero``, ``value``, ``level number``, ``level order``,
+        ``level value``, ``level distance``; of the panel: ``panel``.
+    gene_digests
+        uint64, genes × 2 by token: of (cell, token, count).
+    cell_digests
+        uint64, cells × 2 in the dataset's order: of (source column, value); empty without a source.
+    worst_ulp
+        Greatest distance of log1p(count / scale) from a level.
+    """
+
+    totals: Totals
+    problems: Problems
+    gene_digests: NDArray[np.uint64]
+    cell_digests: NDArray[np.uint64]
+    worst_ulp: float
+
+
+@dataclass
+class _Block:
+    """What one row group adds."""
+
+    found: list[_Found]
+    n_genes: NDArray[np.int64]
+    cells: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    gene_digests: NDArray[np.uint64]
+    cell_digests: NDArray[np.uint64]
+    worst_ulp: float
+
+
+class _Reading:
+    """How a row group is read and looked at; shared by the threads."""
+
+    def __init__(self, context: "Context", reader: ListReader) -> None:
+        self.manifest, self.reader = context.manifest, reader
+        store = context.atlas.store
+        genes = context.genes
+        self.n_genes = self.manifest.n_genes
+        self.marked = np.zeros(self.n_genes, np.bool_)
+        self.number = np.zeros(self.n_genes, np.int64)
+        tokens = genes[layout.TOKEN].to_numpy()
+        fine = (tokens >= 0) & (tokens < self.n_genes)
+        self.marked[tokens[fine]] = genes[layout.GENE].str.upper().str.startswith("MT-").fillna(False)[fine]
+        self.number[tokens[fine]] = genes[layout.SOURCE_COLUMN].to_numpy()[fine]
+        self.digest_values = context.source is not None
+        self.scale = None
+        if self.manifest.kind == "log1p":
+            self.scale = store.column(context.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
+        self.negative = bool(self.manifest.settings.get("allow_negative"))
+
+    def look(self, item: tuple[RowGroup, "PanelRows | None"]) -> _Block:
+        """Read a row group and look at every value of it."""
+        group, panel = item
+        genes, data, *rest = self.reader.read(group)
+        (indptr, tokens), (data_indptr, elements) = genes, data
+        if not np.array_equal(indptr, data_indptr):
+            return self._unusable(group, indptr, data_indptr)
+        found, n_wrong = self._inspect(group, indptr, tokens, elements)
+        values, worst, level_found = self._values(group, indptr, elements, rest)
+        found += level_found
+        n_cells, n_digests = group.n_rows, group.n_rows if self.digest_values else 0
+        block = _Block(
+            found, np.diff(indptr), np.empty((n_cells, 3)), np.zeros((self.n_genes, 4)),
+            np.zeros((self.n_genes, 2), np.uint64), np.empty((n_digests, 2), np.uint64), worst,
+        )  # fmt: skip
+        digest_by_cell(
+            indptr, tokens, words(elements), elements, values, group.first_row, block.gene_digests, block.sums,
+            self.marked, block.cells,
+        )  # fmt: skip
+        if self.digest_values:
+            digest_rows(indptr, tokens, value_words(values), self.number, block.cell_digests)
+        if panel is not None and not n_wrong:
+            block.found += compare_panel(panel, group, indptr, tokens, elements, values)
+        return block
+
+    def _inspect(
+        self, group: RowGroup, indptr: NDArray[np.int64], tokens: NDArray, elements: NDArray
+    ) -> tuple[list[_Found], int]:
+        """Tokens ascending and in range, counts at least 1, values finite and not 0."""
+        what = np.empty(group.n_rows, np.uint8)
+        found: list[_Found] = []
+        n_wrong = inspect_lists(indptr, tokens, words(elements), self.n_genes, what)
+        for code, sort in _SORTS.items() if n_wrong else ():
+            cells = np.flatnonzero(what == code)
+            if len(cells):
+                own = slice(indptr[cells[0]], indptr[cells[0] + 1])
+                found.append(
+                    (sort, len(cells), _describe(code, tokens[own], elements[own], self.n_genes), _place(group, cells))
+                )
+        if elements.dtype.kind == "f":
+            bad = ~np.isfinite(elements) | (np.False_ if self.negative else elements < 0)
+            if bad.any():
+                at = int(np.flatnonzero(bad)[0])
+                cell = np.array([np.searchsorted(indptr, at, side="right") - 1])
+                said = f"the value {elements[at]} of token {int(tokens[at])}"
+                found.append(("value", int(bad.sum()), said, _place(group, cell)))
+        return found, n_wrong
+
+    def _values(
+        self, group: RowGroup, indptr: NDArray[np.int64], elements: NDArray, rest: list[Lists]
+    ) -> tuple[NDArray, float, list[_Found]]:
+        """The source's values, the greatest distance of a level from its place, and what is wrong with levels."""
+        if self.scale is None:
+            return elements, 0.0, []
+        level_indptr, levels = rest[0]
+        scale = self.scale[group.first_row : group.first_row + group.n_rows]
+        what, distance = np.empty(group.n_rows, np.uint8), np.empty(group.n_rows)
+        n_wrong = inspect_levels(indptr, elements, level_indptr, levels, scale, MAX_ULP, what, distance)
+        found: list[_Found] = []
+        for code, sort in _LEVEL_SORTS.items() if n_wrong else ():
+            cells = np.flatnonzero(what == code)
+            if len(cells):
+                said = f"{distance[cells[0]]:.1f} units in the last place" if code == 4 else _describe_levels(
+                    levels[level_indptr[cells[0]] : level_indptr[cells[0] + 1]]
+                )  # fmt: skip
+                found.append((sort, len(cells), said, _place(group, cells)))
+        if (what == 1).any():  # not decodable: the values are not known
+            return np.full(len(elements), np.nan), float(distance.max(initial=0.0)), found
+        return decode_values(indptr, elements, level_indptr, levels), float(distance.max(initial=0.0)), found
+
+    def _unusable(self, group: RowGroup, indptr: NDArray[np.int64], other: NDArray[np.int64]) -> _Block:
+        """A row group whose lists do not belong together: its cells are counted as wrong and give no sums."""
+        cells = np.flatnonzero(np.diff(indptr) != np.diff(other))
+        n = int(np.diff(indptr)[cells[0]]), int(np.diff(other)[cells[0]])
+        said = f"{n[0]:,} {layout.GENES} and {n[1]:,} {self.reader.columns[1]}"
+        n_digests = group.n_rows if self.digest_values else 0
+        return _Block(
+            [("lengths", len(cells), said, _place(group, cells))], np.diff(indptr), np.zeros((group.n_rows, 3)),
+            np.zeros((self.n_genes, 4)), np.zeros((self.n_genes, 2), np.uint64), np.zeros((n_digests, 2), np.uint64),
+            0.0,
+        )  # fmt: skip
+
+
+def _place(group: RowGroup, cells: NDArray[np.int64]) -> str:
+    """The first of some cells of a row group, as ``file, row``; rows are counted over all shards, from 0."""
+    return f"{group.shard}, row {group.first_row + int(cells[0]):,}"
+
+
+def _describe(code: int, tokens: NDArray, elements: NDArray, n_genes: int) -> str:
+    if code == 1:
+        at = int(np.flatnonzero(np.diff(tokens.astype(np.int64)) <= 0)[0])
+        return f"token {int(tokens[at + 1])} follows {int(tokens[at])}"
+    if code == 2:
+        return f"token {int(tokens[tokens >= n_genes][0])} of {n_genes:,} genes"
+    at = int(np.flatnonzero(words(elements) == 0)[0])
+    return f"a stored 0 for token {int(tokens[at])}"
+
+
+def _describe_levels(levels: NDArray) -> str:
+    return f"{len(levels):,} levels" + (f", from {levels.min()} to {levels.max()}" if len(levels) else "")
+
+
+def read_expression(context: "Context") -> ExpressionPass:
+    """Read every value of ``expression`` once.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be read.
+    """
+    manifest, names = context.manifest, context.layout
+    data = layout.VALUES if manifest.kind == "real" else layout.COUNTS
+    columns = [layout.GENES, data, *([layout.LEVELS] if manifest.kind == "log1p" else [])]
+    with ListReader(context.atlas.store, names.expression, columns) as reader:
+        reading = _Reading(context, reader)
+        n_cells = sum(group.n_rows for group in reader.groups)
+        gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
+        context.progress.start("read expression", n_cells, "cells")
+        items = _with_panel(context, reader)
+        for group, block in zip(reader.groups, ordered_map(reading.look, items, context.threads), strict=True):
+            gather.add(group, block)
+            context.progress.advance(group.n_rows)
+        context.progress.finish()
+    pa.default_memory_pool().release_unused()
+    return gather.result(reading.number)
+
+
+def _with_panel(context: "Context", reader: ListReader) -> Iterator[tuple[RowGroup, PanelRows | None]]:
+    """Each row group with the rows of the panel that belong to it, if the panel can be read."""
+    panel = PanelRows.open(context)
+    for group in reader.groups:
+        yield group, panel.of(group) if panel is not None else None
+
+
+class _Gather:
+    """Adds blocks up in their order, so that sums do not depend on the threads."""
+
+    def __init__(self, n_cells: int, n_genes: int, digest_values: bool) -> None:
+        self.problems = Problems()
+        self.n_genes, self.cells = np.zeros(n_cells, np.int64), np.zeros((n_cells, 3))
+        self.sums, self.gene_digests = np.zeros((n_genes, 4)), np.zeros((n_genes, 2), np.uint64)
+        self.cell_digests = np.zeros((n_cells if digest_values else 0, 2), np.uint64)
+        self.worst_ulp = 0.0
+
+    def add(self, group: RowGroup, block: _Block) -> None:
+        rows = slice(group.first_row, group.first_row + group.n_rows)
+        self.problems.extend(block.found)
+        self.n_genes[rows], self.cells[rows] = block.n_genes, block.cells
+        if len(self.cell_digests):
+            self.cell_digests[rows] = block.cell_digests
+        self.sums += block.sums
+        self.gene_digests += block.gene_digests
+        self.worst_ulp = max(self.worst_ulp, block.worst_ulp)
+
+    def result(self, source_columns: NDArray[np.int64]) -> ExpressionPass:
+        """``source_columns``: that of each token."""
+        by_source = np.empty_like(self.sums)
+        by_source[source_columns] = self.sums
+        totals = Totals(
+            self.n_genes, self.cells[:, 0], self.cells[:, 2], self.cells[:, 1], by_source[:, 0].astype(np.int64),
+            *(np.ascontiguousarray(by_source[:, k]) for k in (1, 2, 3)),
+        )  # fmt: skip
+        return ExpressionPass(totals, self.problems, self.gene_digests, self.cell_digests, self.worst_ulp)

@@ -1,0 +1,201 @@
+"""What checks look at: a dataset opened once, and the results of the passes that several of them use."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+
+from titin.atlas import Atlas, open_atlas
+from titin.check.registry import Level
+from titin.dataset import layout
+from titin.dataset.layout import Layout
+from titin.dataset.manifest import Manifest
+from titin.errors import TitinError
+from titin.progress import Progress
+from titin.resources import make_resources
+
+if TYPE_CHECKING:
+    from titin.check._by_gene import ByGenePass
+    from titin.check._expression import ExpressionPass
+    from titin.check._totals import Totals
+    from titin.source import Source
+
+Result = TypeVar("Result")
+
+
+def _in_background(function: Callable[[], Result]) -> "Future[Result]":
+    pool = ThreadPoolExecutor(1, thread_name_prefix="titin-checksum")
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future
+
+
+class Context:
+    """A dataset under validation.
+
+    Everything but the manifest is read when first asked for, and kept.
+
+    Parameters
+    ----------
+    folder
+        The dataset.
+    source
+        The atlas that it was built from, if that is at hand.
+    level
+        ``full`` reads every value, ``quick`` none of the matrix.
+    threads, memory
+        As for `titin.open`.
+    progress
+        Told of the passes over the matrix.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is no dataset.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        source: "Source | None" = None,
+        level: Level = "full",
+        threads: int | None = None,
+        memory: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(self.folder)
+        self.source, self.level = source, level
+        self.resources = make_resources(threads, memory)
+        self.progress = progress or Progress()
+        self._passes: dict[str, Any] = {}
+        self._sha256 = _in_background(source.sha256) if source is not None else None
+
+    @property
+    def threads(self) -> int:
+        """Threads to use."""
+        return self.resources.threads
+
+    @property
+    def memory(self) -> int:
+        """Bytes that blocks and results may take."""
+        return self.resources.memory
+
+    @property
+    def layout(self) -> Layout:
+        """File names."""
+        return self.manifest.layout
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """Return the obs column of each role (a list for ``cell_type``), or None; as the manifest has them."""
+        return {role: self.manifest.roles.get(role) for role in layout.ROLES}
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """The dataset, opened lazily."""
+        return open_atlas(self.folder, memory=self.resources.memory, threads=self.resources.threads)
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Metadata of the cells in the dataset's order, with ``age_numeric`` and ``age_years`` where known."""
+        return self.atlas.obs
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """Metadata of the genes in the source's order, as the source has them."""
+        return self.atlas.var
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """Feature metadata as stored: one row a gene by token, with ``gene``, ``gene_ids``, ``token`` and the rest."""
+        frame: pd.DataFrame = self.atlas.store.table(self.layout.feature_metadata).to_pandas(ignore_metadata=True)
+        return frame
+
+    def column(self, role: str) -> pd.Series:
+        """Return the obs column that plays a role; of ``cell_type`` the finest.
+
+        Raises
+        ------
+        KeyError
+            If there is none; ask `missing` first.
+        """
+        named = self.roles[role]
+        return self.obs[named[-1] if isinstance(named, list) else named]  # type: ignore[return-value]
+
+    @cached_property
+    def source_sha256(self) -> str:
+        """Checksum of the source, begun in a thread of its own when the source was given."""
+        return self._sha256.result() if self._sha256 is not None else ""
+
+    def missing(self, need: str) -> str | None:
+        """Say why something that a check needs is not there; None if it is.
+
+        Parameters
+        ----------
+        need
+            ``source``, ``counts``, ``projection``, or a role.
+        """
+        if need == "source":
+            return None if self.source is not None else "no source was given"
+        if need == "counts":
+            return None if self.manifest.kind != "real" else "no integer counts lie behind the values"
+        if need == "projection":
+            return None if self.manifest.obsm else "the dataset has no projection"
+        column = self.roles[need]
+        if not column:
+            return f"no {need.replace('_', ' ')} column"
+        known = {record["name"] for record in self.manifest.obs["columns"][1:]}
+        absent = [c for c in (column if isinstance(column, list) else [column]) if c not in known]
+        return f"obs has no column {absent[0]!r}, which the manifest takes for the {need}" if absent else None
+
+    def cell_name(self, position: int) -> str:
+        """Return the barcode of a cell by its position, for messages."""
+        return str(self.cell_ids[position].as_py())
+
+    @cached_property
+    def cell_ids(self) -> pa.ChunkedArray:
+        """Barcodes as ``expression`` has them."""
+        return self.atlas.store.column(self.layout.expression, layout.CELL_ID)
+
+    @property
+    def expression(self) -> "ExpressionPass":
+        """Results of the one pass over every value of ``expression``.
+
+        Raises
+        ------
+        DatasetError
+            If a file cannot be read; the same error each time, found once.
+        """
+        from titin.check._expression import read_expression
+
+        return self._once("expression", lambda: read_expression(self))
+
+    @property
+    def by_gene(self) -> "ByGenePass":
+        """Results of the one pass over every value of ``expression_by_gene``; as `expression`."""
+        from titin.check._by_gene import read_by_gene
+
+        return self._once("by_gene", lambda: read_by_gene(self))
+
+    @property
+    def totals(self) -> "Totals":
+        """Sums by cell and by gene, of the one pass; see `titin.check._totals.Totals`."""
+        return self.expression.totals
+
+    def _once(self, name: str, read: Callable[[], Result]) -> Result:
+        """Do a pass once, also if it fails."""
+        if name not in self._passes:
+            try:
+                self._passes[name] = read()
+            except TitinError as error:
+                self._passes[name] = error
+        result = self._passes[name]
+        if isinstance(result, TitinError):
+            raise result
+        return result  # type: ignore[no-any-return]

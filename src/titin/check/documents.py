@@ -1,0 +1,155 @@
+"""The structure file, uns and the card against the tables they speak of."""
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from titin.check.context import Context
+from titin.check.registry import Finding, Outcome, check
+from titin.dataset import layout
+from titin.errors import TitinError
+
+_WRITE_AGAIN = "write the card again"
+_SIZE = re.compile(r"([\d,]+) cells × ([\d,]+) genes(?:, ([\d,]+) non-zeros)?")
+
+
+@check("integrity.structure", "detailed_structure.json says what the tables say.")
+def structure(context: Context) -> Outcome:
+    """Shape, sparsity, columns, keys, and the count of every category."""
+    manifest, obs = context.manifest, context.obs
+    document = context.atlas.store.json(layout.STRUCTURE)
+    own = [record["name"] for record in manifest.obs["columns"][1:]]
+    expected: dict[str, Any] = {
+        "shape": [manifest.n_cells, manifest.n_genes],
+        "nonzeros": manifest.nnz,
+        "sparsity": 100 * manifest.sparsity,
+        "obs_columns": [str(name) for name in own],
+        "var_columns": [str(record["name"]) for record in manifest.var["columns"][1:]],
+    }
+    found = []
+    for key, wanted in expected.items():
+        if document.get(key) != wanted:
+            said = f"{key} is {_short(document.get(key))}, the tables give {_short(wanted)}"
+            found.append(Finding(said, f"{layout.STRUCTURE}, {key}", "build the dataset again"))
+    given = [key for key, entry in manifest.obsm.items() if "computed" not in entry]
+    missing = [key for key in given if key not in document.get("obsm_keys", [])]
+    found += [Finding(f"obsm_keys lacks {key!r}", f"{layout.STRUCTURE}, obsm_keys") for key in missing]
+    n_columns = 0
+    for part in ("annotation_mapping", "category_counts"):
+        for name, counts in document.get(part, {}).items():
+            n_columns += 1
+            found += _category_differences(obs, own, part, name, counts)
+    return Outcome(found, f"{n_columns:,} columns of labels, {len(expected):,} facts")
+
+
+def _category_differences(
+    obs: pd.DataFrame, own: list[Any], part: str, name: str, counts: dict[str, int]
+) -> Iterator[Finding]:
+    where = f"{layout.STRUCTURE}, {part}, {name}"
+    columns = [c for c in own if str(c) == name]
+    if not columns:
+        yield Finding(f"obs has no column {name!r}", where)
+        return
+    actual = obs[columns[0]].value_counts()
+    actual = {str(k): int(n) for k, n in actual.items() if n}
+    for label in {**counts, **actual}:
+        if counts.get(label) != actual.get(label):
+            said = f"{label!r} has {counts.get(label, 0)} cells there and {actual.get(label, 0)} in obs"
+            yield Finding(said, where, "build the dataset again")
+            return
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+@check("integrity.uns", "The unstructured metadata can be read back.")
+def unstructured(context: Context) -> Outcome:
+    """JSON, and the record that restores its types."""
+    name = context.layout.unstructured_metadata
+    try:
+        document = context.atlas.uns
+        keys = list(document)
+    except TitinError as error:
+        return Outcome([Finding(str(error.args[0]), name, error.hint)])
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        return Outcome([Finding(f"its record of types does not fit it: {error}", name, "build the dataset again")])
+    return Outcome(read=f"{len(keys):,} keys")
+
+
+@check("integrity.card", "The card's sizes, files and configs are those of the dataset.")
+def card(context: Context) -> Outcome:
+    """Rows and bytes of every table of files, sizes in the text, and the files of every config in the front matter."""
+    try:
+        text = (context.folder / layout.CARD).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        return Outcome([Finding(f"it cannot be read: {error}", layout.CARD, _WRITE_AGAIN)])
+    lines = text.splitlines()
+    found = [*_wrong_sizes(context, lines), *_wrong_rows(context, lines), *_wrong_configs(context, _front_matter(text))]
+    return Outcome(found, f"{len(lines):,} lines")
+
+
+def _front_matter(text: str) -> str:
+    parts = re.split(r"^---\s*$", text, maxsplit=2, flags=re.M)
+    return parts[1] if len(parts) == 3 and not parts[0].strip() else ""
+
+
+def _wrong_sizes(context: Context, lines: list[str]) -> Iterator[Finding]:
+    manifest = context.manifest
+    actual = (manifest.n_cells, manifest.n_genes, manifest.nnz)
+    for number, line in enumerate(lines, 1):
+        for match in _SIZE.finditer(line):
+            said = tuple(int(n.replace(",", "")) for n in match.groups() if n)
+            if said != actual[: len(said)]:
+                right = " × ".join(f"{n:,}" for n in actual[: len(said)])
+                yield Finding(
+                    f"it says {match[0]!r}, the files hold {right}", f"{layout.CARD}, line {number}", _WRITE_AGAIN
+                )
+
+
+def _wrong_rows(context: Context, lines: list[str]) -> Iterator[Finding]:
+    """Tables whose first column is ``file``: their columns ``rows`` and ``bytes``."""
+    header: list[str] = []
+    for number, line in enumerate(lines, 1):
+        cells = [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        if not cells:
+            header = []
+        elif not header:
+            header = [cell.lower() for cell in cells]
+        elif header[0] == "file" and cells[0] in context.manifest.files:
+            entry = context.manifest.files[cells[0]]
+            for name, cell in zip(header, cells, strict=False):
+                digits = cell.replace(",", "")
+                if name in ("rows", "bytes") and digits.isdecimal() and int(digits) != entry.get(name):
+                    said = f"it gives {cells[0]} {cell} {name}, {layout.MANIFEST} {entry.get(name, 0):,}"
+                    yield Finding(said, f"{layout.CARD}, line {number}", _WRITE_AGAIN)
+        elif header[0] == "file" and cells[0].endswith((".parquet", ".json")):
+            yield Finding(
+                f"it lists {cells[0]}, which the dataset has not", f"{layout.CARD}, line {number}", _WRITE_AGAIN
+            )
+
+
+def _wrong_configs(context: Context, front: str) -> Iterator[Finding]:
+    """Data files of every config exist, and every table of cells or genes is in one."""
+    tables = {name: e.get("rows", 0) for name, e in context.manifest.files.items() if name.endswith(".parquet")}
+    used: set[str] = set()
+    for block in re.split(r"^\s*- config_name:", front, flags=re.M)[1:]:
+        config = block.split("\n", 1)[0].strip().strip("'\"")
+        patterns = re.findall(r"[\w.*?\[\]/-]+\.parquet", block)
+        files = [name for name in tables if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+        used.update(files)
+        where = f"{layout.CARD}, config {config}"
+        for pattern in patterns:
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in tables):
+                yield Finding(f"it names {pattern}, which the dataset has not", where, _WRITE_AGAIN)
+        said = [int(n) for n in re.findall(r"num_examples:\s*(\d+)", block)]
+        if files and said and sum(said) != sum(tables[name] for name in files):
+            rows = sum(tables[name] for name in files)
+            yield Finding(f"it says {sum(said):,} examples, the files have {rows:,} rows", where, _WRITE_AGAIN)
+    beside = {entry["file"] for entry in context.manifest.varm.values()}  # what belongs to a projection may go without
+    for name in sorted(set(tables) - used - beside):
+        yield Finding(f"no config of the card has {name}", f"{layout.CARD}, configs", _WRITE_AGAIN)

@@ -1,0 +1,213 @@
+"""What the Hub makes of a folder: its card's YAML block, the configs in it, and the files of each."""
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from titin.check.context import Context
+from titin.check.footer import Footer, read_footer
+from titin.check.registry import Finding
+from titin.dataset import layout
+from titin.errors import DatasetError
+
+MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_SPLIT = re.compile(r"\w+(\.\w+)*")
+_FORBIDDEN = set('<>:/\\|?*"')
+_AGAIN = "write the card again: titin card"
+
+
+class DuplicateKeyError(yaml.YAMLError):
+    """A key that occurs twice in a YAML mapping."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that occurs twice, as the Hub does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+        if twice:
+            raise DuplicateKeyError(f"the key {twice[0]!r} occurs twice (line {node.start_mark.line + 1} of the block)")
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One config of the card: the files of each split, as the patterns find them."""
+
+    name: str
+    splits: Mapping[str, tuple[str, ...]]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of all splits."""
+        return tuple(name for names in self.splits.values() for name in names)
+
+
+@dataclass
+class HubCard:
+    """A folder as the Hub reads it.
+
+    Attributes
+    ----------
+    folder
+        The dataset.
+    text
+        Of the card, without the YAML block.
+    matter
+        The YAML block; empty if it cannot be read.
+    problems
+        Why the configs cannot be used; empty if they can.
+    configs
+        Those that can.
+    """
+
+    folder: Path
+    text: str = ""
+    matter: dict[str, Any] = field(default_factory=dict)
+    problems: list[Finding] = field(default_factory=list)
+    configs: list[Config] = field(default_factory=list)
+    _footers: dict[str, Footer] = field(default_factory=dict)
+    _schemas: dict[str, pa.Schema] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Files of the folder that are not hidden, with their folders, sorted."""
+        found = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+    def footer(self, name: str) -> Footer:
+        """Footer of a Parquet file, read once."""
+        if name not in self._footers:
+            self._footers[name] = read_footer(self.folder / name)
+        return self._footers[name]
+
+    def schema(self, name: str) -> pa.Schema:
+        """Schema of a Parquet file, read once.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read.
+        """
+        if name not in self._schemas:
+            try:
+                self._schemas[name] = pq.read_schema(self.folder / name)
+            except (OSError, pa.ArrowException) as error:
+                raise DatasetError(f"{name} cannot be read: {error}", "restore it, or build again") from error
+        return self._schemas[name]
+
+    def parquet(self) -> Iterator[tuple[Config, str]]:
+        """Each Parquet file of each config."""
+        for config in self.configs:
+            for name in config.files:
+                yield config, name
+
+
+_cards: "WeakKeyDictionary[Context, HubCard]" = WeakKeyDictionary()
+
+
+def hub_card(context: Context) -> HubCard:
+    """Return the dataset under validation as the Hub reads it, read once."""
+    if context not in _cards:
+        _cards[context] = read_hub_card(context.folder)
+    return _cards[context]
+
+
+def read_hub_card(folder: Path) -> HubCard:
+    """Read a folder as the Hub would; what is wrong with the card is kept in ``problems``."""
+    card = HubCard(Path(folder))
+    try:
+        whole = (card.folder / layout.CARD).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        card.problems.append(Finding(f"there is no card that can be read: {error}", layout.CARD, _AGAIN))
+        return card
+    found = MATTER.match(whole)
+    card.text = whole[found.end() :] if found else whole
+    if found is None:
+        card.problems.append(Finding("the card has no YAML block between two lines ---", layout.CARD, _AGAIN))
+        return card
+    try:
+        matter = yaml.load(found[1], _UniqueKeys)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        card.problems.append(Finding(f"the YAML block cannot be read: {reason}", layout.CARD, _AGAIN))
+        return card
+    if not isinstance(matter, dict):
+        card.problems.append(Finding("the YAML block is no mapping", layout.CARD, _AGAIN))
+        return card
+    card.matter = matter
+    _read_configs(card)
+    return card
+
+
+def _read_configs(card: HubCard) -> None:
+    listed = card.matter.get("configs")
+    if not isinstance(listed, list) or not listed:
+        card.problems.append(Finding("the YAML block lists no configs", layout.CARD, _AGAIN))
+        return
+    seen: set[str] = set()
+    defaults = []
+    for entry in listed:
+        name = entry.get("config_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name or _FORBIDDEN & set(name):
+            card.problems.append(Finding(f"a config has no usable config_name: {name!r}", layout.CARD, _AGAIN))
+            continue
+        if name in seen:
+            card.problems.append(Finding(f"two configs are called {name!r}", layout.CARD, _AGAIN))
+        seen.add(name)
+        if entry.get("default") is True or (name == "default" and "default" not in entry):
+            defaults.append(name)
+        splits = _splits(card, name, entry.get("data_files"))
+        if splits:
+            card.configs.append(Config(name, splits))
+    if len(defaults) != 1:
+        which = f"{len(defaults)} default configs ({', '.join(defaults)})" if defaults else "no default config"
+        card.problems.append(Finding(f"the card names {which}; the Hub needs exactly one", layout.CARD, _AGAIN))
+    _check_membership(card)
+
+
+def _splits(card: HubCard, config: str, data_files: Any) -> dict[str, tuple[str, ...]]:
+    """Resolve the files of each split, noting what cannot be."""
+    if isinstance(data_files, str) or (isinstance(data_files, list) and all(isinstance(f, str) for f in data_files)):
+        data_files = [{"split": "train", "path": data_files}]
+    if not isinstance(data_files, list) or not all(isinstance(f, dict) and "path" in f for f in data_files):
+        card.problems.append(Finding(f"config {config!r} has no data_files", layout.CARD, _AGAIN))
+        return {}
+    splits: dict[str, tuple[str, ...]] = {}
+    for entry in data_files:
+        split = str(entry.get("split", "train"))
+        if not _SPLIT.fullmatch(split):
+            card.problems.append(Finding(f"config {config!r}: {split!r} cannot be the name of a split", layout.CARD,
+                                         "letters, digits and underscores, parts joined by dots"))  # fmt: skip
+        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
+        files: list[str] = []
+        for pattern in patterns:
+            matched = [name for name in card.names if fnmatch.fnmatchcase(name, str(pattern))]
+            if not matched:
+                card.problems.append(Finding(f"config {config!r} names {pattern}, which is not there", str(pattern),
+                                             "restore the file, or write the card again: titin card"))  # fmt: skip
+            files += [name for name in matched if name not in files]
+        if files:
+            splits[split] = tuple(files)
+    return splits
+
+
+def _check_membership(card: HubCard) -> None:
+    """Note Parquet files that are in no config or in several."""
+    homes: dict[str, list[str]] = {}
+    for config, name in card.parquet():
+        homes.setdefault(name, []).append(config.name)
+    for name in card.names:
+        if name.endswith(".parquet") and len(homes.get(name, [])) != 1:
+            where = f"in the configs {', '.join(homes[name])}" if name in homes else "in no config"
+            card.problems.append(Finding(f"{name} is {where}; each Parquet file belongs to one", name, _AGAIN))

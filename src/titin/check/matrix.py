@@ -1,0 +1,183 @@
+"""Every value of the matrix, in the three files that hold it."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titin.check import _by_gene
+from titin.check._panel import PanelReader
+from titin.check._problems import Problems
+from titin.check.context import Context
+from titin.check.registry import Finding, Outcome, check
+from titin.dataset import layout
+from titin.dataset.codec import MAX_ULP
+
+_RESTORE = "restore the file from where it was published, or build the dataset again"
+_TINY = 1e-300
+_CLOSE = 1e-9  # relative: sums of another order of the same float64 numbers
+
+
+def _findings(problems: Problems, sorts: Mapping[str, str]) -> list[Finding]:
+    """One finding for each sort that was met; the text is given how many there are and what the first is."""
+    return [
+        Finding(text.format(n=problems[sort].n, first=problems[sort].first), problems[sort].where, _RESTORE)
+        for sort, text in sorts.items()
+        if sort in problems
+    ]
+
+
+def _read(context: Context) -> str:
+    return f"{context.manifest.n_cells:,} cells, {int(context.totals.n_genes.sum()):,} values"
+
+
+@check("matrix.tokens", "The genes of every cell exist and ascend.", level="full")
+def tokens(context: Context) -> Outcome:
+    """Every token of ``expression``."""
+    sorts = {
+        "lengths": "{n:,} cells have lists of different lengths; the first has {first}",
+        "order": "{n:,} cells name their genes in no ascending order; in the first {first}",
+        "token": "{n:,} cells name genes that do not exist; the first {first}",
+    }
+    return Outcome(_findings(context.expression.problems, sorts), _read(context))
+
+
+@check("matrix.values", "Every stored value is a count of at least 1, or a finite number that is not 0.", level="full")
+def values(context: Context) -> Outcome:
+    """Every count or value of ``expression``, and how many there are."""
+    sorts = {
+        "zero": "{n:,} cells store zeros; the first {first}",
+        "value": "{n:,} values are not finite, or negative; the first is {first}",
+    }
+    found = _findings(context.expression.problems, sorts)
+    n = int(context.totals.n_genes.sum())
+    if n != context.manifest.nnz:
+        said = f"{n:,} values are stored, {layout.MANIFEST} says {context.manifest.nnz:,}"
+        found.append(Finding(said, context.layout.expression, _RESTORE))
+    return Outcome(found, _read(context), context.totals.facts)
+
+
+@check("matrix.levels", "Every exact value is log1p(count / scale) to a few units in the last place.", level="full")
+def levels(context: Context) -> Outcome:
+    """Every level of a matrix of kind ``log1p``."""
+    if context.manifest.kind != "log1p":
+        return Outcome(skipped=f"the matrix is of kind {context.manifest.kind}")
+    sorts = {
+        "level number": "{n:,} cells have another number of levels than of distinct counts; the first has {first}",
+        "level order": "{n:,} cells have levels that do not ascend; the first has {first}",
+        "level value": "{n:,} cells have levels that are not finite and positive; the first has {first}",
+        "level distance": f"{{n:,}} cells have levels further than {MAX_ULP:g} units in the last place (float32) from "
+        "log1p(count / scale); the first is off by {first}",
+    }
+    found = _findings(context.expression.problems, sorts)
+    worst = round(context.expression.worst_ulp, 3)
+    known = context.manifest.recovery.get("worst_ulp")
+    if not found and known is not None and worst > known + 0.001:
+        said = f"the greatest distance is {worst} units in the last place, {layout.MANIFEST} says {known}"
+        found.append(Finding(said, context.layout.expression, _RESTORE))
+    return Outcome(found, _read(context), {"worst_ulp": worst})
+
+
+@check("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.", level="full")
+def by_gene(context: Context) -> Outcome:
+    """Every cell and count of ``expression_by_gene``, and its ``n_cells``."""
+    sorts = {
+        "lengths": "{n:,} genes have lists of different lengths; the first has {first}",
+        "order": "{n:,} genes have {first}",
+        "cell": "{n:,} genes name {first}",
+        "zero": "{n:,} genes have {first}",
+        "value": "{n:,} values are not finite; the first is {first}",
+    }
+    own = context.by_gene
+    found = _findings(own.problems, sorts)
+    stated = context.atlas.store.column(context.layout.expression_by_gene, layout.N_CELLS).to_numpy()
+    wrong = np.flatnonzero(stated != own.lengths)
+    if len(wrong):
+        row = int(wrong[0])
+        said = f"{len(wrong):,} genes list another number of cells than n_cells says; the first {own.lengths[row]:,}, "
+        where = f"{context.layout.expression_by_gene}, column {layout.N_CELLS}, row {row:,}"
+        found.append(Finding(said + f"not {stated[row]:,}", where, _RESTORE))
+    return Outcome(found, f"{len(own.lengths):,} genes, {own.n_values:,} values")
+
+
+@check("matrix.transpose", "expression_by_gene is exactly the transpose of expression.", level="full")
+def transpose(context: Context) -> Outcome:
+    """128-bit digests of every (cell, gene, count), gene by gene, from both files; on a difference that gene again."""
+    ours, theirs = context.expression.gene_digests, context.by_gene.digests
+    found = []
+    if len(ours) != len(theirs):
+        said = f"{len(theirs):,} genes for the {len(ours):,} of {context.layout.expression}"
+        found.append(Finding(said, context.layout.expression_by_gene, _RESTORE))
+    n = min(len(ours), len(theirs))
+    wrong = np.flatnonzero((ours[:n] != theirs[:n]).any(axis=1))
+    if len(wrong):
+        token = int(wrong[0])
+        name = context.genes[layout.GENE].iloc[token]
+        said = f"{len(wrong):,} genes differ from {context.layout.expression}; of {name}, "
+        where = f"{context.layout.expression_by_gene}, gene {name} (row {token:,})"
+        found.append(Finding(said + _by_gene.first_difference(context, token), where, _RESTORE))
+    read = f"{len(theirs):,} genes, {context.by_gene.n_values:,} values twice"
+    return Outcome(found, read, {"digest": _hexadecimal(ours)})
+
+
+def _hexadecimal(digests: NDArray[np.uint64]) -> str:
+    """128 bits for all genes together."""
+    with np.errstate(over="ignore"):
+        weights = np.arange(1, len(digests) + 1, dtype=np.uint64) * np.uint64(2) - np.uint64(1)
+        return "".join(f"{int((digests[:, k] * weights).sum(dtype=np.uint64)):016x}" for k in (0, 1))
+
+
+@check("matrix.panel", "The panel holds the values of expression, every one, and nothing is missing.", level="full")
+def panel(context: Context) -> Outcome:
+    """Every value of ``expression_panel``, zeros included."""
+    reader = PanelReader(context)
+    found = _findings(context.expression.problems, {"panel": "{n:,} values differ; the first is {first}"})
+    listed = context.manifest.panel.get("genes", {})
+    strange = [name for name in reader.names if name not in listed] + [g for g in listed if g not in reader.names]
+    if strange:
+        said = f"{len(strange):,} genes are in the panel or in {layout.MANIFEST} only; the first is {strange[0]}"
+        found.append(Finding(said, f"{context.layout.expression_panel}, column {strange[0]}", _RESTORE))
+    if reader.n_rows != context.manifest.n_cells:
+        said = f"{reader.n_rows:,} rows for {context.manifest.n_cells:,} cells"
+        found.append(Finding(said, context.layout.expression_panel, _RESTORE))
+    return Outcome(found, f"{reader.n_rows:,} cells, {len(reader.names):,} genes")
+
+
+@check("matrix.statistics", "n_cells, n_counts, mean and variance of every gene are those of its values.", level="full")
+def statistics(context: Context) -> Outcome:
+    """``feature_metadata`` against sums over every value."""
+    genes, totals, n = context.genes, context.totals, context.manifest.n_cells
+    columns = genes[layout.SOURCE_COLUMN].to_numpy()
+    mean = totals.gene_sums / n
+    variance = np.maximum(totals.gene_squares - n * mean * mean, 0.0) / max(n - 1, 1)
+    # what cancels in the variance is as large as the squares are
+    slack = _CLOSE * (totals.gene_squares / max(n - 1, 1))
+    expected: dict[str, tuple[NDArray, NDArray | float]] = {
+        layout.N_CELLS: (totals.gene_n_cells, 0.0),
+        layout.MEAN: (mean, _CLOSE * np.abs(mean) + _TINY),
+        layout.VARIANCE: (variance, slack + _TINY),
+    }
+    if context.manifest.kind != "real":
+        expected[layout.N_COUNTS] = (totals.gene_n_counts, 0.0)
+    elif not np.isfinite(totals.gene_sums).all():
+        return Outcome(skipped="some values are not finite")
+    if context.manifest.settings.get("allow_negative"):  # sums of both signs cancel too
+        expected[layout.MEAN] = (mean, _CLOSE * np.sqrt(totals.gene_squares / n) + _TINY)
+    found = list(_statistic_differences(context, columns, expected))
+    return Outcome(found, f"{len(genes):,} genes, {len(expected):,} statistics")
+
+
+def _statistic_differences(
+    context: Context, columns: NDArray[np.int64], expected: Mapping[str, tuple[NDArray, NDArray | float]]
+) -> Iterator[Finding]:
+    for name, (values, slack) in expected.items():
+        stated = context.genes[name].to_numpy()
+        own = values[columns]
+        allowed = slack[columns] if isinstance(slack, np.ndarray) else slack
+        wrong = np.flatnonzero(~(np.abs(stated - own) <= allowed))
+        if len(wrong):
+            row = int(wrong[0])
+            gene = context.genes[layout.GENE].iloc[row]
+            said = f"{len(wrong):,} genes have another {name} than their values give; {gene} has {stated[row]}, not "
+            where = f"{context.layout.feature_metadata}, column {name}, gene {gene} (row {row:,})"
+            yield Finding(said + str(own[row]), where, _RESTORE)

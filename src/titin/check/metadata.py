@@ -1,0 +1,222 @@
+"""Metadata of cells and genes: roles, donors, ages, labels, and quality columns recomputed from the counts."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.check._quality import QUALITY, compare_quality
+from titin.check.context import Context
+from titin.check.registry import Finding, Outcome, Severity, check
+from titin.dataset import layout
+from titin.dataset.ages import parse_ages
+
+_OLDEST = 130.0  # years
+_NESTED = 0.05  # share of cells beyond which two columns of labels are no levels of one hierarchy
+
+
+def _place(context: Context, column: Any) -> str:
+    return f"{context.layout.sample_metadata}, column {column}"
+
+
+@check("metadata.roles", "Cell type, donor, age and sex are known, each from a column of obs.", severity="note")
+def roles(context: Context) -> Outcome:
+    """Which roles have a column."""
+    found = []
+    for role in layout.ROLES:
+        reason = context.missing(role)
+        if reason:
+            hint = f"name it when building: --{role.replace('_', '-')} COLUMN"
+            wrong = "obs has no column" in reason
+            found.append(Finding(reason, layout.MANIFEST, hint, "error" if wrong else None))
+    known = {role: column for role, column in context.roles.items() if column}
+    return Outcome(found, f"{len(known)} of {len(layout.ROLES)} roles", {"roles": known})
+
+
+@check("metadata.donors", "Every donor has one sex and one age.", needs=["donor"])
+def donors(context: Context) -> Outcome:
+    """Sex (error) and age (warning: donors may be sampled twice) of every donor's cells."""
+    donor = context.column("donor")
+    found = []
+    severities: dict[str, Severity | None] = {"sex": None, "age": "warning"}
+    for role, severity in severities.items():
+        if context.missing(role):
+            continue
+        found += list(_several(context, donor, context.column(role), severity))
+    if layout.AGE_YEARS in context.obs.columns:
+        found += list(_several(context, donor, context.obs[layout.AGE_YEARS], None))
+    n = int(donor.nunique())
+    return Outcome(found, f"{len(donor):,} cells of {n:,} donors", {"donors": n})
+
+
+def _several(context: Context, donor: pd.Series, column: pd.Series, severity: Severity | None) -> Iterator[Finding]:
+    """One finding for each donor with several entries in a column."""
+    pairs = pd.DataFrame({"donor": donor.astype(object), "value": column.astype(object)}).dropna()
+    counts = pairs.value_counts().sort_index().reset_index()
+    for name, own in counts.groupby("donor", sort=True):
+        if len(own) > 1:
+            said = ", ".join(f"{v!r} ({n:,} cells)" for v, n in zip(own["value"], own["count"], strict=True))
+            hint = "correct the source, or give samples of several visits as --sample and keep one donor a person"
+            yield Finding(f"donor {name} has several entries: {said}", _place(context, column.name), hint, severity)
+
+
+@check("metadata.ages", "Ages can be read as years, and age_numeric is what they say.", needs=["age"])
+def ages(context: Context) -> Outcome:
+    """Every distinct entry of the age column, and ``age_numeric`` of every cell."""
+    column = context.column("age")
+    years = parse_ages(column).to_numpy()
+    found = []
+    unread = column[np.isnan(years)].dropna()
+    if len(unread):
+        examples = ", ".join(repr(v) for v in unread.unique()[:3])
+        said = f"{len(unread):,} cells have an age that is no number or closed range: {examples}"
+        found.append(Finding(said, _place(context, column.name), "they have no age_numeric", "note"))
+    odd = np.flatnonzero(years > _OLDEST)
+    if len(odd):
+        said = f"{len(odd):,} cells are older than {_OLDEST:g} years; the first has {column.iloc[odd[0]]!r}"
+        found.append(
+            Finding(said, f"{_place(context, column.name)}, row {odd[0]:,}", "are these days or months?", "warning")
+        )
+    if column.name != layout.AGE_NUMERIC and layout.AGE_NUMERIC in context.obs.columns:
+        stated = context.obs[layout.AGE_NUMERIC].to_numpy(np.float64, na_value=np.nan)
+        own = {record["name"] for record in context.manifest.obs["columns"][1:]}
+        wrong = np.flatnonzero(~((stated == years) | (np.isnan(stated) & np.isnan(years))))
+        if layout.AGE_NUMERIC not in own and len(wrong):
+            at = wrong[0]
+            said = (
+                f"{len(wrong):,} cells have another age; the first {stated[at]}, {column.iloc[at]!r} gives {years[at]}"
+            )
+            found.append(Finding(said, f"{_place(context, layout.AGE_NUMERIC)}, row {at:,}", "build the dataset again"))
+    read = f"{len(column):,} cells, {column.nunique():,} different ages"
+    return Outcome(found, read, {"cells_without_age": int(np.isnan(years).sum())})
+
+
+@check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
+def hierarchy(context: Context) -> Outcome:
+    """For every two columns of labels, cells whose coarser label is not that of most cells with their finer one."""
+    columns = context.roles["cell_type"]
+    if len(columns) < 2:
+        return Outcome(skipped="one column of labels only")
+    found = []
+    facts = {}
+    for one, other in combinations(columns, 2):
+        coarse, fine = sorted((one, other), key=lambda c: context.obs[c].nunique())
+        table = pd.crosstab(context.obs[fine].astype(str), context.obs[coarse].astype(str))
+        inside = table.max(axis=1)
+        outside = table.sum(axis=1) - inside
+        n, total = int(outside.sum()), int(table.to_numpy().sum())
+        facts[f"{coarse} / {fine}"] = n
+        if not n:
+            continue
+        worst = str(outside.idxmax())
+        parents = ", ".join(f"{name} ({k:,})" for name, k in sorted(table.loc[worst].items(), key=lambda i: -i[1]) if k)
+        names = ", ".join(map(str, outside[outside > 0].index[:5]))
+        said = f"{n:,} of {total:,} cells have another {coarse} than most cells with their {fine} ({names}); "
+        said += f"{worst} is in {parents}"
+        nested = n <= _NESTED * total
+        hint = "labels of these cells contradict each other" if nested else "the columns are no levels of one hierarchy"
+        found.append(Finding(said, _place(context, fine), hint, None if nested else "note"))
+    return Outcome(found, f"{len(columns)} columns of labels of {len(context.obs):,} cells", {"outside": facts})
+
+
+@check("metadata.categories", "Every category has cells, and more than one.", severity="note")
+def categories(context: Context) -> Outcome:
+    """Categories of one cell, and unused ones, of every column of labels; names beyond a thousand are no labels."""
+    found = []
+    n = 0
+    of_roles = {
+        c for column in context.roles.values() if column for c in (column if isinstance(column, list) else [column])
+    }
+    for name in context.obs.columns:
+        column = context.obs[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype) or len(column.cat.categories) > 1000:
+            continue
+        n += 1
+        counts = column.value_counts(sort=False)
+        single, unused = counts[counts == 1].index, counts[counts == 0].index
+        if len(single):
+            said = f"{len(single):,} categories have one cell: {_names(single)}"
+            hint = "nothing can be learnt of them, or split"
+            found.append(Finding(said, _place(context, name), hint, "warning" if name in of_roles else None))
+        if len(unused):
+            said = f"{len(unused):,} categories have no cell: {_names(unused)}"
+            found.append(Finding(said, _place(context, name), "remove_unused_categories() before building"))
+    return Outcome(found, f"{n:,} columns of labels")
+
+
+def _names(labels: pd.Index) -> str:
+    return ", ".join(map(str, labels[:5])) + (" …" if len(labels) > 5 else "")
+
+
+@check("metadata.missing", "No label is missing.", severity="warning")
+def missing(context: Context) -> Outcome:
+    """Missing entries of every column; of columns without a role they are notes."""
+    labels = set(context.manifest.obs.get("labels", [])) - {layout.AGE_NUMERIC, layout.AGE_YEARS}
+    stored = {record["name"]: record["column"] for record in context.manifest.obs["columns"][1:]}
+    found = []
+    for name in stored:
+        column = context.obs[name]
+        absent = column.isna().to_numpy()
+        if absent.any():
+            said = f"{int(absent.sum()):,} of {len(column):,} cells have no {name}"
+            where = f"{_place(context, name)}, row {int(np.flatnonzero(absent)[0]):,}"
+            found.append(Finding(said, where, None, None if stored[name] in labels else "note"))
+    return Outcome(found, f"{len(stored):,} columns of {len(context.obs):,} cells")
+
+
+@check("metadata.quality", "Genes, counts and mitochondrial share of a cell are what obs says.", severity="warning",
+       level="full")  # fmt: skip
+def quality(context: Context) -> Outcome:
+    """``n_genes``, ``n_counts``, ``percent_mito`` and what else they go by, recomputed from the matrix."""
+    found = []
+    facts: dict[str, Any] = {}
+    for measure, names in QUALITY.items():
+        actual = _recomputed(context, measure)
+        for name in context.obs.columns:
+            if str(name).lower() not in names or not pd.api.types.is_numeric_dtype(context.obs[name].dtype):
+                continue
+            stated = context.obs[name].to_numpy(np.float64, na_value=np.nan)
+            if actual is None:
+                continue
+            result = compare_quality(stated, actual, str(name), measure)
+            facts[str(name)] = result.share
+            if result.message:
+                where = _place(context, name) + (f", row {result.row:,}" if result.row is not None else "")
+                found.append(Finding(result.message, where, result.hint, result.severity))
+    if not facts:
+        return Outcome(skipped="obs has no column of genes, counts or mitochondrial share")
+    return Outcome(found, f"{len(facts)} columns of {len(context.obs):,} cells", {"share_equal": facts})
+
+
+def _recomputed(context: Context, measure: str) -> NDArray[np.float64] | None:
+    totals = context.totals
+    if measure == "genes":
+        return totals.n_genes.astype(np.float64)
+    if context.manifest.kind == "real":
+        return None
+    if measure == "counts":
+        return totals.n_counts
+    return totals.percent_mito if totals.mitochondrial.any() else None  # genes may have been removed, or go by ids
+
+
+@check("metadata.symbols", "Every gene has a symbol of its own.", severity="note")
+def symbols(context: Context) -> Outcome:
+    """Repeated and empty symbols."""
+    genes = context.genes
+    column = genes[layout.GENE]
+    found = []
+    where = f"{context.layout.feature_metadata}, column {layout.GENE}"
+    counts = column.value_counts()
+    again = sorted(counts[counts > 1].index)
+    if again:
+        said = f"{len(again):,} symbols name several genes: {', '.join(again[:5])}{' …' if len(again) > 5 else ''}"
+        found.append(Finding(said, where, "ask for them by id"))
+    empty = np.flatnonzero((column.isna() | (column == "")).to_numpy())
+    if len(empty):
+        said = f"{len(empty):,} genes have no symbol"
+        found.append(Finding(said, f"{where}, row {int(empty[0]):,}", severity="warning"))
+    facts = {"repeated": len(again), "mitochondrial": int(column.str.upper().str.startswith("MT-").sum())}
+    return Outcome(found, f"{len(genes):,} genes", facts)

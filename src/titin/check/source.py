@@ -1,0 +1,189 @@
+"""The dataset against the atlas that it was built from."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.atlas.tables import read_embedding
+from titin.check import _source_matrix
+from titin.check._frames import frame_difference, tree_difference
+from titin.check.context import Context
+from titin.check.registry import Finding, Outcome, check
+from titin.dataset import layout
+from titin.source import Source
+
+_AGAIN = "validate with the file it was built from, or build the dataset again"
+
+
+def _source(context: Context) -> Source:
+    if context.source is None:
+        raise LookupError("the check needs a source")
+    return context.source
+
+
+def _rows(context: Context) -> NDArray[np.int64]:
+    """Source row of each cell."""
+    rows: NDArray[np.int64] = context.atlas.store.column(context.layout.expression, layout.SOURCE_ROW).to_numpy()
+    return rows
+
+
+def _order(context: Context) -> NDArray[np.int64]:
+    """Position in the dataset of each source row; rows that are no permutation keep what fits."""
+    rows = _rows(context)
+    order = np.zeros(len(rows), np.int64)
+    fits = (rows >= 0) & (rows < len(rows))
+    order[rows[fits]] = np.flatnonzero(fits)
+    return order
+
+
+@check("source.sha256", "The source is the file that the dataset was built from.", needs=["source"])
+def checksum(context: Context) -> Outcome:
+    """Checksum of the whole source."""
+    source = _source(context)
+    listed = str(context.manifest.source.get("sha256"))
+    own = context.source_sha256
+    if own == listed:
+        return Outcome(read=f"{source.path.name}, sha256 {own[:16]}…")
+    said = f"the source's sha256 is {own[:16]}…, {layout.MANIFEST} says {listed[:16]}…"
+    return Outcome([Finding(said, source.path.name, _AGAIN)], source.path.name)
+
+
+@check("source.order", "Every cell and gene of the source is in the dataset once, under its name.", needs=["source"])
+def order(context: Context) -> Outcome:
+    """``source_row`` and ``source_column``, and the names at them."""
+    source = _source(context)
+    found = []
+    rows, columns = _rows(context), context.genes[layout.SOURCE_COLUMN].to_numpy()
+    record = context.manifest.var["columns"][0]["column"]
+    parts = (
+        (rows, source.obs.index, context.cell_ids.to_numpy(), context.layout.expression, layout.SOURCE_ROW, "cells"),
+        (columns, source.var.index, context.genes[record].to_numpy(), context.layout.feature_metadata,
+         layout.SOURCE_COLUMN, "genes"),
+    )  # fmt: skip
+    for numbers, names, own, file, column, unit in parts:
+        if len(numbers) != len(names):
+            found.append(Finding(f"{len(numbers):,} {unit}, the source has {len(names):,}", file, _AGAIN))
+            continue
+        if not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
+            row = _first_repeated(numbers)
+            said = f"{column} does not name each of the source's {unit} once: {numbers[row]:,} at row {row:,}"
+            found.append(Finding(said, f"{file}, column {column}, row {row:,}", _AGAIN))
+            continue
+        theirs = names.astype(str).to_numpy(object)[numbers]
+        wrong = np.flatnonzero(own.astype(object) != theirs)
+        if len(wrong):
+            said = f"{len(wrong):,} {unit} have another name; the first is {own[wrong[0]]!r}, not {theirs[wrong[0]]!r}"
+            found.append(Finding(said, f"{file}, row {wrong[0]:,}", _AGAIN))
+    return Outcome(found, f"{len(rows):,} cells, {len(columns):,} genes")
+
+
+def _first_repeated(numbers: NDArray[np.int64]) -> int:
+    _, first = np.unique(numbers, return_index=True)
+    again = np.ones(len(numbers), bool)
+    again[first] = False
+    again |= (numbers < 0) | (numbers >= len(numbers))
+    return int(np.flatnonzero(again)[0])
+
+
+@check("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full", needs=["source"])
+def matrix(context: Context) -> Outcome:
+    """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
+    source = _source(context)
+    X, rows = source.X, _rows(context)
+    if X.shape != (context.manifest.n_cells, context.manifest.n_genes):
+        said = f"the source has {X.shape[0]:,} cells × {X.shape[1]:,} genes"
+        return Outcome([Finding(said, source.path.name, _AGAIN)])
+    if len(rows) != len(context.expression.cell_digests) or rows.min() < 0 or rows.max() >= len(rows):
+        return Outcome([Finding("source_row names no rows of the source", context.layout.expression, _AGAIN)])
+    theirs, n_values = _source_matrix.source_digests(context, X)
+    wrong = np.flatnonzero((theirs[rows] != context.expression.cell_digests).any(axis=1))
+    read = f"{len(rows):,} cells, {n_values:,} values"
+    if not len(wrong):
+        return Outcome(read=read)
+    position = int(wrong[0])
+    said = f"{len(wrong):,} cells differ from {source.path.name}; of {context.cell_name(position)}, "
+    said += _source_matrix.first_difference(context, X, position, int(rows[position]))
+    return Outcome([Finding(said, f"{context.layout.expression}, row {position:,}", _AGAIN)], read)
+
+
+@check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
+def obs(context: Context) -> Outcome:
+    """Every column of obs."""
+    theirs = _source(context).obs
+    own = [record["name"] for record in context.manifest.obs["columns"][1:]]
+    ours = context.obs.iloc[:, : len(own)].iloc[_order(context)]
+    return _compare_frames(ours, theirs, context.layout.sample_metadata, "cells")
+
+
+@check("source.var", "var is the source's, with its dtypes, categories and order.", needs=["source"])
+def var(context: Context) -> Outcome:
+    """Every column of var."""
+    return _compare_frames(context.var, _source(context).var, context.layout.feature_metadata, "genes")
+
+
+def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: str) -> Outcome:
+    problem = frame_difference(ours, theirs)
+    found = [Finding(problem.message, f"{file}{problem.where}", _AGAIN)] if problem else []
+    return Outcome(found, f"{len(theirs):,} {unit}, {theirs.shape[1]:,} columns")
+
+
+@check("source.obsm", "Every embedding is the source's, bit for bit.", needs=["source"])
+def obsm(context: Context) -> Outcome:
+    """Every value of every embedding that the dataset keeps, and that it keeps all it can."""
+    source, left_out = _source(context), context.manifest.left_out
+    found = []
+    order = _order(context)
+    n_values = 0
+    for key in source.obsm:
+        if key not in context.manifest.obsm:
+            if f"obsm/{key}" not in left_out:
+                said = f"the source has obsm[{key!r}]; the dataset has not, and does not say why"
+                found.append(Finding(said, layout.MANIFEST, _AGAIN))
+            continue
+        file = context.manifest.obsm[key]["file"]
+        theirs = source.obsm[key]
+        ours = read_embedding(context.atlas.store, key, context.atlas.obs_names[order], order)
+        n_values += theirs.size
+        found += [Finding(said, f"{file}{where}", _AGAIN) for said, where in _array_difference(ours, theirs)]
+    for key, entry in context.manifest.obsm.items():
+        if key not in source.obsm and "computed" not in entry:
+            found.append(Finding(f"the source has no obsm[{key!r}]", entry["file"], _AGAIN))
+    return Outcome(found, f"{len(source.obsm):,} embeddings, {n_values:,} values")
+
+
+def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(theirs, pd.DataFrame) or isinstance(ours, pd.DataFrame):
+        if type(ours) is not type(theirs):
+            yield f"it is a {type(ours).__name__}, the source's a {type(theirs).__name__}", ""
+        elif problem := frame_difference(ours, theirs):
+            yield problem.message, problem.where
+        return
+    theirs = np.asarray(theirs)
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        yield f"it is {ours.dtype} {ours.shape}, the source's {theirs.dtype} {theirs.shape}", ""
+        return
+    same = ours == theirs
+    if ours.dtype.kind == "f":
+        same |= np.isnan(ours) & np.isnan(theirs)
+    if not same.all():
+        row, column = (int(i) for i in np.argwhere(~same)[0])
+        said = f"{int((~same).sum()):,} values differ; the first is {ours[row, column]}, not {theirs[row, column]}"
+        yield said, f", dimension {column + 1}, source row {row:,}"
+
+
+@check("source.uns", "uns is the source's, with its types.", needs=["source"])
+def uns(context: Context) -> Outcome:
+    """Everything in uns but what the manifest names as left out."""
+    theirs = _source(context).uns
+    ours = dict(context.atlas.uns)
+    lost = {path.removeprefix("uns/") for path in context.manifest.left_out if path.startswith("uns/")}
+    for entry in context.manifest.obsm.values():
+        method = entry.get("computed", {}).get("method")
+        if method and (method not in theirs or method in lost):
+            ours.pop(method, None)  # what a computed projection has added
+    differ = tree_difference(ours, theirs, lost)
+    found = [Finding(differ[1], f"{context.layout.unstructured_metadata}, {differ[0]}", _AGAIN)] if differ else []
+    return Outcome(found, f"{len(theirs):,} keys")

@@ -1,0 +1,185 @@
+"""Tables of cells and genes, and projections, against each other."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from titin.check._columns import first_difference, value
+from titin.check.context import Context
+from titin.check.integrity import cell_tables
+from titin.check.registry import Finding, Outcome, check
+from titin.dataset import layout
+
+_RESTORE = "restore the file from where it was published, or build the dataset again"
+
+
+@check("integrity.cell_ids", "All files with one row a cell have the same cells in the same order, each once.")
+def cell_ids(context: Context) -> Outcome:
+    """Every barcode of every file."""
+    names = cell_tables(context)
+    groups: list[tuple[pa.ChunkedArray, list[str]]] = []  # files that agree
+    for name in names:
+        column = context.atlas.store.column(name, layout.CELL_ID)
+        for known, members in groups:
+            if len(known) == len(column) and first_difference(known, column)[0] == 0:
+                members.append(name)
+                break
+        else:
+            groups.append((column, [name]))
+    groups.sort(key=lambda group: -len(group[1]))
+    (reference, agreed), *others = groups
+    found = list(_repeated(reference, agreed))
+    for column, members in others:
+        found += [_disagreement(column, name, reference, agreed[0]) for name in members]
+    return Outcome(found, f"{len(names):,} files of {len(reference):,} cells")
+
+
+def _repeated(column: pa.ChunkedArray, files: list[str]) -> Iterator[Finding]:
+    counts = pc.value_counts(column)
+    again = pc.greater(counts.field("counts"), 1)
+    names = counts.field("values").filter(again)
+    if len(names):
+        where = f"{files[0]}, row {pc.index(column, names[0]).as_py():,}" + (", and all others" if files[1:] else "")
+        said = f"{len(names):,} cell_id name several cells, {names[0].as_py()!r} the first"
+        yield Finding(said, where, "give each cell a name of its own in the source")
+    if column.null_count:
+        yield Finding(f"{column.null_count:,} cells have no cell_id", files[0])
+
+
+def _disagreement(column: pa.ChunkedArray, name: str, reference: pa.ChunkedArray, other: str) -> Finding:
+    if len(column) != len(reference):
+        return Finding(f"it has {len(column):,} cells, {other} has {len(reference):,}", name, _RESTORE)
+    n, row = first_difference(column, reference)
+    missing = len(column) - pc.sum(pc.is_in(column, value_set=reference.combine_chunks())).as_py()
+    sort = f"{missing:,} of them are in no other file" if missing else "the same cells in another order"
+    said = f"{n:,} cell_id differ from {other} ({sort}); the first is {value(column, row)}, not {value(reference, row)}"
+    return Finding(said, f"{name}, row {row:,}", _RESTORE)
+
+
+@check("integrity.labels", "The labels beside the expression are those of the cells' metadata.")
+def labels(context: Context) -> Outcome:
+    """Every label of ``expression`` and the panel against ``sample_metadata``."""
+    store, names = context.atlas.store, context.layout
+    found = []
+    wanted = list(context.manifest.obs.get("labels", []))
+    for name in wanted:
+        reference = store.column(names.sample_metadata, name)
+        for file in (names.expression, names.expression_panel):
+            column = store.column(file, name)
+            if len(column) != len(reference):
+                said = f"{len(column):,} labels for {len(reference):,} cells"
+                found.append(Finding(said, f"{file}, column {name}", _RESTORE))
+                continue
+            n, row = first_difference(column, reference)
+            if n:
+                said = (f"{n:,} cells have another {name} than in {names.sample_metadata}; the first has "
+                        f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
+                found.append(Finding(said, f"{file}, column {name}, row {row:,}", _RESTORE))
+    return Outcome(found, f"{len(wanted):,} labels in 2 files of {context.manifest.n_cells:,} cells")
+
+
+@check("integrity.projections", "Every projection has a finite place for every cell.", needs=["projection"])
+def projections(context: Context) -> Outcome:
+    """Every coordinate of every embedding, and the loadings of computed ones."""
+    manifest = context.manifest
+    found: list[Finding] = []
+    facts, n_values = {}, 0
+    for key, entry in manifest.obsm.items():
+        columns = [record["column"] for record in entry["columns"][1:]]
+        facts[key] = len(columns)
+        if not entry["frame"] and columns != layout.projection_columns(key, len(columns)):
+            found.append(Finding(f"its columns are {', '.join(columns[:3])} …", f"{entry['file']}, columns"))
+        n_values += _look(context, entry["file"], columns, manifest.n_cells, found)
+    for entry in manifest.varm.values():
+        columns = [record["column"] for record in entry["columns"][1:]]
+        n_values += _look(context, entry["file"], columns, manifest.n_genes, found)
+    return Outcome(found, f"{len(facts):,} projections, {n_values:,} values", {"dimensions": facts})
+
+
+def _look(context: Context, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
+    """Look at every number of an embedding; what is wrong is added to ``found``. Returns how many there are."""
+    table = context.atlas.store.table(file)
+    if table.num_rows != n_rows:
+        found.append(Finding(f"{table.num_rows:,} rows, not {n_rows:,}", file, _RESTORE))
+    n_values = 0
+    for name in columns:
+        column = table.column(name)
+        n_values += len(column)
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            continue
+        values = column.cast(pa.float64(), safe=False).to_numpy()
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            said = f"{len(bad):,} values are not finite; the first is {values[bad[0]]}"
+            where = f"{file}, column {name}, row {bad[0]:,}"
+            found.append(Finding(said, where, "leave the embedding out, or mend it in the source"))
+    return n_values
+
+
+@check("integrity.genes", "Genes are numbered by falling detection, and named alike in both files of genes.")
+def genes(context: Context) -> Outcome:
+    """Tokens, source columns and names of ``feature_metadata`` and ``expression_by_gene``."""
+    names, n_genes, store = context.layout, context.manifest.n_genes, context.atlas.store
+    table = store.table(names.feature_metadata)
+    found = []
+    for name, what in ((layout.TOKEN, "ascend from 0"), (layout.SOURCE_COLUMN, "name every column of the source once")):
+        numbers = table.column(name).to_numpy()
+        own = numbers if name == layout.TOKEN else np.sort(numbers)
+        wrong = np.flatnonzero(own != np.arange(len(own)))
+        if len(wrong):
+            at = int(wrong[0]) if name == layout.TOKEN else _repeated_at(numbers)
+            said = f"{name} does not {what}: {int(numbers[at])} at row {at:,}"
+            found.append(Finding(said, f"{names.feature_metadata}, column {name}, row {at:,}", _RESTORE))
+    if not found:
+        found += list(_detection_order(table, names.feature_metadata))
+    pairs = ((layout.GENE, layout.GENE), (layout.GENE_ID, layout.GENE_IDS), (layout.TOKEN, layout.TOKEN),
+             (layout.N_CELLS, layout.N_CELLS))  # fmt: skip
+    for theirs, ours in pairs:
+        column, reference = store.column(names.expression_by_gene, theirs), table.column(ours)
+        if len(column) != len(reference):
+            said = f"{len(column):,} genes, {names.feature_metadata} has {len(reference):,}"
+            found.append(Finding(said, names.expression_by_gene, _RESTORE))
+            break
+        n, row = first_difference(column, reference)
+        if n:
+            said = (f"{n:,} genes have another {theirs} than in {names.feature_metadata}; the first has "
+                    f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
+            found.append(Finding(said, f"{names.expression_by_gene}, column {theirs}, row {row:,}", _RESTORE))
+    index = context.manifest.var["columns"][0]["column"]
+    for entry in context.manifest.varm.values():
+        n, row = _names_differ(store.column(entry["file"], index), table.column(index))
+        if n:
+            said = f"{n:,} genes have another name than in {names.feature_metadata}"
+            found.append(Finding(said, f"{entry['file']}, column {index}, row {row:,}", _RESTORE))
+    return Outcome(found, f"{n_genes:,} genes in {2 + len(context.manifest.varm)} files")
+
+
+def _names_differ(column: pa.ChunkedArray, reference: pa.ChunkedArray) -> tuple[int, int]:
+    if len(column) != len(reference):
+        return abs(len(column) - len(reference)), min(len(column), len(reference))
+    return first_difference(column, reference)
+
+
+def _repeated_at(numbers: np.ndarray) -> int:
+    """First row whose number is out of range or was there before."""
+    seen: set[int] = set()
+    for at, number in enumerate(numbers.tolist()):
+        if number in seen or not 0 <= number < len(numbers):
+            return at
+        seen.add(number)
+    return 0
+
+
+def _detection_order(table: pa.Table, file: str) -> Iterator[Finding]:
+    """Tokens go by falling number of cells, ties by the source's order."""
+    n_cells = table.column(layout.N_CELLS).to_numpy()
+    columns = table.column(layout.SOURCE_COLUMN).to_numpy()
+    falls = (n_cells[1:] < n_cells[:-1]) | ((n_cells[1:] == n_cells[:-1]) & (columns[1:] > columns[:-1]))
+    wrong = np.flatnonzero(~falls)
+    if len(wrong):
+        row = int(wrong[0]) + 1
+        said = (f"{len(wrong):,} tokens are out of the order of falling n_cells; the first has {int(n_cells[row]):,} "
+                f"after {int(n_cells[row - 1]):,}")  # fmt: skip
+        yield Finding(said, f"{file}, column {layout.N_CELLS}, row {row:,}", _RESTORE)

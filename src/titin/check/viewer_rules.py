@@ -1,0 +1,264 @@
+"""What the Hub's dataset viewer refuses: checks E1 to E7. The constants are those of its production settings."""
+
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from titin.check._first_rows import LIMIT, first_rows
+from titin.check._windows import largest_window
+from titin.check.context import Context
+from titin.check.hub_card import HubCard, hub_card
+from titin.check.hub_features import NoFeatureError, dataset_info, dtype_name, features, json_features
+from titin.check.registry import Finding, Outcome, check
+from titin.dataset import layout
+
+MAX_COLUMNS = 1_000
+MAX_NAME = 500
+MAX_FEATURES, WARN_FEATURES = LIMIT, 100_000  # bytes of JSON
+MAX_SCAN, WARN_SCAN = 300_000_000, 30_000_000  # bytes fetched for 100 rows
+MAX_CONFIGS, SHOWN_CONFIGS, MAX_SPLITS = 4_000, 100, 30
+MAX_FILES_IN_FOLDER, MAX_FILES = 10_000, 100_000
+_RESERVED = {"__hf_index_id", "__hf_fts_score", "__index_level_0__"}
+_AGAIN = "write the card again: titin card"
+
+
+@check("viewer.configs", "E1: the card has one YAML block, one default config, and every Parquet file in one config")
+def configs(context: Context) -> Outcome:
+    """Check what the Hub reads first."""
+    card = hub_card(context)
+    findings = list(card.problems)
+    listed = card.matter.get("configs") or []
+    default = [c.get("config_name") for c in listed if isinstance(c, dict) and c.get("default") is True]
+    if default and default[0] != "expression":
+        findings.append(Finding(f"the default config is {default[0]!r}, not 'expression'", layout.CARD, _AGAIN,
+                                severity="warning"))  # fmt: skip
+    facts = {"default": default[0] if default else None, "configs": [c.name for c in card.configs]}
+    return Outcome(findings, f"{layout.CARD} and {len(card.names):,} file names", facts)
+
+
+@check("viewer.dataset_info", "E2: shards of a config agree, and the card's columns, rows and bytes are the files' own")
+def dataset_infos(context: Context) -> Outcome:
+    """Compare the schemas of shards, and ``dataset_info`` with what the files say."""
+    card = hub_card(context)
+    stated = card.matter.get("dataset_info") or []
+    entries = [entry for entry in (stated if isinstance(stated, list) else [stated]) if isinstance(entry, dict)]
+    by_name = {entry.get("config_name", "default"): entry for entry in entries}
+    findings: list[Finding] = []
+    for config in card.configs:
+        schema = card.schema(config.files[0])
+        findings += [
+            Finding(f"config {config.name!r}: {name} has other columns or types than {config.files[0]}: "
+                    f"{_first_difference(schema, card.schema(name))}", name, "build the dataset again")
+            for name in config.files[1:] if not _same(schema, card.schema(name))
+        ]  # fmt: skip
+        paths = {split: [card.folder / name for name in names] for split, names in config.splits.items()}
+        footers = {card.folder / name: card.footer(name) for name in config.files}
+        try:
+            true = dataset_info(config.name, paths, schema, footers)
+        except NoFeatureError:
+            continue  # E4 says so
+        if config.name in by_name:
+            findings += _compare(config.name, by_name.pop(config.name), true)
+        else:
+            findings.append(Finding(f"config {config.name!r} has no dataset_info: its page is slower to appear",
+                                    layout.CARD, _AGAIN, severity="warning"))  # fmt: skip
+    findings += [Finding(f"dataset_info describes a config {name!r}, which there is not", layout.CARD, _AGAIN)
+                 for name in by_name]  # fmt: skip
+    return Outcome(findings, f"footers of {sum(len(c.files) for c in card.configs):,} Parquet files")
+
+
+def _same(one: pa.Schema, other: pa.Schema) -> bool:
+    return one.names == other.names and [f.type for f in one] == [f.type for f in other]
+
+
+def _first_difference(one: pa.Schema, other: pa.Schema) -> str:
+    for ours, theirs in zip(one, other, strict=False):
+        if (ours.name, ours.type) != (theirs.name, theirs.type):
+            return f"{theirs.name} ({theirs.type}) for {ours.name} ({ours.type})"
+    return f"{len(other)} columns for {len(one)}"
+
+
+def _compare(name: str, stated: dict[str, Any], true: dict[str, Any]) -> Iterator[Finding]:
+    columns = {entry["name"]: entry for entry in true["features"]}
+    told = {entry.get("name"): entry for entry in stated.get("features") or [] if isinstance(entry, dict)}
+    if list(told.values()) != true["features"]:
+        wrong = next((n for n in [*columns, *told] if columns.get(n) != told.get(n)), "their order")
+        yield Finding(f"dataset_info of {name!r} does not describe the columns of its files (first: {wrong})",
+                      layout.CARD, _AGAIN)  # fmt: skip
+    splits = {entry.get("name"): entry for entry in stated.get("splits") or [] if isinstance(entry, dict)}
+    for split in true["splits"]:
+        for key in ("num_examples", "num_bytes"):
+            said = splits.get(split["name"], {}).get(key)
+            if said != split[key]:
+                yield Finding(f"dataset_info of {name!r} says {key}: {said}; the files have {split[key]}",
+                              layout.CARD, _AGAIN)  # fmt: skip
+    for key in ("download_size", "dataset_size"):
+        if stated.get(key) != true[key]:
+            yield Finding(f"dataset_info of {name!r} says {key}: {stated.get(key)}; it is {true[key]}", layout.CARD,
+                          _AGAIN)  # fmt: skip
+
+
+@check("viewer.columns", "E3: at most 1,000 columns a config, with names that the viewer and its search can use")
+def columns(context: Context) -> Outcome:
+    """Check number and names of columns."""
+    card = hub_card(context)
+    findings: list[Finding] = []
+    facts: dict[str, Any] = {}
+    for config, schema in _schemas(card):
+        where = config.files[0]
+        facts[config.name] = len(schema)
+        if len(schema) > MAX_COLUMNS:
+            findings.append(Finding(f"config {config.name!r} has {len(schema):,} columns; the viewer shows none of a "
+                                    f"table with more than {MAX_COLUMNS:,}", where, "take fewer columns"))  # fmt: skip
+        findings += [
+            Finding(f"a column's name has {len(n):,} characters ({n[:40]}…); at most {MAX_NAME}", where, "rename it")
+            for n in schema.names if len(n) > MAX_NAME
+        ]  # fmt: skip
+        folded: dict[str, str] = {}
+        for name in schema.names:
+            other = folded.setdefault(name.casefold(), name)
+            if other is not name or schema.names.count(name) > 1:
+                findings.append(Finding(f"columns {other!r} and {name!r} differ in case alone; filters confuse them",
+                                        where, "rename one"))  # fmt: skip
+            if name in _RESERVED:
+                findings.append(Finding(f"a column is called {name}, which the viewer uses itself", where, "rename it"))
+            if name.endswith(".length") and name.removesuffix(".length") in schema.names:
+                findings.append(Finding(f"columns {name.removesuffix('.length')!r} and {name!r}: search and filter "
+                                        "fail", where, "rename one"))  # fmt: skip
+        findings += _description_size(config.name, schema, where)
+    return Outcome(findings, f"schemas of {len(card.configs)} configs", {"columns": facts})
+
+
+def _description_size(config: str, schema: pa.Schema, where: str) -> Iterator[Finding]:
+    try:
+        size = len(json.dumps(json_features(schema), separators=(",", ":")).encode())
+    except NoFeatureError:
+        return
+    if size > WARN_FEATURES:
+        severe = size > MAX_FEATURES
+        yield Finding(
+            f"the description of the columns of {config!r} takes {size:,} bytes; the most is {MAX_FEATURES:,}",
+            where, "take fewer columns, or shorter names", severity="error" if severe else "warning",
+        )  # fmt: skip
+
+
+def _schemas(card: HubCard) -> Iterator[tuple[Any, pa.Schema]]:
+    for config in card.configs:
+        yield config, card.schema(config.files[0])
+
+
+_RARE = {
+    "string_view": "no statistics, no search", "float16": "few readers know it", "binary": "no statistics",
+    "large_binary": "no statistics", "uint64": "values above 2^63 are lost in some readers",
+}  # fmt: skip
+
+
+@check("viewer.types", "E4: no column of a type that the viewer cannot open or describe")
+def types(context: Context) -> Outcome:
+    """Check the types of all columns."""
+    card = hub_card(context)
+    findings: list[Finding] = []
+    for config, schema in _schemas(card):
+        for field in schema:
+            where = f"{config.files[0]}, column {field.name}"
+            try:
+                features(pa.schema([field]))
+            except NoFeatureError as error:
+                findings.append(Finding(f"{field.name!r} has {error}, which breaks the whole config {config.name!r}",
+                                        where, "store it as text, numbers or lists"))  # fmt: skip
+                continue
+            if reason := _loses(field.type):
+                findings.append(Finding(f"{field.name!r} is {field.type}: {reason}", where, severity="warning"))
+    return Outcome(findings, f"schemas of {len(card.configs)} configs")
+
+
+def _loses(arrow: pa.DataType) -> str | None:
+    """What a column of this type has not in the viewer."""
+    if pa.types.is_fixed_size_list(arrow):
+        return "no statistics; a list of variable size has them"
+    if pa.types.is_nested(arrow) and not pa.types.is_struct(arrow):
+        return None
+    if pa.types.is_decimal(arrow) or pa.types.is_duration(arrow):
+        return "no statistics"
+    return None if pa.types.is_struct(arrow) else _RARE.get(dtype_name(arrow))
+
+
+@check("viewer.pages", "E5: every column chunk has an offset index, and any 100 rows are at most 300 MB to fetch")
+def pages(context: Context) -> Outcome:
+    """Compute from the offset indexes what the viewer must fetch for the worst page of 100 rows."""
+    card = hub_card(context)
+    findings: list[Finding] = []
+    facts: dict[str, int] = {}
+    for _, name in card.parquet():
+        footer = card.footer(name)
+        bare = [".".join(c.path) for group in footer.groups for c in group.chunks if c.pages is None]
+        if bare:
+            findings.append(Finding(f"{len(bare):,} column chunks have no offset index (first: {bare[0]}); the viewer "
+                                    "reads whole row groups", name, "write it with write_page_index=True"))  # fmt: skip
+        facts[name], row = largest_window(footer)
+        if facts[name] > WARN_SCAN:
+            severe = facts[name] > MAX_SCAN
+            findings.append(Finding(
+                f"100 rows from row {row:,} take {facts[name]:,} bytes to fetch; the most is {MAX_SCAN:,}", name,
+                "write smaller row groups or pages", severity="error" if severe else "warning",
+            ))  # fmt: skip
+        largest = max((sum(c.compressed for c in group.chunks) for group in footer.groups), default=0)
+        if largest > MAX_SCAN:
+            findings.append(Finding(f"a row group has {largest:,} bytes; readers without an index fetch it whole", name,
+                                    "write smaller row groups", severity="warning"))  # fmt: skip
+    n_chunks = sum(len(g.chunks) for _, name in card.parquet() for g in card.footer(name).groups)
+    return Outcome(findings, f"offset indexes of {n_chunks:,} column chunks", {"largest_100_rows": facts})
+
+
+@check("viewer.first_rows", "E6: the viewer can show at least ten rows of every config")
+def shown_rows(context: Context) -> Outcome:
+    """Apply the viewer's rule for what it cuts."""
+    card = hub_card(context)
+    findings: list[Finding] = []
+    facts: dict[str, Any] = {}
+    for config, schema in _schemas(card):
+        try:
+            described = len(json.dumps(json_features(schema), separators=(",", ":")).encode())
+        except NoFeatureError:
+            continue
+        name = config.files[0]
+        try:
+            shown = first_rows(card.folder / name, described)
+        except (OSError, pa.ArrowException) as error:
+            findings.append(Finding(f"the first rows cannot be read: {error}", name, "restore it, or build again"))
+            continue
+        facts[config.name] = {"rows": shown.n_rows, "cut": list(shown.cut), "bytes": shown.n_bytes}
+        if shown.n_bytes > LIMIT:
+            findings.append(Finding(f"ten rows of {config.name!r} take {shown.n_bytes:,} bytes even with their cells "
+                                    f"cut; the most is {LIMIT:,}", name, "take fewer columns"))  # fmt: skip
+    return Outcome(findings, f"the first rows of {len(facts)} configs", {"shown": facts})
+
+
+@check("viewer.limits", "E7: no more configs, splits and files than the Hub takes")
+def limits(context: Context) -> Outcome:
+    """Count."""
+    card = hub_card(context)
+    findings: list[Finding] = []
+    n = len(card.configs)
+    if n > SHOWN_CONFIGS:
+        findings.append(Finding(f"{n:,} configs; the Hub describes the first {SHOWN_CONFIGS} in full and takes "
+                                f"{MAX_CONFIGS:,}", layout.CARD, "join some",
+                                severity="error" if n > MAX_CONFIGS else "warning"))  # fmt: skip
+    findings += [
+        Finding(f"config {c.name!r} has {len(c.splits)} splits; the most is {MAX_SPLITS}", layout.CARD, "join some")
+        for c in card.configs if len(c.splits) > MAX_SPLITS
+    ]  # fmt: skip
+    folders: dict[str, int] = {}
+    for name in card.names:
+        parent = PurePosixPath(name).parent.as_posix()
+        folders[parent] = folders.get(parent, 0) + 1
+    findings += [
+        Finding(f"{count:,} files in one folder; the Hub takes {MAX_FILES_IN_FOLDER:,}", folder, "write larger shards")
+        for folder, count in folders.items() if count > MAX_FILES_IN_FOLDER
+    ]  # fmt: skip
+    if len(card.names) > MAX_FILES:
+        findings.append(Finding(f"{len(card.names):,} files; the Hub takes {MAX_FILES:,}", None, "write larger shards"))
+    return Outcome(findings, f"{len(card.names):,} file names")

@@ -1,0 +1,237 @@
+"""The projections that titin computes, one record each; dispatch, records and command line follow from these."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from titin.embed._libraries import check_installed, version
+from titin.errors import TitinError
+from titin.progress import Progress
+from titin.resources import Resources
+
+if TYPE_CHECKING:
+    from titin.atlas import Atlas
+    from titin.embed.neighbors import Neighbors
+
+STANDS_ON = "X_pca"
+PCA_COMPONENTS = 50
+VARIABLE_GENES = 2000
+_TSNE_ITERATIONS = 500
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method works on.
+
+    Attributes
+    ----------
+    atlas
+        The dataset.
+    scores
+        The projection that the method stands on, cells × dimensions in the dataset's order; None for one that stands
+        on the expression.
+    parameters
+        All of the method's.
+    """
+
+    atlas: "Atlas"
+    scores: NDArray[np.float32] | None
+    parameters: Mapping[str, Any]
+    seed: int
+    resources: Resources
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a method found.
+
+    Attributes
+    ----------
+    values
+        float32, cells × dimensions in the dataset's order.
+    parameters
+        Those that came to be used: fewer components where there are few cells, for example.
+    found
+        How it came out, JSON-safe: recall of the neighbours, for example.
+    loadings
+        float32, genes × dimensions by token.
+    uns
+        What AnnData keeps in ``uns[method]``.
+    """
+
+    values: NDArray[np.float32]
+    parameters: Mapping[str, Any]
+    found: Mapping[str, Any] = field(default_factory=dict)
+    loadings: NDArray[np.float32] | None = None
+    uns: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to compute one projection.
+
+    Attributes
+    ----------
+    name, key
+        On the command line, and in ``obsm``.
+    run
+        Does the work.
+    parameters
+        With their defaults; ``on`` names the projection that it stands on.
+    libraries
+        Module and package of what it is computed with; their versions are recorded.
+    extra
+        The extra of titin that brings them, if they do not come with titin.
+    dimensions
+        How many columns it has at most, for estimates.
+    """
+
+    name: str
+    key: str
+    run: Callable[[Task], Projection]
+    parameters: Mapping[str, Any]
+    libraries: Mapping[str, str]
+    dimensions: int
+    extra: str | None = None
+
+    @property
+    def stands_on(self) -> str | None:
+        """Key of the projection that it stands on by default."""
+        return self.parameters.get("on")
+
+    def is_among(self, keys: Iterable[str]) -> bool:
+        """Whether a dataset has this projection already, whatever the case of its key and with ``X_`` or without."""
+        return any(key.lower().removeprefix("x_") == self.name for key in keys)
+
+    def check_installed(self) -> None:
+        """Raise TitinError, naming what to install, if a library is missing."""
+        for module, package in self.libraries.items():
+            check_installed(module, package, self.extra)
+
+    def versions(self) -> dict[str, str]:
+        """Versions of its libraries."""
+        return {package: version(package) for package in sorted(self.libraries.values())}
+
+
+def _pca(task: Task) -> Projection:
+    from titin.embed.pca import pca
+
+    chosen, resources = dict(task.parameters), task.resources
+    found = pca(
+        task.atlas, chosen["n_comps"], genes=_genes(task), random_state=task.seed, threads=resources.threads,
+        memory=resources.memory, progress=task.progress,
+    )  # fmt: skip
+    uns = {"params": found.params, "variance": found.variance, "variance_ratio": found.variance_ratio}
+    if not found.total_variance > 0:
+        raise TitinError("no gene varies between cells", "there is nothing to project")
+    chosen |= {k: v for k, v in found.params.items() if k in ("n_comps", "n_genes", "svd_solver", "zero_center")}
+    came_out = {"total_variance": found.total_variance, "converged": found.params["converged"]}
+    return Projection(found.scores, chosen, came_out, found.loadings[task.atlas.source_columns], uns)
+
+
+def _genes(task: Task) -> NDArray[np.bool_] | None:
+    """The genes that components are of, as a mask over var; None for all."""
+    which = task.parameters["genes"]
+    if which == "all":
+        return None
+    if which != "hvg":
+        raise TitinError(f"pca knows no genes {which!r}", "give all or hvg")
+    from titin.features import highly_variable
+
+    return highly_variable(task.atlas, VARIABLE_GENES)["highly_variable"].to_numpy()
+
+
+def _umap(task: Task) -> Projection:
+    from titin.embed.neighbors import neighbors
+    from titin.embed.umap import check_cells, umap
+
+    scores, threads, chosen = _scores(task), task.resources.threads, dict(task.parameters)
+    chosen["n_neighbors"] = min(chosen["n_neighbors"], check_cells(len(scores)))
+    near = neighbors(scores, chosen["n_neighbors"], random_state=task.seed, threads=threads)
+    values = umap(
+        near, min_dist=chosen["min_dist"], spread=chosen["spread"], init=scores, random_state=task.seed,
+        threads=threads, progress=task.progress,
+    )  # fmt: skip
+    return Projection(values, chosen, _searched(near, threads))
+
+
+def _tsne(task: Task) -> Projection:
+    from titin.embed.neighbors import neighbors
+    from titin.embed.tsne import check_perplexity, tsne
+
+    scores, threads, chosen = _scores(task), task.resources.threads, dict(task.parameters)
+    chosen["perplexity"], n_neighbors = check_perplexity(chosen["perplexity"], len(scores))
+    near = neighbors(scores, n_neighbors, random_state=task.seed, threads=threads)
+    values = tsne(
+        scores, perplexity=chosen["perplexity"], early_exaggeration=chosen["early_exaggeration"],
+        n_iter=chosen["n_iter"], neighbors=near, random_state=task.seed, threads=threads, progress=task.progress,
+    )  # fmt: skip
+    return Projection(values, {**chosen, "n_neighbors": n_neighbors}, _searched(near, threads))
+
+
+def _searched(near: "Neighbors", threads: int) -> dict[str, Any]:
+    """How neighbours were found; with the threads, where the search depends on them."""
+    index = near.params["index"]
+    how = {"index": index, "recall": near.recall, "recall_cells": near.recall_cells}
+    return how if index == "exact" else {**how, "threads": threads}
+
+
+def _scores(task: Task) -> NDArray[np.float32]:
+    from titin.embed._start import check_scores
+
+    return check_scores(task.scores)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("pca", "X_pca", _pca, {"n_comps": None, "genes": "all"}, {"numba": "numba", "scipy": "scipy"},
+               PCA_COMPONENTS),
+        Method("umap", "X_umap", _umap, {"on": STANDS_ON, "n_neighbors": 15, "min_dist": 0.5, "spread": 1.0},
+               {"umap": "umap-learn"}, 2),
+        Method("tsne", "X_tsne", _tsne,
+               {"on": STANDS_ON, "perplexity": 30, "early_exaggeration": 12, "n_iter": _TSNE_ITERATIONS},
+               {"openTSNE": "openTSNE"}, 2),
+    )
+}  # fmt: skip
+
+
+def choose_methods(
+    names: Iterable[str], present: Iterable[str] = (), parameters: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Method]:
+    """Return methods by name, in an order in which each has what it stands on, with what is missing for that.
+
+    Parameters
+    ----------
+    names
+        Names of methods.
+    present
+        Keys of the projections that are there.
+    parameters
+        By method, those that are not to be the defaults.
+
+    Raises
+    ------
+    TitinError
+        If there is no such method or parameter, or a library is missing.
+    """
+    asked, present, given = set(names), list(present), dict(parameters or {})
+    for name in [*asked, *given]:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name.lower().removeprefix("x_"), METHODS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"methods: {', '.join(METHODS)}"
+            raise TitinError(f"there is no projection {name!r} to compute", hint)
+    for name, own in given.items():
+        if unknown := [p for p in own if p not in METHODS[name].parameters]:
+            known = ", ".join(METHODS[name].parameters)
+            raise TitinError(f"{name} has no parameter {unknown[0]!r}", f"parameters: {known}")
+    needed = {given.get(name, {}).get("on", METHODS[name].stands_on) for name in asked}
+    wanted = [m for m in METHODS.values() if m.name in asked or (m.key in needed and not m.is_among(present))]
+    for method in wanted:
+        method.check_installed()
+    return wanted

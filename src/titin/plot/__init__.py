@@ -1,0 +1,65 @@
+"""Figures, one function each: a tidy table in, matplotlib Axes out.
+
+Every figure takes these five keywords, and means the same by them:
+
+``ax``
+    An Axes to draw on; a figure of its own, apart from pyplot and in the current `theme`, if None.
+``figsize``
+    Width and height of that figure, inches; unused with ``ax``.
+``palette``
+    Colours: by category, in turn, or the name of a colour map; None for the one that fits (see `resolve_palette`).
+``title``
+    Over the figure, at the left; None for none.
+``save``
+    A file to write as well: ``.png``, ``.svg`` or ``.pdf``.
+
+All other arguments but the table are keywords, too. Columns are given by name, a missing one is a `TitinError`. Donors
+are dots, with n beside them. Type has 8 points or more. What a figure shows is also said in words (`alt_text`).
+matplotlib is imported when something is drawn, not before.
+"""
+
+from titin.plot.bars import stacked_bars
+from titin.plot.dots import dots, trend
+from titin.plot.embedding import density, embedding
+from titin.plot.palettes import (
+    category_palette,
+    lineage_palette,
+    ordered_palette,
+    resolve_palette,
+    role_color,
+)
+from titin.plot.style import (
+    THEMES,
+    alt_text,
+    finish,
+    ink_of,
+    new_axes,
+    save_figure,
+    style_legend,
+    theme,
+    to_png,
+    to_svg,
+)
+
+__all__ = [
+    "THEMES",
+    "alt_text",
+    "category_palette",
+    "density",
+    "dots",
+    "embedding",
+    "finish",
+    "ink_of",
+    "lineage_palette",
+    "new_axes",
+    "ordered_palette",
+    "resolve_palette",
+    "role_color",
+    "save_figure",
+    "stacked_bars",
+    "style_legend",
+    "theme",
+    "to_png",
+    "to_svg",
+    "trend",
+]

@@ -1,0 +1,183 @@
+"""Cells on a map: coloured by a column, or by how many lie where."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.errors import TitinError
+from titin.plot._coloring import Categories, Numbers, Plain, color_bar, is_number
+from titin.plot._points import Canvas, diameter, fit_canvas, paint
+from titin.plot.palettes import SEQUENTIAL, Palette
+from titin.plot.style import figure_of, finish, new_axes, set_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def embedding(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    color: str | None = None,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] = (5.2, 4.2),
+    palette: Palette | None = None,
+    title: str | None = None,
+    save: Path | str | None = None,
+    labels: bool | None = None,
+    size: float | None = None,
+    seed: int = 0,
+) -> "Axes":
+    """Draw cells at two coordinates, coloured by a column.
+
+    Points are painted into a picture, in random order, so that no category hides another and ten million points take
+    seconds; cells without a value or a category lie beneath in grey.
+
+    Parameters
+    ----------
+    table
+        One row a cell.
+    x, y
+        Columns of coordinates. Cells without are left out, and counted in the axis label.
+    color
+        A column. Numbers have a colour bar; anything else is taken for categories. None draws all in one colour.
+    ax, figsize, palette, title, save
+        As for all figures; see `titin.plot`. ``palette`` for numbers is the name of a colour map.
+    labels
+        Write the categories' names on the map; by default where there are more than 12 and each keeps to a place of its
+        own, or more than 20. Up to 20 categories without a name on the map are in a legend; of more, those for which
+        there is no room are left out.
+    size
+        Diameter of the points, points (1/72 inch); by default from their number.
+    seed
+        Of the drawing order.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Its first image is the cloud, its texts are the names.
+
+    Raises
+    ------
+    TitinError
+        If there is no such column, or no cell has coordinates.
+    """
+    xy, kept = _coordinates(table, x, y)
+    axes = ax if ax is not None else new_axes(figsize)
+    order = np.random.default_rng(seed).permutation(len(xy))
+    canvas = _frame(axes, xy)
+    coloring: Plain | Numbers | Categories
+    if color is None:
+        coloring = Plain(len(xy), palette)
+    else:
+        values = require(table, color)[kept]
+        coloring = Numbers(values, palette) if is_number(values) else Categories(values, palette, xy, labels)
+    discs = diameter(len(xy)) if size is None else size
+    _show(axes, paint(xy[order], coloring.rows[order], canvas, discs, beneath=~coloring.known[order]), canvas)
+    _name_axes(axes, x, y, len(table), len(xy))
+    if title:
+        set_title(axes, title)  # before the names, which need to know what room is left
+    coloring.explain(axes)
+    alt = f"Map of {len(xy):,} cells by {x} and {y}" + (f", coloured by {color}: {coloring.said}" if color else "")
+    return finish(axes, title=None, alt=f"{alt}.", save=save)
+
+
+def density(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] = (5.2, 4.2),
+    palette: str | None = None,
+    title: str | None = None,
+    save: Path | str | None = None,
+    bins: int = 160,
+) -> "Axes":
+    """Draw how many cells lie where, on a logarithmic scale.
+
+    Parameters
+    ----------
+    table, x, y
+        As for `embedding`.
+    ax, figsize, palette, title, save
+        As for all figures; ``palette`` is the name of a colour map.
+    bins
+        Squares along the longer side.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Its first image holds the numbers of cells, masked where there is none; they sum to the cells drawn.
+
+    Raises
+    ------
+    TitinError
+        If there is no such column, or no cell has coordinates.
+    """
+    from matplotlib.colors import LogNorm
+
+    xy, _ = _coordinates(table, x, y)
+    axes = ax if ax is not None else new_axes(figsize)
+    frame = _frame(axes, xy)
+    step = max(frame.width, frame.height) * frame.step / bins
+    n = max(1, int(np.ceil(frame.width * frame.step / step))), max(1, int(np.ceil(frame.height * frame.step / step)))
+    canvas = Canvas(frame.left, frame.bottom, step, *n)
+    left, right, bottom, top = canvas.extent
+    counts = np.histogram2d(xy[:, 1], xy[:, 0], bins=(n[1], n[0]), range=((bottom, top), (left, right)))[0]
+    image = _show(axes, np.ma.masked_equal(counts, 0), canvas)
+    image.set_norm(LogNorm(1, max(2.0, counts.max())))
+    image.set_cmap(palette or SEQUENTIAL)
+    color_bar(axes, image, "cells a square")
+    _name_axes(axes, x, y, len(table), len(xy))
+    alt = (
+        f"Density of {len(xy):,} cells on the map of {x} and {y}: "
+        f"at most {int(counts.max()):,} in one of {bins} squares along a side."
+    )
+    return finish(axes, title=title, alt=alt, save=save)
+
+
+def require(table: pd.DataFrame, column: str) -> pd.Series:
+    """A column of a table that is to be drawn.
+
+    Raises
+    ------
+    TitinError
+        If there is none of that name.
+    """
+    if column not in table.columns:
+        raise TitinError(f"the table has no column {column!r}", f"columns: {', '.join(map(str, table.columns))}")
+    return table[column]
+
+
+def _coordinates(table: pd.DataFrame, x: str, y: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    xy = np.column_stack([require(table, name).to_numpy(np.float64, na_value=np.nan) for name in (x, y)])
+    kept = np.isfinite(xy).all(axis=1)
+    if not kept.any():
+        raise TitinError(f"no cell has coordinates in {x} and {y}")
+    return xy[kept], kept
+
+
+def _frame(axes: "Axes", xy: NDArray[np.float64]) -> Canvas:
+    """Set the limits to hold all points, one unit as long up as across."""
+    box = axes.get_window_extent()
+    canvas = fit_canvas(xy, max(box.width, box.height) / figure_of(axes).dpi)
+    left, right, bottom, top = canvas.extent
+    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="box", anchor="W")
+    return canvas
+
+
+def _show(axes: "Axes", picture: Any, canvas: Canvas) -> Any:
+    smooth = "antialiased" if picture.ndim == 3 else "nearest"
+    return axes.imshow(picture, extent=canvas.extent, origin="lower", interpolation=smooth, aspect="equal", zorder=2)
+
+
+def _name_axes(axes: "Axes", x: str, y: str, n: int, drawn: int) -> None:
+    left_out = "" if n == drawn else f", {n - drawn:,} without coordinates"
+    axes.set_xlabel(f"{x}   (n = {drawn:,}{left_out})", loc="left")
+    axes.set_ylabel(y, loc="bottom")

@@ -1,0 +1,150 @@
+"""Which colour stands for what: categories, lineages, ordered values, and the roles that look the same everywhere."""
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from titin.plot.colour import from_lch, hexadecimal
+
+Palette = Mapping[Any, str] | Sequence[str] | str
+
+MISSING = "#b3b3b3"
+
+# Okabe and Ito's colours, without black and yellow, which one page or the other swallows; each further one is the
+# screen colour furthest (CIEDE2000, with normal vision and without red or green cones) from all before it, from white
+# and from the grey of missing values
+CATEGORIES = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#a6212c", "#006464", "#a6d390", "#b10b64",
+    "#7a7aff", "#6fd3de", "#e94e64", "#4e0bff", "#856485", "#bc370b", "#6f7a4e", "#c89090", "#436443", "#de9059",
+    "#d300b1", "#85d3b1", "#7a4eff", "#435985", "#00b1bc", "#d3c864", "#009b2c", "#6f90d3", "#4ed3ff", "#a6b185",
+    "#64d3c8", "#905959", "#904e6f", "#a61685", "#f44e9b", "#439090", "#f4bc00", "#8500c8", "#ffb1b1", "#b143d3",
+)  # fmt: skip
+
+SEQUENTIAL = "viridis"
+AGE = "cividis"
+DIVERGING = "RdBu_r"
+
+# names without case and separators, by what they mean
+_ROLES: tuple[tuple[str, str, str], ...] = (
+    ("female", r"f|female|woman|women", "#e07fb2"),
+    ("male", r"m|male|man|men", "#0060a0"),
+    ("cells", r"cells?|singlecells?|sc|scrnaseq", "#e69f00"),
+    ("nuclei", r"nucleus|nuclei|singlenucle(?:us|i)|sn|snrnaseq", "#006464"),
+    ("young", r"young|younger", "#56b4e9"),
+    ("old", r"old|older|aged", "#a6212c"),
+)
+_LIGHTEST, _DARKEST = 78.0, 40.0
+
+
+def role_color(name: object) -> str | None:
+    """Colour of a sex, a protocol, or of young and old; None for any other name.
+
+    Examples
+    --------
+    >>> role_color("F") == role_color("female"), role_color("nucleus") == role_color("nuclei"), role_color("FB")
+    (True, True, None)
+    """
+    plain = re.sub(r"[\s._-]+", "", str(name)).lower()
+    return next((color for _, pattern, color in _ROLES if re.fullmatch(pattern, plain)), None)
+
+
+def category_palette(categories: Iterable[Hashable]) -> dict[Any, str]:
+    """Give each category a colour.
+
+    Up to 40 categories have colours of their own; any two of the first 8 differ by at least 12 CIEDE2000, any two of
+    the first 36 by at least 5, also to those without red or green cones. The latter is as far apart as so many colours
+    can be, and too near to be named from a legend: label such plots.
+
+    Parameters
+    ----------
+    categories
+        In the order to be shown. If all of them are names that `role_color` knows, they have the colours it gives.
+
+    Returns
+    -------
+    dict
+        ``#rrggbb`` by category, in that order.
+    """
+    names = list(dict.fromkeys(categories))
+    roles = [role_color(name) for name in names]
+    if all(roles) and len(set(roles)) == len(names):
+        return dict(zip(names, [str(color) for color in roles], strict=True))
+    return {name: CATEGORIES[i % len(CATEGORIES)] for i, name in enumerate(names)}
+
+
+def lineage_palette(parents: Mapping[Hashable, Hashable]) -> dict[Any, str]:
+    """Give children of one parent shades of one hue; for up to a dozen parents, beyond which hues are too near.
+
+    Parameters
+    ----------
+    parents
+        Parent of each category, in the order to be shown.
+
+    Returns
+    -------
+    dict
+        ``#rrggbb`` by category. Parents are spread round the circle of hues in order of appearance; a parent's
+        children go from dark to light, and a little round the circle.
+    """
+    families: dict[Hashable, list[Hashable]] = {}
+    for child, parent in parents.items():
+        families.setdefault(parent, []).append(child)
+    hues = 20 + 360 * np.arange(len(families)) / max(1, len(families))
+    palette: dict[Any, str] = {}
+    # neighbours on the circle start from opposite ends, so that lone children differ in more than their hue
+    for i, (hue, children) in enumerate(zip(hues, families.values(), strict=True)):
+        if len(children) == 1:
+            light, turn = np.array([(46.0, 64.0, 76.0)[i % 3]]), np.zeros(1)
+        else:
+            light = np.linspace(_DARKEST, _LIGHTEST, len(children))
+            turn = np.linspace(-0.3, 0.3, len(children)) * 360 / max(3, len(families))
+        palette |= dict(zip(children, hexadecimal(from_lch(light, 68, hue + turn)), strict=True))
+    return {child: palette[child] for child in parents}
+
+
+def ordered_palette(categories: Iterable[Hashable], colormap: str = AGE) -> dict[Any, str]:
+    """Give ordered categories, such as age bins, steps of a sequential colour map.
+
+    Parameters
+    ----------
+    categories
+        From lowest to highest.
+    colormap
+        A name that matplotlib knows.
+
+    Returns
+    -------
+    dict
+        ``#rrggbb`` by category. The ends of the map are left out, as they vanish on black or white pages.
+    """
+    from matplotlib import colormaps
+
+    names = list(dict.fromkeys(categories))
+    steps = np.linspace(0.08, 0.92, len(names)) if len(names) > 1 else np.array([0.5])
+    return dict(zip(names, hexadecimal(colormaps[colormap](steps)[:, :3]), strict=True))
+
+
+def resolve_palette(
+    categories: Sequence[Hashable], palette: Palette | None, *, ordered: bool = False
+) -> dict[Any, str]:
+    """Colour of each category under the keyword ``palette`` of the figures.
+
+    Parameters
+    ----------
+    categories
+        In the order to be shown.
+    palette
+        Colours by category (those without one are grey), a sequence of colours taken in turn, the name of a colour map
+        of matplotlib, or None for `category_palette`, or for `ordered_palette` where the categories are ordered.
+    ordered
+        Whether they are.
+    """
+    if isinstance(palette, str):
+        return ordered_palette(categories, palette)
+    if isinstance(palette, Mapping):
+        return {name: palette.get(name, MISSING) for name in categories}
+    if palette is not None:
+        return {name: palette[i % len(palette)] for i, name in enumerate(categories)}
+    return ordered_palette(categories) if ordered else category_palette(categories)

@@ -1,0 +1,18 @@
+"""The dataset card, Croissant, licence, and the way to the Hub."""
+
+from titin.publish.card import card
+from titin.publish.preset import Preset, preset_names, read_preset
+from titin.publish.to_hub import Publication, RefusedError, publish
+from titin.publish.write import Written, write_card
+
+__all__ = [
+    "Preset",
+    "Publication",
+    "RefusedError",
+    "Written",
+    "card",
+    "preset_names",
+    "publish",
+    "read_preset",
+    "write_card",
+]

@@ -1,0 +1,226 @@
+"""What a card is made of: the manifest, and what is computed from the files."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from titin.check.hub_features import dataset_info
+from titin.dataset import layout
+from titin.dataset.layout import Layout
+from titin.dataset.manifest import Manifest
+from titin.errors import DatasetError
+from titin.publish.preset import Preset
+
+_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One config of the Hub: a table, in one file or in shards."""
+
+    name: str
+    file: str
+    shards: tuple[str, ...]
+
+
+class Facts:
+    """A dataset as its card sees it; columns have the names that they have in the files.
+
+    Parameters
+    ----------
+    folder
+        With the files; ``titin.json`` need not be there yet.
+    manifest
+        With ``files`` described, but for the card itself.
+    preset
+        Texts of the atlas.
+    licence
+        Identifier of the licence that was given, or None.
+    repo_id
+        Where the dataset will lie on the Hub, if known.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, preset: Preset | None = None, licence: str | None = None,
+        repo_id: str | None = None,
+    ) -> None:  # fmt: skip
+        self.folder, self.manifest, self.preset = Path(folder), manifest, preset or Preset()
+        self.licence = licence or self.preset.license or None
+        self.repo_id = repo_id
+
+    @property
+    def layout(self) -> Layout:
+        """File names."""
+        return self.manifest.layout
+
+    @cached_property
+    def title(self) -> str:
+        """Name for people."""
+        return (
+            self.preset.pretty_name or f"{self.manifest.tissue.replace('_', ' ').capitalize()} ({self.manifest.method})"
+        )
+
+    @cached_property
+    def configs(self) -> list[Config]:
+        """Tables in the order of the card; the first is the default."""
+        files = [
+            ("expression", self.layout.expression), ("expression_by_gene", self.layout.expression_by_gene),
+            ("panel", self.layout.expression_panel), ("sample_metadata", self.layout.sample_metadata),
+            ("feature_metadata", self.layout.feature_metadata),
+        ]  # fmt: skip
+        start = len(f"{self.manifest.prefix}_")
+        files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
+                  for entry in self.manifest.obsm.values()]  # fmt: skip
+        files += [(f"varm_{_safe(key)}", entry["file"]) for key, entry in self.manifest.varm.items()]
+        return [Config(name, file, tuple(self.manifest.shards(file))) for name, file in files]
+
+    @cached_property
+    def dataset_info(self) -> list[dict[str, Any]]:
+        """``dataset_info`` of every config, computed from the files."""
+        return [
+            dataset_info(c.name, {_SPLIT: [self.folder / shard for shard in c.shards]}, self.schema(c.file))
+            for c in self.configs
+        ]
+
+    def schema(self, file: str) -> pa.Schema:
+        """Schema of a table.
+
+        Raises
+        ------
+        DatasetError
+            If a file cannot be read.
+        """
+        first = self.folder / self.manifest.shards(file)[0]
+        try:
+            return pq.read_schema(first)
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{first} cannot be read: {error}", "restore it, or build again") from error
+
+    def table(self, file: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Read a table, or some columns of it, all shards."""
+        parts = [pq.read_table(self.folder / shard, columns=columns) for shard in self.manifest.shards(file)]
+        frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().to_pandas(ignore_metadata=True)
+        return frame
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Metadata of the cells, without their names."""
+        names = [name for name in self.schema(self.layout.sample_metadata).names if name != layout.CELL_ID]
+        return self.table(self.layout.sample_metadata, names)
+
+    @cached_property
+    def stored(self) -> dict[Any, str]:
+        """Column in the files of each column of obs, by the source's name."""
+        return {record["name"]: record["column"] for record in self.manifest.obs["columns"][1:]}
+
+    def column(self, role: str) -> str | None:
+        """Column in the files that plays a role; None if there is none."""
+        named = self.manifest.roles.get(role)
+        found = self.stored.get(named, named) if named is not None else None
+        return found if found in self.obs.columns else None
+
+    @cached_property
+    def cell_types(self) -> list[str]:
+        """Columns of cell types in the files, coarsest first."""
+        return [
+            self.stored.get(c, c)
+            for c in self.manifest.roles.get("cell_type") or []
+            if self.stored.get(c, c) in self.obs
+        ]
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """Role of a column in the files."""
+        found = {self.column(role): str(role) for role in layout.ROLES if role != "cell_type"}
+        known = {column: role for column, role in found.items() if column is not None}
+        return known | dict.fromkeys(self.cell_types, "cell type")
+
+    @cached_property
+    def ages(self) -> pd.Series | None:
+        """Age in years of each cell, exact where known; None if no age is known."""
+        for name in (layout.AGE_YEARS, layout.AGE_NUMERIC, self.column("age")):
+            if name in self.obs and pd.api.types.is_numeric_dtype(self.obs[name]) and self.obs[name].notna().any():
+                return self.obs[name].astype(np.float64)
+        return None
+
+    @cached_property
+    def n_donors(self) -> int | None:
+        """Number of donors."""
+        donor = self.column("donor")
+        return None if donor is None else int(self.obs[donor].nunique())
+
+    @cached_property
+    def uns(self) -> dict[str, Any]:
+        """The unstructured metadata, as its JSON has them."""
+        try:
+            document = json.loads((self.folder / self.layout.unstructured_metadata).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {k: v for k, v in document.items() if k != "__types__"} if isinstance(document, dict) else {}
+
+    @property
+    def synthetic(self) -> str | None:
+        """What the source says about being made up; None if it says nothing."""
+        demo = self.uns.get("demo")
+        return str(demo.get("about", "")) if isinstance(demo, dict) and demo.get("synthetic") is True else None
+
+    @property
+    def images(self) -> list[str]:
+        """Preview images of the dataset."""
+        return [name for name in sorted(self.manifest.files) if re.fullmatch(r"preview_[\w.-]+\.png", name)]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files but the card."""
+        return sum(entry["bytes"] for name, entry in self.manifest.files.items() if name != layout.CARD)
+
+    def source_name(self, role: str) -> str | None:
+        """Column of obs that plays a role, as the source calls it."""
+        named = self.manifest.roles.get(role)
+        return None if named is None or isinstance(named, list) else str(named)
+
+    def panel_genes(self, n: int) -> list[str]:
+        """Some genes of the panel, in its order, whose names are plain."""
+        columns = self.schema(self.layout.expression_panel).names
+        genes = [g for g in self.manifest.panel.get("genes", {}) if g in columns and re.fullmatch(r"[\w.-]+", g)]
+        return genes[:n]
+
+    @property
+    def beside(self) -> str:
+        """What there is beside the matrix, in words."""
+        parts = ["labels"] * bool(self.roles) + ["gene annotation"] + ["embeddings"] * bool(self.manifest.obsm)
+        return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+    def counts(self, column: str) -> pd.Series:
+        """Cells of each value of a column, most first, equals by name; without values that no cell has."""
+        found = self.obs[column].value_counts(sort=False)
+        found = found[found > 0]
+        order = np.lexsort((found.index.astype(str), -found.to_numpy()))
+        return found.iloc[order]
+
+    def donors_of(self, column: str) -> pd.Series | None:
+        """Donors of each value of a column; None without a donor column."""
+        donor = self.column("donor")
+        if donor is None:
+            return None
+        pairs = self.obs[[column]].assign(_donor=self.obs[donor]).dropna().drop_duplicates()
+        return pairs.groupby(column, observed=True)["_donor"].size()
+
+    def missing(self) -> Iterator[tuple[str, int]]:
+        """Columns of obs with missing values, and how many."""
+        for name, n in self.obs.isna().sum().items():
+            if n:
+                yield str(name), int(n)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)

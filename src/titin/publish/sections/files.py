@@ -1,0 +1,251 @@
+"""Every file: what is in it, column by column."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from titin.check.hub_features import dtype_name
+from titin.dataset import layout
+from titin.publish.facts import Config, Facts
+from titin.publish.markdown import bullets, code, listed, number, section, size, table
+
+_FEW = 12  # categories that are named one by one
+
+_MEANINGS = {
+    layout.CELL_ID: "name of the cell; the same cells in the same order in every file with one row a cell",
+    layout.SOURCE_ROW: "row in the source, from 0",
+    layout.SCALE: "value ≈ log1p(count / scale)",
+    layout.GENES: "tokens of the detected genes, ascending",
+    layout.COUNTS: "counts, parallel to the list before",
+    layout.VALUES: "values, parallel to the list before",
+    layout.LEVELS: "exact source value of each distinct count of the cell, by ascending count",
+    layout.GENE: "symbol",
+    layout.GENE_ID: "stable id where there is one",
+    layout.GENE_IDS: "stable id where there is one",
+    layout.TOKEN: "number of the gene by falling detection, from 0",
+    layout.CELLS: "positions of the cells that express the gene, ascending; row numbers of the other files",
+    layout.N_CELLS: "cells that express the gene",
+    layout.N_COUNTS: "counts over all cells",
+    layout.MEAN: "mean of the source's values over all cells",
+    layout.VARIANCE: "variance of the source's values over all cells (ddof 1)",
+    layout.SOURCE_COLUMN: "column in the source, from 0",
+}
+_OF_CELLS = {
+    layout.CELL_ID: _MEANINGS[layout.CELL_ID],
+    layout.AGE_NUMERIC: "age in years; of a range its middle",
+    layout.AGE_YEARS: "exact age in years",
+}
+
+
+def files(facts: Facts) -> str:
+    """All files, and a table of columns for each kind."""
+    manifest = facts.manifest
+    rows = [
+        (code(name), _config_of(facts, name), f"{entry['rows']:,}" if "rows" in entry else "–", f"{entry['bytes']:,}")
+        for name, entry in sorted(manifest.files.items()) if name != layout.CARD
+    ]  # fmt: skip
+    all_files = table(("file", "config", "rows", "bytes"), rows, (2, 3))
+    kinds = (_matrix, _by_gene, _panel, _cells, _genes, _projections, _loadings, _documents, _viewer)
+    return section("Files", all_files, *(kind(facts) for kind in kinds))
+
+
+def _config_of(facts: Facts, name: str) -> str:
+    return next((code(c.name) for c in facts.configs if name in c.shards), "–")
+
+
+def _head(facts: Facts, config: Config, what: str) -> str:
+    entries = [facts.manifest.files[shard] for shard in config.shards]
+    rows, n_bytes = sum(e["rows"] for e in entries), sum(e["bytes"] for e in entries)
+    where = code(config.file) if len(config.shards) == 1 else f"{len(config.shards)} shards of {code(config.file)}"
+    columns = len(facts.schema(config.file).names)
+    return f"{where}: {rows:,} rows × {columns:,} columns, {size(n_bytes)}. {what}"
+
+
+def _config(facts: Facts, name: str) -> Config:
+    return next(c for c in facts.configs if c.name == name)
+
+
+def type_name(arrow: pa.DataType) -> str:
+    """Type of a column as a reader of the card knows it."""
+    if pa.types.is_list(arrow):
+        return f"list of {dtype_name(arrow.value_type)}"
+    return "label" if pa.types.is_dictionary(arrow) else dtype_name(arrow)
+
+
+def _columns(facts: Facts, file: str, names: list[str] | None = None) -> str:
+    """Columns of a table that the format makes itself."""
+    schema = facts.schema(file)
+    kept = [field for field in schema if names is None or field.name in names]
+    rows = [(code(f.name), type_name(f.type), _MEANINGS.get(f.name, "as in the source")) for f in kept]
+    return table(("column", "type", "meaning"), rows)
+
+
+def meaning(facts: Facts, name: str) -> str:
+    """What is known of a column of obs: the format's own, its role, what the preset says."""
+    if name in _OF_CELLS:
+        return _OF_CELLS[name]
+    parts = [facts.roles.get(name, ""), facts.preset.columns.get(name, "")]
+    return "; ".join(part for part in parts if part) or "as in the source"
+
+
+def _matrix(facts: Facts) -> str:
+    config = _config(facts, "expression")
+    head = _head(facts, config, "The matrix, one cell a row: two parallel lists hold what is not zero. The columns "
+                                "before "
+                 "them are the cell's labels.")  # fmt: skip
+    decoding = (f"To decode a cell, sort its distinct counts: the i-th smallest has the value `{layout.LEVELS}[i]`."
+                if facts.manifest.kind == "log1p" else "")  # fmt: skip
+    own = [n for n in facts.schema(config.file).names if n in layout.CELL_COLUMNS]
+    labels = [code(n) for n in facts.schema(config.file).names if n not in own]
+    return section("Expression, by cell", head, _columns(facts, config.file, own),
+                   f"Labels: {', '.join(labels)}." if labels else "", decoding, level=3)  # fmt: skip
+
+
+def _by_gene(facts: Facts) -> str:
+    config = _config(facts, "expression_by_gene")
+    head = _head(facts, config, "The same matrix, one gene a row: one gene over all cells is one row group.")
+    return section("Expression, by gene", head, _columns(facts, config.file), level=3)
+
+
+def _panel(facts: Facts) -> str:
+    config, panel = _config(facts, "panel"), facts.manifest.panel
+    reasons = pd.Series(panel.get("genes", {}), dtype=object).value_counts()
+    kinds = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
+    unit = ("the source's own values" if facts.manifest.kind != "counts" else
+            "log1p(10,000 × count / total of the cell)")  # fmt: skip
+    head = _head(facts, config, f"A wide table of {len(panel.get('genes', {})):,} genes as float32 columns named by "
+                                "symbol "
+                 f"({unit}), with the labels before them.")  # fmt: skip
+    sets = [
+        f"{name}: {s['chosen']:,} of {s['genes']:,} genes; {s['absent']:,} are expressed in no cell or unknown, "
+        f"{s['left_out']:,} had no room"
+        for name, s in panel.get("sets", {}).items()
+    ]
+    return section("Panel", head, f"Chosen as: {kinds}." if kinds else "", bullets(sets), level=3)
+
+
+def _cells(facts: Facts) -> str:
+    config = _config(facts, "sample_metadata")
+    schema = facts.schema(config.file)
+    missing = dict(facts.missing())
+    rows = []
+    for field in schema:
+        known = _range(facts, field) if field.name in facts.obs else f"{facts.manifest.n_cells:,} names"
+        rows.append((code(field.name), type_name(field.type), meaning(facts, field.name), known,
+                     f"{missing.get(field.name, 0):,}"))  # fmt: skip
+    return section("Cells", _head(facts, config, "obs, one cell a row."),
+                   table(("column", "type", "meaning", "values", "missing"), rows, [4]), level=3)  # fmt: skip
+
+
+def _range(facts: Facts, field: pa.Field) -> str:
+    """What values a column has: few labels by name, numbers by their range, everything else by how many there are."""
+    values = facts.obs[field.name]
+    if pa.types.is_boolean(field.type):
+        return f"{int(values.sum()):,} true"
+    if pd.api.types.is_numeric_dtype(values):
+        known = values.dropna()
+        if not len(known):
+            return "–"
+        return f"{number(known.min())} to {number(known.max())}, median {number(known.median())}"
+    counts = facts.counts(field.name)
+    if pa.types.is_dictionary(field.type) and len(counts) <= _FEW:
+        return listed([code(v) for v in counts.index], _FEW)
+    return f"{len(counts):,} distinct"
+
+
+def _genes(facts: Facts) -> str:
+    config = _config(facts, "feature_metadata")
+    frame = facts.table(config.file, [layout.N_CELLS])
+    n_cells = frame[layout.N_CELLS].to_numpy()
+    shares = [
+        f"{int((n_cells > share * facts.manifest.n_cells).sum()):,} in more than {share:.0%}" for share in (0.5, 0.1)
+    ]
+    detected = f"Genes expressed: {', '.join(shares)} of cells; {int((n_cells == 0).sum()):,} in none."
+    return section("Genes", _head(facts, config, "var, one gene a row, in the order of the tokens."),
+                   _columns(facts, config.file), detected, level=3)  # fmt: skip
+
+
+def _projections(facts: Facts) -> str:
+    rows = []
+    for key, entry in facts.manifest.obsm.items():
+        config = next(c for c in facts.configs if c.file == entry["file"])
+        names = facts.schema(config.file).names[1:]
+        low, high = _extent(facts, config)
+        axes = code(names[0]) + (f" … {code(names[-1])}" if len(names) > 1 else "")
+        made = how_made(facts, key, entry)
+        rows.append((code(key), f"{len(names):,}", axes, f"{number(low)} to {number(high)}", made))
+    if not rows:
+        return ""
+    head = f"One file for each, {facts.manifest.n_cells:,} rows, cells as in the other files."
+    return section("Embeddings", head, table(("embedding", "dimensions", "columns", "range", "how it was "
+                                                                                             "made"), rows, [1]),
+                   level=3)  # fmt: skip
+
+
+def how_made(facts: Facts, key: str, entry: dict[str, Any]) -> str:
+    """True parameters of what titin computed; of the source's own, that they are the source's."""
+    if computed := entry.get("computed"):
+        method = computed.get("method", key)
+        settings = ", ".join(f"{k} {_shown(v)}" for k, v in (computed.get("parameters") or {}).items() if v is not None)
+        seed = f", seed {computed['seed']}" if computed.get("seed") is not None else ""
+        libraries = ", ".join(f"{k} {v}" for k, v in (computed.get("libraries") or {}).items())
+        return f"computed by titin: {method} ({settings}{seed}){f' with {libraries}' if libraries else ''}"
+    known = facts.preset.projections.get(key)
+    if known and facts.synthetic is None:
+        return " ".join(known.split())
+    return "the source's own; the file does not prove how"
+
+
+def _shown(value: Any) -> str:
+    return listed([str(v) for v in value], 4) if isinstance(value, list) else str(value)
+
+
+def _extent(facts: Facts, config: Config) -> tuple[float, float]:
+    """Least and greatest value, from the files' own statistics where they have them."""
+    low, high = np.inf, -np.inf
+    for shard in config.shards:
+        metadata = pq.read_metadata(facts.folder / shard)
+        for g in range(metadata.num_row_groups):
+            for i in range(1, metadata.num_columns):
+                stats = metadata.row_group(g).column(i).statistics
+                if stats is not None and stats.has_min_max and not isinstance(stats.min, str | bytes):
+                    low, high = min(low, float(stats.min)), max(high, float(stats.max))
+    return (low, high) if np.isfinite(low) and np.isfinite(high) else (np.nan, np.nan)
+
+
+def _loadings(facts: Facts) -> str:
+    """Tables that belong to a computed embedding and have one row a gene."""
+    rows = []
+    for key, entry in facts.manifest.varm.items():
+        names = facts.schema(entry["file"]).names[1:]
+        rows.append((code(key), f"{len(names):,}", f"{code(names[0])} … {code(names[-1])}"))
+    head = "Loadings of embeddings that titin computed: one gene a row, by token."
+    return section("Loadings", head, table(("varm", "dimensions", "columns"), rows, [1]), level=3) if rows else ""
+
+
+def _documents(facts: Facts) -> str:
+    keys = listed([code(key) for key in facts.uns], 20) or "nothing"
+    lines = [
+        f"{code(facts.layout.unstructured_metadata)}: uns, with {keys}. Settings in it of embeddings that the source "
+        "brought "
+        "are what the source says; nothing here proves them.",
+        f"{code(layout.STRUCTURE)}: keys, columns, categories with their counts, shape, sparsity.",
+        f"{code(layout.MANIFEST)}: source, settings, roles of columns, checksums of all files.",
+    ]
+    return section("Documents", bullets(lines), level=3)
+
+
+def _viewer(facts: Facts) -> str:
+    tables = ", ".join(code(c.name) for c in facts.configs[1:])
+    gene = facts.panel_genes(1)[0] if facts.panel_genes(1) else "TP53"
+    return section(
+        "In the Hub's viewer",
+        f"`expression` is shown first; the menu has {tables}. The viewer's search drops digits (TP53 is searched as "
+        "tp), so "
+        f"find a gene with a filter instead: `\"{layout.GENE}\"='{gene}'` in `feature_metadata` or "
+        "`expression_by_gene`. "
+        "Long lists are cut in the preview, not in the files.", level=3,
+    )  # fmt: skip

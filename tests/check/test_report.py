@@ -1,0 +1,204 @@
+"""What validation says: as an object, a table, JSON and a page; and the command's exit codes."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from good_datasets import Good
+from mutations import edit_table, set_in_list, sign
+
+from titin.check import CHECKS, Finding, Outcome, Report, validate
+from titin.check.html import make_page
+from titin.check.registry import check
+from titin.check.report import HTML_NAME, JSON_NAME
+from titin.check.terminal import render
+from titin.cli import main
+from titin.errors import DatasetError, OutputError, SourceError, TitinError
+
+
+@pytest.fixture
+def corrupted(copy_of: Callable[[str], Good]) -> Good:
+    """A dataset with one count too many in by_gene."""
+    good = copy_of("log1p")
+    edit_table(good.path, "expression_by_gene", lambda t: set_in_list(t, "counts", 5, lambda c: [c[0] + 1, *c[1:]]))
+    sign(good.path)
+    return good
+
+
+def run(*words: object) -> int:
+    """Exit code of a command."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_a_report_counts_and_lists_what_was_found(corrupted: Good) -> None:
+    report = validate(corrupted.path, source=corrupted.source, checks=["matrix", "source.obs"])
+    assert [result.check.name for result, _ in report.findings("error")] == ["matrix.transpose"]
+    assert (report.passed, report.exit_code, report.count("error"), report.count("warning")) == (False, 1, 1, 0)
+    assert report["matrix.transpose"].status == "error"
+    assert report["source.obs"].status == "passed"
+    with pytest.raises(KeyError):
+        report["integrity.files"]
+
+
+def test_the_document_has_the_keys_that_users_know_and_all_else(corrupted: Good) -> None:
+    document = validate(corrupted.path, checks=["matrix"]).document()
+    assert document == json.loads(json.dumps(document, allow_nan=False))
+    summary = document["validation_summary"]
+    assert (summary["total_tests"], summary["passed_tests"], summary["failed_tests"]) == (7, 6, 1)
+    assert summary["success_rate"] == "85.7%"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", summary["timestamp"])
+    title = CHECKS["matrix.transpose"].title
+    assert document["test_results"][title]["status"] is False
+    assert "1 genes differ" in document["test_results"][title]["message"]
+    assert [stage["stage"] for stage in document["memory_timeline"]] == [c["name"] for c in document["checks"]]
+    assert all(stage["memory_mb"] > 10 for stage in document["memory_timeline"])
+    assert document["memory_usage"]["peak_memory_mb"] >= document["memory_usage"]["final_memory_mb"] > 10
+    found = next(c for c in document["checks"] if c["name"] == "matrix.transpose")["findings"]
+    assert found[0]["severity"] == "error"
+    assert found[0]["where"].startswith("muscle_10x_expression_by_gene.parquet, gene ")
+
+
+def test_a_check_of_kind_counts_says_what_it_skips(good: Callable[[str], Good]) -> None:
+    document = validate(good("counts").path, checks=["matrix.levels", "source"]).document()
+    assert document["validation_summary"]["skipped_tests"] == len(document["checks"])
+    assert {c["skipped"] for c in document["checks"]} == {"the matrix is of kind counts", "no source was given"}
+
+
+class _Page(HTMLParser):
+    """Collects what a page links to, and its tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_needs_nothing_from_anywhere_and_escapes_what_it_shows(corrupted: Good, tmp_path: Path) -> None:
+    report = validate(corrupted.path, checks=["matrix"])
+    json_path, html_path = report.write(tmp_path / "report")
+    assert (json_path.name, html_path.name) == (JSON_NAME, HTML_NAME)
+    page = _Page()
+    text = html_path.read_text("utf-8")
+    page.feed(text)
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "script" not in page.tags
+    assert not re.search(r"url\(|@import|https?://", re.sub(r"data:[^\"]*", "", text))
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert "1 genes differ" in text
+    figures = json.loads(json_path.read_text("utf-8"))["visualizations"]["figures"]
+    assert text.count("<figure>") == len(figures) > 0
+
+
+def test_a_page_shows_text_as_text(good: Callable[[str], Good]) -> None:
+    report = validate(good("log1p").path, checks=["integrity.files"])
+    bad = Outcome([Finding("<b>5 < 6</b> & more", "<place>", "<do>")])
+    hostile = Report(**{**vars(report), "results": [type(report.results[0])(CHECKS["integrity.files"], bad)]})
+    text = make_page(hostile)
+    assert "<b>5" not in text
+    assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in text
+    assert "&lt;place&gt;" in text
+
+
+def test_a_report_is_never_written_into_the_dataset(good: Callable[[str], Good], tmp_path: Path) -> None:
+    report = validate(good("log1p").path, checks=["integrity.files"])
+    for folder in (good("log1p").path, good("log1p").path / "report"):
+        with pytest.raises(OutputError, match="lies in the dataset"):
+            report.write(folder)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        report.write(tmp_path / "file")
+
+
+def test_the_terminal_shows_every_check_with_its_mark_place_and_hint(corrupted: Good) -> None:
+    text = render(validate(corrupted.path, checks=["matrix", "source"]), width=400)
+    lines = [line.strip() for line in text.splitlines()]
+    assert any(line.startswith("✗ matrix.transpose") for line in lines)
+    assert any(line.startswith("✓ matrix.panel") for line in lines)
+    assert any(line.startswith("– source.matrix") and line.endswith("no source was given") for line in lines)
+    assert any(line.startswith("error: muscle_10x_expression_by_gene.parquet, gene ") for line in lines)
+    assert any(line.startswith("restore the file") for line in lines)
+    assert re.fullmatch(r"1 error, 0 warnings, 0 notes in 7 checks, 7 skipped, [\d.]+ s", lines[-1])
+    assert "\x1b" not in text
+    assert "\x1b" in render(validate(corrupted.path, checks=["matrix"]), colour=True, width=80)
+
+
+def test_levels_quick_reads_no_value(corrupted: Good) -> None:
+    report = validate(corrupted.path, level="quick")
+    assert report.passed
+    assert {r.check.level for r in report.results} == {"quick"}
+    assert "expression" not in vars(report.context)["_passes"]
+
+
+def test_wrong_use_is_refused(good: Callable[[str], Good], tmp_path: Path) -> None:
+    path = good("log1p").path
+    with pytest.raises(TitinError, match="no level 'deep'"):
+        validate(path, level="deep")  # type: ignore[arg-type]
+    with pytest.raises(TitinError, match=r"no check 'matrix\.shape'"):
+        validate(path, checks=["matrix.shape"])
+    with pytest.raises(DatasetError, match="not a titin dataset"):
+        validate(tmp_path)
+    with pytest.raises(SourceError, match="does not exist"):
+        validate(path, source=tmp_path / "none.h5ad")
+
+
+def test_two_checks_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two checks are called matrix\.panel"):
+        check("matrix.panel", "Another.")(lambda _: Outcome())
+
+
+def test_a_check_that_breaks_is_an_error_found(good: Callable[[str], Good], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> Outcome:
+        raise ZeroDivisionError("of nothing")
+
+    from dataclasses import replace
+
+    monkeypatch.setitem(CHECKS, "matrix.panel", replace(CHECKS["matrix.panel"], function=broken))
+    report = validate(good("log1p").path, checks=["matrix.panel"])
+    assert [f.message for _, f in report.findings()] == ["not evaluated: ZeroDivisionError: of nothing"]
+    assert not report.passed
+
+
+def test_threads_do_not_change_what_is_found(good: Callable[[str], Good]) -> None:
+    dataset = good("sharded")
+    one, two = (validate(dataset.path, source=dataset.source, threads=n, checks=["matrix"]) for n in (1, 3))
+    assert [r.outcome for r in one.results] == [r.outcome for r in two.results]
+    totals = [r.context.totals for r in (one, two) if r.context is not None]
+    for name in vars(totals[0]):
+        assert np.array_equal(getattr(totals[0], name), getattr(totals[1], name))
+
+
+def test_the_command_writes_the_report_beside_the_dataset(
+    copy_of: Callable[[str], Good], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = copy_of("log1p")
+    assert run("validate", good.path, "--source", good.source, "--check", "source", "--quiet") == 0
+    folder = good.path.with_name("dataset.validation")
+    assert sorted(p.name for p in folder.iterdir()) == [HTML_NAME, JSON_NAME]
+    assert not list(good.path.glob("validation*"))
+    assert f"wrote {folder / JSON_NAME}" in capsys.readouterr().out
+
+
+def test_the_command_exits_with_1_for_errors_and_2_for_wrong_use(
+    corrupted: Good, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("validate", corrupted.path, "--no-report", "--json", "--quiet", "--check", "matrix") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["passed"] is False
+    assert not list(corrupted.path.parent.glob("*.validation"))
+    assert run("validate", tmp_path / "nothing", "--no-report") == 2
+    assert run("validate", corrupted.path, "--no-report", "--report", tmp_path / "x") == 2
+    assert run("validate", corrupted.path, "--check", "nonsense", "--no-report") == 2
+    assert "no check 'nonsense'" in capsys.readouterr().err

@@ -1,7 +1,20 @@
-"""Bundled gene sets, highly variable genes, and the choice of the wide panel's genes."""
+"""Bundled gene sets and their scores, highly variable genes, and the choice of the wide panel's genes."""
 
 from titin.features.gene_sets import GeneSet, gene_sets, read_gmt
-from titin.features.highly_variable import highly_variable_from_moments
+from titin.features.highly_variable import highly_variable, highly_variable_from_moments
 from titin.features.panel import choose_panel
+from titin.features.scores import programme_sets, score_gene_sets
+from titin.features.scores_file import read_gene_set_scores, write_gene_set_scores
 
-__all__ = ["GeneSet", "choose_panel", "gene_sets", "highly_variable_from_moments", "read_gmt"]
+__all__ = [
+    "GeneSet",
+    "choose_panel",
+    "gene_sets",
+    "highly_variable",
+    "highly_variable_from_moments",
+    "programme_sets",
+    "read_gene_set_scores",
+    "read_gmt",
+    "score_gene_sets",
+    "write_gene_set_scores",
+]

@@ -1,0 +1,61 @@
+"""numba kernels of gene-set scores: one pass over the values of a block, for all sets at once."""
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@nb.njit(cache=True, nogil=True)
+def weighted_sums(
+    indptr: Array, tokens: Array, values: Array, first: Array, set_of: Array, weight: Array, sums: Array, moments: Array
+) -> None:
+    """Add weight × value to the cell's sum of every set that a gene is in; and sum and squares of all values.
+
+    ``first`` says where the sets of each gene begin in ``set_of`` and ``weight``; ``moments`` is cells × 2.
+    """
+    for c in range(len(indptr) - 1):
+        own = sums[c]
+        total = squares = 0.0
+        for i in range(indptr[c], indptr[c + 1]):
+            gene = np.int64(tokens[i])
+            value = np.float64(values[i])
+            total += value
+            squares += value * value
+            for k in range(first[gene], first[gene + 1]):
+                own[set_of[k]] += weight[k] * value
+        moments[c, 0] = total
+        moments[c, 1] = squares
+
+
+@nb.njit(cache=True, nogil=True)
+def rank_sums(
+    indptr: Array, tokens: Array, values: Array, first: Array, set_of: Array, max_rank: int, sizes: Array, sums: Array
+) -> None:
+    """Fill the sum of the ranks of each set's genes among the stored values of the cell, the highest having rank 1.
+
+    Equal values share the mean of their ranks; what is not stored, or ranks beyond, counts as ``max_rank``.
+    """
+    most = np.float64(max_rank)
+    for c in range(len(indptr) - 1):
+        start, n = indptr[c], indptr[c + 1] - indptr[c]
+        order = np.argsort(-values[start : start + n])
+        own = sums[c]
+        for s in range(len(sizes)):
+            own[s] = sizes[s] * most
+        i = 0
+        while i < n:
+            j = i + 1
+            while j < n and values[start + order[j]] == values[start + order[i]]:
+                j += 1
+            rank = (i + 1 + j) / 2.0
+            if rank >= most:
+                break
+            for k in range(i, j):
+                gene = np.int64(tokens[start + order[k]])
+                for m in range(first[gene], first[gene + 1]):
+                    own[set_of[m]] += rank - most
+            i = j

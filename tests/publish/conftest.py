@@ -1,11 +1,8 @@
-"""Small datasets, and the card of each."""
+"""Small datasets."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from titin.build import Progress, build
 from titin.dataset import layout
@@ -40,18 +37,3 @@ def sharded(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = tmp_path_factory.mktemp("sharded") / "skeletal_muscle_10x"
         build(demo / ATLAS, folder, preset="muscle", donors=demo / "donors.csv", project=())
     return folder
-
-
-def matter_of(text: str) -> dict[str, Any]:
-    """The YAML block of a card."""
-    return yaml.safe_load(text.split("---\n")[1])
-
-
-def code_of(text: str, language: str = "python") -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-def flat(text: str) -> str:
-    """The text on one line."""
-    return " ".join(text.split())

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from card_parts import code_of, flat, matter_of
 from scipy import sparse
 
-from conftest import code_of, flat, matter_of
 from titin.build import build
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError

@@ -127,6 +127,7 @@ def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
     help="Projections to compute where the source lacks them: pca,umap,tsne (the default), or none.",
 )  # fmt: skip
 @click.option("--no-project", is_flag=True, help="Compute no projection.")
+@click.option("--license", "licence", metavar="ID", help="Licence of the data for the card, e.g. cc-by-4.0.")
 @click.option("--allow-negative", is_flag=True, help="Keep negative values (scaled data) instead of refusing them.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --output.")
 @click.option("--resume", is_flag=True, help="Go on from an interrupted build.")

@@ -10,13 +10,13 @@ from titin.atlas import open_atlas
 from titin.build.options import DEFAULT_PROJECTIONS
 from titin.build.pipeline import peak_memory
 from titin.build.projections import Asked, Place, project, record
-from titin.build.readme import card
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.revision import Draft, revise
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
+from titin.publish import card
 from titin.resources import make_resources
 
 
@@ -114,7 +114,9 @@ def _choose(
     keys = list(manifest.obsm)
     wanted = choose_methods(names or DEFAULT_PROJECTIONS, keys, parameters)
     if idle := [name for name in parameters if name not in {method.name for method in wanted}]:
-        raise TitinError(f"parameters are given for {', '.join(idle)}, which is not named", "name it, or leave them out")
+        raise TitinError(
+            f"parameters are given for {', '.join(idle)}, which is not named", "name it, or leave them out"
+        )
     if not names:
         return wanted if force else [method for method in wanted if not method.is_among(keys)]
     there = [method for method in wanted if method.is_among(keys)]
@@ -157,4 +159,4 @@ def _finish(draft: Draft) -> None:
     for name in draft.changed:
         manifest.files[name] = describe_file(draft.folder / name)
     manifest.files = dict(sorted(manifest.files.items()))
-    draft.replace(layout.CARD).write_text(card(manifest), "utf-8")
+    draft.replace(layout.CARD).write_text(card(draft.folder, manifest), "utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from titin.errors import TitinError
+from titin.publish import check_licence
 
 DEFAULT_PROJECTIONS: tuple[str, ...] = ("pca", "umap", "tsne")
 
@@ -32,6 +33,10 @@ class Options:
     project
         Which projections are computed if the source lacks them (`titin.embed.methods.METHODS`); None for
         ``DEFAULT_PROJECTIONS``.
+    licence
+        Of the data, as the Hub names it (``cc-by-4.0``), for the card.
+    texts
+        Preset whose texts go on the card: those of the study the atlas comes from.
     """
 
     layer: str | None = None
@@ -44,6 +49,8 @@ class Options:
     donors: Path | None = None
     allow_negative: bool = False
     project: Sequence[str] | None = None
+    licence: str | None = None
+    texts: str | None = None
 
     @property
     def projections(self) -> list[str]:
@@ -63,6 +70,7 @@ class Options:
             "donors": self.donors.name if self.donors else None,
             "allow_negative": self.allow_negative,
             "project": self.projections,
+            "card": {"preset": self.texts, "license": self.licence},
         }
 
 
@@ -98,8 +106,10 @@ def make_options(preset: str | None = None, roles: Mapping[str, Any] | None = No
     Raises
     ------
     TitinError
-        If there is no such preset.
+        If there is no such preset or licence.
     """
+    if chosen.get("licence"):
+        chosen["licence"] = check_licence(chosen["licence"])
     if preset is None:
         return Options(roles={k: v for k, v in (roles or {}).items() if v}, **chosen)
     if preset not in PRESETS:
@@ -108,4 +118,5 @@ def make_options(preset: str | None = None, roles: Mapping[str, Any] | None = No
     merged = {**known.roles, **{k: v for k, v in (roles or {}).items() if v}}
     chosen["tissue"] = chosen.get("tissue") or known.tissue
     chosen["method"] = chosen.get("method") or known.method
+    chosen.setdefault("texts", preset)
     return Options(roles=merged, **chosen)

@@ -24,7 +24,6 @@ from titin.build.genes import write_genes
 from titin.build.options import Options
 from titin.build.prefix import choose_prefix
 from titin.build.projections import Asked, Place, record, try_project
-from titin.build.readme import card
 from titin.build.roles import find_roles
 from titin.build.scan import Scan, scan
 from titin.build.workspace import Workspace, check_target
@@ -35,6 +34,7 @@ from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.features import choose_panel
 from titin.progress import Progress
+from titin.publish import card
 from titin.resources import Resources
 from titin.source import Source, open_source
 
@@ -292,7 +292,7 @@ class _Run:
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
         out = self.context.out
         manifest.files = {name: describe_file(out / name) for name in sorted(manifest.files)}
-        (out / layout.CARD).write_text(card(manifest), "utf-8")
+        (out / layout.CARD).write_text(card(out, manifest), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)
         return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}

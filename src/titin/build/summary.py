@@ -25,6 +25,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "n_cells": manifest.n_cells, "n_genes": manifest.n_genes, "nnz": manifest.nnz, "recovery": manifest.recovery,
         "roles": manifest.roles, "files": manifest.files, "bytes": sum(f["bytes"] for f in manifest.files.values()),
         "left_out": manifest.left_out, "notes": manifest.notes, "resumed": report.resumed,
+        "license": manifest.settings["card"]["license"],
         "seconds": {k: round(v, 3) for k, v in report.seconds.items()}, "peak_bytes_after": report.peaks,
         "peak_bytes": report.peak_bytes,
     }  # fmt: skip
@@ -45,7 +46,8 @@ def describe_report(document: dict[str, Any]) -> str:
         f"values: {_kind(document['kind'], document['recovery'].get('target_sum'))}",
         "", files, "", describe_roles(document["roles"]),
     ]  # fmt: skip
-    lines += _remarks(document["notes"], document["left_out"])
+    unstated = "no licence is stated, so nobody may use the data; `titin card … --license ID` states one"
+    lines += _remarks(document["notes"] + [unstated] * (document["license"] is None), document["left_out"])
     resumed = ", resumed" if document["resumed"] else ""
     lines += ["", f"{document['seconds']['total']:.1f} s{resumed}, peak memory {size(document['peak_bytes'])}, "
                   f"{size(document['bytes'])} written"]  # fmt: skip

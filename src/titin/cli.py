@@ -183,7 +183,7 @@ def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noq
 
 @cli.command(short_help="Add projections to a dataset, or compute them again.")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.argument("methods", nargs=-1, metavar="[pca] [umap] [tsne]")
+@click.argument("methods", nargs=-1, metavar="[pca] [umap] [tsne] [scvi]")
 @click.option("--force", is_flag=True, help="Compute again what is there, and replace it.")
 @click.option("--on", metavar="KEY", help="For umap and tsne: the projection to stand on.  [default: X_pca]")
 @click.option("--n-comps", type=int, metavar="N", help="For pca: components.  [default: 50]")
@@ -191,6 +191,10 @@ def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noq
 @click.option("--n-neighbors", type=int, metavar="N", help="For umap.  [default: 15]")
 @click.option("--min-dist", type=float, metavar="D", help="For umap: how close cells may lie.  [default: 0.5]")
 @click.option("--perplexity", type=float, metavar="P", help="For tsne.  [default: 30]")
+@click.option("--n-latent", type=int, metavar="N", help="For scvi: dimensions.  [default: 30]")
+@click.option("--n-top-genes", type=int, metavar="N", help="For scvi: most variable genes taken.  [default: 10000]")
+@click.option("--batch-key", metavar="COLUMN", help="For scvi: effect to take out.  [default: the sample's column]")
+@click.option("--max-epochs", type=int, metavar="N", help="For scvi.  [default: by the number of cells]")
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
 @_limits
 @_shared

@@ -46,10 +46,10 @@ def test_by_interpolation_the_same_bits_too_whatever_the_threads():
 
 def test_neighbours_found_before_are_as_good_as_those_it_searches(scores):
     some = scores[:100]
-    near = neighbors(some, 16)
+    near = neighbors(some, 9)
     searched, given = (tsne(some, perplexity=5, n_iter=5, threads=1, neighbors=n) for n in (None, near))
     assert np.array_equal(searched, given)
-    with pytest.raises(TitinError, match=r"a perplexity of 6 takes 19 neighbours.*; 16 were given"):
+    with pytest.raises(TitinError, match=r"a perplexity of 6 takes 10 neighbours.*; 9 were given"):
         tsne(some, perplexity=6, neighbors=near)
 
 
@@ -92,9 +92,9 @@ def test_one_column_and_repeated_cells(scores):
 
 
 def test_perplexity_is_at_most_a_third_of_the_cells():
-    assert check_perplexity(30, 700) == (30, 91)
-    assert check_perplexity(30, 31) == (10.0, 31)
-    assert check_perplexity(30, 30) == (pytest.approx(29 / 3), 30)
+    assert check_perplexity(30, 700) == (30, 46)
+    assert check_perplexity(30, 31) == (10.0, 16)
+    assert check_perplexity(30, 30) == (pytest.approx(29 / 3), 16)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,14 @@ def _tsne(task: Task) -> Projection:
     return Projection(values, {**chosen, "n_neighbors": n_neighbors}, _searched(near, threads))
 
 
+def _scvi(task: Task) -> Projection:
+    from titin.embed.scvi import scvi
+
+    found = scvi(task.atlas, **task.parameters, random_state=task.seed, threads=task.resources.threads,
+                 progress=task.progress)  # fmt: skip
+    return Projection(found.latent, found.params, {"history": found.history, "threads": task.resources.threads})
+
+
 def _searched(near: "Neighbors", threads: int) -> dict[str, Any]:
     """How neighbours were found; with the threads, where the search depends on them."""
     index = near.params["index"]
@@ -197,6 +205,9 @@ METHODS = {
         Method("tsne", "X_tsne", _tsne,
                {"on": STANDS_ON, "perplexity": 30, "early_exaggeration": 12, "n_iter": _TSNE_ITERATIONS},
                {"openTSNE": "openTSNE"}, 2),
+        Method("scvi", "X_scVI", _scvi,
+               {"n_latent": 30, "n_layers": 2, "n_top_genes": 10_000, "batch_key": None, "max_epochs": None},
+               {"scvi": "scvi-tools", "torch": "torch"}, 30, "scvi"),
     )
 }  # fmt: skip
 

@@ -274,6 +274,35 @@ def validate(
         raise SystemExit(found.exit_code)
 
 
+@cli.command(short_help="Write the HTML report of a dataset.")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+    help="HTML file to write; a folder beside it has the numbers.  [default: DATASET.report.html]",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of what is drawn.")
+@click.option("--force", is_flag=True, help="Replace an earlier report.")
+@_limits
+@_shared
+def report(
+    dataset: Path, output: Path | None, seed: int, force: bool, threads: int | None, memory: str | None,
+    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
+    """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
+
+    \b
+    titin report dataset
+    titin report dataset -o report.html --force
+    """
+    from titin.report import write_report
+    from titin.report.terminal import describe_report, document_of_report
+
+    done = write_report(
+        dataset, output, seed=seed, force=force, threads=threads, memory=memory, progress=_progress(quiet)
+    )  # fmt: skip
+    _print(document_of_report(done), as_json, describe_report)
+
+
 @cli.command(short_help="Write the dataset card, and what goes with it.")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option(

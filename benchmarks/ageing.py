@@ -1,0 +1,55 @@
+"""How long the analyses of ageing take: python benchmarks/ageing.py --dataset DATASET."""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import titin
+from _measure import finish, load_average, table
+from titin.ageing import cell_counts, composition, differential_expression, gene_statistics, meta_analysis, pseudobulk
+
+
+def main() -> int:
+    """Time each step once, after a run that compiles the kernels."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    atlas = titin.open(options.dataset, threads=options.threads)
+    first = pseudobulk(atlas)  # compiles the kernels
+    differential_expression(first.select(protocol=first.groups["protocol"].iloc[0]))
+    gene_statistics(atlas, first.levels[0])
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        found = step()
+        seconds[name] = time.perf_counter() - began
+        return found
+
+    found = timed("pseudobulk", lambda: pseudobulk(titin.open(options.dataset, threads=options.threads)))
+    level = found.levels[0]
+    timed(f"gene statistics by {level}", lambda: gene_statistics(atlas, level))
+    results = timed(f"differential expression, {level}", lambda: differential_expression(found))
+    timed("protocols combined", lambda: meta_analysis(results))
+    for method in ("asin", "mann_whitney", "poisson"):
+        timed(f"composition, {method}", lambda method=method: composition(cell_counts(atlas), method=method))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    document = {"cells": atlas.n_obs, "genes": atlas.n_vars, "groups": len(found), "tests": len(results.attrs["tests"]),
+                "seconds": seconds, "peak_bytes": peak, "load_average": load_average()}  # fmt: skip
+    if options.json:
+        print(json.dumps(document, indent=2))
+        return 0
+    print(f"{atlas.n_obs:,} cells, {len(found):,} groups, {len(results.attrs['tests'])} tests; "
+          f"peak {peak / 2**30:.2f} GiB; load {document['load_average']}\n")  # fmt: skip
+    print(table(("step", "seconds"), [(name, f"{spent:.1f}") for name, spent in seconds.items()]))
+    return 0
+
+
+if __name__ == "__main__":
+    finish(main)

@@ -1,0 +1,28 @@
+"""What changes with age, with donors as the replicates: pseudobulk, differential expression, composition."""
+
+from titin.ageing._pseudobulk_file import write_pseudobulk
+from titin.ageing.composition import composition
+from titin.ageing.design import NotTestableError
+from titin.ageing.differential_expression import differential_expression
+from titin.ageing.fractions import CellCounts, cell_counts
+from titin.ageing.gene_statistics import gene_statistics
+from titin.ageing.glmm import PoissonMixedModel, fit_poisson_mixed_model
+from titin.ageing.mann_whitney import mann_whitney
+from titin.ageing.meta_analysis import meta_analysis
+from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
+
+__all__ = [
+    "CellCounts",
+    "NotTestableError",
+    "PoissonMixedModel",
+    "Pseudobulk",
+    "cell_counts",
+    "composition",
+    "differential_expression",
+    "fit_poisson_mixed_model",
+    "gene_statistics",
+    "mann_whitney",
+    "meta_analysis",
+    "pseudobulk",
+    "write_pseudobulk",
+]

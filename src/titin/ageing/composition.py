@@ -1,0 +1,231 @@
+"""Which cell types become more or fewer with age, as fractions of all cells, with donors as the replicates."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
+from titin.ageing.design import INTERCEPT, NotTestableError
+from titin.ageing.fractions import CellCounts, cell_counts, transform
+from titin.ageing.glmm import fit_poisson_mixed_model
+from titin.ageing.groups import AGE
+from titin.ageing.mann_whitney import MIN_SAMPLE_CELLS, mann_whitney
+from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
+from titin.atlas import Atlas
+from titin.errors import TitinError
+
+Method = Literal["asin", "logit", "poisson", "mann_whitney"]
+
+CAVEAT = (
+    "fractions add up to one: when one type grows all others shrink, so a change says nothing of absolute numbers, and "
+    "of how many cells of each type a preparation loses"
+)
+MIN_TYPE_CELLS = 20
+LINEAR_COLUMNS = [
+    "cell_type", "protocol", "n_donors", "n_cells", "mean_fraction", "fold_change", "effect", "ci_low", "ci_high", "t",
+    "df", "p_value", "adj_p_value",
+]  # fmt: skip
+POISSON_COLUMNS = [
+    "cell_type", "protocol", "n_donors", "n_cells", "mean_fraction", "fold_change", "ci_low", "ci_high", "effect", "sd",
+    "ltsr",
+]  # fmt: skip
+_METHODS = {
+    "asin": "linear model of the arcsine of the root of donors' fractions; t moderated across types (propeller)",
+    "logit": "linear model of the logit of donors' fractions; t moderated across types (propeller)",
+    "poisson": "Poisson mixed model of samples' counts with random slopes by type, Laplace's approximation",
+    "mann_whitney": "Mann-Whitney test of donors' fractions",
+}
+
+
+def composition(
+    data: CellCounts | Atlas,
+    *,
+    method: Method = "asin",
+    cell_type_level: int | str | None = None,
+    contrast: Contrast = AGE,
+    formula: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    min_type_cells: int = MIN_TYPE_CELLS,
+    min_donors: int = 3,
+    min_sample_cells: int = MIN_SAMPLE_CELLS,
+    drop_confounded: bool = False,
+) -> pd.DataFrame:
+    """Test every cell type in every protocol for a change of its fraction with age, or another contrast, over donors.
+
+    Parameters
+    ----------
+    data
+        Counts of cells, or a dataset to count them in.
+    method
+        ``asin`` or ``logit``: donors' fractions transformed, a linear model, its t moderated across types (propeller);
+        ``poisson``: a mixed model of samples' counts, see `titin.ageing.glmm`; ``mann_whitney``: as published for the
+        muscle atlas, young against old, see `mann_whitney` (contrast and formula do not apply).
+    cell_type_level, contrast, formula, where, min_donors, drop_confounded
+        As for `differential_expression`.
+    min_type_cells
+        Types with fewer cells in a protocol are not tested there; they count in the totals.
+    min_sample_cells
+        For ``mann_whitney``: samples of no more cells are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row a type and protocol, in all methods ``cell_type``, ``protocol``, ``p_value`` and ``adj_p_value``
+        (Benjamini–Hochberg over the types of a protocol), but for ``poisson``, which has ``ltsr``, the posterior
+        probability that the effect has the sign that it seems to have.
+
+        ``asin``, ``logit``: ``n_donors``, ``n_cells`` of the type, ``mean_fraction`` over donors, ``effect`` (of the
+        transformed fraction, a decade where age is the contrast) with its 95 % interval, ``t``, ``df``, and
+        ``fold_change``: of the fitted fraction at the donors' mean, for one unit of the contrast (a decade).
+
+        ``poisson``: ``effect``, the departure of the type's log slope from that of the average type, its posterior
+        ``sd``, and ``fold_change`` = exp(effect) with its interval (for one unit of the contrast).
+
+        ``attrs``: ``method``, ``formula``, ``contrast``, ``caveat`` (fractions are not numbers), ``tests`` and
+        ``skipped``, as for `differential_expression`.
+
+    Raises
+    ------
+    TitinError
+        If the dataset lacks donors, types, ages, or a column of the formula.
+
+    Notes
+    -----
+    Phipson et al., Bioinformatics 38, 4720 (2022), for propeller (prior variance without its option ``robust``).
+    """
+    if method not in _METHODS:
+        raise TitinError(f"there is no method {method!r}", f"methods: {', '.join(_METHODS)}")
+    if isinstance(data, Atlas):
+        data = cell_counts(data, cell_type_level, extra=extra_columns(contrast, formula, where))
+    cells = _select(data, where or {})
+    if method == "mann_whitney":
+        table = mann_whitney(cells, min_sample_cells=min_sample_cells)
+        table.attrs |= {"cell_type_level": cells.level, "caveat": CAVEAT}
+        return table
+    question = ask(cells.samples, contrast, formula, min_donors=min_donors, drop_confounded=drop_confounded)
+    parts: list[pd.DataFrame] = []
+    tests: list[dict[str, Any]] = []
+    skipped: list[dict[str, Any]] = []
+    for protocol, rows in protocols(cells.samples):
+        types = _common_types(cells, rows, min_type_cells, protocol, skipped)
+        try:
+            arm = make_arm(cells.samples, rows, question)
+            part, facts = _poisson(cells, arm, types) if method == "poisson" else _linear(cells, arm, types, method)
+        except NotTestableError as reason:
+            skipped.append({"cell_type": None, "protocol": protocol, "reason": str(reason.args[0])})
+            continue
+        parts.append(part.assign(protocol=protocol))
+        tests.append({"protocol": protocol, "donors": arm.donors, "columns": arm.design.columns,
+                      "residual_df": arm.design.residual_df, **facts,
+                      "notes": [*arm.notes, *facts.get("notes", [])]})  # fmt: skip
+    columns = POISSON_COLUMNS if method == "poisson" else LINEAR_COLUMNS
+    table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    attrs: dict[str, Any] = {
+        "method": _METHODS[method], **settings(question), "cell_type_level": cells.level, "caveat": CAVEAT,
+        "min_type_cells": min_type_cells, "tests": tests, "skipped": skipped,
+        "adjustment": "none: ltsr is a posterior probability" if method == "poisson"
+                      else "Benjamini-Hochberg over the types of one protocol",
+    }  # fmt: skip
+    table.attrs.update(attrs)
+    return table
+
+
+def _select(data: CellCounts, where: Mapping[str, Any]) -> CellCounts:
+    for name, value in where.items():
+        if name not in data.samples:
+            raise TitinError(f"the samples have no column {name!r}", f"they have {', '.join(map(str, data.samples))}")
+        data = data.select(data.samples[name].isin([value] if np.isscalar(value) else list(value)).to_numpy())
+    return data
+
+
+def _common_types(
+    cells: CellCounts, rows: NDArray[np.int64], least: int, protocol: str, skipped: list[dict[str, Any]]
+) -> list[str]:
+    """Types to test in a protocol; the others are told of in ``skipped``."""
+    totals = cells.counts.iloc[rows].sum()
+    for name, n in totals[totals < least].items():
+        skipped.append(
+            {"cell_type": str(name), "protocol": protocol, "reason": f"{n or 'no'} cells, fewer than {least}"}
+        )
+    return [str(name) for name in totals.index[totals >= least]]
+
+
+def _linear(cells: CellCounts, arm: Arm, types: list[str], method: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    from scipy import stats
+
+    counts = _sum_rows(cells.counts.iloc[arm.rows].to_numpy(float), arm)
+    total = counts.sum(axis=1)
+    if (total == 0).any():
+        raise NotTestableError("a donor has no cells")
+    chosen = cells.counts.columns.get_indexer(pd.Index(types))
+    if len(chosen) < 2:
+        raise NotTestableError(f"{len(chosen) or 'no'} types with cells enough: there is nothing to compare")
+    fractions = counts / total[:, None]
+    fit = fit_linear_models(transform(fractions, method, total).T[chosen], arm.design.matrix, arm.design.contrast)
+    found = moderate(fit)
+    half = stats.t.ppf(0.975, found.df) * found.standard_error
+    table = pd.DataFrame({
+        "cell_type": [str(t) for t in types], "n_donors": len(arm.donors),
+        "n_cells": counts.sum(axis=0)[chosen].astype(np.int64), "mean_fraction": fractions.mean(axis=0)[chosen],
+        "fold_change": _fold_change(fit.mean, fit.effect, method), "effect": fit.effect, "ci_low": fit.effect - half,
+        "ci_high": fit.effect + half, "t": found.t, "df": found.df, "p_value": found.p_value,
+        "adj_p_value": adjust(found.p_value),
+    })  # fmt: skip
+    return table, {"prior_df": None if np.isinf(found.prior_df) else round(found.prior_df, 3)}
+
+
+def _fold_change(mean: Floats, effect: Floats, method: str) -> Floats:
+    """Ratio of the fractions half a unit above and half a unit below the donors' mean."""
+
+    def fraction(value: Floats) -> Floats:
+        if method == "asin":
+            return np.sin(np.clip(value, 0, np.pi / 2)) ** 2
+        return 1 / (1 + np.exp(-value))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return fraction(mean + effect / 2) / fraction(mean - effect / 2)
+
+
+def _poisson(cells: CellCounts, arm: Arm, types: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    from scipy import stats
+
+    counts = cells.counts[types].iloc[arm.rows].to_numpy()
+    kept = counts.sum(axis=1) > 0
+    counts, rows, unit = counts[kept], arm.rows[kept], arm.unit[kept]
+    if counts.shape[1] < 3:
+        raise NotTestableError(f"{counts.shape[1] or 'no'} types with cells enough, fewer than 3")
+    if len(np.unique(unit)) < len(arm.units):
+        raise NotTestableError("a donor has no cells of the types tested")
+    matrix = arm.design.matrix[unit]
+    centre = matrix.mean(axis=0) if INTERCEPT in arm.design.columns else 0.0
+    scale = matrix.std(axis=0)
+    varying = scale > 0
+    scaled = np.where(varying, (matrix - centre) / np.where(varying, scale, 1), matrix)  # as random slopes want it
+    found = fit_poisson_mixed_model(
+        counts, scaled, arm.design.columns, cells.samples["donor"].iloc[rows].to_numpy()
+    )  # fmt: skip
+    weights = np.where(varying, arm.design.contrast / np.where(varying, scale, 1), 0)
+    effect = found.slopes @ weights
+    sd = np.sqrt((found.slope_sd**2) @ weights**2)
+    fractions = _sum_rows(cells.counts.iloc[rows].to_numpy(float), arm, kept)
+    fractions = fractions / fractions.sum(axis=1, keepdims=True)
+    table = pd.DataFrame({
+        "cell_type": [str(t) for t in types], "n_donors": len(arm.donors), "n_cells": counts.sum(axis=0),
+        "mean_fraction": fractions.mean(axis=0)[cells.counts.columns.get_indexer(pd.Index(types))],
+        "fold_change": np.exp(effect), "ci_low": np.exp(effect - 1.96 * sd), "ci_high": np.exp(effect + 1.96 * sd),
+        "effect": effect, "sd": sd, "ltsr": stats.norm.cdf(np.abs(effect) / sd),
+    })  # fmt: skip
+    facts = {"sd": {k: round(v, 4) for k, v in found.sd.items()}, "n_samples": len(rows), "notes": found.notes,
+             "log_likelihood": found.log_likelihood, "converged": found.converged}  # fmt: skip
+    return table, facts
+
+
+def _sum_rows(counts: Floats, arm: Arm, kept: NDArray[np.bool_] | None = None) -> Floats:
+    """Sum samples of a unit: units × types."""
+    unit = arm.unit if kept is None else arm.unit[kept]
+    total = np.zeros((len(arm.units), counts.shape[1]))
+    np.add.at(total, unit, counts)
+    return total

@@ -1,0 +1,233 @@
+"""Which genes change with age, type by type and protocol by protocol, with donors as the replicates."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from titin.ageing._one_thread import one_thread
+from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
+from titin.ageing.design import NotTestableError
+from titin.ageing.groups import AGE, choose_level
+from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
+from titin.ageing.normalization import (
+    MIN_COUNT,
+    MIN_TOTAL_COUNT,
+    filter_genes,
+    log_counts,
+    normalization_factors,
+    weigh_log_counts,
+)
+from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
+from titin.atlas import Atlas
+from titin.dataset import layout
+from titin.errors import TitinError
+from titin.progress import Progress
+
+Method = Literal["voom", "trend", "deseq2"]
+
+COLUMNS = [
+    "gene", "gene_id", "cell_type", "protocol", "n_donors", "n_cells", "mean_log_cpm", "log2_fold_change", "ci_low",
+    "ci_high", "standard_error", "t", "df", "p_value", "adj_p_value",
+]  # fmt: skip
+MIN_CELLS = 10
+_FEWEST_GENES = 10  # from which a common variance can be learnt
+_METHODS = {
+    "voom": "linear model of log2 counts per million with voom weights; t moderated across genes",
+    "trend": "linear model of log2 counts per million; t moderated across genes with a trend in their means",
+    "deseq2": "negative binomial model of counts (pydeseq2), Wald test",
+}
+
+
+@dataclass(frozen=True)
+class GeneStatistics:
+    """What a method says of the genes of one type and protocol: arrays, one value a gene."""
+
+    effect: Floats
+    low: Floats
+    high: Floats
+    standard_error: Floats
+    statistic: Floats
+    df: float
+    p_value: Floats
+    facts: dict[str, Any]
+
+
+def differential_expression(
+    data: Pseudobulk | Atlas,
+    *,
+    cell_type_level: int | str | None = None,
+    contrast: Contrast = AGE,
+    formula: str | None = None,
+    method: Method = "voom",
+    where: Mapping[str, Any] | None = None,
+    min_cells: int = MIN_CELLS,
+    min_donors: int = 3,
+    min_count: float = MIN_COUNT,
+    drop_confounded: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Test every gene in every type and protocol for a change with age, or another contrast, over donors.
+
+    1. The counts of a donor's cells of one type in one protocol are summed, all samples together; donors with fewer
+       than ``min_cells`` such cells are left out.
+    2. The formula becomes a design over donors. Where donors are too few, or the contrast cannot be told from a
+       nuisance term, the type is not tested in that protocol, and the reason is kept.
+    3. Genes with counts enough are kept, libraries normalised (TMM), a linear model fitted to log2 counts per million,
+       and its t statistic moderated. p-values are adjusted within a type and protocol (Benjamini–Hochberg).
+
+    Parameters
+    ----------
+    data
+        A pseudobulk, or a dataset to take it from.
+    cell_type_level
+        Name of the level, or its place; the coarsest where not given.
+    contrast
+        ``age`` (log2 fold change a decade), ``young_old`` (old against young), a variable or column of the design, or
+        a weight for each of some columns.
+    formula
+        As for formulaic; ``~ sex + chemistry +`` the contrast, as far as the dataset has them, where not given.
+        ``age`` in it is in decades, ``old`` is 1 for donors beyond the widest gap in age. Any column of obs will do
+        where ``data`` is a dataset.
+    method
+        ``voom``; ``trend`` (no weights, a trend in the prior variance); ``deseq2`` (needs pydeseq2).
+    where
+        Only groups with these values, such as ``{"sex": "M"}``.
+    min_cells
+        Of a donor, for it to take part.
+    min_donors
+        On either side of the comparison.
+    min_count
+        Of a gene, in a library of median size, in as many donors as the smallest group has.
+    drop_confounded
+        Leave out a nuisance term that cannot be told from the contrast, and say so, instead of not testing the type.
+    threads, progress
+        For the pseudobulk.
+
+    Returns
+    -------
+    DataFrame
+        One row a gene, type and protocol: ``gene``, ``gene_id``, ``cell_type``, ``protocol``, ``n_donors``,
+        ``n_cells``, ``mean_log_cpm``, ``log2_fold_change`` with its 95 % interval (``ci_low``, ``ci_high``) and
+        ``standard_error``, ``t`` (of deseq2, Wald's z), ``df``, ``p_value``, ``adj_p_value``. Its ``attrs`` are
+        JSON-safe: ``method``, ``formula``, ``contrast``, ``filter``, ``normalisation``, ``adjustment``; ``tests``, one
+        for each type and protocol tested, with donors, design and what was left out of it; and ``skipped``, the others
+        with the reason.
+
+    Raises
+    ------
+    TitinError
+        If the dataset lacks counts, donors, types, ages, or a column of the formula.
+
+    Notes
+    -----
+    Squair et al., Nat. Commun. 12, 5692 (2021), on why donors, not cells, are counted; Law et al., Genome Biol. 15,
+    R29 (2014), for voom; Smyth (2004) for the moderated t.
+
+    Examples
+    --------
+    >>> table = differential_expression(titin.open("dataset"), contrast="age")  # doctest: +SKIP
+    >>> table.query("adj_p_value < 0.05").sort_values("p_value")  # doctest: +SKIP
+    """
+    if method not in _METHODS:
+        raise TitinError(f"there is no method {method!r}", f"methods: {', '.join(_METHODS)}")
+    found = data
+    if isinstance(found, Atlas):
+        extra = extra_columns(contrast, formula, where)
+        found = pseudobulk(found, extra=extra, threads=threads, progress=progress)
+    if where:
+        found = found.select(**dict(where))
+    level = choose_level(found.levels, cell_type_level)
+    question = ask(found.groups, contrast, formula, min_donors=min_donors, drop_confounded=drop_confounded)
+    test = _tests()[method]
+    labels = found.groups[level]
+    parts, tests, skipped = [], [], []
+    for protocol, rows in protocols(found.groups):
+        for name in sorted(labels.iloc[rows].dropna().unique()):
+            where_is = {"cell_type": str(name), "protocol": protocol}
+            try:
+                arm = make_arm(found.groups, rows[labels.iloc[rows] == name], question, min_cells=min_cells)
+                with one_thread():
+                    part, facts = _compare(found, arm, min_count, test)
+            except NotTestableError as reason:
+                skipped.append({**where_is, "reason": str(reason.args[0])})
+                continue
+            parts.append(part.assign(**where_is))
+            tests.append({**where_is, **facts})
+    table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    for column in ("cell_type", "protocol"):
+        table[column] = table[column].astype("category")
+    attrs: dict[str, Any] = {
+        "method": _METHODS[method], **settings(question), "where": {k: _plain(v) for k, v in (where or {}).items()},
+        "cell_type_level": level, "min_cells": min_cells,
+        "filter": f"at least {min_count:g} counts in a library of median size in as many donors as the smallest group "
+                  f"of the design has, and {MIN_TOTAL_COUNT} counts in all",
+        "normalisation": "median of ratios (DESeq2)" if method == "deseq2" else "trimmed mean of M values (TMM)",
+        "adjustment": "Benjamini-Hochberg over the genes of one type and protocol", "tests": tests, "skipped": skipped,
+    }  # fmt: skip
+    table.attrs.update(attrs)
+    return table
+
+
+def _compare(
+    found: Pseudobulk, arm: Arm, min_count: float, test: Callable[[NDArray[np.int64], Arm], GeneStatistics]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    n_units = len(arm.units)
+    which = sparse.csr_matrix((np.ones(len(arm.rows), np.int64), (arm.unit, np.arange(len(arm.rows)))),
+                              shape=(n_units, len(arm.rows)))  # fmt: skip
+    counts = (which @ found.counts[arm.rows]).toarray()
+    if (counts.sum(axis=1) == 0).any():
+        raise NotTestableError("a donor has no counts at all")
+    kept = np.flatnonzero(filter_genes(counts.astype(float), arm.design.matrix, min_count=min_count))
+    if len(kept) < _FEWEST_GENES:
+        raise NotTestableError(f"{len(kept) or 'no'} genes with counts enough, fewer than {_FEWEST_GENES}")
+    counts = np.ascontiguousarray(counts[:, kept])
+    tested = test(counts, arm)
+    library = counts.sum(axis=1) * normalization_factors(counts.astype(float))
+    table = pd.DataFrame({
+        "gene": found.genes["gene"].to_numpy()[kept], "gene_id": found.genes["gene_id"].to_numpy()[kept],
+        "n_donors": len(arm.donors), "n_cells": int(arm.units[layout.N_CELLS].sum()),
+        "mean_log_cpm": log_counts(counts.astype(float), library).mean(axis=1), "log2_fold_change": tested.effect,
+        "ci_low": tested.low, "ci_high": tested.high, "standard_error": tested.standard_error, "t": tested.statistic,
+        "df": tested.df, "p_value": tested.p_value, "adj_p_value": adjust(tested.p_value),
+    })  # fmt: skip
+    facts = {"donors": arm.donors, "n_units": n_units, "n_cells": int(arm.units[layout.N_CELLS].sum()),
+             "n_genes": len(kept), "columns": arm.design.columns, "residual_df": arm.design.residual_df,
+             "notes": arm.notes, **tested.facts}  # fmt: skip
+    return table, facts
+
+
+def _tests() -> dict[str, Callable[[NDArray[np.int64], Arm], GeneStatistics]]:
+    from titin.ageing._deseq2 import fit_deseq2
+
+    return {
+        "voom": lambda counts, arm: _test_linear(counts, arm, weighted=True),
+        "trend": lambda counts, arm: _test_linear(counts, arm, weighted=False),
+        "deseq2": fit_deseq2,
+    }
+
+
+def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool) -> GeneStatistics:
+    from scipy import stats
+
+    plain, design = counts.astype(float), arm.design
+    library = plain.sum(axis=1) * normalization_factors(plain)
+    if weighted:
+        logs = weigh_log_counts(plain, library, design.matrix)
+        fit = fit_linear_models(logs.values, design.matrix, design.contrast, logs.weights)
+    else:
+        fit = fit_linear_models(log_counts(plain, library), design.matrix, design.contrast)
+    found = moderate(fit, trend=not weighted)
+    half = stats.t.ppf(0.975, found.df) * found.standard_error
+    prior_df = None if np.isinf(found.prior_df) else round(found.prior_df, 3)
+    return GeneStatistics(fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t, found.df,
+                  found.p_value, {"prior_df": prior_df})  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return value if np.isscalar(value) else [str(v) for v in value]

@@ -1,0 +1,253 @@
+"""Muscle stem cells: their states and programmes with age, and their way to myocytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titin.ageing.diffusion import diffusion_pseudotime, gaussian_weights
+from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
+from titin.ageing.groups import choose_level, level_name
+from titin.ageing.moderated import Floats
+from titin.ageing.muscle import stem_labels
+from titin.atlas import Atlas
+from titin.embed import neighbors, pca
+from titin.errors import TitinError
+from titin.features import gene_sets, highly_variable, score_gene_sets
+from titin.progress import Progress
+
+MARKERS = ("PAX7", "MYF5", "MYOD1", "MYOG", "MYH3")  # in the order in which they are expected
+SETS = ("cell_cycle_S", "cell_cycle_G2M", "MuSC_quiescence", "MuSC_activation", "ribosome_biogenesis")
+MAX_CELLS = 20_000
+_STEM = "muscle stem cells"
+_FEWEST = 50  # cells of a trajectory
+
+
+@dataclass(frozen=True)
+class StemCells:
+    """What becomes of muscle stem cells.
+
+    Attributes
+    ----------
+    donors
+        One row a donor, protocol and ``feature``: ``mean``, ``n_cells``. Features are ``share of LABEL`` (of the
+        donor's stem cells, by the finest labels), sets (mean score), and ``phase S``, ``phase G2M`` (shares of cells).
+    tests
+        One row a feature and protocol; see `compare_donor_means`.
+    cells
+        One row a cell of the trajectory: ``cell_id``, ``donor``, ``label``, ``pseudotime`` (0 … 1; missing where no
+        path leads there), scores, ``phase``, and the markers' log-normalised values.
+    markers
+        One row a marker: ``centre``, the mean pseudotime of its expression, with its interval by resampling donors
+        (``ci_low``, ``ci_high``), ``n_cells`` that express it, and ``expected``, its place in the expected order.
+    """
+
+    donors: pd.DataFrame
+    tests: pd.DataFrame
+    cells: pd.DataFrame
+    markers: pd.DataFrame
+
+
+def stem_cells(
+    atlas: Atlas,
+    *,
+    labels: Sequence[str] | None = None,
+    scores: pd.DataFrame | None = None,
+    cell_type_level: int | str | None = None,
+    formula: str | None = None,
+    min_cells: int = MIN_CELLS,
+    max_cells: int = MAX_CELLS,
+    n_neighbors: int = 15,
+    n_bootstraps: int = 500,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> StemCells:
+    """Compare muscle stem cells between donors, and order them from stem cell to myocyte.
+
+    The trajectory is that of one protocol, the one with most stem cells: principal components of 2,000 highly variable
+    genes, the graph of neighbours, and diffusion pseudotime from the cell whose neighbourhood expresses the quiescence
+    genes most and MYOG least.
+
+    Parameters
+    ----------
+    atlas
+        The dataset.
+    labels
+        Cell types that are muscle stem cells; those whose names say so where not given.
+    scores
+        Scores of all cells that are there already, cells × sets; those of `SETS` are taken from it. Scored among the
+        stem cells where not given.
+    cell_type_level
+        Level of ``labels``; the coarsest where not given. Subtypes are those of the finest level.
+    formula, min_cells
+        As for `differential_expression`.
+    max_cells
+        Of the trajectory; drawn, where there are more.
+    n_neighbors, n_bootstraps, seed
+        Of the graph; resamplings of donors; of everything drawn.
+    threads, progress
+        For the passes.
+
+    Raises
+    ------
+    TitinError
+        In one sentence, if the dataset has no cell types, no stem cells, too few of them, or no donors. Without ages
+        there are no tests.
+    """
+    columns = {level_name(column): column for column in atlas.roles.get("cell_type") or []}
+    level = choose_level(list(columns), cell_type_level)
+    named = atlas.ordered_obs[columns[level]].astype("category")
+    chosen = stem_labels(named.cat.categories) if labels is None else list(labels)
+    inside = np.flatnonzero(named.isin(chosen).to_numpy())
+    if len(inside) < _FEWEST:
+        raise TitinError(
+            f"this dataset has {len(inside) or 'no'} muscle stem cells: "
+            + (f"fewer than {_FEWEST}" if len(inside) else f"none of the labels of {level} is called as such"),
+            "name the labels that are stem cells, if there are any",
+        )
+    finest = atlas.ordered_obs[list(columns.values())[-1]].iloc[inside].astype("string")
+    if scores is None:
+        scores = _scores(atlas, inside, seed, threads)
+    else:
+        scores = scores.reindex(atlas.obs_names[inside])[[name for name in SETS if name in scores]]
+    features = _features(finest, scores)
+    means = donor_means(atlas, features, cell_type_level=level)
+    means = DonorMeans(means.groups.assign(cell_type=_STEM), means.means)
+    if "donor" not in means.groups:
+        raise TitinError("this dataset has no donors: stem cells are compared between donors",
+                         "build it again with --donor COLUMN")  # fmt: skip
+    tests = _tests(means, formula, min_cells)
+    cells = _trajectory(atlas, inside, finest, scores, max_cells, n_neighbors, seed, threads, progress or Progress())
+    markers = marker_order(cells, n_bootstraps=n_bootstraps, seed=seed)
+    tests.attrs |= {"labels": chosen, "cell_type_level": level, "subtype_level": list(columns)[-1],
+                    "trajectory": cells.attrs}  # fmt: skip
+    return StemCells(means.by_donor(), tests, cells, markers)
+
+
+def marker_order(
+    cells: pd.DataFrame, markers: Sequence[str] = MARKERS, *, n_bootstraps: int = 500, seed: int = 0
+) -> pd.DataFrame:
+    """Say when along the pseudotime markers are expressed.
+
+    Parameters
+    ----------
+    cells
+        ``pseudotime``, ``donor``, and a column a marker.
+    markers
+        In the order in which they are expected.
+    n_bootstraps, seed
+        Resamplings of donors.
+
+    Returns
+    -------
+    DataFrame
+        As `StemCells.markers`, by ``centre``.
+    """
+    known = [gene for gene in markers if gene in cells]
+    table = cells.dropna(subset=["pseudotime"])
+    donors, which = np.unique(table["donor"].astype(str).to_numpy(), return_inverse=True)
+    time = table["pseudotime"].to_numpy(np.float64)
+    drawn = np.random.default_rng(seed).multinomial(len(donors), np.full(len(donors), 1 / len(donors)), n_bootstraps)
+    rows: list[dict[str, Any]] = []
+    for gene in known:
+        values = table[gene].to_numpy(np.float64)
+        mass = np.bincount(which, values, len(donors))
+        moment = np.bincount(which, values * time, len(donors))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            centres = drawn @ moment / (drawn @ mass)
+        centres = centres[np.isfinite(centres)]
+        low, high = np.quantile(centres, [0.025, 0.975]) if len(centres) else (np.nan, np.nan)
+        rows.append({
+            "marker": gene, "centre": moment.sum() / mass.sum() if mass.sum() else np.nan, "ci_low": low,
+            "ci_high": high, "n_cells": int((values > 0).sum()), "expected": list(markers).index(gene) + 1,
+        })  # fmt: skip
+    columns = ["marker", "centre", "ci_low", "ci_high", "n_cells", "expected"]
+    return pd.DataFrame(rows, columns=columns).sort_values("centre", ignore_index=True)
+
+
+def phases(s_score: Floats, g2m_score: Floats) -> pd.Categorical:
+    """Phase of each cell by its scores: the higher one, or G1 where both are negative, as scanpy has it."""
+    phase = np.where(g2m_score > s_score, "G2M", "S").astype(object)
+    phase[(s_score < 0) & (g2m_score < 0)] = "G1"
+    return pd.Categorical(phase, ["G1", "S", "G2M"])
+
+
+def _scores(atlas: Atlas, inside: Any, seed: int, threads: int | None) -> pd.DataFrame:
+    bundled = gene_sets()
+    try:
+        return score_gene_sets(atlas, {n: bundled[n] for n in SETS}, cells=inside, seed=seed, threads=threads)
+    except TitinError:  # none of these genes
+        return pd.DataFrame(index=atlas.obs_names[inside])
+
+
+def _features(finest: pd.Series, scores: pd.DataFrame) -> pd.DataFrame:
+    parts = {str(name): scores[name].astype(np.float64) for name in scores}
+    parts |= {f"share of {label}": finest.eq(label).fillna(False).astype(np.float64)
+              for label in sorted(finest.dropna().unique())}  # fmt: skip
+    if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):
+        phase = _phase(scores)
+        parts |= {f"phase {name}": pd.Series(np.asarray(phase == name, float), scores.index) for name in ("S", "G2M")}
+    return pd.DataFrame(parts, index=scores.index)
+
+
+def _phase(scores: pd.DataFrame) -> pd.Categorical:
+    return phases(scores["cell_cycle_S"].to_numpy(float), scores["cell_cycle_G2M"].to_numpy(float))
+
+
+def _tests(means: DonorMeans, formula: str | None, min_cells: int) -> pd.DataFrame:
+    families = {str(name): "share" if str(name).startswith(("share", "phase")) else "score" for name in means.means}
+    try:
+        return compare_donor_means(means, formula=formula, min_cells=min_cells, families=families)
+    except TitinError as reason:
+        empty = pd.DataFrame(columns=["feature", "protocol", "n_donors", "effect", "p_value", "adj_p_value"])
+        empty.attrs = {"skipped": [{"cell_type": _STEM, "protocol": None, "reason": str(reason.args[0])}]}
+        return empty
+
+
+def _trajectory(
+    atlas: Atlas, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int, n_neighbors: int, seed: int,
+    threads: int | None, progress: Progress,
+) -> pd.DataFrame:  # fmt: skip
+    obs, roles = atlas.ordered_obs.iloc[inside], atlas.roles
+    kept, protocol = np.ones(len(inside), bool), None
+    if roles.get("protocol"):
+        protocol = str(obs[roles["protocol"]].value_counts().index[0])
+        kept = (obs[roles["protocol"]].astype("string") == protocol).fillna(False).to_numpy(bool)
+    places = np.flatnonzero(kept)
+    if len(places) > most:
+        places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
+    progress.start("pseudotime", 3, "steps")
+    cells = inside[places]
+    genes = None
+    if atlas.n_vars > 2000:
+        table = highly_variable(atlas, 2000, cells=cells)
+        genes = table["highly_variable"].to_numpy(bool)
+    progress.advance(1)
+    n_comps = min(30, len(places) - 1, atlas.n_vars - 1)
+    reduced = pca(atlas, n_comps, genes=genes, cells=cells, random_state=seed, threads=threads).scores
+    progress.advance(1)
+    near = neighbors(reduced, min(n_neighbors, len(places) - 1), random_state=seed, threads=threads)
+    weights = gaussian_weights(near.indices, near.distances)
+    markers = {gene: atlas[gene].to_numpy()[cells].astype(np.float64) for gene in MARKERS if gene in atlas}
+    quiet = scores["MuSC_quiescence"].to_numpy(float)[places] if "MuSC_quiescence" in scores else np.zeros(len(places))
+    early = quiet + markers.get("PAX7", 0.0) - markers.get("MYOG", 0.0)
+    smooth = np.asarray(weights @ early).ravel() / np.maximum(np.asarray(weights.sum(axis=1)).ravel(), 1e-12)
+    time = diffusion_pseudotime(weights, int(np.argmax(smooth)), seed=seed)
+    progress.advance(1)
+    progress.finish()
+    table = pd.DataFrame({"cell_id": atlas.obs_names[cells], "label": finest.iloc[places].astype(str).to_numpy(),
+                          "pseudotime": time})  # fmt: skip
+    if roles.get("donor"):
+        table.insert(1, "donor", obs[roles["donor"]].iloc[places].astype(str).to_numpy())
+    for name in scores:
+        table[name] = scores[name].to_numpy()[places]
+    if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):
+        table["phase"] = _phase(scores.iloc[places])
+    table = table.assign(**markers)
+    table.attrs = {"protocol": protocol, "n_cells": len(places), "of": int(kept.sum()), "n_neighbors": n_neighbors,
+                   "n_comps": n_comps, "n_genes": int(genes.sum()) if genes is not None else atlas.n_vars,
+                   "unreached": int(np.isnan(time).sum()), "seed": seed}  # fmt: skip
+    return table

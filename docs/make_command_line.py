@@ -16,10 +16,20 @@ def page() -> str:
     """Return the page: the help of the group and of every command."""
     context = click.Context(cli, info_name="titin", terminal_width=100, max_content_width=100, **cli.context_settings)
     parts = [HEAD, "## titin\n", _block(cli, context)]
-    for name, command in cli.commands.items():
+    return "\n".join(parts + _commands(cli, context))
+
+
+def _commands(group: click.Group, context: click.Context) -> list[str]:
+    """The commands of a group, and those of groups among them."""
+    parts = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         nested = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
-        parts += [f"## titin {name}\n", _block(command, nested)]
-    return "\n".join(parts)
+        parts += [f"## {nested.command_path}\n", _block(command, nested)]
+        if isinstance(command, click.Group):
+            parts += _commands(command, nested)
+    return parts
 
 
 def _block(command: click.Command, context: click.Context) -> str:

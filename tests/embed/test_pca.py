@@ -195,6 +195,17 @@ def test_only_the_genes_it_was_fitted_on_can_be_projected(small, pbmc68k):
         pca(small[0], 3).transform(pbmc68k[0])
 
 
+def test_the_covariance_is_the_same_from_dense_and_from_sparse_blocks(small, monkeypatch):
+    from titin.embed import _passes
+
+    found = []
+    for speed in (0, 10_000):
+        monkeypatch.setattr(_passes, "_DENSE_SPEED", speed)
+        found.append(pca(small[0], 10, svd_solver="covariance_eigh"))
+    np.testing.assert_allclose(found[0].variance, found[1].variance, rtol=1e-5)
+    assert cosine(found[0].loadings, found[1].loadings, 10) > 0.99999
+
+
 def test_real_values_are_taken_as_they_are(tmp_path):
     values = np.random.default_rng(1).uniform(0.1, 3, (60, 12)).astype(np.float32)
     atlas = build(tmp_path, ad.AnnData(sparse.csr_matrix(values)))

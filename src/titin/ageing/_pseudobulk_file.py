@@ -15,6 +15,7 @@ from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
 from titin.dataset.revision import revise
 from titin.progress import Progress
+from titin.publish import refresh_card
 
 if TYPE_CHECKING:
     from titin.ageing.pseudobulk import Pseudobulk
@@ -52,6 +53,7 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
         for shard in draft.manifest.shards(name) if has_file(atlas.store) else ():
             draft.remove(shard)
         draft.changed.update(_write(found, draft.folder, name))
+        refresh_card(draft)
     resources = atlas.reader.resources
     return open_atlas(folder, memory=resources.memory, threads=resources.threads)
 

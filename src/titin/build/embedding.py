@@ -10,13 +10,12 @@ from titin.atlas import open_atlas
 from titin.build.options import DEFAULT_PROJECTIONS
 from titin.build.pipeline import peak_memory
 from titin.build.projections import Asked, Place, project, record
-from titin.dataset import layout
-from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.manifest import Manifest
 from titin.dataset.revision import Draft, revise
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
-from titin.publish import card
+from titin.publish import refresh_card
 from titin.resources import make_resources
 
 
@@ -102,7 +101,7 @@ def embed(
                 _replace(method, draft, asked)
                 done.seconds[method.name] = time.perf_counter() - started
             done.notes = _stale(draft.manifest, chosen)
-            _finish(draft)
+            refresh_card(draft)
         done.manifest, done.keys = Manifest.read(folder), [method.key for method in chosen]
     done.seconds["total"], done.peak_bytes = time.perf_counter() - began, peak_memory()
     return done
@@ -150,13 +149,3 @@ def _stale(manifest: Manifest, chosen: list[Method]) -> list[str]:
         if on in new and key not in new:
             found.append(f"{key} stands on the former {on}; `titin embed … {entry['computed']['method']} --force`")
     return found
-
-
-def _finish(draft: Draft) -> None:
-    """Describe the new files, so that the card can name them, and write it."""
-    manifest = draft.manifest
-    manifest.files.pop(layout.CARD, None)  # a card does not name itself
-    for name in draft.changed:
-        manifest.files[name] = describe_file(draft.folder / name)
-    manifest.files = dict(sorted(manifest.files.items()))
-    draft.replace(layout.CARD).write_text(card(draft.folder, manifest), "utf-8")

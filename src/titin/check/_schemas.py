@@ -39,6 +39,25 @@ def expected_schemas(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[st
     for entry in (*manifest.obsm.values(), *manifest.varm.values()):
         own = found.get(entry["file"])
         schemas[entry["file"]] = pa.schema([_field(record, own) for record in entry["columns"]])
+    return schemas | _derived(manifest, found)
+
+
+def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Schema]:
+    """Of tables computed from the dataset: which sets, and which labels make groups, only the files say."""
+    names, schemas = manifest.layout, {}
+    if own := found.get(names.gene_set_scores):
+        sets = [required(name, pa.float32()) for name in own.names[1:]]
+        schemas[names.gene_set_scores] = pa.schema([required(layout.CELL_ID, pa.string()), *sets])
+    if own := found.get(names.pseudobulk):
+        tokens = layout.gene_type(manifest.n_genes)
+        lists = {layout.GENES: tokens, layout.COUNTS: pa.uint32(), layout.CELLS: pa.uint32()}
+        if layout.COUNTS in own.names and own.field(layout.COUNTS).type.equals(layout.list_of(pa.uint64())):
+            lists[layout.COUNTS] = pa.uint64()  # of sums beyond 32 bits
+        labels = [field for field in own if field.name not in (*lists, layout.N_CELLS)]
+        schemas[names.pseudobulk] = pa.schema([
+            *labels, pa.field(layout.N_CELLS, pa.int64()),
+            *(required(name, layout.list_of(kind)) for name, kind in lists.items()),
+        ])  # fmt: skip
     return schemas
 
 
@@ -69,7 +88,7 @@ def same_type(one: pa.DataType, other: pa.DataType) -> bool:
     return bool(one.equals(other))
 
 
-def metadata_problem(schema: pa.Schema, index: str) -> str | None:
+def metadata_problem(schema: pa.Schema, index: str | None) -> str | None:
     """Say what is wrong with the format version and pandas' index that a file's schema carries."""
     metadata = schema.metadata or {}
     try:
@@ -79,7 +98,7 @@ def metadata_problem(schema: pa.Schema, index: str) -> str | None:
         return "its metadata are no JSON"
     if version != layout.FORMAT_VERSION:
         return f"it says format version {version}, not {layout.FORMAT_VERSION}"
-    if columns != [index]:
+    if columns != (None if index is None else [index]):
         return f"pandas would take {columns} as the index, not {index!r}"
     return None
 

@@ -16,7 +16,9 @@ from titin.errors import TitinError
 from titin.progress import Progress
 from titin.source import Source, open_source
 
-_MODULES = ("integrity", "tables", "documents", "matrix", "source", "metadata", "biology", "design", "viewer")
+_MODULES = (
+    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design", "viewer",
+)  # fmt: skip
 SUBJECTS = ("integrity", "matrix", "source", "metadata", "biology", "design", "viewer")  # of names, in this order
 LEVELS: tuple[Level, ...] = ("quick", "full")
 

@@ -29,7 +29,8 @@ def cell_tables(context: Context) -> list[str]:
     """Plain names of the files with one row a cell, ``expression`` first."""
     names = context.layout
     projections = [entry["file"] for entry in context.manifest.obsm.values()]
-    return [names.expression, names.expression_panel, names.sample_metadata, *projections]
+    scores = [names.gene_set_scores] if names.gene_set_scores in context.manifest.files else []
+    return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores]
 
 
 def gene_tables(context: Context) -> list[str]:
@@ -41,7 +42,7 @@ def gene_tables(context: Context) -> list[str]:
 
 def plain_name(context: Context, file: str) -> str:
     """Name of the whole that a Parquet file is a shard of."""
-    for whole in (*cell_tables(context), *gene_tables(context)):
+    for whole in (*cell_tables(context), *gene_tables(context), context.layout.pseudobulk):
         stem = whole.removesuffix(".parquet")
         if file == whole or (file.startswith(f"{stem}-") and file[len(stem) + 1 :][:5].isdecimal()):
             return whole
@@ -197,6 +198,8 @@ def rows(context: Context) -> Outcome:
         totals[whole] = totals.get(whole, 0) + footer.num_rows
     genes = gene_tables(context)
     for whole, n in totals.items():
+        if whole == context.layout.pseudobulk:  # a row a group, as many as there are
+            continue
         wanted, unit = (context.manifest.n_genes, "genes") if whole in genes else (context.manifest.n_cells, "cells")
         if n != wanted:
             found.append(Finding(f"it has {n:,} rows for {wanted:,} {unit}", whole, _RESTORE))
@@ -229,7 +232,7 @@ def schema(context: Context) -> Outcome:
         if whole not in expected:
             found.append(Finding("it is no file of the format", name))
             continue
-        index = genes.get(whole, layout.CELL_ID)
+        index = None if whole == context.layout.pseudobulk else genes.get(whole, layout.CELL_ID)
         problem = difference(expected[whole], own) or metadata_problem(own, index)
         if problem:
             found.append(Finding(problem, name, _RESTORE))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MIN_CELLS = 5
 EARLY_ITERATIONS = 250
 MIN_LEARNING_RATE = 200.0  # n / 12 would not get a few hundred cells anywhere
-_REACH = 1.5  # neighbours by perplexity; the usual 3 takes twice the time and kept no more where measured
+_REACH = 1.5  # neighbours by perplexity; the usual 3 takes twice the memory and kept about as many, see the docs
 _TOLD_EVERY = 10
 
 

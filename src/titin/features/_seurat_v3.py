@@ -55,7 +55,7 @@ def _expected(mean: Floats, variance: Floats, span: float, batch: str) -> Floats
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
         raise TitinError(
             f"the variance of {int(varies.sum()):,} genes cannot be fitted to their mean in batch {batch}: {reason}",
-            "choose more cells, larger batches, or a larger span",
+            "leave the batch out (cells=…), take larger batches, or a larger span",
         ) from error
     expected[varies] = model.outputs.fitted_values
     return expected

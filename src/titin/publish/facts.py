@@ -81,7 +81,13 @@ class Facts:
         files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
                   for entry in self.manifest.obsm.values()]  # fmt: skip
         files += [(f"varm_{_safe(key)}", entry["file"]) for key, entry in self.manifest.varm.items()]
+        derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores))
+        files += [(name, file) for name, file in derived if self._has(file)]
         return [Config(name, file, tuple(self.manifest.shards(file))) for name, file in files]
+
+    def _has(self, file: str) -> bool:
+        stem = file.removesuffix(".parquet")
+        return any(name == file or name.startswith(f"{stem}-") for name in self.manifest.files)
 
     @cached_property
     def dataset_info(self) -> list[dict[str, Any]]:

@@ -89,6 +89,16 @@ def write_into(
     return Written(folder, written, warnings)
 
 
+def refresh_card(draft: Draft) -> None:
+    """Write the card anew after files of a draft have changed, with what was chosen last."""
+    manifest = draft.manifest
+    manifest.files.pop(layout.CARD, None)  # a card does not name itself
+    for name in draft.changed - {layout.CARD}:
+        manifest.files[name] = describe_file(draft.folder / name)
+    manifest.files = dict(sorted(manifest.files.items()))
+    draft.replace(layout.CARD).write_text(text_of(make_facts(draft.folder, manifest)), "utf-8")
+
+
 def _choices(facts: Facts, preset: Preset | str | Path | None) -> dict[str, Any]:
     """What the next card is to be written with: a preset of titin's by its name, another in full."""
     last = facts.manifest.settings.get(CHOICES) or {}

@@ -48,7 +48,7 @@ def files(facts: Facts) -> str:
         for name, entry in sorted(manifest.files.items()) if name != layout.CARD
     ]  # fmt: skip
     all_files = table(("file", "config", "rows", "bytes"), rows, (2, 3))
-    kinds = (_matrix, _by_gene, _panel, _cells, _genes, _projections, _loadings, _documents, _viewer)
+    kinds = (_matrix, _by_gene, _panel, _cells, _genes, _projections, _loadings, _derived, _documents, _viewer)
     return section("Files", all_files, *(kind(facts) for kind in kinds))
 
 
@@ -224,6 +224,15 @@ def _loadings(facts: Facts) -> str:
         rows.append((code(key), f"{len(names):,}", f"{code(names[0])} … {code(names[-1])}"))
     head = "Loadings of embeddings that titin computed: one gene a row, by token."
     return section("Loadings", head, table(("varm", "dimensions", "columns"), rows, [1]), level=3) if rows else ""
+
+
+def _derived(facts: Facts) -> str:
+    """Tables computed from the dataset and kept in it."""
+    texts = {"pseudobulk": "Sums of counts by donor, sample, protocol and cell type, one group a row: tokens, counts "
+                           "and the number of cells that express the gene.",
+             "gene_set_scores": "Gene-set scores, one cell a row, a float32 column a set."}  # fmt: skip
+    heads = [_head(facts, config, texts[config.name]) for config in facts.configs if config.name in texts]
+    return section("Computed from the above", *heads, level=3) if heads else ""
 
 
 def _documents(facts: Facts) -> str:

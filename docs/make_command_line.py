@@ -23,8 +23,7 @@ def _commands(group: click.Group, context: click.Context) -> list[str]:
     """The commands of a group, and those of groups among them."""
     parts = []
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
+        command = group.get_command(context, name) or group
         nested = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
         parts += [f"## {nested.command_path}\n", _block(command, nested)]
         if isinstance(command, click.Group):

@@ -1,31 +1,27 @@
 """The command line: it parses, calls and prints; stdout is the result, stderr everything else."""
 
 import difflib
-import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from titin import __version__
 from titin.errors import TitinError
-from titin.options import LazyGroup
-
-if TYPE_CHECKING:
-    from titin.progress import Progress
+from titin.options import LazyGroup, choose_progress, limit_options, print_result, shared_options
 
 _SETTINGS = "titin.toml"
+_ORDER = ("build", "info", "export", "embed", "validate", "card", "publish", "bench", "age", "report", "demo", "doctor")
 
 
 class _Commands(click.Group):
     """Show commands in the order in which they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(self.commands)
+        return sorted(self.commands, key=_ORDER.index)
 
 
 def _settings() -> dict[str, dict[str, Any]]:
@@ -71,37 +67,6 @@ def cli() -> None:
     """
 
 
-def _shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that every command has."""
-    for option in (
-        click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
-        click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
-    ):
-        command = option(command)
-    return command
-
-
-def _limits(command: Callable[..., None]) -> Callable[..., None]:
-    memory = click.option(
-        "--memory", envvar="TITIN_MEMORY", metavar="SIZE", help="Memory to stay within, e.g. 2GiB.  [default: 1GiB]"
-    )
-    threads = click.option(
-        "--threads", envvar="TITIN_THREADS", type=int, metavar="N", help="Threads to use.  [default: all processors]"
-    )
-    return memory(threads(command))
-
-
-def _progress(quiet: bool) -> "Progress":
-    from titin.progress import Progress, make_progress
-
-    return Progress() if quiet else make_progress(sys.stderr)
-
-
-def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text(document))
-
-
 @cli.command(short_help="Build a dataset folder from an atlas.")
 @click.argument("atlas", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.  [default: TISSUE_METHOD]")
@@ -132,8 +97,8 @@ def _print(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
 @click.option("--force", is_flag=True, help="Replace the dataset at --output.")
 @click.option("--resume", is_flag=True, help="Go on from an interrupted build.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, how large, and which columns were found.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def build(
     atlas: Path, output: Path | None, preset: str | None, donors: Path | None, cell_type: tuple[str, ...],
     no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool, dry_run: bool,
@@ -158,10 +123,10 @@ def build(
                "threads": threads, "memory": memory, **chosen}  # fmt: skip
     if dry_run:
         planned = plan(atlas, output, force=force, **choices)
-        _print(planned, as_json, summary.describe_plan)
+        print_result(planned, as_json, summary.describe_plan)
         return
-    report = build_dataset(atlas, output, force=force, resume=resume, progress=_progress(quiet), **choices)
-    _print(summary.report_document(report), as_json, summary.describe_report)
+    report = build_dataset(atlas, output, force=force, resume=resume, progress=choose_progress(quiet), **choices)
+    print_result(summary.report_document(report), as_json, summary.describe_report)
 
 
 def _methods(text: str | None) -> list[str] | None:
@@ -173,12 +138,12 @@ def _methods(text: str | None) -> list[str] | None:
 
 @cli.command(short_help="Say what a dataset holds.")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@_shared
+@shared_options
 def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Say what DATASET holds: size, files, bits per non-zero, columns by role, what was left out."""
     from titin.dataset import summary
 
-    _print(summary.document(dataset), as_json, summary.describe)
+    print_result(summary.document(dataset), as_json, summary.describe)
 
 
 @cli.command(short_help="Add projections to a dataset, or compute them again.")
@@ -196,8 +161,8 @@ def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noq
 @click.option("--batch-key", metavar="COLUMN", help="For scvi: effect to take out.  [default: the sample's column]")
 @click.option("--max-epochs", type=int, metavar="N", help="For scvi.  [default: by the number of cells]")
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def embed(
     dataset: Path, methods: tuple[str, ...], force: bool, seed: int, threads: int | None, memory: str | None,
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -216,10 +181,10 @@ def embed(
     from titin.build import summary
 
     done = embed_dataset(
-        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=_progress(quiet),
+        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=choose_progress(quiet),
         **summary.parameters_by_method(methods, chosen),
     )  # fmt: skip
-    _print(summary.embed_document(done), as_json, summary.describe_embed)
+    print_result(summary.embed_document(done), as_json, summary.describe_embed)
 
 
 @cli.command(short_help="Check a dataset, and compare it with its source.")
@@ -235,8 +200,8 @@ def embed(
     help="Where to write the report as JSON and HTML.  [default: DATASET.validation]",
 )  # fmt: skip
 @click.option("--no-report", is_flag=True, help="Write no report.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def validate(
     dataset: Path, source: Path | None, level: Any, checks: tuple[str, ...], report: Path | None, no_report: bool,
     threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -257,17 +222,14 @@ def validate(
         raise TitinError("--report and --no-report contradict each other", "give one of them")
     found = validate_dataset(
         dataset, source=source, level=level, checks=checks or None, threads=threads, memory=memory,
-        progress=_progress(quiet),
+        progress=choose_progress(quiet),
     )  # fmt: skip
     written = (
         []
         if no_report
         else found.write(report or dataset.absolute().with_name(f"{dataset.absolute().name}.validation"))
     )
-    if as_json:
-        click.echo(json.dumps(found.document(), indent=2, ensure_ascii=False))
-    else:
-        click.echo(render(found, colour=sys.stdout.isatty()))
+    print_result(found.document(), as_json, lambda _: render(found, colour=sys.stdout.isatty()))
         for path in written:
             click.echo(f"wrote {path}")
     if found.exit_code:
@@ -282,8 +244,8 @@ def validate(
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of what is drawn.")
 @click.option("--force", is_flag=True, help="Replace an earlier report.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def report(
     dataset: Path, output: Path | None, seed: int, force: bool, threads: int | None, memory: str | None,
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -298,9 +260,9 @@ def report(
     from titin.report.terminal import describe_report, document_of_report
 
     done = write_report(
-        dataset, output, seed=seed, force=force, threads=threads, memory=memory, progress=_progress(quiet)
+        dataset, output, seed=seed, force=force, threads=threads, memory=memory, progress=choose_progress(quiet)
     )  # fmt: skip
-    _print(document_of_report(done), as_json, describe_report)
+    print_result(document_of_report(done), as_json, describe_report)
 
 
 @cli.command(short_help="Write the dataset card, and what goes with it.")
@@ -313,7 +275,7 @@ def report(
     "--images/--no-images", default=None, help="Pictures of the cells.  [default: if matplotlib is installed]"
 )
 @click.option("--croissant/--no-croissant", default=True, show_default=True, help="Write croissant.json.")
-@_shared
+@shared_options
 def card(
     dataset: Path, preset: str | None, licence: str | None, images: bool | None, croissant: bool,
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -328,7 +290,7 @@ def card(
     from titin.publish.terminal import describe_card, document_of_card
 
     written = write_card(dataset, preset=preset, licence=licence, images=images, croissant=croissant)
-    _print(document_of_card(written), as_json, describe_card)
+    print_result(document_of_card(written), as_json, describe_card)
 
 
 @cli.command(short_help="Put a dataset on the Hugging Face Hub.")
@@ -342,8 +304,8 @@ def card(
 @click.option("--license", "licence", metavar="ID", help="Licence of the data.  [default: that of the card]")
 @click.option("--exact-ages", is_flag=True, help="Publish exact ages instead of bins of five years.")
 @click.option("--allow", multiple=True, metavar="COLUMN", help="A column that looks like an identifier and is none.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def publish(
     dataset: Path, repo: str, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
     licence: str | None, exact_ages: bool, allow: tuple[str, ...],
@@ -363,9 +325,9 @@ def publish(
 
     done = publish_dataset(
         dataset, repo, dry_run=dry_run, private=private, revision=revision, tag=tag, message=message, licence=licence,
-        exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=_progress(quiet),
+        exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=choose_progress(quiet),
     )  # fmt: skip
-    _print(document_of_publication(done), as_json, describe_publication)
+    print_result(document_of_publication(done), as_json, describe_publication)
     if done.refusals:
         raise SystemExit(1)
 
@@ -384,8 +346,8 @@ def publish(
 )
 @click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of an .h5ad.  [default: none]")
 @click.option("--force", is_flag=True, help="Replace what is at --output.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def export_(
     dataset: Path, to: str, output: Path | None, counts: bool | None, genes: str | None, compression: str | None,
     force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -395,9 +357,9 @@ def export_(
 
     path = export(
         dataset, to, output, counts=counts, genes=_genes(genes), compression=compression, force=force,
-        threads=threads, memory=memory, progress=_progress(quiet),
+        threads=threads, memory=memory, progress=choose_progress(quiet),
     )  # fmt: skip
-    _print({"schema_version": 1, "path": str(path), "format": to}, as_json, lambda d: f"wrote {d['path']}")
+    print_result({"schema_version": 1, "path": str(path), "format": to}, as_json, lambda d: f"wrote {d['path']}")
 
 
 def _genes(text: str | None) -> list[str] | None:
@@ -431,8 +393,8 @@ def _genes(text: str | None) -> list[str] | None:
 @click.option("--min-donors", type=click.IntRange(2), default=3, show_default=True, help="Donors that a class needs.")
 @click.option("--min-cells", type=click.IntRange(1), default=20, show_default=True, help="Cells that a class needs.")
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def bench(
     dataset: Path, tasks: tuple[str, ...], models: tuple[str, ...], splits: tuple[str, ...], output: Path | None,
     listing: bool, no_figures: bool, min_donors: int, min_cells: int, threads: int | None, memory: str | None,
@@ -452,13 +414,13 @@ def bench(
     from titin.learn.summary import describe, describe_choices, document, list_choices
 
     if listing:
-        _print(list_choices(dataset), as_json, describe_choices)
+        print_result(list_choices(dataset), as_json, describe_choices)
         return
     done = run_benchmark(
         dataset, output, tasks=tasks, models=models, splits=splits, figures=not no_figures,
-        rules=Rules(min_donors, min_cells), threads=threads, memory=memory, progress=_progress(quiet), **chosen,
+        rules=Rules(min_donors, min_cells), threads=threads, memory=memory, progress=choose_progress(quiet), **chosen,
     )  # fmt: skip
-    _print(document(done) if as_json else {}, as_json, lambda _: describe(done))
+    print_result(document(done) if as_json else {}, as_json, lambda _: describe(done))
 
 
 @cli.command(short_help="Make and build a small muscle atlas to try things on.")
@@ -467,8 +429,8 @@ def bench(
 @click.option("--genes", type=click.IntRange(150, 3200), default=3000, show_default=True, help="Genes to make.")
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
 @click.option("--force", is_flag=True, help="Replace an earlier demo.")
-@_limits
-@_shared
+@limit_options
+@shared_options
 def demo(
     folder: Path, cells: int, genes: int, seed: int, force: bool, threads: int | None, memory: str | None,
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
@@ -479,20 +441,20 @@ def demo(
 
     report = make_demo(
         folder, n_cells=cells, n_genes=genes, seed=seed, force=force, threads=threads, memory=memory,
-        progress=_progress(quiet),
+        progress=choose_progress(quiet),
     )  # fmt: skip
     document = summary.report_document(report)
-    _print(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{summary.next_steps(folder, report)}")
+    print_result(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{summary.next_steps(folder, report)}")
 
 
 @cli.command(short_help="Say what titin runs on.")
-@_shared
+@shared_options
 def doctor(as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels."""
     from titin import doctor as checks
 
     document = checks.examine()
-    _print(document, as_json, checks.describe)
+    print_result(document, as_json, checks.describe)
     if document["problems"]:
         raise SystemExit(1)
 

@@ -229,9 +229,8 @@ def validate(
         if no_report
         else found.write(report or dataset.absolute().with_name(f"{dataset.absolute().name}.validation"))
     )
-    print_result(found.document(), as_json, lambda _: render(found, colour=sys.stdout.isatty()))
-        for path in written:
-            click.echo(f"wrote {path}")
+    text = "\n".join([render(found, colour=sys.stdout.isatty()), *(f"wrote {path}" for path in written)])
+    print_result(found.document(), as_json, lambda _: text)
     if found.exit_code:
         raise SystemExit(found.exit_code)
 

@@ -1,0 +1,32 @@
+"""The machine-learning benchmark: tasks, splits that hold donors out, features, models, scores, a leaderboard."""
+
+from titin.learn.design import atlas_design, design_table
+from titin.learn.eligibility import Eligibility, Rules, check_task
+from titin.learn.folds import Split, freeze, make_splits, read_splits
+from titin.learn.models import Context, Model, all_models, find_models
+from titin.learn.run import Benchmark, run_benchmark
+from titin.learn.tasks import TASKS, Task, find_tasks
+from titin.learn.units import Units, make_units
+
+__all__ = [
+    "TASKS",
+    "Benchmark",
+    "Context",
+    "Eligibility",
+    "Model",
+    "Rules",
+    "Split",
+    "Task",
+    "Units",
+    "all_models",
+    "atlas_design",
+    "check_task",
+    "design_table",
+    "find_models",
+    "find_tasks",
+    "freeze",
+    "make_splits",
+    "make_units",
+    "read_splits",
+    "run_benchmark",
+]

@@ -1,0 +1,172 @@
+"""One model on one fold: features made of training units, the estimator fitted, held-out units predicted."""
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.learn.features import FeatureMaker, donor_weights, spread
+from titin.learn.folds import Fold
+from titin.learn.gather import Gathered, Positions
+from titin.learn.inference import permute_donors
+from titin.learn.loader_cells import LoaderCells
+from titin.learn.models import Context, Model, make_features
+from titin.learn.store import SHARE
+from titin.learn.tasks import Task
+
+_TARGETS = 100  # fitted at a time, for the sake of memory
+TOP_GENES = 200  # that are written down for each of several classes; all for one
+
+
+@dataclass
+class FittedFeatures:
+    """Features of a fold that models with the same features share."""
+
+    maker: FeatureMaker | LoaderCells
+    rows: Positions
+    X: Any = field(repr=False)
+    X_test: Any = field(repr=False)
+
+
+@dataclass
+class FoldResult:
+    """What one model did on one fold.
+
+    Attributes
+    ----------
+    predictions
+        One row a held-out unit: ``unit``, ``donor``, ``true``, ``predicted``, shares of classes, ``young_old``.
+    genes
+        The genes it weighs most: ``class`` (empty for numbers), ``gene``, ``weight``; None if it names none.
+    permuted
+        Donors × permutations: what it predicts, fitted to permuted values; None if that was not asked for.
+    """
+
+    predictions: pd.DataFrame
+    genes: pd.DataFrame | None = None
+    permuted: pd.DataFrame | None = None
+
+
+def fit_features(name: str, data: Gathered, fold: Fold, task: Task, max_units: int | None) -> FittedFeatures:
+    """Fit a maker of features to the training units of a fold, and make those of both sides."""
+    rows = fold.train
+    if max_units is not None and len(rows) > max_units:
+        by = ("donor",) if task.of_donor else ("donor", task.column)
+        rows = rows[spread(data.units.obs.iloc[rows], max_units, by)]
+    if name == "loader":
+        return FittedFeatures(LoaderCells(), rows, LoaderCells.of(data, rows), LoaderCells.of(data, fold.test))
+    maker = make_features(name).fit(data, fold.train)
+    return FittedFeatures(maker, rows, maker.transform(data, rows), maker.transform(data, fold.test))
+
+
+def run_fold(
+    model: Model, task: Task, data: Gathered, fold: Fold, features: FittedFeatures, *, seed: int = 0, threads: int = 1,
+    permutations: int = 0,
+) -> FoldResult:  # fmt: skip
+    """Fit a model to the training units of a fold and predict those held out.
+
+    Parameters
+    ----------
+    permutations
+        How many times to permute the values of donors and fit again; only for models that fit several targets.
+    """
+    obs = data.units.obs
+    y = target(task, obs, features.rows)
+    context = Context(task, features.maker.names, len(features.rows), seed, threads)
+    estimator = model.estimator(context)
+    fit(estimator, features.X, y, obs["donor"].iloc[features.rows].astype(str).to_numpy(object))
+    found = _predict(estimator, task, features.X_test)
+    test = obs.iloc[fold.test]
+    table = pd.DataFrame({"unit": fold.test, "donor": test["donor"].astype(str).to_numpy(object),
+                          "true": target(task, obs, fold.test), **found})  # fmt: skip
+    if "young_old" in test:
+        table["young_old"] = test["young_old"].astype(object).to_numpy()
+    permuted = None
+    if permutations and model.several:
+        permuted = _permuted(model, context, task, data, fold, features, permutations, seed)
+    return FoldResult(table, gene_weights(estimator, features.maker), permuted)
+
+
+def fit(estimator: Any, X: Any, y: NDArray, donors: NDArray) -> Any:
+    """Fit an estimator, telling it the donors or their weights where it asks for them."""
+    takes = inspect.signature(estimator.fit).parameters
+    if "groups" in takes:
+        return estimator.fit(X, y, groups=donors)
+    if "sample_weight" in takes:
+        return estimator.fit(X, y, sample_weight=donor_weights(donors))
+    return estimator.fit(X, y)
+
+
+def target(task: Task, obs: pd.DataFrame, rows: Positions) -> NDArray:
+    """What is to be predicted of some units: float64, or text."""
+    column = obs[task.column].iloc[rows]
+    return column.to_numpy(np.float64) if task.kind == "regression" else column.astype(str).to_numpy(object)
+
+
+def gene_weights(estimator: Any, maker: Any) -> pd.DataFrame | None:
+    """Weights of genes in a linear model; the largest of each class. None if it is not linear.
+
+    Of a model on components, which has no weights of genes that mean anything, it is the covariance of each gene with
+    the model's score (Haufe et al., NeuroImage 87, 96-110, 2014): components are uncorrelated.
+    """
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    try:
+        coef = np.atleast_2d(np.asarray(last.coef_, np.float64))
+    except AttributeError:
+        return None
+    if coef.ndim != 2 or coef.shape[1] != len(maker.names):
+        return None
+    scale = getattr(estimator.steps[0][1], "scale_", None) if hasattr(estimator, "steps") else None
+    scale = np.ones(coef.shape[1]) if scale is None else scale
+    names = [str(name) for name in maker.names]
+    if hasattr(maker, "components_"):
+        coef, names = (coef * scale) @ maker.components_, [str(name) for name in maker.inner.names]
+    else:
+        coef = coef / scale
+    classes = [str(name) for name in getattr(last, "classes_", [""])]
+    if len(coef) == 1 and len(classes) == 2:
+        classes = classes[1:]
+    parts = []
+    for name, row in zip(classes, coef, strict=False):
+        top = np.argsort(-np.abs(row), kind="stable")[: TOP_GENES if len(coef) > 1 else None]
+        top = top[row[top] != 0]
+        parts.append(pd.DataFrame({"class": name, "gene": np.array(names, object)[top], "weight": row[top]}))
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _predict(estimator: Any, task: Task, X: Any) -> dict[str, Any]:
+    if task.kind == "regression":
+        return {"predicted": np.asarray(estimator.predict(X), np.float64).ravel()}
+    if not hasattr(estimator, "predict_proba"):
+        return {"predicted": np.asarray(estimator.predict(X)).astype(str).astype(object)}
+    shares = np.asarray(estimator.predict_proba(X), np.float32)
+    classes = np.asarray(estimator.classes_).astype(str).astype(object)
+    return {"predicted": classes[shares.argmax(axis=1)],
+            **{f"{SHARE}{name}": shares[:, i] for i, name in enumerate(classes)}}  # fmt: skip
+
+
+def _permuted(
+    model: Model, context: Context, task: Task, data: Gathered, fold: Fold, features: FittedFeatures, n: int, seed: int
+) -> pd.DataFrame:
+    """Donors held out × permutations: median prediction when all donors' values are permuted."""
+    values = donor_values(task, data)
+    permuted = permute_donors(values.to_numpy(), n, seed)
+    place = pd.Index(values.index)
+    donors = data.units.obs["donor"].astype(str)
+    train, test = donors.iloc[features.rows].to_numpy(object), donors.iloc[fold.test].to_numpy(object)
+    targets, parts = permuted[place.get_indexer(train)], []
+    for start in range(0, n, _TARGETS):
+        estimator = fit(model.estimator(context), features.X, targets[:, start : start + _TARGETS], train)
+        parts.append(pd.DataFrame(estimator.predict(features.X_test)).groupby(test).median())
+    found = pd.concat(parts, axis=1)
+    dealt = permuted[place.get_indexer(found.index)]
+    return pd.DataFrame({"donor": found.index, "true": list(dealt), "predicted": list(found.to_numpy())})
+
+
+def donor_values(task: Task, data: Gathered) -> pd.Series:
+    """The value of each donor, by name, sorted."""
+    obs = data.units.obs
+    return obs.groupby(obs["donor"].astype(str))[task.column].median().dropna().sort_index()

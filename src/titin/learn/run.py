@@ -1,0 +1,295 @@
+"""The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from titin.atlas import Atlas, open_atlas
+from titin.errors import TitinError
+from titin.learn.design import OBS, add_obs_column, atlas_design
+from titin.learn.eligibility import Eligibility, Rules, check_task
+from titin.learn.fitting import fit_features, run_fold
+from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
+from titin.learn.gather import Gathered, gather_moments, gather_units
+from titin.learn.models import Model, find_models
+from titin.learn.plan import Job, folds_of, genes_needed, make_jobs, unseen_donors
+from titin.learn.store import Store, key_of
+from titin.learn.tasks import find_tasks
+from titin.learn.units import Units, make_units
+from titin.parallel import ordered_map
+from titin.progress import Progress
+from titin.resources import make_resources
+
+MEMORY = "2GiB"
+_working_on: ContextVar[str] = ContextVar("working_on", default="a model")
+_VERSION = 1  # of what results are made by: one more where the same key would give other numbers
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was run.
+
+    Attributes
+    ----------
+    folder
+        Where the results are.
+    scores
+        One row a task, split, model and score; see `titin.learn.scoring.score_jobs`.
+    comparisons
+        Pairs of models on the same task and split: difference of errors by donor, p.
+    told
+        Sentences: what cannot be evaluated, confounders, what did not converge.
+    ran, kept
+        Folds that were run, and folds found from before.
+    """
+
+    folder: Path
+    scores: pd.DataFrame
+    comparisons: pd.DataFrame
+    told: tuple[str, ...]
+    ran: int
+    kept: int
+
+
+@dataclass
+class _Run:
+    """Everything a run holds on to."""
+
+    atlas: Atlas
+    design: pd.DataFrame
+    checked: dict[str, Eligibility]
+    store: Store
+    seed: int
+    threads: int
+    permutations: int
+    progress: Progress
+    identity: str
+    rules: Rules
+    units: dict[str, Units] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def folds(self, job: Job) -> list[Fold]:
+        if job.level not in self.units:
+            self.units[job.level] = make_units(self.design, job.level, seed=self.seed)
+        return folds_of(job, self.checked[job.task.name], self.units[job.level])
+
+    def key(self, job: Job, fold: Fold) -> str:
+        return key_of(
+            version=_VERSION, dataset=self.identity, task=asdict(job.task), split=job.split.digest, fold=fold.number,
+            model=job.model.name, features=job.model.features, level=job.level, max_units=job.model.max_units,
+            seed=self.seed, permutations=self.permutations_of(job), rules=asdict(self.rules),
+        )  # fmt: skip
+
+    def permutations_of(self, job: Job) -> int:
+        once = not job.split.leaky and job.split.name == "leave_one_donor_out" and job.task.of_donor
+        return self.permutations if once and job.model.several else 0
+
+    def done(self, job: Job, fold: Fold) -> bool:
+        path = self.store.path(job.task.name, job.split.name, job.model.name, fold.number)
+        return self.store.has(path, self.key(job, fold))
+
+
+def run_benchmark(
+    dataset: Atlas | str | Path,
+    output: str | Path | None = None,
+    *,
+    tasks: Sequence[str] = (),
+    models: Sequence[str | Model] = (),
+    splits: Sequence[str] = (),
+    seed: int = 0,
+    permutations: int = 1000,
+    learning_curve: bool = False,
+    clustering: bool = False,
+    figures: bool = True,
+    rules: Rules | None = None,
+    threads: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Run models on tasks of a dataset with donors held out, and write predictions, scores and a leaderboard.
+
+    Parameters
+    ----------
+    dataset
+        A dataset folder, or an open one.
+    output
+        Folder of the results, by default ``DATASET.benchmark`` beside the dataset. Folds that are in it, made of the
+        same, are kept.
+    tasks
+        Names as for `titin.learn.find_tasks`; those by default where none is given.
+    models
+        Names as for `titin.learn.find_models`, or records; those by default where none is given. Baselines are always
+        run.
+    splits
+        Names of splits; ``leave_one_donor_out`` and ``random_leaky`` where none is given.
+    seed
+        Of folds, pseudocells, models and intervals.
+    permutations
+        Of donors, for the test of each model; models that fit several targets are fitted to each.
+    learning_curve
+        Also train on fewer donors.
+    clustering
+        Also cluster the projections of the dataset.
+    figures
+        Draw figures.
+    rules
+        What a class needs to be evaluated.
+    threads, memory
+        As for `titin.open`; 2 GiB where not given.
+
+    Raises
+    ------
+    TitinError
+        If a task, model or split is not known, or the results are of other splits.
+    MemoryLimitError
+        If the chosen genes of all cells do not fit.
+    """
+    progress = progress or Progress()
+    threads = make_resources(threads).threads
+    atlas = dataset if isinstance(dataset, Atlas) else open_atlas(dataset, memory=memory or MEMORY, threads=threads)
+    folder = Path(output) if output is not None else _beside(atlas)
+    run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress)
+    every, told = make_splits(run.design, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = freeze(every, folder / SPLITS)
+    chosen = find_models(models)
+    jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
+    told = [*(told if not every else []), *missing, *(note for e in run.checked.values() for note in e.notes)]
+    if learning_curve:
+        jobs += _curve(jobs, run)
+    ran, kept = _run_jobs(run, jobs)
+    told += unseen_donors(jobs, run.checked, run.units, run.design)
+    from titin.learn.report import write_results
+
+    facts = {
+        "splits_sha256": digest,
+        "seed": seed,
+        "permutations": permutations,
+        "dataset": atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
+    }
+    scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
+                                        [*told, *dict.fromkeys(run.notes)], seed, figures=figures)  # fmt: skip
+    if len(scores):
+        from titin.learn.biology import check_biology
+
+        check_biology(atlas, run.store, jobs, run.folds, scores, seed)
+    if clustering:
+        from titin.learn.clustering import write_clustering
+
+        write_clustering(atlas, run.design, run.store, seed=seed, figures=figures)
+    return Benchmark(folder, scores, comparisons, tuple(dict.fromkeys([*told, *run.notes])), ran, kept)
+
+
+def _start(
+    atlas: Atlas, folder: Path, tasks: Sequence[str], seed: int, permutations: int, rules: Rules, threads: int,
+    progress: Progress,
+) -> _Run:  # fmt: skip
+    design = atlas_design(atlas)
+    for name in tasks:
+        if name.startswith(OBS):
+            design = add_obs_column(design, atlas.ordered_obs, name.removeprefix(OBS))
+    checked = {task.name: check_task(task, design, rules) for task in find_tasks(design, tasks)}
+    files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
+    return _Run(atlas, design, checked, Store(folder), seed, threads, permutations, progress,
+                key_of(files=files), rules)  # fmt: skip
+
+
+def _beside(atlas: Atlas) -> Path:
+    try:
+        folder = atlas.folder.absolute()
+    except TitinError as error:
+        raise TitinError(
+            "the dataset is not on this machine", "say with --output where the results are to be"
+        ) from error
+    return folder.with_name(f"{folder.name}.benchmark")
+
+
+def _curve(jobs: Sequence[Job], run: _Run) -> list[Job]:
+    """Jobs on fewer donors, for models that are no baselines, where one donor is left out."""
+    made = []
+    cache: dict[tuple[str, int], list[Split]] = {}
+    for job in jobs:
+        if job.split.name != "leave_one_donor_out" or job.model.baseline:
+            continue
+        usable = run.design[run.checked[job.task.name].usable]
+        donors = usable.drop_duplicates("donor")
+        sizes = [size for size in (4, 8, 12, 16, 24, 32, 64) if size < len(donors) - 1]
+        key = (job.task.name, len(donors))
+        if key not in cache:
+            cache[key] = fewer_donors(job.split, sizes, donors, run.seed)
+        made += [Job(job.task, split, job.model, job.level) for split in cache[key]]
+    return made
+
+
+def _run_jobs(run: _Run, jobs: Sequence[Job]) -> tuple[int, int]:
+    """Run what is not there yet; folds run, folds kept."""
+    planned = [(job, run.folds(job)) for job in jobs]
+    total = sum(len(folds) for _, folds in planned)
+    pending = [(job, [fold for fold in folds if not run.done(job, fold)]) for job, folds in planned]
+    pending = [(job, folds) for job, folds in pending if folds]
+    n_pending = sum(len(folds) for _, folds in pending)
+    if not pending:
+        return 0, total
+    from threadpoolctl import threadpool_limits
+
+    moments = gather_moments(run.atlas, run.design, threads=run.threads, progress=run.progress)
+    levels: dict[str, Units] = {job.level: run.units[job.level] for job, _ in pending}
+    genes = genes_needed(pending, levels, run.atlas, moments)
+    gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},
+                            threads=run.threads, progress=run.progress)  # fmt: skip
+    run.progress.start("folds", n_pending, "folds")
+    with _complaints(run), threadpool_limits(1):  # side by side, folds wait for each other less than threads of one do
+        for done in ordered_map(lambda group: _run_together(run, group, gathered), _together(pending), run.threads):
+            run.progress.advance(done)
+    run.progress.finish()
+    return n_pending, total - n_pending
+
+
+@contextmanager
+def _complaints(run: _Run) -> Iterator[None]:
+    """Note which model says, in whatever thread, that it did not converge; pass on all other warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        pass_on = warnings.showwarning
+
+        def note(message: Any, *rest: Any, **more: Any) -> None:
+            if "converge" in str(message).lower():
+                run.notes.append(f"{_working_on.get()} did not converge: {str(message).splitlines()[0]}")
+            else:
+                pass_on(message, *rest, **more)
+
+        warnings.showwarning = note
+        yield
+
+
+def _together(pending: Sequence[tuple[Job, Sequence[Fold]]]) -> list[list[tuple[Job, Fold]]]:
+    """Jobs on the same fold with the same features, which are then made once."""
+    groups: dict[tuple[Any, ...], list[tuple[Job, Fold]]] = {}
+    for job, folds in pending:
+        for fold in folds:
+            of = (job.task.name, job.split.name, job.level, fold.number, job.model.features, job.model.max_units)
+            groups.setdefault(of, []).append((job, fold))
+    return list(groups.values())
+
+
+def _run_together(run: _Run, together: list[tuple[Job, Fold]], gathered: dict[str, Gathered]) -> int:
+    """Run models on a fold, whose features they share; how many."""
+    job, fold = together[0]
+    data = gathered[job.level]
+    features = fit_features(job.model.features, data, fold, job.task, job.model.max_units)
+    for job, fold in together:
+        _working_on.set(f"{job.task.name}, {job.split.name}, {job.model.name}")
+        result = run_fold(job.model, job.task, data, fold, features, seed=run.seed,
+                          permutations=run.permutations_of(job))  # fmt: skip
+        where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
+        for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
+            if table is not None:
+                run.store.write(table, run.store.path(*where, kind), key)
+        run.store.write(result.predictions, run.store.path(*where), key)
+    return len(together)

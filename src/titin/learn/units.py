@@ -1,0 +1,112 @@
+"""What models see as samples: cells, pseudocells, pseudobulks or donors."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.learn.tasks import Level
+
+PSEUDOCELL = (15, 30, 50)  # cells: at least, aimed at, at most
+PER_GROUP = 20  # pseudocells of one donor, type, protocol and chemistry
+_GROUP = ("donor", "protocol", "chemistry", "cell_type_0")
+
+
+@dataclass(frozen=True)
+class Units:
+    """Samples, each of one donor.
+
+    Attributes
+    ----------
+    level
+        What they are.
+    obs
+        One row a unit, numbered from 0: the columns of the design table, of its first cell, and ``n_cells``.
+    of_cell
+        int64, the unit of each cell of the dataset; -1 for cells of none.
+    """
+
+    level: Level
+    obs: pd.DataFrame
+    of_cell: NDArray[np.int64] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.obs)
+
+
+def make_units(design: pd.DataFrame, level: Level, *, seed: int = 0, per_group: int = PER_GROUP) -> Units:
+    """Group cells into units.
+
+    A pseudocell is 15 to 50 cells (30 where there are enough) of one donor, cell type, protocol and chemistry, drawn
+    without replacement; a pseudobulk is all of them, if they are 15 or more; a donor is all cells of a donor. Cells
+    without a donor are of no unit, and neither are, but for cells and donors, those without a type or in small groups.
+
+    Parameters
+    ----------
+    design
+        From `titin.learn.design_table`.
+    level
+        ``cell``, ``pseudocell``, ``pseudobulk`` or ``donor``.
+    seed
+        Of the draw.
+    per_group
+        Most pseudocells of a group.
+    """
+    known = design["donor"].notna().to_numpy() if "donor" in design else np.zeros(len(design), bool)
+    if level == "cell":
+        of_cell = np.where(known, np.cumsum(known) - 1, -1)
+    elif level == "donor":
+        of_cell = np.where(known, design["donor"].cat.codes if known.any() else -1, -1)
+    else:
+        of_cell = _grouped(design, known, seed, per_group if level == "pseudocell" else None)
+    return _units(level, design, _renumbered(of_cell.astype(np.int64)))
+
+
+def donor_units(donors: pd.DataFrame) -> Units:
+    """Take a table of one row a donor, with the columns of a design table, for units of level ``donor``."""
+    return Units("donor", donors.reset_index(drop=True), np.arange(len(donors)))
+
+
+def _grouped(design: pd.DataFrame, known: NDArray[np.bool_], seed: int, per_group: int | None) -> NDArray[np.int64]:
+    """Unit of each cell, -1 for none, where groups are cut into units of about equal size."""
+    least, aim, most = PSEUDOCELL
+    columns = [name for name in _GROUP if name in design]
+    for name in columns:
+        known = known & design[name].notna().to_numpy()
+    cells = np.flatnonzero(known)
+    if not len(cells):
+        return np.full(len(design), -1)
+    group = design.iloc[cells].groupby(columns, observed=True, sort=True).ngroup().to_numpy()
+    sizes = np.bincount(group)
+    if per_group is None:
+        n_units, size = (sizes >= least).astype(np.int64), np.maximum(sizes, 1)
+    else:
+        n_units = np.where(sizes >= least, np.clip(sizes // aim, 1, per_group), 0)
+        size = np.minimum(most, sizes // np.maximum(n_units, 1)).clip(1)
+    shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(len(cells))
+    order = shuffled[np.argsort(group[shuffled], kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    within = np.arange(len(order)) - starts[group[order]]
+    number = within // size[group[order]]
+    first_unit = np.concatenate([[0], np.cumsum(n_units)[:-1]])
+    unit = np.where(number < n_units[group[order]], first_unit[group[order]] + number, -1)
+    of_cell = np.full(len(design), -1, np.int64)
+    of_cell[cells[order]] = unit
+    return of_cell
+
+
+def _renumbered(of_cell: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.unique(of_cell[of_cell >= 0])
+    return np.where(of_cell >= 0, np.searchsorted(found, of_cell), -1)
+
+
+def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> Units:
+    cells = np.flatnonzero(of_cell >= 0)
+    _, first, sizes = np.unique(of_cell[cells], return_index=True, return_counts=True)
+    obs = design.iloc[cells[first]].reset_index(drop=True)
+    if level == "donor":  # of what cells of one donor may differ in, nothing can be said
+        names = [str(name) for name in obs.columns]
+        facts = ("donor", "sex", "young_old", "age_bin")
+        obs = obs[[name for name in names if name in facts or name.startswith(("age", "obs:"))]]
+    return Units(level, obs.assign(n_cells=sizes), of_cell)

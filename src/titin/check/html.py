@@ -64,19 +64,15 @@ def _finding_section(report: Report) -> str:
     rows = []
     for severity in SEVERITIES:
         for result, finding in report.findings(severity):
-            rows.append([
-                f'<span class="{severity}">{severity}</span>', f"<code>{html.escape(result.check.name)}</code>",
-                _describe(finding),
-            ])  # fmt: skip
+            rows.append([f'<span class="{severity}">{severity}</span>', _describe(result.check.name, finding)])
     if not rows:
         return '<p class="pass">Nothing was found.</p>'
-    return "<h2>Findings</h2>\n" + html.table(["", "check", "what was found"], rows)
+    return "<h2>Findings</h2>\n" + html.table(["", "what was found"], rows)
 
 
-def _describe(finding: Finding) -> str:
-    parts = [html.escape(finding.message)]
-    if finding.where:
-        parts.append(f"<code>{html.escape(finding.where)}</code>")
+def _describe(name: str, finding: Finding) -> str:
+    where = f": {finding.where}" if finding.where else ""
+    parts = [html.escape(finding.message), f"<code>{html.escape(name + where)}</code>"]
     if finding.hint:
         parts.append(f'<span class="soft">{html.escape(finding.hint)}</span>')
     return "<br>".join(parts)

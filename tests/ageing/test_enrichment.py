@@ -87,3 +87,16 @@ def test_random_sets_are_found_as_often_as_chance_allows():
     sets = {f"s{i}": rng.choice(table["gene"], 25, replace=False).tolist() for i in range(300)}
     p = ranked_enrichment(table, sets, correlation=0)["p_value"]
     assert 0.02 < (p < 0.05).mean() < 0.08
+
+
+def test_fibre_sets_part_slow_from_fast_human_fibres(shared):
+    path = shared / "data" / "tables" / "human_muscle_fibres_slow_vs_fast_de.csv"
+    if not path.exists():
+        pytest.skip(f"needs {path.name}")
+    table = pd.read_csv(path)
+    fibres = pd.DataFrame({"gene": table["GENE"], "cell_type": "fibre", "protocol": "x", "t": table["stat"]}).dropna()
+    found = ranked_enrichment(fibres).set_index("set")
+    assert found.loc["fibre_slow", "t"] > 15
+    assert found.loc["fibre_fast", "t"] < -15
+    assert found.loc["glycolysis_muscle", "t"] < -5
+    assert found.loc["HALLMARK_OXIDATIVE_PHOSPHORYLATION", "adj_p_value"] < 0.05

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from small_atlases import AGES, PROGRAMME, build, cells, counts_of
 
-from titin.ageing.donor_means import compare_donor_means, detectable_factor, donor_means
+from titin.ageing.donor_means import DonorMeans, compare_donor_means, detectable_factor, donor_means
 from titin.ageing.programmes import programmes
 from titin.ageing.senescence import senescence
 from titin.errors import TitinError
@@ -90,3 +90,15 @@ def test_scores_of_other_cells_are_refused(atlas):
     scores = pd.DataFrame({"a": [1.0]}, index=["elsewhere"])
     with pytest.raises(TitinError, match="cell 'elsewhere' is not in the dataset"):
         donor_means(atlas, scores)
+
+
+def test_without_an_effect_p_values_are_uniform():
+    rng = np.random.default_rng(0)
+    groups = pd.DataFrame({"donor": [f"d{i}" for i in range(12)], "age": [float(a) for a in AGES], "cell_type": "FB",
+                           "sex": ["F", "M"] * 6, "n_cells": rng.integers(20, 500, 12)})  # fmt: skip
+    means = pd.DataFrame(rng.normal(size=(12, 3000)), columns=[f"s{i}" for i in range(3000)])
+    tests = compare_donor_means(DonorMeans(groups, means))
+    assert stats.kstest(tests["p_value"], "uniform").pvalue > 0.01
+    assert (tests["adj_p_value"] < 0.05).sum() <= 1
+    found = (tests["effect"].abs() > tests["detectable"]).mean()
+    assert found < 0.05  # an effect large enough to be found is not found where there is none

@@ -149,11 +149,12 @@ def compare_donor_means(
             parts.append(_test(data, arm, families or {}).assign(**own))
             tests.append({**own, "donors": arm.donors, "columns": arm.design.columns, "notes": arm.notes})
     table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
-    table.attrs = {
+    facts: dict[Any, Any] = {
         **settings(question), "method": "ordinary least squares of donors' means", "min_cells": min_cells,
         "adjustment": "Benjamini-Hochberg over the features of one type and protocol", "tests": tests,
         "skipped": skipped,
     }  # fmt: skip
+    table.attrs = facts
     return table
 
 

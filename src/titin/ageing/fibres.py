@@ -31,7 +31,8 @@ MEASURES = {
 
 
 _WORDS = {
-    "type_1_share": "The share of MYH7", "type_1": "The share of type I fibres", "type_2": "The share of type II fibres",
+    "type_1_share": "The share of MYH7", "type_1": "The share of type I fibres",
+    "type_2": "The share of type II fibres",
     "hybrid": "The share of hybrid fibres", "type_2x": "The share of type IIX fibres",
     "label_type_1": "The share of type I by labels",
 }  # fmt: skip

@@ -94,6 +94,9 @@ def senescence(
     values: dict[str, Any] = {name: scores[name].to_numpy(np.float64) for name in SETS if name in scores}
     found = {gene: (atlas[gene] > 0).reindex(scores.index).to_numpy() for gene in known}
     values |= {f"{gene}{DETECTED}": where.astype(np.float64) for gene, where in found.items()}
+    if not values:
+        raise TitinError("there are no scores or genes of senescence or inflammation in this dataset",
+                         "give scores of its sets, or gene symbols as HGNC spells them")  # fmt: skip
     means = donor_means(atlas, pd.DataFrame(values, index=scores.index), cell_type_level=cell_type_level)
     families = {name: "detection" if name.endswith(DETECTED) else "score" for name in values}
     donors = means.by_donor() if "donor" in means.groups else pd.DataFrame()

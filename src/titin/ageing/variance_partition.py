@@ -69,9 +69,7 @@ def variance_partition(
     found = data if isinstance(data, Pseudobulk) else pseudobulk(data, threads=threads, progress=progress)
     level = choose_level(found.levels, cell_type_level)
     if "donor" not in found.groups:
-        raise TitinError(
-            "there are no donors: variance is parted over donors", "take the pseudobulk of all donors"
-        )
+        raise TitinError("there are no donors: variance is parted over donors", "take the pseudobulk of all donors")
     keys = [k for k in (level, "donor", "protocol", "chemistry") if k in found.groups and found.groups[k].notna().any()]
     units = found.aggregate(keys)
     units = units.select((units.groups[layout.N_CELLS] >= min_cells).to_numpy())

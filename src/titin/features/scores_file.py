@@ -62,4 +62,4 @@ def read_gene_set_scores(atlas: Atlas) -> pd.DataFrame | None:
     if atlas.layout.gene_set_scores not in atlas.manifest.files:
         return None
     scores: pd.DataFrame = atlas.store.table(atlas.layout.gene_set_scores).to_pandas()
-    return scores
+    return scores.set_axis(atlas.obs_names)

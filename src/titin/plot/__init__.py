@@ -18,9 +18,12 @@ are dots, with n beside them. Type has 8 points or more. What a figure shows is 
 matplotlib is imported when something is drawn, not before.
 """
 
+from titin.plot.ageing import fibre_types, forest, pseudotime, variance_parts
 from titin.plot.bars import stacked_bars
+from titin.plot.composition import composition_by_age
 from titin.plot.dots import dots, trend
 from titin.plot.embedding import density, embedding
+from titin.plot.matrix import dot_plot, heat_map
 from titin.plot.palettes import (
     category_palette,
     lineage_palette,
@@ -28,6 +31,7 @@ from titin.plot.palettes import (
     resolve_palette,
     role_color,
 )
+from titin.plot.ridge import ridge
 from titin.plot.style import (
     THEMES,
     alt_text,
@@ -40,20 +44,29 @@ from titin.plot.style import (
     to_png,
     to_svg,
 )
+from titin.plot.volcano import ma_plot, volcano
 
 __all__ = [
     "THEMES",
     "alt_text",
     "category_palette",
+    "composition_by_age",
     "density",
+    "dot_plot",
     "dots",
     "embedding",
+    "fibre_types",
     "finish",
+    "forest",
+    "heat_map",
     "ink_of",
     "lineage_palette",
+    "ma_plot",
     "new_axes",
     "ordered_palette",
+    "pseudotime",
     "resolve_palette",
+    "ridge",
     "role_color",
     "save_figure",
     "stacked_bars",
@@ -62,4 +75,6 @@ __all__ = [
     "to_png",
     "to_svg",
     "trend",
+    "variance_parts",
+    "volcano",
 ]

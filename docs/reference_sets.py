@@ -1,0 +1,45 @@
+"""Ask tables of public studies about the bundled gene sets: python docs/reference_sets.py FOLDER.
+
+FOLDER holds tables/ and genesets/. Prints the Markdown tables of docs/ageing_programmes.md.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from titin.ageing.enrichment import ranked_enrichment
+
+
+def slow_against_fast(folder: Path) -> pd.DataFrame:
+    """Single human muscle fibres, slow against fast: Wald statistics by gene."""
+    table = pd.read_csv(folder / "tables/human_muscle_fibres_slow_vs_fast_de.csv")
+    return pd.DataFrame({"gene": table["GENE"], "cell_type": "fibre", "protocol": "slow vs fast", "t": table["stat"],
+                         "mean_log_cpm": np.log2(table["baseMean"] + 1)}).dropna()  # fmt: skip
+
+
+def gtex_slopes(folder: Path) -> pd.DataFrame:
+    """GTEx v8 skeletal muscle, slope with age: z of the p-value with the sign of the slope."""
+    table = pd.read_parquet(folder / "tables/gtex_v8_muscle_bulk_age_beta.parquet").dropna()
+    z = stats.norm.isf(np.maximum(table["p_rna"], 1e-300) / 2) * np.sign(table["beta_age_rna"])
+    names = pd.read_csv(folder / "genesets/gencode_human_cellxgene.csv.gz", header=None, usecols=[0, 1], index_col=0)[1]
+    symbol = table["gene"].str.partition(".")[0].map(names[~names.index.duplicated()])
+    return pd.DataFrame({"gene": symbol, "cell_type": "muscle", "protocol": "GTEx v8", "t": z}).dropna()
+
+
+def main(folder: Path) -> None:
+    """Print the clearest sets of both."""
+    for name, results in (
+        ("Slow against fast fibres", slow_against_fast(folder)),
+        ("GTEx muscle", gtex_slopes(folder)),
+    ):
+        found = ranked_enrichment(results).sort_values("p_value")
+        sys.stdout.write(f"\n{name}: {len(results):,} genes\n\n| set | genes | t | adjusted p |\n|---|---|---|---|\n")
+        for row in found.head(12).itertuples():
+            sys.stdout.write(f"| {row.set} | {row.n_set} | {row.t:.1f} | {row.adj_p_value:.1e} |\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

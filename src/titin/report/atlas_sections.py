@@ -1,0 +1,139 @@
+"""Sections on the atlas as it is: projections, quality, design, markers."""
+
+import numpy as np
+import pandas as pd
+
+from titin.errors import TitinError
+from titin.features import gene_sets
+from titin.plot import dot_plot, embedding, heat_map, ridge, stacked_bars
+from titin.report.context import Context
+from titin.report.sections import Section
+
+_QUALITY = {
+    "counts": ("n_counts", "total_counts", "nCount_RNA", "n_umi"),
+    "genes": ("n_genes", "n_genes_by_counts", "nFeature_RNA"),
+    "mitochondrial share": ("percent_mito", "pct_counts_mt", "percent.mt", "percent_mt"),
+}  # fmt: skip
+_MAPS = ("X_umap", "X_tsne", "X_pca")
+_POINTS = 60_000  # rows of a map's CSV
+
+
+def projections(section: Section, context: Context) -> None:
+    """Add the maps of the cells, on the same axes, by type, age, sex, donor and protocol."""
+    atlas = context.atlas
+    keys = [key for key in atlas.obsm if np.ndim(atlas.obsm[key]) == 2 and np.shape(atlas.obsm[key])[1] >= 2]
+    keys.sort(key=lambda key: _MAPS.index(key) if key in _MAPS else len(_MAPS))
+    if not keys:
+        raise TitinError("this dataset has no projection: `titin embed` computes some")
+    key = keys[0]
+    stem = key.removeprefix("X_").upper()
+    x, y = f"{stem}1", f"{stem}2"
+    matrix = np.asarray(atlas.obsm[key])
+    table = pd.DataFrame({x: matrix[:, 0], y: matrix[:, 1]})
+    colors = {
+        "cell type": context.labels,
+        **{name: context.keys.get(name) for name in ("age", "sex", "donor", "protocol")},
+    }
+    for name, column in colors.items():
+        if column is None:
+            continue
+        table[name] = column.to_numpy() if name == "age" else column.astype("string").astype("category").to_numpy()
+        wide = (6.4, 5.6) if name == "cell type" else (5.4, 4.2)
+        palette = "cividis" if name == "age" else None
+        axes = embedding(table, x=x, y=y, color=name, palette=palette, figsize=wide)
+        section.figure(f"by_{name}", axes, f"{stem} by {name}")
+    if len(table.columns) == 2:
+        section.figure("cells", embedding(table, x=x, y=y), f"{stem}; nothing is known to colour it by")
+    section.flush()
+    link = section.files.write_table("projections_cells", table.assign(cell_id=atlas.obs_names).head(_POINTS))
+    more = f" (the first {_POINTS:,} cells; all of them are in the dataset)" if len(table) > _POINTS else ""
+    section.body.append(f'<p class="soft">Coordinates and colours: <a href="{link}">CSV</a>{more}.</p>')
+    if key == "X_scVI" or "scvi" in key.lower():
+        section.say("This projection was trained on all donors: it is to look at, and no basis for tests between them.")
+
+
+def quality(section: Section, context: Context) -> None:
+    """Add distributions of counts, genes and mitochondrial share by donor."""
+    obs = context.atlas.ordered_obs
+    if "donor" not in context.keys:
+        raise TitinError("this dataset has no donors: quality is shown by donor")
+    found = False
+    for name, candidates in _QUALITY.items():
+        column = next((c for c in candidates if c in obs and pd.api.types.is_numeric_dtype(obs[c].dtype)), None)
+        if column is None:
+            continue
+        found = True
+        values = obs[column].to_numpy(np.float64)
+        shown, label = (values, column) if name.startswith("mito") else (np.log10(1 + values), f"log10 (1 + {column})")
+        table = pd.DataFrame({"donor": context.keys["donor"].to_numpy(), name: shown})
+        if "protocol" in context.keys:
+            table["protocol"] = context.keys["protocol"].to_numpy()
+        donors = [d for d in context.donors_by_age if (table["donor"] == d).any()]
+        quartiles = table.groupby("donor")[name].describe()[["count", "min", "25%", "50%", "75%", "max"]].reset_index()
+        axes = ridge(
+            table, group="donor", value=name, order=donors, xlabel=label, figsize=(5.0, 1.4 + 0.23 * len(donors))
+        )
+        section.figure(name, axes, f"{name.capitalize()} of the cells of each donor, the youngest on top", quartiles)
+    if not found:
+        section.say("No column of obs holds counts, genes or mitochondrial shares by a usual name.", kind="soft")
+    doublets = next((c for c in ("is_doublet", "predicted_doublet", "doublet") if c in obs), None)
+    if doublets is not None and pd.api.types.is_bool_dtype(obs[doublets].dtype):
+        section.say(f"{int(obs[doublets].sum()):,} cells are flagged as doublets ({doublets}).")
+
+
+def design(section: Section, context: Context) -> None:
+    """Add who was sampled: donors by age, sex and protocol; and the cells of each donor by type."""
+    keys = context.keys
+    if "donor" not in keys:
+        raise TitinError("this dataset has no donors: nothing can be compared between people")
+    about = [c for c in ("age", "sex", "protocol", "chemistry") if c in keys]
+    grouped = keys.groupby("donor")
+    said = {c: grouped[c].first() if c in ("age", "sex") else grouped[c].agg(_join) for c in about}
+    donors = pd.DataFrame({"cells": grouped.size(), **said})
+    donors = donors.loc[context.donors_by_age].reset_index()
+    section.facts |= {"donors": len(donors)}
+    section.table("donors", donors, "Donors, the youngest first", rows=60)
+    if context.labels is None:
+        section.say("Not here: this dataset has no cell types, so that donors cannot be shown by type.", kind="soft")
+        return
+    counts = pd.crosstab(context.labels.astype(str).to_numpy(), keys["donor"].to_numpy())
+    counts = counts.reindex(columns=context.donors_by_age)
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
+    logs = counts.where(counts > 0).astype(float).map(np.log10)
+    axes = heat_map(logs, label="log10 cells", x_label="donor, the youngest first", y_label="cell type")
+    section.figure("cells", axes, "Cells of each donor and type; blank where there are none",
+                   counts.rename_axis("cell_type").reset_index())  # fmt: skip
+    long = pd.DataFrame({"donor": keys["donor"].to_numpy(), "cell type": context.labels.astype(str).to_numpy()})
+    axes = stacked_bars(long, group="donor", part="cell type", share=True, order=context.donors_by_age,
+                        figsize=(max(6.0, 4.4 + 0.26 * len(donors)), 4.6))  # fmt: skip
+    axes.set_xlabel("donor, the youngest first")
+    section.figure("composition", axes, "Composition of each donor, both protocols together", counts.T.reset_index())
+
+
+def markers(section: Section, context: Context) -> None:
+    """Add markers by type as dots: those bundled for the types, or the fibres' and stem cells'."""
+    if context.labels is None:
+        raise TitinError("this dataset has no cell types: markers are shown by type")
+    types = [str(t) for t in context.labels.cat.categories]
+    sets = gene_sets()
+    wanted: list[str] = []
+    for name in types:
+        own = sets.get(f"markers_{name}")
+        wanted += [gene for gene in (own.genes if own else ()) if gene in context.atlas and gene not in wanted][:1]
+    wanted = list(dict.fromkeys([*wanted, "MYH7", "MYH2", "MYH1", "PAX7", "PDGFRA", "PECAM1", "PTPRC"]))
+    known = [gene for gene in wanted if gene in context.atlas]
+    if not known:
+        raise TitinError("this dataset has none of the bundled markers, by their symbols")
+    table = pd.concat([context.lines(gene) for gene in known], ignore_index=True)
+    axes = dot_plot(table, x="gene", y="cell_type", x_order=known, color_label="mean value", size_label="cells with it")
+    section.figure("markers", axes, "Markers by cell type: area the share of cells, colour the mean", table)
+
+
+def _join(values: pd.Series) -> str:
+    return ", ".join(sorted(map(str, values.dropna().unique())))
+
+
+ATLAS_SECTIONS = (
+    ("projections", "Maps of the cells", projections), ("quality", "Quality", quality),
+    ("design", "Design", design), ("markers", "Markers", markers),
+)  # fmt: skip

@@ -1,0 +1,269 @@
+"""Writes the report of a dataset: one HTML file that needs no other, and a folder with the numbers of its figures."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from titin import __version__, html
+from titin.atlas import open_atlas
+from titin.dataset.manifest import write_json
+from titin.errors import OutputError, TitinError
+from titin.progress import Progress
+from titin.report.ageing_sections import AGEING_SECTIONS, VARIANCE_SECTION
+from titin.report.atlas_sections import ATLAS_SECTIONS
+from titin.report.context import Context
+from titin.report.programme_sections import PROGRAMME_SECTIONS
+from titin.report.result_sections import RESULT_SECTIONS, validation_findings
+from titin.report.sections import Files, Section, attempt, json_safe
+
+_METRICS = "metrics.json"
+_LIBRARIES = ("numpy", "pandas", "scipy", "pyarrow", "numba", "formulaic", "matplotlib", "scikit-learn")
+_STYLE = """<style>
+nav.contents { margin: 1rem 0 1.5rem; } nav.contents ul { list-style: none; margin: 0; padding: 0; display: flex;
+  flex-wrap: wrap; gap: .35rem .9rem; } .alerts { border: 1px solid var(--line); border-left: 4px solid var(--warning);
+  border-radius: .375rem; padding: .75rem 1rem; margin: 1.25rem 0; } .alerts.fine { border-left-color: var(--pass); }
+.alerts.bad { border-left-color: var(--error); } .alerts p { margin: 0; font-weight: 600; }
+.plots { display: flex; flex-wrap: wrap; gap: 1.5rem 2rem; align-items: flex-start; margin: 1rem 0; }
+.plots figure { width: var(--natural); max-width: 100%; } .plots .plot { overflow-x: auto; }
+.plots figure img { width: var(--natural); max-width: 100%; border: 0; }
+.plots figcaption { max-width: var(--natural); }
+h3 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } details { margin: .6rem 0; }
+summary { cursor: pointer; color: var(--soft); } section { scroll-margin-top: 1rem; }
+td, li, figcaption { overflow-wrap: anywhere; } .scroll td { overflow-wrap: normal; }
+@media (max-width: 45rem) { body { padding: 1.25rem 1rem 3rem; }
+  .plots figure img { max-width: none; width: min(var(--natural), 40rem); } }
+@media print { nav.contents { display: none; } section { break-inside: auto; } .plots { gap: 1rem; }
+  .plots figure { break-inside: avoid; } .plots .plot { overflow: visible; } }
+</style>"""
+
+
+_SECTIONS = (*ATLAS_SECTIONS, *AGEING_SECTIONS, *PROGRAMME_SECTIONS, VARIANCE_SECTION, *RESULT_SECTIONS)
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What was written.
+
+    Attributes
+    ----------
+    path, folder
+        The report, and the folder of its numbers.
+    n_bytes
+        Of the report.
+    missing
+        What sections could not show, and why.
+    seconds
+        That it took.
+    facts
+        Numbers by section, as in ``metrics.json``.
+    """
+
+    path: Path
+    folder: Path
+    n_bytes: int
+    missing: dict[str, list[str]]
+    seconds: float
+    facts: dict[str, Any]
+
+
+def write_report(
+    dataset: Path | str,
+    output: Path | str | None = None,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    memory: int | str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ReportResult:
+    """Write the report of a dataset.
+
+    What the dataset lacks, such as ages, is said in a sentence where it would have been shown.
+
+    Parameters
+    ----------
+    dataset
+        Its folder.
+    output
+        The HTML file; ``DATASET.report.html`` beside the dataset where not given. A folder of the same name with
+        ``_files`` in place of ``.html`` holds a CSV for each figure, and ``metrics.json``.
+    seed
+        Of what is drawn.
+    threads, memory
+        As for `titin.open`.
+    force
+        Replace what is there.
+    progress
+        Told of what is being computed.
+
+    Raises
+    ------
+    OutputError
+        If the report is there and ``force`` is not given, it would lie in the dataset, or cannot be written.
+    DatasetError
+        If there is no dataset, or it is damaged.
+    TitinError
+        If matplotlib is not installed.
+    """
+    _need_matplotlib()
+    began = time.perf_counter()
+    folder = Path(dataset)
+    atlas = open_atlas(folder, threads=threads, memory=memory)
+    path = _choose_path(folder, output, force)
+    files = Files(path.with_name(f"{path.stem}_files"))
+    _clear(files.folder)
+    context = Context(atlas, folder, seed, atlas.reader.resources.threads, progress or Progress())
+    sections, seconds = [], {}
+    for name, title, make in _SECTIONS:
+        start = time.perf_counter()
+        sections.append(_make(name, title, make, files, context))
+        seconds[name] = round(time.perf_counter() - start, 2)
+    missing = {s.name: s.facts["missing"] for s in sections if s.facts.get("missing")}
+    facts = {s.name: s.facts for s in sections}
+    sections.append(_methods(files, context, seconds))
+    text = html.page(f"Report of {_title(context)}", _body(context, sections), subtitle=_subtitle(context))
+    total = round(time.perf_counter() - began, 2)
+    try:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        write_json(files.folder / _METRICS, json_safe({
+            "schema_version": 1, "titin": __version__, "dataset": str(folder), "seconds": seconds, "sections": facts,
+            "parameters": context.parameters, "files": files.written,
+        }))  # fmt: skip
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"the report cannot be written to {path}: {error}", "give another --output") from error
+    return ReportResult(path, files.folder, path.stat().st_size, missing, total, facts)
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise TitinError("a report needs matplotlib, which is not installed", "pip install matplotlib") from error
+    del mpl
+
+
+def _choose_path(folder: Path, output: Path | str | None, force: bool) -> Path:
+    whole = folder.absolute()
+    path = Path(output).absolute() if output is not None else whole.with_name(f"{whole.name}.report.html")
+    if path.suffix != ".html":
+        raise OutputError(f"{path} does not end in .html", "name the report so")
+    if whole.resolve() in path.resolve().parents:
+        raise OutputError(f"{path} lies in the dataset, which a report is no part of", "give another --output")
+    if path.exists() and not force:
+        raise OutputError(f"{path} is there already", "give --force to replace it, or another --output")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent}", "make it first")
+    return path
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier report has left there, and nothing else."""
+    if not folder.exists():
+        return
+    if folder.is_dir() and ((folder / _METRICS).is_file() or not any(folder.iterdir())):
+        shutil.rmtree(folder)
+        return
+    raise OutputError(f"{folder} is there and is not of an earlier report", "move it, or give another --output")
+
+
+def _make(name: str, title: str, make: Callable[[Section, Context], None], files: Files, context: Context) -> Section:
+    section = Section(name, title, files)
+    attempt(section, lambda: make(section, context))
+    return section
+
+
+def _title(context: Context) -> str:
+    return context.folder.absolute().name
+
+
+def _subtitle(context: Context) -> str:
+    manifest = context.atlas.manifest
+    checksum = str(manifest.source.get("sha256", ""))[:12]
+    made = f", made from {manifest.source.get('name')}" if manifest.source.get("name") else ""
+    return f"{manifest.tissue.replace('_', ' ')}, {manifest.method}, {manifest.kind}{made} (sha256 {checksum}…)"
+
+
+def _body(context: Context, sections: list[Section]) -> str:
+    atlas, keys = context.atlas, context.keys
+    facts = [(f"{atlas.n_obs:,}", "cells"), (f"{atlas.n_vars:,}", "genes")]
+    if "donor" in keys:
+        facts.append((f"{keys['donor'].nunique():,}", "donors"))
+    if "age" in keys and keys["age"].notna().any():
+        facts.append((f"{keys['age'].min():.0f}–{keys['age'].max():.0f}", "years of age"))
+    if context.labels is not None:
+        facts.append((f"{context.labels.nunique():,}", "cell types"))
+    hits = next((s.facts.get("hits") for s in sections if s.name == "expression"), None)
+    if hits is not None:
+        facts.append((f"{hits:,}", "genes with age, adjusted p < 0.05"))
+    contents = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
+    return "\n".join([
+        _STYLE, _alerts(context), html.tiles(facts), f'<nav class="contents"><ul>{contents}</ul></nav>',
+        *(section.render() for section in sections),
+        f'<footer>Written by titin {html.escape(__version__)}. Donors are the replicates of every test.</footer>',
+    ])  # fmt: skip
+
+
+def _alerts(context: Context) -> str:
+    """What a reader must know first: findings of the validation, and what the design does not allow."""
+    document, found = validation_findings(context.folder)
+    roles, keys = context.atlas.roles, context.keys
+    own = []
+    if context.atlas.kind == "real":
+        own.append("There are no counts: differential expression, fibre types and parts of the variance need them.")
+    for role, name in (("donor", "donors"), ("age", "ages"), ("cell_type", "cell types")):
+        if not roles.get(role):
+            own.append(f"There are no {name}: no column of obs has the role {role}.")
+    if "donor" in keys and keys["donor"].nunique() == 1:
+        own.append("There is one donor: nothing can be said of ageing.")
+    if document is None:
+        own.append("The dataset has not been validated.")
+    own += _design_alerts(context)
+    lines = [f"{severity}: {sentence}" for severity, sentence in found] + own
+    errors = sum(severity == "error" for severity, _ in found)
+    kind = "bad" if errors else "" if lines else " fine"
+    head = f"The validation found {errors} errors and {len(found) - errors} warnings. " if document is not None else ""
+    head += f"Of the design and the data, {len(own)} things to know first." if own else ""
+    shown = "".join(f"<li>{html.escape(line)}</li>" for line in lines[:12])
+    rest = f"<li>and {len(lines) - 12} more, in the validation</li>" if len(lines) > 12 else ""
+    inside = f'<p>{html.escape(head or "Nothing to warn of.")}</p><ul class="findings">{shown}{rest}</ul>'
+    return f'<div class="alerts {kind}" role="note">{inside}</div>'
+
+
+def _design_alerts(context: Context) -> list[str]:
+    """What `titin.check` says of the design."""
+    from titin.check import CHECKS, load_checks, validate
+
+    load_checks()
+    names = [name for name in CHECKS if name.startswith("design.")]
+    report = validate(context.folder, level="quick", checks=names, threads=context.threads)
+    return [finding.message for _, finding in report.findings()]
+
+
+def _methods(files: Files, context: Context, seconds: dict[str, float]) -> Section:
+    section = Section("methods", "Methods", files)
+    section.say(
+        "Counts are summed over a donor's cells of a type in a protocol before anything is tested; protocols are "
+        "tested apart. p-values are adjusted after Benjamini and Hochberg within a comparison."
+    )
+    for name, settings in context.parameters.items():
+        section.list([f"{k.replace('_', ' ')}: {v}" for k, v in settings.items()], title=name.capitalize(), folded=True)
+    versions = [f"Python {platform.python_version()}", f"titin {__version__}"]
+    for name in _LIBRARIES:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    section.say(f"Seed {context.seed}. {', '.join(versions)}.")
+    section.say(f"Made by: titin report {context.folder.name} --seed {context.seed}")
+    section.list(
+        [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True
+    )
+    return section

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from small_atlases import GENES, build, cells, counts_of
+
+import titin
+from titin.cli import cli
+from titin.demo import make_demo
+from titin.errors import TitinError
+from titin.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("commands")
+    return make_demo(folder, n_cells=1500, n_genes=500, seed=2, force=False, progress=Progress()).path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["age", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_fibres_writes_donors_and_trends(dataset, tmp_path):
+    document = json.loads(run("fibres", dataset, "-o", tmp_path, "--json", "-q").stdout)
+    assert {name.rpartition("/")[2] for name in document["files"]} == {
+        "fibres_donors.parquet", "fibres_trends.parquet", "fibres.json"
+    }  # fmt: skip
+    assert document["labels"][:2] == ["Hyb", "MF-I"]
+    donors = pd.read_parquet(tmp_path / "fibres_donors.parquet")
+    assert donors["donor"].nunique() == 17
+    assert json.loads((tmp_path / "fibres.json").read_text("utf-8"))["pure"] == 0.8
+
+
+def test_programmes_takes_a_gmt_writes_scores_and_enrichment(dataset, tmp_path):
+    gmt = tmp_path / "own.gmt"
+    gmt.write_text("slow\tx\tMYH7\tTNNT1\tCKM\nribosomes\tx\tRPS4Y1\tRPS3\tRPL3\tRPS6\tRPL5\tRPS2\tRPS8\n", "utf-8")
+    document = json.loads(run("programmes", dataset, "--gmt", gmt, "-o", tmp_path / "out", "--format", "csv", "--write",
+                              "--method", "ucell", "--json", "-q").stdout)  # fmt: skip
+    names = [name.rpartition("/")[2] for name in document["files"]]
+    assert names[:2] == ["programmes_donors.csv", "programmes_tests.csv"]
+    assert names[-1] == "skeletal_muscle_10x_gene_set_scores.parquet"
+    assert set(pd.read_csv(tmp_path / "out" / "programmes_tests.csv")["feature"]) <= {"slow", "ribosomes"}
+    assert list(pd.read_parquet(dataset / names[-1])) == list(document["genes"])
+    assert document["skipped"]
+    assert titin.open(dataset).n_obs == 1500
+
+
+def test_senescence_and_stem_cells_say_what_was_found(dataset, tmp_path):
+    said = run("senescence", dataset, "-o", tmp_path, "-q").stdout
+    assert "CDKN2A is hardly seen" in said
+    assert "senescence_detection.parquet" in said
+    said = run("stemcells", dataset, "-o", tmp_path, "-q").stdout
+    assert "markers along the pseudotime:" in said
+    cells_of = pd.read_parquet(tmp_path / "stemcells_cells.parquet")
+    assert cells_of["pseudotime"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "message"),
+    [
+        ("fibres", "types", "this dataset has no cell types"),
+        ("stemcells", "types", "this dataset has no cell types"),
+        ("stemcells", "", "this dataset has no muscle stem cells"),
+        ("programmes", "ages", "this dataset has no ages"),
+        ("senescence", "people", "this dataset has 1 donor"),
+        ("senescence", "donors", "this dataset has no donors"),
+        ("fibres", "counts", "this dataset has no counts"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(tmp_path, command, change, message):
+    rng = np.random.default_rng(0)
+    obs = cells(rng, per_donor=6)
+    values = counts_of(obs, rng)
+    if change == "people":
+        obs[["donor", "age"]] = "d0", 30.0
+    elif change == "counts":
+        values = values * rng.uniform(0.5, 2, values.shape).astype(np.float32)
+    elif change:
+        obs = obs.drop(columns={"types": "cell_type", "ages": "age", "donors": "donor"}[change])
+    build(tmp_path, obs, values, GENES)
+    more = ["--gmt", str(tmp_path / "own.gmt")] if command == "programmes" else []
+    (tmp_path / "own.gmt").write_text("a\tx\tG1\tG2\tG3\n", "utf-8")
+    with pytest.raises(TitinError, match=message):
+        run(command, tmp_path / "dataset", "-o", tmp_path / "out", *more, "-q")

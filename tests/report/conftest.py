@@ -1,0 +1,39 @@
+"""A report to look at."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from titin.cli import cli
+from titin.demo import make_demo
+from titin.progress import Progress
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The report of a small demo as the command writes it: what the command said, and the dataset."""
+    folder = tmp_path_factory.mktemp("report")
+    report = make_demo(folder, n_cells=1500, n_genes=500, seed=1, force=False, progress=Progress())
+    path = report.path
+    finding = {"severity": "warning", "message": "A <b>bold</b> finding.", "where": None, "hint": None}
+    checks = [{"title": "All is well.", "status": "warning", "read": "2 files", "findings": [finding]}]
+    validation = path.with_name(f"{path.name}.validation")
+    validation.mkdir()
+    summary = {"errors": 0, "warnings": 1, "notes": 0, "total_tests": 1, "timestamp": "2026-01-01"}
+    document = {"level": "full", "checks": checks, "validation_summary": summary}
+    (validation / "validation_report.json").write_text(json.dumps(document), "utf-8")
+    benchmark = path.with_name(f"{path.name}.benchmark")
+    benchmark.mkdir()
+    score = {
+        "task": "age_years", "split": "leave_one_donor_out", "model": "ridge", "track": "inductive", "leaky": False,
+        "baseline": False, "of": "donor", "metric": "mae", "value": 11.25, "low": 8.5, "high": 14.0, "n_donors": 17,
+    }  # fmt: skip
+    leak = {**score, "split": "random_leaky", "leaky": True, "value": 2.75}
+    tasks = [{"name": "age_years", "description": "years of age", "not_evaluable": ["bins of one donor"]}]
+    found = {"scores": [{**score, "model": "mean", "baseline": True, "value": 18.4}, score, leak], "tasks": tasks,
+             "told": ["Age bins cannot be predicted."]}  # fmt: skip
+    (benchmark / "scores.json").write_text(json.dumps(found), "utf-8")
+    run = CliRunner().invoke(cli, ["report", str(path), "-o", str(folder / "report.html"), "--json", "-q"],
+                             catch_exceptions=False)  # fmt: skip
+    return json.loads(run.stdout), path

@@ -50,7 +50,7 @@ def corrupt(dataset, tmp_path):
         manifest = Manifest.read(copy)
         manifest.files[file.name] = describe_file(file)
         manifest.write(copy)
-        return validate(copy, checks=["integrity"])
+        return validate(copy, checks=["derived"])
 
     return change
 
@@ -58,8 +58,8 @@ def corrupt(dataset, tmp_path):
 def test_they_are_files_of_the_format(dataset):
     report = validate(dataset)
     assert [finding.message for result, finding in report.findings() if finding.severity == "error"] == []
-    assert not report["integrity.pseudobulk"].outcome.skipped
-    assert not report["integrity.gene_set_scores"].outcome.skipped
+    assert not report["derived.pseudobulk"].outcome.skipped
+    assert not report["derived.gene_set_scores"].outcome.skipped
     assert "config_name: pseudobulk" in (dataset / layout.CARD).read_text("utf-8")
 
 
@@ -70,7 +70,7 @@ def test_a_changed_sum_is_found_by_gene(corrupt):
         return pa.ListArray.from_arrays(lists.offsets, pa.array(values), type=lists.type)
 
     report = corrupt("pseudobulk", layout.COUNTS, more)
-    (finding,) = report["integrity.pseudobulk"].outcome.findings
+    (finding,) = report["derived.pseudobulk"].outcome.findings
     assert "1 of 300 genes have other sums of counts" in finding.message
 
 
@@ -81,5 +81,5 @@ def test_a_score_that_is_no_number_is_found(corrupt):
         return pa.array(values, from_pandas=False)
 
     report = corrupt("gene_set_scores", "set", hole)
-    (finding,) = report["integrity.gene_set_scores"].outcome.findings
+    (finding,) = report["derived.gene_set_scores"].outcome.findings
     assert finding.where.endswith("column set, row 7")

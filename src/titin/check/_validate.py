@@ -1,6 +1,7 @@
 """Run checks over a dataset."""
 
 import importlib
+import inspect
 import os
 import sys
 import time
@@ -17,9 +18,11 @@ from titin.progress import Progress
 from titin.source import Source, open_source
 
 _MODULES = (
-    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design", "viewer",
+    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design",
+    "viewer_rules", "viewer_features", "viewer_load",
 )  # fmt: skip
-SUBJECTS = ("integrity", "matrix", "source", "metadata", "biology", "design", "viewer")  # of names, in this order
+# of names, in this order
+SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "biology", "design", "viewer")
 LEVELS: tuple[Level, ...] = ("quick", "full")
 
 
@@ -27,7 +30,14 @@ def load_checks() -> dict[str, Check]:
     """Import everything that registers checks; return them in order."""
     for module in _MODULES:
         importlib.import_module(f"titin.check.{module}")
-    return dict(sorted(CHECKS.items(), key=lambda item: SUBJECTS.index(item[0].partition(".")[0])))
+    return dict(sorted(CHECKS.items(), key=lambda item: _place(item[1])))
+
+
+def _place(check: Check) -> tuple[int, int, int]:
+    """By subject, module and line, whichever module somebody imported first."""
+    module = check.function.__module__.rpartition(".")[2]
+    line = inspect.unwrap(check.function).__code__.co_firstlineno
+    return SUBJECTS.index(check.name.partition(".")[0]), _MODULES.index(module), line
 
 
 def validate(

@@ -12,7 +12,7 @@ from titin.dataset.arrow import list_arrays
 _AGAIN = "compute it again: titin age de --save-pseudobulk"
 
 
-@check("integrity.pseudobulk", "The pseudobulk's sums are those of the cells that it is made of.", level="full")
+@check("derived.pseudobulk", "The pseudobulk's sums are those of the cells that it is made of.", level="full")
 def pseudobulk(context: Context) -> Outcome:
     """Tokens, counts and detection of every group; their sums by gene against ``feature_metadata``."""
     name, manifest, store = context.layout.pseudobulk, context.manifest, context.atlas.store
@@ -69,7 +69,7 @@ def _wrong(sums: NDArray[np.float64], totals: NDArray[np.int64], *, whole: bool)
     return np.flatnonzero(sums != totals) if whole else np.flatnonzero(sums > totals)
 
 
-@check("integrity.gene_set_scores", "Every gene-set score is a number.", level="full")
+@check("derived.gene_set_scores", "Every gene-set score is a number.", level="full")
 def gene_set_scores(context: Context) -> Outcome:
     """Every score of every cell."""
     name = context.layout.gene_set_scores

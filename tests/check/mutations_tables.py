@@ -108,7 +108,7 @@ TABLES = [
         "wrong rows in the card",
         "integrity.card",
         r"README\.md, line \d+: it gives .* 241 rows",
-        lambda f: edit_card(f, "expression.parquet` | `expression` | 240 |", "expression.parquet` | `expression` | 241 |"),
+        lambda f: edit_card(f, "` | `expression` | 240 |", "` | `expression` | 241 |"),
     ),
     Mutation(
         "a wrong size in the card",

@@ -18,8 +18,8 @@ from titin.progress import Progress
 from titin.source import Source, open_source
 
 _MODULES = (
-    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design",
-    "viewer_rules", "viewer_features", "viewer_load",
+    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "_markers",
+    "_ageing", "design", "viewer_rules", "viewer_features", "viewer_load",
 )  # fmt: skip
 # of names, in this order
 SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "biology", "design", "viewer")

@@ -30,6 +30,14 @@ def make_demo(
     write_demo_atlas(atlas, n_cells=n_cells, n_genes=n_genes, seed=seed)
     write_donor_table(donors)
     return build(
-        atlas, folder / DATASET, preset="muscle", texts=None, donors=donors, seed=seed, project=(), force=force,
-        progress=progress, **limits,
+        atlas,
+        folder / DATASET,
+        preset="muscle",
+        texts=None,
+        donors=donors,
+        seed=seed,
+        project=(),
+        force=force,
+        progress=progress,
+        **limits,
     )  # fmt: skip  (no texts: they are the study's, and these cells are drawn)

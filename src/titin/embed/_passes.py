@@ -6,6 +6,7 @@ bit.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,8 @@ def gram_matrix(reader: RowReader, threads: int, advance: Advance) -> tuple[Floa
             if (lengths**2).sum() * _DENSE_SPEED > block.n_cells * float(reader.n_genes) ** 2:
                 _add_dense(gram, block)
             else:
-                parts = [pool.submit(_kernels.add_gram, *entries, part, threads, gram) for part in range(threads)]
+                add = partial(_kernels.add_gram, *entries)
+                parts = [pool.submit(add, part, threads, gram) for part in range(threads)]
                 for part in parts:
                     part.result()
             sums += np.bincount(block.indices, block.data, minlength=reader.n_genes)

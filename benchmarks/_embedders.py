@@ -76,6 +76,60 @@ def scanpy_neighbors(settings: dict[str, Any]) -> dict[str, Any]:
     return {"step_seconds": time.perf_counter() - began, "weights": adata.obsp["connectivities"].nnz}
 
 
+def titin_umap(settings: dict[str, Any]) -> dict[str, Any]:
+    """titin's UMAP of the cells in ``scores``, neighbours included."""
+    from titin.embed import neighbors, umap
+
+    X = np.load(settings["scores"])["scores"]
+    began = time.perf_counter()
+    near = neighbors(X, settings["n_neighbors"], threads=settings["threads"])
+    found = umap(near, init=X, threads=settings["threads"])
+    return {"step_seconds": time.perf_counter() - began, "kept": _kept(X, found)}
+
+
+def scanpy_umap(settings: dict[str, Any]) -> dict[str, Any]:
+    """scanpy's UMAP of the same cells with its defaults, neighbours included."""
+    import anndata as ad
+    import scanpy as sc
+
+    X = np.load(settings["scores"])["scores"]
+    adata = ad.AnnData(obsm={"X_pca": X}, shape=(len(X), 0))
+    began = time.perf_counter()
+    sc.pp.neighbors(adata, n_neighbors=settings["n_neighbors"], use_rep="X_pca")
+    sc.tl.umap(adata)
+    return {"step_seconds": time.perf_counter() - began, "kept": _kept(X, adata.obsm["X_umap"])}
+
+
+def titin_tsne(settings: dict[str, Any]) -> dict[str, Any]:
+    """titin's t-SNE of the cells in ``scores``, neighbours included."""
+    from titin.embed import tsne
+
+    X = np.load(settings["scores"])["scores"]
+    began = time.perf_counter()
+    found = tsne(X, threads=settings["threads"])
+    return {"step_seconds": time.perf_counter() - began, "kept": _kept(X, found)}
+
+
+def opentsne(settings: dict[str, Any]) -> dict[str, Any]:
+    """openTSNE by itself, with its defaults."""
+    from openTSNE import TSNE
+
+    X = np.load(settings["scores"])["scores"]
+    began = time.perf_counter()
+    found = TSNE(n_jobs=settings["threads"], random_state=0).fit(X)
+    return {"step_seconds": time.perf_counter() - began, "kept": _kept(X, np.asarray(found))}
+
+
+def _kept(X: Any, picture: Any, n_cells: int = 1000, k: int = 15) -> float:
+    """Share of the nearest neighbours in X that are among the nearest in the picture, of some cells."""
+    from sklearn.neighbors import NearestNeighbors
+
+    rows = np.random.default_rng(0).choice(len(X), min(n_cells, len(X)), replace=False)
+    found = [NearestNeighbors(n_neighbors=k + 1).fit(part).kneighbors(part[rows], return_distance=False)[:, 1:]
+             for part in (X, picture)]  # fmt: skip
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(*found, strict=True)]))
+
+
 def compare_pca(settings: dict[str, Any]) -> dict[str, Any]:
     """How far two PCAs of the same cells are apart: angles of the first components, variances."""
     ours, theirs = (np.load(settings[key]) for key in ("ours", "theirs"))
@@ -96,7 +150,13 @@ def compare_pca(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-STEPS = {step.__name__: step for step in (titin_pca, scanpy_pca, titin_neighbors, scanpy_neighbors, compare_pca)}
+STEPS = {
+    step.__name__: step
+    for step in (
+        titin_pca, scanpy_pca, titin_neighbors, scanpy_neighbors, titin_umap, scanpy_umap, titin_tsne, opentsne,
+        compare_pca,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     print(json.dumps(STEPS[sys.argv[1]](json.loads(sys.argv[2]))))

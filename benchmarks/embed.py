@@ -125,7 +125,23 @@ def neighbors(bench: Bench) -> dict[str, Any]:
     ]}  # fmt: skip
 
 
-SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {"pca": pca, "neighbors": neighbors}
+def umap(bench: Bench) -> dict[str, Any]:
+    """UMAP of titin's principal components by both, neighbours included."""
+    settings = {"scores": str(bench.scores()), "n_neighbors": bench.options.n_neighbors}
+    return {"rows": [bench.step("neighbours and UMAP, titin", "titin_umap", "-", **settings),
+                     bench.step("neighbours and UMAP, scanpy", "scanpy_umap", "-", **settings)]}  # fmt: skip
+
+
+def tsne(bench: Bench) -> dict[str, Any]:
+    """t-SNE of titin's principal components by titin and by openTSNE with its defaults."""
+    settings = {"scores": str(bench.scores())}
+    return {"rows": [bench.step("t-SNE, titin", "titin_tsne", "-", **settings),
+                     bench.step("t-SNE, openTSNE", "opentsne", "-", **settings)]}  # fmt: skip
+
+
+SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "pca": pca, "neighbors": neighbors, "umap": umap, "tsne": tsne,
+}  # fmt: skip
 
 
 def report(document: dict[str, Any], *, markdown: bool) -> str:
@@ -159,6 +175,8 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
 def _remark(row: Row) -> str:
     if "recall" in row:
         return f"recall {row['recall']:.4f} in {row['recall_cells']:,} cells, {row['index']}"
+    if "kept" in row:
+        return f"{row['kept']:.1%} of 15 neighbours kept"
     if "passes" in row:
         return f"{row['svd_solver']}, {row['passes']} passes" + ("" if row["converged"] else ", not converged")
     return ""

@@ -1,11 +1,15 @@
-"""What is found of what was planted: python benchmarks/ageing_truth.py --dataset DATASET [--null 20].
+"""What is found of what was planted: python benchmarks/ageing_truth.py --dataset DATASET [--null 20 | --null-twins 20].
 
 DATASET is built from a twin of the muscle atlas, whose uns["truth"] holds the planted effects of age. `--null N` draws
-N small pseudobulks and cells without any effect instead, and asks how often tests of donors and of cells see one.
+N small pseudobulks and cells without any effect instead, and asks how often tests of donors and of cells see one;
+`--null-twins N` asks it of N small twins made without an effect of age, which `--twin-script` writes.
 """
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ from scipy import stats
 
 import titin
 from _measure import finish, load_average, table
+from _twins import TWIN_SCRIPT
 from titin.ageing import Pseudobulk, differential_expression, meta_analysis, pseudobulk
 
 STRONG, DETECTED, LEVEL = 0.5, 0.2, 0.05
@@ -24,13 +29,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--null", type=int, metavar="N")
+    parser.add_argument("--null-twins", type=int, metavar="N")
+    parser.add_argument("--twin-script", type=Path, default=TWIN_SCRIPT)
+    parser.add_argument("--cells", type=int, default=8000, help="of each small twin (default: %(default)s)")
     parser.add_argument("--level", default="0")
     parser.add_argument("--method", default="voom")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if (options.dataset is None) == (options.null is None):
-        parser.error("give --dataset or --null")
-    document = null(options.null) if options.null else planted(options.dataset, options.level, options.method)
+    if sum(given is not None for given in (options.dataset, options.null, options.null_twins)) != 1:
+        parser.error("give --dataset, --null or --null-twins")
+    if options.null_twins:
+        document = null_twins(options.null_twins, options.cells, options.twin_script)
+    else:
+        document = null(options.null) if options.null else planted(options.dataset, options.level, options.method)
     document["load_average"] = load_average()
     if options.json:
         print(json.dumps(document, indent=2))
@@ -105,6 +116,27 @@ def null(runs: int) -> dict:
         test = f"cells (t test), intraclass correlation {icc}"
         rows.append({"test": test, "share of p < 0.05": np.mean(np.concatenate(found) < LEVEL)})
     return {"runs": runs, "kolmogorov_smirnov_p": uniform.pvalue, "runs_with_discoveries": discoveries, "errors": rows}
+
+
+def null_twins(runs: int, cells: int, script: Path) -> dict:
+    """Test small twins without an effect of age, types and protocols as in the atlas."""
+    p_values, discoveries, tests = [], 0, 0
+    for seed in range(1, runs + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "twin.h5ad"
+            command = [sys.executable, script, source, "--no-age-effect", "--cells", str(cells), "--seed", str(seed)]
+            subprocess.run(command, check=True, capture_output=True)
+            dataset = titin.build(source, Path(folder) / "twin", preset="muscle", project=()).path
+            results = differential_expression(pseudobulk(titin.open(dataset)))
+        p_values.append(results["p_value"].to_numpy())
+        tests += results.groupby(["cell_type", "protocol"], observed=True).ngroups
+        discoveries += int((results["adj_p_value"] < LEVEL).groupby([results["cell_type"], results["protocol"]],
+                                                                    observed=True).any().sum())  # fmt: skip
+    everything = np.concatenate(p_values)
+    return {"twins": runs, "cells": cells, "tests_of_types": tests, "tests_with_discoveries": discoveries,
+            "p_values": len(everything), "share_below_0.05": float(np.mean(everything < LEVEL)),
+            "kolmogorov_smirnov_p": float(stats.kstest(everything, "uniform").pvalue),
+            "kolmogorov_smirnov_distance": float(stats.kstest(everything, "uniform").statistic)}  # fmt: skip
 
 
 def null_pseudobulk(rng: np.random.Generator, n_genes: int = 1000, n_donors: int = 12) -> Pseudobulk:

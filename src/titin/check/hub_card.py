@@ -37,7 +37,8 @@ class _UniqueKeys(yaml.SafeLoader):
         twice = [key for i, key in enumerate(keys) if key in keys[:i]]
         if twice:
             raise DuplicateKeyError(f"the key {twice[0]!r} occurs twice (line {node.start_mark.line + 1} of the block)")
-        return super().construct_mapping(node, deep)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 @dataclass(frozen=True)

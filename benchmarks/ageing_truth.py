@@ -17,8 +17,7 @@ import pandas as pd
 from scipy import stats
 
 import titin
-from _measure import finish, load_average, table
-from _twins import TWIN_SCRIPT
+from _measure import TWIN_SCRIPT, finish, load_average, table
 from titin.ageing import Pseudobulk, differential_expression, meta_analysis, pseudobulk
 
 STRONG, DETECTED, LEVEL = 0.5, 0.2, 0.05

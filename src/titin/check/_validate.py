@@ -34,10 +34,14 @@ def load_checks() -> dict[str, Check]:
 
 
 def _place(check: Check) -> tuple[int, int, int]:
-    """By subject, module and line, whichever module somebody imported first."""
-    module = check.function.__module__.rpartition(".")[2]
+    """By subject, module and line, whichever module somebody imported first; those of others last."""
+    subject, module = check.name.partition(".")[0], check.function.__module__.rpartition(".")[2]
     line = inspect.unwrap(check.function).__code__.co_firstlineno
-    return SUBJECTS.index(check.name.partition(".")[0]), _MODULES.index(module), line
+    return _index(SUBJECTS, subject), _index(_MODULES, module), line
+
+
+def _index(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def validate(

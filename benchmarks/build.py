@@ -51,6 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--twin", type=Path, help="take this .h5ad instead of making a twin")
     add("--twin-script", type=Path, default=TWIN_SCRIPT, help="script that makes a twin (default: %(default)s)")
     add("--preset", default="muscle", help="preset of the build; '' for none (default: %(default)s)")
+    add("--project", default="none", help="projections to compute, e.g. pca,tsne (default: %(default)s)")
     add("--runs", type=int, default=3, help="builds to take the median of (default: %(default)s)")
     add("--memory", default="1GiB", help="budget of the build (default: %(default)s)")
     add("--threads", type=int, default=_cores(), help="threads of every program (default: all cores, %(default)s)")
@@ -98,7 +99,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "machine": machine(),
         "load_average": {"before": before},
         "page_cache": "warm: the twin was read once before; peak memory counts no page cache",
-        "settings": {"memory": options.memory, "threads": options.threads, "runs": options.runs},
+        "settings": {k: getattr(options, k) for k in ("memory", "threads", "runs", "project")},
         "twin": {"name": twin.name, "bytes": twin.stat().st_size, **shape},
         "build": {**spread_of(runs), "steps": _steps(runs), **_sizes(dataset)},
         "start_up": start_up(),
@@ -113,7 +114,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def build(options: argparse.Namespace, source: Path, dataset: Path, times: int) -> list[Run]:
     """Build a dataset, each time as a fresh process over the last one."""
     command = [sys.executable, "-m", "titin", "build", source, "-o", dataset, "--json", "--force", "--quiet"]
-    command += ["--no-project"]  # these have a benchmark of their own
+    command += ["--project", options.project]
     command += ["--memory", options.memory, "--threads", str(options.threads)]
     command += ["--preset", options.preset] if options.preset else []
     return [_settled(command) for _ in range(times)]

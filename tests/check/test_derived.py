@@ -14,7 +14,6 @@ from titin.ageing import write_pseudobulk
 from titin.check import validate
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
-from titin.dataset.revision import revise
 from titin.demo import make_demo
 from titin.features import write_gene_set_scores
 from titin.progress import Progress
@@ -28,9 +27,7 @@ def dataset(tmp_path_factory) -> Path:
     path = make_demo(folder, n_cells=600, n_genes=300, seed=0, force=False, progress=Progress()).path
     atlas = write_pseudobulk(titin.open(path))
     scores = pd.DataFrame({"set": np.linspace(0, 1, atlas.n_obs)}, index=atlas.obs_names)
-    write_gene_set_scores(path, scores)
-    with revise(path) as draft:
-        refresh_card(draft)
+    write_gene_set_scores(path, scores, last=refresh_card)
     return path
 
 

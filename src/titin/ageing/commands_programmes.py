@@ -88,6 +88,7 @@ def programmes(
     from titin.ageing.programmes import programmes as compare
     from titin.atlas import open_atlas
     from titin.features import programme_sets, read_gmt, write_gene_set_scores
+    from titin.publish import refresh_card
 
     atlas = open_atlas(dataset, threads=threads, memory=memory)
     sets = {name: own for file in files for name, own in read_gmt(file).items()} if files else programme_sets()
@@ -103,7 +104,7 @@ def programmes(
         "programmes", results, "tests", tables.folder_for(dataset, output), table_format, **more
     )
     if write:
-        document["files"].append(str(write_gene_set_scores(dataset, found.scores)))
+        document["files"].append(str(write_gene_set_scores(dataset, found.scores, last=refresh_card)))
     print_result(document, as_json, tables.describe)
 
 

@@ -1,5 +1,6 @@
 """Gene-set scores as a file of the dataset."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pyarrow.parquet as pq
 
 from titin.atlas import Atlas
 from titin.dataset import layout
-from titin.dataset.revision import revise
+from titin.dataset.revision import Draft, revise
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 
 
-def write_gene_set_scores(folder: Path | str, scores: pd.DataFrame) -> Path:
+def write_gene_set_scores(
+    folder: Path | str, scores: pd.DataFrame, *, last: Callable[[Draft], object] | None = None
+) -> Path:
     """Put scores into a dataset, in place of those it has; in one step, or not at all.
 
     Parameters
@@ -24,6 +27,8 @@ def write_gene_set_scores(folder: Path | str, scores: pd.DataFrame) -> Path:
         The dataset.
     scores
         From `score_gene_sets`, of all cells in the dataset's order.
+    last
+        Done to the draft last of all; `titin.publish.refresh_card` names the new file on the card.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def write_gene_set_scores(folder: Path | str, scores: pd.DataFrame) -> Path:
             table, draft.replace(name), row_group_size=layout.TABLE_ROW_GROUP_ROWS,
             **layout.parquet_options(table.schema),
         )  # fmt: skip
+        if last is not None:
+            last(draft)
     return Path(folder) / name
 
 

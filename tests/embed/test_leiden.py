@@ -8,10 +8,10 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from preservation import real_scores, scanpy_of
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
+from preservation import real_scores, scanpy_of
 from titin.embed.leiden import RESOLUTIONS, leiden
 from titin.embed.neighbors import neighbors
 from titin.errors import TitinError

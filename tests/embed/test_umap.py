@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from preservation import kept, real_scores, scanpy_of
 
+from preservation import kept, real_scores, scanpy_of
 from titin.embed.neighbors import neighbors
 from titin.embed.umap import umap
 from titin.errors import TitinError

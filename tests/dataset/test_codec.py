@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from titin.dataset import _kernels as kernels
+from titin.dataset import kernels
 from titin.dataset.codec import InvalidValueError, RefusedError, decode, decode_values, encode
 
 f4 = np.float32

@@ -11,7 +11,7 @@ from titin.atlas.blocks import source_blocks
 from titin.atlas.genes import GeneFinder
 from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
-from titin.dataset._kernels import scatter_columns
+from titin.dataset.kernels import scatter_columns
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 

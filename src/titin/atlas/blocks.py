@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from titin.atlas._store import RowGroup, Store
 from titin.dataset import layout
-from titin.dataset._kernels import transpose
 from titin.dataset.arrow import list_arrays
 from titin.dataset.codec import decode_values
+from titin.dataset.kernels import transpose
 from titin.dataset.spill import Spill
 from titin.errors import DatasetError
 from titin.parallel import ordered_map, read_ahead

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from titin.build.context import Context
 from titin.build.scan import TARGET_SUM, Scan
 from titin.dataset import layout
-from titin.dataset._kernels import copy_runs, scatter_columns, transpose
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.codec import decode_values
+from titin.dataset.kernels import copy_runs, scatter_columns, transpose
 from titin.dataset.layout import required
 from titin.dataset.spill import Spill
 from titin.parallel import ordered_map

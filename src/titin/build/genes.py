@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from titin.build.context import Context
 from titin.build.scan import Scan
 from titin.dataset import layout
-from titin.dataset._kernels import append_runs
 from titin.dataset.arrow import ParquetFile, list_column
+from titin.dataset.kernels import append_runs
 from titin.dataset.layout import required
 from titin.dataset.spill import Spill
 from titin.parallel import ordered_map, read_ahead

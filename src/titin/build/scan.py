@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from titin.build.context import Context
 from titin.dataset import layout
-from titin.dataset._kernels import accumulate, align_witness, copy_runs, sum_rows
 from titin.dataset.codec import KINDS, Encoded, InvalidValueError, Kind, RefusedError, encode
+from titin.dataset.kernels import accumulate, align_witness, copy_runs, sum_rows
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from titin.atlas import RowGroup
 from titin.dataset import layout
-from titin.dataset._kernels import scatter_columns
+from titin.dataset.kernels import scatter_columns
 from titin.errors import DatasetError, TitinError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from titin.learn import atlas_design, find_models, find_tasks, make_splits, make
 from titin.learn.features import Centred
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.gather import gather_moments, gather_units
-from titin.learn.models import FEATURES, make_features
+from titin.learn.models import CLASS_FEATURES, FEATURES, make_features
 
 HELD_OUT = "470BR"
 
@@ -50,7 +50,7 @@ def pair(tmp_path_factory):
 def gathered(atlas, level):
     design = atlas_design(atlas)
     units = make_units(design, level)
-    moments = gather_moments(atlas, design, threads=1)
+    moments = gather_moments(atlas, design, threads=1, whole_cells=1000)
     return gather_units(moments, atlas, {level: (units, np.arange(atlas.n_vars))}, threads=1)[level]
 
 
@@ -81,7 +81,7 @@ def test_scrambling_a_held_out_donor_changes_nothing_that_is_fitted(pair, level)
     task = find_tasks(data[0].units.obs, ["age"])[0]
     fold = fold_of(data[0], task)
     changed = False
-    for name in [*FEATURES, "type+centred"]:
+    for name in [*FEATURES, "type+centred", *(f"{name}:cell_type_0" for name in CLASS_FEATURES)]:
         a, b = (make_features(name).fit(d, fold.train) for d in data)
         assert_same(fitted_state(a), fitted_state(b))
         train = [np.asarray(_dense(m.transform(d, fold.train))) for m, d in zip((a, b), data, strict=True)]

@@ -128,7 +128,10 @@ def _marker_recovery(atlas: Atlas, together: pd.DataFrame) -> dict[str, dict[str
         if f"markers_{name}" in sets:
             known = atlas.var_names[symbol_positions(atlas, sets[f"markers_{name}"].genes)].astype(str).tolist()
             top = set(mine["gene"].head(TOP))
-            found[str(name)] = {"markers": len(known), f"in_top_{TOP}": sum(gene in top for gene in known)}
+            found[str(name)] = {
+                "markers": len(known), f"in_top_{TOP}": sum(gene in top for gene in known),
+                "expected": len(known) * len(top) / atlas.n_vars,
+            }  # fmt: skip
     return found
 
 
@@ -151,7 +154,9 @@ def _markdown(found: dict[str, Any]) -> str:
         if "classes" in checked:
             total = sum(c["markers"] for c in checked["classes"].values())
             hit = sum(c[f"in_top_{TOP}"] for c in checked["classes"].values())
-            lines += [f"{hit} of {total} known markers are among the {TOP} genes that speak most for their type.", ""]
+            expected = sum(c["expected"] for c in checked["classes"].values())
+            lines += [f"{hit} of {total} known markers are among the {TOP} genes that speak most for their type; "
+                      f"{expected:.1f} would be by chance.", ""]  # fmt: skip
         for name, counts in checked.get("overlap", {}).items():
             lines.append(f"- {name}: {counts['found']:.0f} of the first {TOP}, {counts['expected']:.1f} expected of "
                          f"genes detected as often, p = {counts['p']:.3g}")  # fmt: skip

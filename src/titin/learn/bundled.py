@@ -81,9 +81,8 @@ def _logistic(context: Context) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    sparse = context.task.level == "cell" and len(context.names) > 500
     return make_pipeline(
-        StandardScaler(with_mean=not sparse),
+        StandardScaler(with_mean=not context.sparse),
         LogisticRegression(C=0.1, max_iter=60, tol=1e-3, class_weight="balanced", random_state=context.seed),
     )
 

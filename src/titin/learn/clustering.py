@@ -14,8 +14,8 @@ from scipy import sparse
 from titin.atlas import Atlas
 from titin.dataset.manifest import write_json
 from titin.learn import metrics
-from titin.learn.features import spread
 from titin.learn.store import Store
+from titin.learn.units import spread
 
 N_NEIGHBORS, SAMPLE = 30, 10_000
 RESOLUTIONS = (0.5, 1.0, 2.0)

@@ -17,6 +17,7 @@ from titin.errors import TitinError
 from titin.features import gene_sets, highly_variable_from_moments
 from titin.learn import _kernels
 from titin.learn.gather import Gathered, Moments, Positions, symbol_positions
+from titin.learn.units import spread
 
 Groups = NDArray[np.bool_]
 FIT_UNITS = 10_000  # on which components are found, at most
@@ -89,6 +90,39 @@ class Genes:
 
 
 @dataclass
+class ClassGenes(Genes):
+    """For each class the genes that set its training cells most apart from all others, by Welch's t.
+
+    The cells are those of `titin.learn.sample`, spread over donors and types: highly variable genes are those of the
+    types that most cells are of, and may hold no marker of a rare one.
+
+    Parameters
+    ----------
+    column
+        Of the design table: the classes.
+    n_top
+        Genes a class.
+
+    References
+    ----------
+    As `scanpy.tl.rank_genes_groups` with ``method="t-test"``.
+    """
+
+    n_top: int = 50
+    column: str = ""
+
+    def select(self, atlas: Atlas, moments: Moments, groups: Groups) -> Positions:
+        """See `FeatureMaker`."""
+        if moments.sample is None:
+            raise ValueError("moments without a sample of whole cells")
+        found = set()
+        for t in moments.sample.separation(self.column, groups):
+            top = np.argsort(-t, kind="stable")[: self.n_top]
+            found.update(top[t[top] > 0].tolist())
+        return np.setdiff1d(np.array(sorted(found), np.int64), _members(atlas, self.leave_out))
+
+
+@dataclass
 class Centred(Genes):
     """Genes less their mean in training units of the same type and protocol, over their spread; donors weigh alike.
 
@@ -139,6 +173,8 @@ class Centred(Genes):
 class Components:
     """Principal components of other features, found on at most `FIT_UNITS` training units, on which all are projected.
 
+    These units are spread over donors and types, so that rare types have a say.
+
     The components of `titin.embed.pca` would need a pass over the dataset for each fold.
     """
 
@@ -153,7 +189,8 @@ class Components:
     def fit(self, data: Gathered, rows: Positions) -> "Components":
         """See `FeatureMaker`."""
         self.inner.fit(data, rows)
-        some = spread(data.units.obs.iloc[rows], FIT_UNITS)
+        obs = data.units.obs.iloc[rows]
+        some = spread(obs, FIT_UNITS, [name for name in ("donor", "cell_type_0") if name in obs])
         X = self.inner.transform(data, rows[some])
         n = min(self.n_comps, min(X.shape) - 1)
         if n < 1:
@@ -221,19 +258,6 @@ def donor_weights(donors: Any) -> NDArray[np.float64]:
     codes, _ = pd.factorize(np.asarray(donors, object))
     counts = np.bincount(codes)
     return np.asarray(len(codes) / len(counts) / counts[codes])
-
-
-def spread(obs: pd.DataFrame, n: int, by: Sequence[str] = ("donor",)) -> Positions:
-    """Choose at most ``n`` rows, ascending, as evenly over the values of some columns as there are rows for."""
-    if len(obs) <= n:
-        return np.arange(len(obs))
-    group = obs.groupby(list(by), observed=True, dropna=False).ngroup().to_numpy()
-    turn = np.random.Generator(np.random.PCG64(0)).permutation(len(obs))
-    order = turn[np.argsort(group[turn], kind="stable")]
-    within = np.empty(len(obs), np.int64)
-    sizes = np.bincount(group)
-    within[order] = np.arange(len(obs)) - (np.cumsum(sizes) - sizes)[group[order]]
-    return np.sort(np.lexsort((turn, within))[:n])
 
 
 def _donor_mean(X: NDArray[np.float32], donors: pd.Series) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from titin.learn.features import FeatureMaker, donor_weights, spread
+from titin.learn.features import FeatureMaker, donor_weights
 from titin.learn.folds import Fold
 from titin.learn.gather import Gathered, Positions
 from titin.learn.inference import permute_donors
@@ -16,6 +17,7 @@ from titin.learn.loader_cells import LoaderCells
 from titin.learn.models import Context, Model, make_features
 from titin.learn.store import SHARE
 from titin.learn.tasks import Task
+from titin.learn.units import spread
 
 _TARGETS = 100  # fitted at a time, for the sake of memory
 TOP_GENES = 200  # that are written down for each of several classes; all for one
@@ -75,7 +77,7 @@ def run_fold(
     """
     obs = data.units.obs
     y = target(task, obs, features.rows)
-    context = Context(task, features.maker.names, len(features.rows), seed, threads)
+    context = Context(task, features.maker.names, len(features.rows), seed, threads, sparse.issparse(features.X))
     estimator = model.estimator(context)
     fit(estimator, features.X, y, obs["donor"].iloc[features.rows].astype(str).to_numpy(object))
     found = _predict(estimator, task, features.X_test)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.manifest import write_json
 from titin.errors import TitinError
-from titin.learn.features import spread
+from titin.learn.units import spread
 from titin.load.splits import LeaveOneDonorOut, ProtocolTransfer, RandomCellSplit, StratifiedDonorKFold
 
 SPLITS = "splits.json"

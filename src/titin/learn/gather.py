@@ -2,8 +2,8 @@
 
 The first adds up, for each donor × protocol × chemistry, what highly variable and well detected genes are chosen by:
 the moments of any set of training donors are sums of these, never a difference, so that no value of a held-out donor
-can touch them. The second reads the genes that some fold has chosen, of all cells (sparse) and of units of several
-cells (dense), once.
+can touch them; and it keeps the whole cells of a sample, by which genes that tell classes apart are chosen. The second
+reads the genes that some fold has chosen, of all cells (sparse) and of units of several cells (dense), once.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from titin.atlas.errors import check_memory
 from titin.atlas.row_reader import RowReader
 from titin.dataset import layout
 from titin.learn import _kernels
+from titin.learn.sample import Sample, SampleStore
 from titin.learn.units import Units
 from titin.progress import Progress
 
@@ -46,6 +47,8 @@ class Moments:
         int32, cells with a value.
     quality
         float32, cells × `QUALITY`, of each cell by itself.
+    sample
+        Whole cells, if any were asked for.
     """
 
     groups: pd.DataFrame
@@ -55,6 +58,7 @@ class Moments:
     detected: NDArray[np.int32] = field(repr=False)
     quality: NDArray[np.float32] = field(repr=False)
     is_log: bool = True
+    sample: "Sample | None" = field(default=None, repr=False)
 
     def mask(self, obs: pd.DataFrame) -> NDArray[np.bool_]:
         """Groups that units with these donors, protocols and chemistries are of."""
@@ -104,8 +108,18 @@ class Gathered:
         return self.X[rows][:, columns]
 
 
-def gather_moments(atlas: Atlas, design: pd.DataFrame, *, threads: int, progress: Progress | None = None) -> Moments:
-    """Add up the moments of all genes by donor, protocol and chemistry, in one pass."""
+def gather_moments(
+    atlas: Atlas, design: pd.DataFrame, *, threads: int, whole_cells: int = 0, progress: Progress | None = None
+) -> Moments:
+    """Add up the moments of all genes by donor, protocol and chemistry, in one pass.
+
+    Parameters
+    ----------
+    design
+        From `titin.learn.atlas_design`.
+    whole_cells
+        Cells to keep, at most; fewer where they would take more than an eighth of the memory limit.
+    """
     progress = progress or Progress()
     groups, of_cell = _groups(design)
     n_groups, n_genes, n_cells = len(groups), atlas.n_vars, atlas.n_obs
@@ -115,6 +129,7 @@ def gather_moments(atlas: Atlas, design: pd.DataFrame, *, threads: int, progress
     sums, squares = np.zeros((n_groups, n_genes)), np.zeros((n_groups, n_genes))
     detected = np.zeros((n_groups, n_genes), np.int32)
     raw = np.zeros((n_cells, 6), np.float32)
+    kept = SampleStore(design, of_cell, _affordable(atlas, whole_cells))
     names = gene_symbols(atlas)[reader.genes]
     mito, ribo = (np.asarray(names.str.fullmatch(pattern), bool) for pattern in (_MITO, _RIBO))
     progress.start("moments by donor", n_cells, "cells")
@@ -132,12 +147,14 @@ def gather_moments(atlas: Atlas, design: pd.DataFrame, *, threads: int, progress
     for block, values, quality in reader.map(read, threads):
         rows = slice(block.start, block.start + block.n_cells)
         _kernels.add_moments(block.indptr, block.indices, values, of_cell[rows], sums, squares, detected)
+        kept.add(block)
         raw[rows] = quality
         progress.advance(block.n_cells)
     progress.finish()
     order = np.argsort(reader.genes)
     counted = np.bincount(of_cell[of_cell >= 0], minlength=n_groups)
-    return Moments(groups, counted, sums[:, order], squares[:, order], detected[:, order], _quality(raw), is_log)
+    return Moments(groups, counted, sums[:, order], squares[:, order], detected[:, order], _quality(raw), is_log,
+                   kept.finish(reader.genes))  # fmt: skip
 
 
 def gather_units(
@@ -215,6 +232,11 @@ def symbol_positions(atlas: Atlas, symbols: Any) -> Positions:
             except KeyError:
                 continue
     return np.array(list(dict.fromkeys(found)), np.int64)
+
+
+def _affordable(atlas: Atlas, n: int) -> int:
+    per_cell = 8 * max(1, int(atlas.reader.genes.n_cells.sum()) // max(1, atlas.n_obs))
+    return min(n, atlas.reader.resources.memory // 8 // per_cell)
 
 
 class _Sparse:

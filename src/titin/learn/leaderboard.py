@@ -91,7 +91,8 @@ def _table(task: Task, split: str, scores: pd.DataFrame, comparisons: pd.DataFra
     best = baselines["model"].iloc[0] if len(baselines) else None
     for row in table.to_dict("records"):
         name = f"*{row['model']}*" if row["baseline"] else f"**{row['model']}**"
-        sees = f"{row['features']}, {row['level']}s" + (" (transductive)" if row["track"] == "transductive" else "")
+        sees = f"{row['features'].partition(':')[0]}, {row['level']}s"
+        sees += " (transductive)" if row["track"] == "transductive" else ""
         cells = [name, sees, f"{_number(row[first])} ({_number(row['low'])} to {_number(row['high'])})"]
         cells += [_number(row[other]) for other in others]
         if tests:

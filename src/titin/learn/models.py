@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from titin.errors import TitinError
-from titin.learn.features import Centred, Components, FeatureMaker, Genes, WithType, expressed_genes
+from titin.learn.features import Centred, ClassGenes, Components, FeatureMaker, Genes, WithType, expressed_genes
 from titin.learn.given_features import Facts, Projection, Quality
 from titin.learn.set_features import MarkerRatios, SetMeans, SetScores, TopTokens
 from titin.learn.tasks import Kind, Level, Task
@@ -36,6 +36,8 @@ class Context:
         For whatever is random.
     threads
         For whatever is parallel.
+    sparse
+        Whether the features are a sparse matrix.
     """
 
     task: Task
@@ -43,6 +45,7 @@ class Context:
     n_units: int
     seed: int = 0
     threads: int = 1
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,12 @@ class Model:
         named = not self.tasks or any(
             task.name == name or (name.endswith("*") and task.name.startswith(name[:-1])) for name in self.tasks
         )
-        return named and task.kind in self.kinds
+        return named and task.kind in self.kinds and (task.kind != "regression" or self.features not in CLASS_FEATURES)
 
     def for_task(self, task: Task) -> "Model":
         """The model with the features that it sees in a task."""
-        return replace(self, features=task.features) if self.features == "task" else self
+        features = task.features if self.features == "task" else self.features
+        return replace(self, features=f"{features}:{task.column}" if features in CLASS_FEATURES else features)
 
     def estimator(self, context: Context) -> Any:
         """Make an unfitted estimator."""
@@ -129,6 +133,11 @@ FEATURES: dict[str, Callable[[], FeatureMaker]] = {
     "type_markers": lambda: SetMeans(("markers_*",)),
     "facts": Facts,
 }
+# of the classes of a column, which is the task's: name:column
+CLASS_FEATURES: dict[str, Callable[[str], FeatureMaker]] = {
+    "class_genes": lambda column: ClassGenes(column=column),
+    "class_pca": lambda column: Components(ClassGenes(column=column)),
+}
 
 
 def make_features(name: str) -> FeatureMaker:
@@ -143,8 +152,12 @@ def make_features(name: str) -> FeatureMaker:
         return Projection(name)
     if name.startswith("type+"):
         return WithType(make_features(name.removeprefix("type+")))
+    kind, _, column = name.partition(":")
+    if kind in CLASS_FEATURES:
+        return CLASS_FEATURES[kind](column)
     if name not in FEATURES:
-        raise TitinError(f"there are no features {name!r}", f"features: {', '.join(FEATURES)}, X_…, loader")
+        known = ", ".join([*FEATURES, *CLASS_FEATURES])
+        raise TitinError(f"there are no features {name!r}", f"features: {known}, X_…, loader")
     return FEATURES[name]()
 
 

@@ -17,8 +17,9 @@ from titin.learn.eligibility import Eligibility, Rules, check_task
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
 from titin.learn.gather import Gathered, gather_moments, gather_units
-from titin.learn.models import Model, find_models
+from titin.learn.models import CLASS_FEATURES, Model, find_models
 from titin.learn.plan import Job, folds_of, genes_needed, make_jobs, unseen_donors
+from titin.learn.sample import WHOLE_CELLS
 from titin.learn.store import Store, key_of
 from titin.learn.tasks import find_tasks
 from titin.learn.units import Units, make_units
@@ -28,7 +29,7 @@ from titin.resources import make_resources
 
 MEMORY = "2GiB"
 _working_on: ContextVar[str] = ContextVar("working_on", default="a model")
-_VERSION = 1  # of what results are made by: one more where the same key would give other numbers
+_VERSION = 2  # of what results are made by: one more where the same key would give other numbers
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,8 @@ def _run_jobs(run: _Run, jobs: Sequence[Job]) -> tuple[int, int]:
         return 0, total
     from threadpoolctl import threadpool_limits
 
-    moments = gather_moments(run.atlas, run.design, threads=run.threads, progress=run.progress)
+    whole = WHOLE_CELLS if any(job.model.features.partition(":")[0] in CLASS_FEATURES for job, _ in pending) else 0
+    moments = gather_moments(run.atlas, run.design, threads=run.threads, whole_cells=whole, progress=run.progress)
     levels: dict[str, Units] = {job.level: run.units[job.level] for job, _ in pending}
     genes = genes_needed(pending, levels, run.atlas, moments)
     gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},

@@ -8,7 +8,7 @@ from titin.atlas import open_atlas
 from titin.learn.design import atlas_design
 from titin.learn.eligibility import check_task
 from titin.learn.folds import make_splits
-from titin.learn.models import FEATURES, all_models
+from titin.learn.models import CLASS_FEATURES, FEATURES, all_models
 from titin.learn.run import Benchmark
 from titin.learn.scoring import headline
 from titin.learn.tasks import find_tasks
@@ -56,7 +56,7 @@ def list_choices(dataset: str | Path) -> dict[str, Any]:
                    "notes": list(e.notes)} for e in checked],
         "models": [{"name": m.name, "kinds": list(m.kinds), "features": m.features, "baseline": m.baseline,
                     "default": m.default, "needs": m.needs} for m in all_models().values()],
-        "features": [*FEATURES, "X_… (a projection of the dataset: transductive)", "loader"],
+        "features": [*FEATURES, *CLASS_FEATURES, "X_… (a projection of the dataset: transductive)", "loader"],
         "splits": list(splits),
         "told": told,
     }  # fmt: skip

@@ -77,7 +77,9 @@ TASKS: dict[str, Task] = {
 def cell_type_task(level: int) -> Task:
     """Make the task of a level of annotation, 0 the coarsest; only that one is run when no task is named."""
     name = f"{CELL_TYPE}{level}"
-    return Task(name, name, "classification", "cell", f"cell type, level {level}", default=level == 0)
+    return Task(
+        name, name, "classification", "cell", f"cell type, level {level}", features="class_genes", default=level == 0
+    )
 
 
 def find_tasks(design: pd.DataFrame, names: Sequence[str] = ()) -> list[Task]:
@@ -126,4 +128,6 @@ def _obs_task(design: pd.DataFrame, name: str) -> Task:
     of_donor = "donor" in design and bool((design.groupby("donor", observed=True)[name].nunique() <= 1).all())
     kind: Kind = "regression" if pd.api.types.is_numeric_dtype(column) else "classification"
     level: Level = "pseudocell" if of_donor else "cell"
-    return Task(name, name, kind, level, f"column {name.removeprefix(OBS)!r} of obs", of_donor=of_donor)
+    features = "class_genes" if (kind, level) == ("classification", "cell") else "pca"
+    described = f"column {name.removeprefix(OBS)!r} of obs"
+    return Task(name, name, kind, level, described, of_donor=of_donor, features=features)

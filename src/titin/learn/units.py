@@ -1,5 +1,6 @@
 """What models see as samples: cells, pseudocells, pseudobulks or donors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,3 +111,16 @@ def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> Un
         facts = ("donor", "sex", "young_old", "age_bin")
         obs = obs[[name for name in names if name in facts or name.startswith(("age", "obs:"))]]
     return Units(level, obs.assign(n_cells=sizes), of_cell)
+
+
+def spread(obs: pd.DataFrame, n: int, by: Sequence[str] = ("donor",)) -> NDArray[np.int64]:
+    """Choose at most ``n`` rows, ascending, as evenly over the values of some columns as there are rows for."""
+    if len(obs) <= n:
+        return np.arange(len(obs))
+    group = obs.groupby(list(by), observed=True, dropna=False).ngroup().to_numpy()
+    turn = np.random.Generator(np.random.PCG64(0)).permutation(len(obs))
+    order = turn[np.argsort(group[turn], kind="stable")]
+    within = np.empty(len(obs), np.int64)
+    sizes = np.bincount(group)
+    within[order] = np.arange(len(obs)) - (np.cumsum(sizes) - sizes)[group[order]]
+    return np.sort(np.lexsort((turn, within))[:n])

@@ -1,8 +1,10 @@
-"""Ask tables of public studies about the bundled gene sets: python docs/reference_sets.py FOLDER.
+"""Ask tables of public studies about the bundled gene sets: python docs/reference_sets.py FOLDER [--gmt FILE].
 
-FOLDER holds tables/ and genesets/. Prints the Markdown tables of docs/ageing_programmes.md.
+FOLDER holds tables/ and genesets/. Prints the Markdown tables of docs/ageing_programmes.md. With --gmt also writes the
+genes whose expression rises or falls most clearly with age in GTEx muscle, as sets for `titin bench --gmt`.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -29,6 +31,15 @@ def gtex_slopes(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"gene": symbol, "cell_type": "muscle", "protocol": "GTEx v8", "t": z}).dropna()
 
 
+def write_gmt(slopes: pd.DataFrame, path: Path, n: int = 500) -> None:
+    """Write the ``n`` genes that rise, and the ``n`` that fall, most clearly."""
+    ordered = slopes.drop_duplicates("gene").sort_values("t")["gene"].tolist()
+    about = "GTEx v8 skeletal muscle with age (mandhri/Multi-omics-skeletal-muscle-ageing)"
+    lines = [["GTEX_MUSCLE_AGE_UP", f"rises in {about}", *ordered[: -n - 1 : -1]],
+             ["GTEX_MUSCLE_AGE_DOWN", f"falls in {about}", *ordered[:n]]]  # fmt: skip
+    path.write_text("".join("\t".join(line) + "\n" for line in lines), "utf-8")
+
+
 def main(folder: Path) -> None:
     """Print the clearest sets of both."""
     for name, results in (
@@ -42,4 +53,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--gmt", type=Path, help="also write the sets of GTEx muscle here")
+    chosen = parser.parse_args()
+    main(chosen.folder)
+    if chosen.gmt:
+        write_gmt(gtex_slopes(chosen.folder), chosen.gmt)

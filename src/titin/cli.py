@@ -387,6 +387,14 @@ def _genes(text: str | None) -> list[str] | None:
 @click.option("--list", "listing", is_flag=True, help="Say which tasks, models and splits there are, and stop.")
 @click.option("--learning-curve", is_flag=True, help="Also train on fewer donors.")
 @click.option("--clustering", is_flag=True, help="Also cluster the projections.")
+@click.option(
+    "--gmt",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Further gene sets to hold the genes of clocks against. May be repeated.",
+)
 @click.option("--no-figures", is_flag=True, help="Draw no figures.")
 @click.option("--permutations", type=click.IntRange(0), default=1000, show_default=True, help="Of donors, for p.")
 @click.option("--min-donors", type=click.IntRange(2), default=3, show_default=True, help="Donors that a class needs.")
@@ -396,7 +404,8 @@ def _genes(text: str | None) -> list[str] | None:
 @shared_options
 def bench(
     dataset: Path, tasks: tuple[str, ...], models: tuple[str, ...], splits: tuple[str, ...], output: Path | None,
-    listing: bool, no_figures: bool, min_donors: int, min_cells: int, threads: int | None, memory: str | None,
+    listing: bool, files: tuple[Path, ...], no_figures: bool, min_donors: int, min_cells: int, threads: int | None,
+    memory: str | None,
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
     **chosen: Any,
 ) -> None:  # fmt: skip
@@ -409,14 +418,16 @@ def bench(
     titin bench dataset --task age --model ridge --model boosting@gene_sets
     titin bench dataset --task cell_type --model mypackage.models:MyModel
     """
+    from titin.features import read_gmt
     from titin.learn import Rules, run_benchmark
     from titin.learn.summary import describe, describe_choices, document, list_choices
 
     if listing:
         print_result(list_choices(dataset), as_json, describe_choices)
         return
+    sets = {name: own.genes for file in files for name, own in read_gmt(file).items()}
     done = run_benchmark(
-        dataset, output, tasks=tasks, models=models, splits=splits, figures=not no_figures,
+        dataset, output, gene_sets=sets, tasks=tasks, models=models, splits=splits, figures=not no_figures,
         rules=Rules(min_donors, min_cells), threads=threads, memory=memory, progress=choose_progress(quiet), **chosen,
     )  # fmt: skip
     print_result(document(done) if as_json else {}, as_json, lambda _: describe(done))

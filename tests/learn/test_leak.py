@@ -130,8 +130,10 @@ def test_without_ageing_only_the_leaky_split_finds_any(ageless, tmp_path):
 
 
 def test_planted_ageing_is_found(demo, tmp_path):
+    effects = demo.uns["truth"]["age_log_fold_change"]
+    planted = {"up": [gene for gene in effects if effects[gene] > 0], "all": list(effects)}
     found = run_benchmark(demo, tmp_path / "b", tasks=["age"], models=["elastic_net"], permutations=99, figures=False,
-                          splits=["leave_one_donor_out"], threads=1)  # fmt: skip
+                          splits=["leave_one_donor_out"], threads=1, gene_sets=planted)  # fmt: skip
     mae = found.scores.query("metric == 'mae' and of == 'donor'").set_index("model")["value"]
     assert mae["elastic_net"] < min(mae["mean"], mae["sex_only"])
     p = found.comparisons.query("model in ('mean', 'sex_only') and other == 'elastic_net'")["p"]
@@ -140,6 +142,12 @@ def test_planted_ageing_is_found(demo, tmp_path):
     checked = json.loads((tmp_path / "b" / "biology.json").read_text())["tasks"]["age_years"]
     assert checked["model"] == "elastic_net"
     assert len(checked["top_genes"]) == 50
+    overlap = checked["overlap"]
+    assert overlap["all"]["found"] > 2 * overlap["all"]["expected"]
+    assert overlap["all"]["p"] < 0.01
+    assert overlap["up"]["rising"] >= 0.9 * overlap["up"]["found"] > 0
+    assert {"GenAge_human", "SenMayo", "HAGR_ageing_up"} <= set(overlap)
+    assert "- up: " in (tmp_path / "b" / "biology.md").read_text()
 
 
 def test_sex_genes_are_left_out_of_clocks(demo):

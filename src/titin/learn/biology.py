@@ -1,6 +1,6 @@
 """Whether models have learnt biology: sex from sex genes, types from their markers, age from genes known to age."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,14 +10,17 @@ import pandas as pd
 from titin.atlas import Atlas
 from titin.dataset.manifest import write_json
 from titin.features import gene_sets
+from titin.learn.design import CELL_TYPE
 from titin.learn.folds import Fold
 from titin.learn.gather import symbol_positions
 from titin.learn.leaderboard import ranked
 from titin.learn.plan import Job
 from titin.learn.store import Store
+from titin.learn.tasks import Task
 
 TOP = 50
-AGEING = ("SenMayo", "GenAge_human", "CellAge", "CellAge_induces", "CellAge_inhibits")
+AGEING = ("SenMayo", "GenAge_human", "CellAge", "CellAge_induces", "CellAge_inhibits", "HAGR_ageing_up",
+          "HAGR_ageing_down")  # fmt: skip
 _BINS, _DRAWS = 20, 1000
 
 
@@ -84,9 +87,13 @@ def overlap(atlas: Atlas, genes: Iterable[str], members: Iterable[str], *, seed:
 
 def check_biology(
     atlas: Atlas, store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], scores: pd.DataFrame,
-    seed: int = 0,
+    seed: int = 0, further_sets: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Check the best linear model of each task, with one donor left out; write ``biology.json`` and ``biology.md``."""
+    """Check the best linear model of each task, with one donor left out; write ``biology.json`` and ``biology.md``.
+
+    The genes of models of age are held against the bundled ageing sets, and ``further_sets`` (symbols by name).
+    """
+    ageing = {name: gene_sets()[name].genes for name in AGEING} | dict(further_sets or {})
     found: dict[str, Any] = {}
     for task in dict.fromkeys(job.task for job in jobs):
         held = scores[(scores["task"] == task.name) & (scores["split"] == "leave_one_donor_out")]
@@ -95,16 +102,18 @@ def check_biology(
             numbers = [fold.number for fold in folds_of(job)]
             genes = store.read(task.name, job.split.name, name, numbers, "genes")
             if len(genes) and set(genes["gene"]) <= set(atlas.var_names.astype(str)):
-                found[task.name] = {"model": name, **_check(atlas, task.name, genes, seed)}
+                found[task.name] = {"model": name, **_check(atlas, task, genes, ageing, seed)}
                 break
     write_json(store.folder / "biology.json", {"schema_version": 1, "tasks": found})
     store.write_text("biology.md", _markdown(found))
     return found
 
 
-def _check(atlas: Atlas, task: str, genes: pd.DataFrame, seed: int) -> dict[str, Any]:
+def _check(
+    atlas: Atlas, task: Task, genes: pd.DataFrame, ageing: Mapping[str, Iterable[str]], seed: int
+) -> dict[str, Any]:
     together = consensus(genes)
-    if task == "sex":
+    if task.name == "sex":
         known = {gene for name in ("sex_female", "sex_male") for gene in gene_sets()[name].genes}
         top = _symbols(atlas, together["gene"].head(10))
         return {
@@ -112,12 +121,16 @@ def _check(atlas: Atlas, task: str, genes: pd.DataFrame, seed: int) -> dict[str,
             "sex_genes_in_top_10": sum(gene in known for gene in top),
             "stability": stability(genes),
         }
-    if task.startswith("cell_type"):
+    if task.name.startswith(CELL_TYPE):
         return {"classes": _marker_recovery(atlas, together)}
     top = together["gene"].head(TOP).tolist()
     checked: dict[str, Any] = {"top_genes": _symbols(atlas, top), "stability": stability(genes)}
-    if task.startswith(("age", "young")):
-        checked["overlap"] = {name: overlap(atlas, top, gene_sets()[name].genes, seed=seed) for name in AGEING}
+    if task.name.startswith(("age", "young")):
+        checked["overlap"] = {name: overlap(atlas, top, members, seed=seed) for name, members in ageing.items()}
+    if task.kind == "regression":
+        rising = together["gene"].head(TOP)[together["weight"].head(TOP) > 0].tolist()
+        for name, counts in checked.get("overlap", {}).items():
+            counts["rising"] = overlap(atlas, rising, ageing[name], seed=seed)["found"]
     return checked
 
 
@@ -158,7 +171,8 @@ def _markdown(found: dict[str, Any]) -> str:
             lines += [f"{hit} of {total} known markers are among the {TOP} genes that speak most for their type; "
                       f"{expected:.1f} would be by chance.", ""]  # fmt: skip
         for name, counts in checked.get("overlap", {}).items():
-            lines.append(f"- {name}: {counts['found']:.0f} of the first {TOP}, {counts['expected']:.1f} expected of "
-                         f"genes detected as often, p = {counts['p']:.3g}")  # fmt: skip
+            rising = f" ({counts['rising']:.0f} of them rising)" if counts["found"] and "rising" in counts else ""
+            lines.append(f"- {name}: {counts['found']:.0f} of the first {TOP}{rising}, {counts['expected']:.1f} "
+                         f"expected of genes detected as often, p = {counts['p']:.3g}")  # fmt: skip
         lines += [""] if "overlap" in checked else []
     return "\n".join(lines).rstrip() + "\n"

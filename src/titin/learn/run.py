@@ -1,7 +1,7 @@
 """The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -109,6 +109,7 @@ def run_benchmark(
     clustering: bool = False,
     figures: bool = True,
     rules: Rules | None = None,
+    gene_sets: Mapping[str, Iterable[str]] | None = None,
     threads: int | None = None,
     memory: int | str | None = None,
     progress: Progress | None = None,
@@ -141,6 +142,8 @@ def run_benchmark(
         Draw figures.
     rules
         What a class needs to be evaluated.
+    gene_sets
+        Symbols by name: sets that the genes of models of age are held against, besides the bundled ones.
     threads, memory
         As for `titin.open`; 2 GiB where not given.
 
@@ -179,7 +182,7 @@ def run_benchmark(
     if len(scores):
         from titin.learn.biology import check_biology
 
-        check_biology(atlas, run.store, jobs, run.folds, scores, seed)
+        check_biology(atlas, run.store, jobs, run.folds, scores, seed, gene_sets)
     if clustering:
         from titin.learn.clustering import write_clustering
 

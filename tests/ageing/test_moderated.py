@@ -15,6 +15,7 @@ from titin.ageing.moderated import (
     estimate_prior,
     fit_linear_models,
     inverse_trigamma,
+    local_prior,
     moderate,
     natural_spline,
 )
@@ -28,14 +29,14 @@ def log_counts():
     return np.log2((counts + 0.5) / (counts.sum(axis=1)[:, None] + 1) * 1e6).T, design
 
 
-@pytest.mark.parametrize(("name", "weighted", "trend"), [
-    ("unweighted", False, False), ("trend", False, True), ("weighted", True, False),
+@pytest.mark.parametrize(("name", "weighted", "prior"), [
+    ("unweighted", False, "common"), ("trend", False, "trend"), ("weighted", True, "common"),
 ])  # fmt: skip
-def test_moderated_test_is_that_of_limma(name, weighted, trend):
+def test_moderated_test_is_that_of_limma(name, weighted, prior):
     y, design = log_counts()
     weights = np.random.default_rng(3).uniform(0.3, 3, y.shape) if weighted else None
     fit = fit_linear_models(y, design, AGE, weights)
-    found = moderate(fit, trend=trend)
+    found = moderate(fit, prior=prior)
     golden = GOLDEN[name]
     np.testing.assert_allclose(fit.effect, golden["effect"], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(np.sqrt(fit.variance), golden["sigma"], rtol=1e-9)
@@ -50,7 +51,7 @@ def test_without_a_prior_it_is_the_t_test():
     y, design = rng.normal(size=(2, 9)), np.column_stack([np.ones(9), np.repeat([0.0, 1.0], [4, 5])])
     found = moderate(fit_linear_models(y, design, np.array([0.0, 1.0])))  # two genes tell nothing of each other
     plain = stats.ttest_ind(y[:, 4:], y[:, :4], axis=1)
-    assert found.prior_df == 0
+    assert (found.prior_df == 0).all()
     np.testing.assert_allclose(found.t, plain.statistic)
     np.testing.assert_allclose(found.p_value, plain.pvalue)
 
@@ -75,6 +76,38 @@ def test_prior_of_scaled_f_variances_is_recovered():
     assert found_df == pytest.approx(prior_df, rel=0.08)
     assert prior_variance[0] == pytest.approx(scale, rel=0.03)
     assert np.isinf(estimate_prior(scale * rng.chisquare(df, 500) / df * 0 + scale, df)[1])
+
+
+def test_a_local_prior_follows_the_mean():
+    rng = np.random.default_rng(4)
+    n, df = 6000, 8
+    mean = rng.permutation(np.linspace(0, 1, n))
+    prior_df, scale = np.where(mean < 0.5, 200.0, 6.0), np.exp(-mean)
+    variance = scale * rng.chisquare(df, n) / df / (rng.chisquare(prior_df) / prior_df)
+    found, found_df = local_prior(variance, df, mean)
+    assert np.median(found_df[mean < 0.4]) > 60
+    assert np.median(found_df[mean > 0.6]) == pytest.approx(6, rel=0.2)
+    np.testing.assert_allclose(found[mean < 0.4], scale[mean < 0.4], rtol=0.12)
+    one, one_df = estimate_prior(variance, df)
+    assert 6 < one_df < 60  # too few for the first half, too many for the second
+    few, few_df = local_prior(variance[:20], df, mean[:20])
+    np.testing.assert_array_equal(few, estimate_prior(variance[:20], df)[0])
+    assert len(set(few_df)) == 1
+    assert np.isfinite(local_prior(variance[:50], df, np.zeros(50))[0]).all()
+
+
+def test_the_local_prior_keeps_rare_hypervariable_genes_from_being_found():
+    rng = np.random.default_rng(5)
+    found = {"common": 0, "local": 0}
+    design = np.column_stack([np.ones(12), np.linspace(0, 1, 12)])
+    for _ in range(60):
+        spread = np.concatenate([np.full(1900, 0.3), 0.3 * np.sqrt(4 / rng.chisquare(4, 100))])  # the last 5 %
+        y = rng.normal(size=(2000, 12)) * spread[:, None] + np.arange(2000)[:, None]
+        fit = fit_linear_models(y, design, np.array([0.0, 1.0]))
+        for prior in found:
+            found[prior] += (adjust(moderate(fit, prior=prior).p_value) < 0.05).any()
+    assert found["local"] <= 8
+    assert found["common"] > 2 * found["local"]
 
 
 @given(st.floats(1e-6, 1e6))

@@ -42,7 +42,7 @@ def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
 @age.command(name="de", short_help="Which genes change with age, type by type.")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @comparison_options
-@click.option("--method", type=click.Choice(["voom", "trend", "deseq2"]), default="voom", show_default=True,
+@click.option("--method", type=click.Choice(["voom", "limma", "trend", "deseq2"]), default="voom", show_default=True,
               help="deseq2 needs pydeseq2.")  # fmt: skip
 @click.option("--min-cells", type=click.IntRange(1), default=10, show_default=True,
               help="Of a donor and type, for the donor to take part.")  # fmt: skip

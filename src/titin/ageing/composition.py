@@ -174,7 +174,7 @@ def _linear(cells: CellCounts, arm: Arm, types: list[str], method: str) -> tuple
         "ci_high": fit.effect + half, "t": found.t, "df": found.df, "p_value": found.p_value,
         "adj_p_value": adjust(found.p_value),
     })  # fmt: skip
-    return table, {"prior_df": None if np.isinf(found.prior_df) else round(found.prior_df, 3)}
+    return table, {"prior_df": None if np.isinf(found.prior_df[0]) else round(float(found.prior_df[0]), 3)}
 
 
 def _fold_change(mean: Floats, effect: Floats, method: str) -> Floats:

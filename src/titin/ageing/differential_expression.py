@@ -13,7 +13,7 @@ from titin.ageing._one_thread import one_thread
 from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
 from titin.ageing.design import NotTestableError
 from titin.ageing.groups import AGE, choose_level
-from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
+from titin.ageing.moderated import Floats, Prior, adjust, fit_linear_models, moderate
 from titin.ageing.normalization import (
     MIN_COUNT,
     MIN_TOTAL_COUNT,
@@ -28,7 +28,7 @@ from titin.dataset import layout
 from titin.errors import TitinError
 from titin.progress import Progress
 
-Method = Literal["voom", "trend", "deseq2"]
+Method = Literal["voom", "limma", "trend", "deseq2"]
 
 COLUMNS = [
     "gene", "gene_id", "cell_type", "protocol", "n_donors", "n_cells", "mean_log_cpm", "log2_fold_change", "ci_low",
@@ -37,7 +37,8 @@ COLUMNS = [
 MIN_CELLS = 10
 _FEWEST_GENES = 10  # from which a common variance can be learnt
 _METHODS = {
-    "voom": "linear model of log2 counts per million with voom weights; t moderated across genes",
+    "voom": "linear model of log2 counts per million with voom weights; t moderated across genes of like expression",
+    "limma": "linear model of log2 counts per million with voom weights; t moderated across genes, one prior for all",
     "trend": "linear model of log2 counts per million; t moderated across genes with a trend in their means",
     "deseq2": "negative binomial model of counts (pydeseq2), Wald test",
 }
@@ -52,7 +53,7 @@ class GeneStatistics:
     high: Floats
     standard_error: Floats
     statistic: Floats
-    df: float
+    df: Floats
     p_value: Floats
     facts: dict[str, Any]
 
@@ -95,7 +96,8 @@ def differential_expression(
         ``age`` in it is in decades, ``old`` is 1 for donors beyond the widest gap in age. Any column of obs will do
         where ``data`` is a dataset.
     method
-        ``voom``; ``trend`` (no weights, a trend in the prior variance); ``deseq2`` (needs pydeseq2).
+        ``voom``; ``limma`` (the same with one prior for all genes, as limma has it by default); ``trend`` (no weights,
+        a trend in the prior variance); ``deseq2`` (needs pydeseq2).
     where
         Only groups with these values, such as ``{"sex": "M"}``.
     min_cells
@@ -206,13 +208,14 @@ def _tests() -> dict[str, Callable[[NDArray[np.int64], Arm], GeneStatistics]]:
     from titin.ageing._deseq2 import fit_deseq2
 
     return {
-        "voom": lambda counts, arm: _test_linear(counts, arm, weighted=True),
-        "trend": lambda counts, arm: _test_linear(counts, arm, weighted=False),
+        "voom": lambda counts, arm: _test_linear(counts, arm, weighted=True, prior="local"),
+        "limma": lambda counts, arm: _test_linear(counts, arm, weighted=True, prior="common"),
+        "trend": lambda counts, arm: _test_linear(counts, arm, weighted=False, prior="trend"),
         "deseq2": fit_deseq2,
     }
 
 
-def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool) -> GeneStatistics:
+def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool, prior: Prior) -> GeneStatistics:
     from scipy import stats
 
     plain, design = counts.astype(float), arm.design
@@ -222,9 +225,10 @@ def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool) -> Gene
         fit = fit_linear_models(logs.values, design.matrix, design.contrast, logs.weights)
     else:
         fit = fit_linear_models(log_counts(plain, library), design.matrix, design.contrast)
-    found = moderate(fit, trend=not weighted)
+    found = moderate(fit, prior=prior)
     half = stats.t.ppf(0.975, found.df) * found.standard_error
-    prior_df = None if np.isinf(found.prior_df) else round(found.prior_df, 3)
+    middle = float(np.median(found.prior_df))
+    prior_df = None if np.isinf(middle) else round(middle, 3)
     return GeneStatistics(fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t, found.df,
                   found.p_value, {"prior_df": prior_df})  # fmt: skip
 

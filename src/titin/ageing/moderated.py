@@ -1,16 +1,23 @@
 """Linear models for many genes at once, and t statistics moderated by what all genes say of the variance.
 
-After Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), as the package limma does it.
+After Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), as the package limma does it; and with a prior whose degrees of
+freedom, too, depend on how much of a gene there is.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Prior = Literal["common", "trend", "local"]
 
 _NEWTON_STEPS = 50
+# of genes by mean, where the splines of the local prior join: closer at the ends, where few genes span a wide range
+_KNOTS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
+_GENES_FOR_KNOTS = 200
+_GENES_FOR_LOCAL = 30
 
 
 @dataclass(frozen=True)
@@ -55,19 +62,19 @@ class ModeratedTest:
     standard_error
         float64 a gene: of the effect, by the moderated variance.
     df
-        Total degrees of freedom.
+        float64 a gene: total degrees of freedom.
     prior_variance
-        float64 a gene; the same for all without a trend.
+        float64 a gene; the same for all if the prior is common.
     prior_df
-        Degrees of freedom that the prior counts for; may be infinite.
+        float64 a gene: degrees of freedom that the prior counts for; may be infinite, and differ if it is local.
     """
 
     t: Floats
     p_value: Floats
     standard_error: Floats
-    df: float
+    df: Floats
     prior_variance: Floats
-    prior_df: float
+    prior_df: Floats
 
 
 def fit_linear_models(y: Floats, design: Floats, contrast: Floats, weights: Floats | None = None) -> LinearFit:
@@ -112,15 +119,16 @@ def fit_linear_models(y: Floats, design: Floats, contrast: Floats, weights: Floa
     )  # fmt: skip
 
 
-def moderate(fit: LinearFit, *, trend: bool = False) -> ModeratedTest:
+def moderate(fit: LinearFit, *, prior: Prior = "common") -> ModeratedTest:
     """Test the contrast of every gene, its variance drawn towards the one that the other genes suggest.
 
     Parameters
     ----------
     fit
         From `fit_linear_models`; at least three genes.
-    trend
-        Let the prior variance depend on the genes' means, by a natural spline.
+    prior
+        ``common``: one for all genes. ``trend``: its variance depends on the genes' means, by a natural spline.
+        ``local``: so do its degrees of freedom (`local_prior`).
 
     Notes
     -----
@@ -128,12 +136,14 @@ def moderate(fit: LinearFit, *, trend: bool = False) -> ModeratedTest:
     """
     from scipy import stats
 
-    prior_variance, prior_df = estimate_prior(fit.variance, fit.df, fit.mean if trend else None)
-    if np.isinf(prior_df):
-        variance = prior_variance
+    if prior == "local":
+        prior_variance, prior_df = local_prior(fit.variance, fit.df, fit.mean)
     else:
-        variance = (fit.df * fit.variance + prior_df * prior_variance) / (fit.df + prior_df)
-    df = float(min(fit.df + prior_df, fit.df * len(fit.variance)))
+        prior_variance, one_df = estimate_prior(fit.variance, fit.df, fit.mean if prior == "trend" else None)
+        prior_df = np.full(len(fit.variance), one_df)
+    share = fit.df / (fit.df + prior_df)
+    variance = share * fit.variance + (1 - share) * prior_variance
+    df = np.minimum(fit.df + prior_df, float(fit.df * len(fit.variance)))
     standard_error = fit.unscaled * np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = fit.effect / standard_error
@@ -175,11 +185,50 @@ def estimate_prior(variance: Floats, df: int, covariate: Floats | None = None) -
         spread = ((log - expected) ** 2).sum() / (n - basis.shape[1])
     excess = spread - float(polygamma(1, df / 2))
     if excess > 0:
-        prior_df = 2 * inverse_trigamma(excess)
+        prior_df = 2 * float(inverse_trigamma(excess))
         return np.exp(expected + digamma(prior_df / 2) - np.log(prior_df / 2)), prior_df
     if covariate is None:
         return np.full(n, variance.mean()), np.inf
     return np.exp(expected), np.inf
+
+
+def local_prior(variance: Floats, df: int, mean: Floats) -> tuple[Floats, Floats]:
+    """Fit a scaled F distribution to residual variances whose scale and degrees of freedom depend on the mean.
+
+    Of genes with few counts, the noise of counting makes most of the variance, which is then much alike; what differs
+    between donors in a way of its own for each gene shows in those with many. One prior for all would draw the variance
+    of the latter too far towards the rest.
+
+    Parameters
+    ----------
+    variance
+        float64 a gene.
+    df
+        Residual degrees of freedom of each.
+    mean
+        float64 a gene; only its order matters.
+
+    Returns
+    -------
+    prior_variance, prior_df
+        float64 a gene. Of fewer than 30 genes those of `estimate_prior`.
+    """
+    from scipy.special import digamma, polygamma
+    from scipy.stats import rankdata
+
+    n = len(variance)
+    if n < _GENES_FOR_LOCAL:
+        prior_variance, one_df = estimate_prior(variance, df)
+        return prior_variance, np.full(n, one_df)
+    knots = np.array(_KNOTS if n >= _GENES_FOR_KNOTS else _KNOTS[::2])
+    basis = np.linalg.qr(_spline((rankdata(mean) - 0.5) / n, knots))[0]
+    middle = float(np.median(variance)) or 1.0
+    log = np.log(np.maximum(variance, 1e-5 * middle)) + np.log(df / 2) - digamma(df / 2)
+    expected = basis @ (basis.T @ log)
+    spread = basis @ (basis.T @ (log - expected) ** 2) * n / (n - basis.shape[1])
+    noise = float(polygamma(1, df / 2))  # what log variances would differ by if all were the same
+    prior_df = 2 * inverse_trigamma(np.maximum(spread - noise, 1e-4 * noise))
+    return np.exp(expected + digamma(prior_df / 2) - np.log(prior_df / 2)), prior_df
 
 
 def natural_spline(x: Floats, n_columns: int) -> Floats:
@@ -193,35 +242,36 @@ def natural_spline(x: Floats, n_columns: int) -> Floats:
         Columns, the constant one of them, at least 2; also the number of knots.
     """
     x = (x - x.min()) / np.ptp(x)
-    knots = np.unique(np.quantile(x, np.linspace(0, 1, n_columns)))
+    return _spline(x, np.unique(np.quantile(x, np.linspace(0, 1, n_columns))))
+
+
+def _spline(x: Floats, knots: Floats) -> Floats:
     columns = [np.ones(len(x)), x]
     cubes = [(np.maximum(x - k, 0) ** 3 - np.maximum(x - knots[-1], 0) ** 3) / (knots[-1] - k) for k in knots[:-1]]
     columns += [cube - cubes[-1] for cube in cubes[:-1]]
     return np.column_stack(columns)
 
 
-def inverse_trigamma(value: float) -> float:
+def inverse_trigamma(value: float | Floats) -> Floats:
     """Solve trigamma(y) = value for positive values, by Newton's method.
 
     Examples
     --------
-    >>> round(inverse_trigamma(1.6449340668482264), 12)
-    1.0
+    >>> inverse_trigamma([1.6449340668482264, 0.6449340668482264]).round(12).tolist()
+    [1.0, 2.0]
     """
     from scipy.special import polygamma
 
-    if value > 1e7:
-        return float(1 / np.sqrt(value))
-    if value < 1e-6:
-        return float(1 / value)
-    y = 0.5 + 1 / value
+    value = np.asarray(value, np.float64)
+    inner = np.clip(value, 1e-6, 1e7)  # beyond, the two ends of the series are exact enough
+    y = 0.5 + 1 / inner
     for _ in range(_NEWTON_STEPS):
-        trigamma = float(polygamma(1, y))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, y))
+        trigamma = polygamma(1, y)
+        step = trigamma * (1 - trigamma / inner) / polygamma(2, y)
         y += step
-        if -step / y < 1e-8:
+        if np.max(-step / y) < 1e-8:
             break
-    return float(y)
+    return np.where(value > 1e7, 1 / np.sqrt(value), np.where(value < 1e-6, 1 / value, y))
 
 
 def adjust(p_value: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Time, memory and findings of the machine-learning benchmark on a built dataset.
 
-    python benchmarks/learn.py DATASET [--truth TWIN.h5ad] [--output FOLDER] [--threads 2] [--json FILE]
+    python benchmarks/learn.py DATASET [--truth TWIN.h5ad] [--model NAME] [--output FOLDER] [--threads 2] [--json FILE]
 
 Runs, each in a process of its own: level 0 logistic regression alone, and age, level 0, sex and protocol with the
 default models, one donor left out at a time. With the twin that DATASET was built from, also says how well the genes
@@ -26,12 +26,13 @@ TASKS = {
 }
 
 
-def run(dataset: str, output: str, name: str, threads: int) -> dict[str, Any]:
+def run(dataset: str, output: str, name: str, models: list[str], threads: int) -> dict[str, Any]:
     """Run one of them, here."""
     from titin.learn import run_benchmark
 
     began = time.perf_counter()
-    done = run_benchmark(dataset, output, splits=["leave_one_donor_out"], figures=False, threads=threads, **TASKS[name])
+    asked = {"models": models, **TASKS[name]}
+    done = run_benchmark(dataset, output, splits=["leave_one_donor_out"], figures=False, threads=threads, **asked)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform.startswith("linux") else 2**30)
     scores = done.scores
     best = scores[scores["metric"].isin(["mae", "accuracy", "macro_f1"])]
@@ -79,20 +80,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--truth", type=Path, help="the twin, with what was planted in uns['truth']")
+    parser.add_argument("--model", action="append", default=[], help="run these, not the default ones; repeat")
     parser.add_argument("--output", type=Path, help="keep the results here")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", choices=list(TASKS), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(run(chosen.dataset, str(chosen.output), chosen.one, chosen.threads)))
+        print(json.dumps(run(chosen.dataset, str(chosen.output), chosen.one, chosen.model, chosen.threads)))
         return
     with tempfile.TemporaryDirectory() as scratch:
         output = chosen.output or Path(scratch)
         rows = []
         for i, name in enumerate(TASKS):
             command = [sys.executable, __file__, chosen.dataset, "--output", str(output / str(i)), "--one", name,
-                       "--threads", str(chosen.threads)]  # fmt: skip
+                       "--threads", str(chosen.threads), *(f"--model={model}" for model in chosen.model)]  # fmt: skip
             rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
         found = planted(chosen.truth, output / "1", chosen.dataset) if chosen.truth else {}
     print(f"{'':<32} {'wall':>8} {'cpu':>8} {'peak':>10} {'folds':>6}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import titin
 from titin.demo import write_demo_atlas
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -101,6 +102,46 @@ def test_head_and_stack_keep_the_cells(twin: Path, tmp_path: Path, dense: bool):
     for key, values in source.obsm.items():
         np.testing.assert_array_equal(stack.obsm[key], np.vstack([values, values]))
     assert stack.var.equals(source.var)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset large enough to be tested for ageing, and what it was built from."""
+    folder = tmp_path_factory.mktemp("study")
+    source = write_demo_atlas(folder / "twin.h5ad", n_cells=3000, n_genes=600)
+    return titin.build(source, folder / "dataset", preset="muscle", project=()).path, source
+
+
+def test_learn_says_what_is_found_of_what_was_planted(study: tuple[Path, Path], tmp_path: Path):
+    dataset, source = study
+    target = tmp_path / "found.json"
+    done = run("learn.py", dataset, "--truth", source, "--output", tmp_path / "results", "--json", target,
+               "--model", "elastic_net")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert [row["folds"] > 10 and row["peak_gib"] > 0.1 for row in found["runs"]] == [True, True]
+    assert 0.6 < found["planted_auroc"]["elastic_net"] <= 1
+
+
+@pytest.mark.parametrize(("script", "names"), [
+    ("ageing.py", ["pseudobulk", "differential expression, annotation_level0", "composition, poisson"]),
+    ("ageing_truth.py", ["gene × type, protocols combined", "false discoveries"]),
+    ("validate.py", ["full"]),
+])  # fmt: skip
+def test_scripts_on_a_dataset(study: tuple[Path, Path], tmp_path: Path, script: str, names: list[str]):
+    dataset, source = study
+    given = ["--twin", source, "--work", tmp_path, "--runs", 1] if script == "validate.py" else []
+    done = run(script, "--dataset", dataset, *given)
+    assert done.returncode == 0, done.stderr
+    assert [name for name in names if name not in done.stdout] == []
+
+
+def test_scores_of_gene_sets_by_every_method(study: tuple[Path, Path], tmp_path: Path):
+    target = tmp_path / "found.json"
+    done = run("ageing_scores.py", study[0], "--no-report", "--json", target)
+    assert done.returncode == 0, done.stderr
+    assert [name for name in ("score_genes", "ucell", "ulm") if name not in done.stdout] == []
+    assert json.loads(target.read_text())
 
 
 def _dense(X: object) -> np.ndarray:

@@ -88,7 +88,7 @@ def test_a_local_prior_follows_the_mean():
     assert np.median(found_df[mean < 0.4]) > 60
     assert np.median(found_df[mean > 0.6]) == pytest.approx(6, rel=0.2)
     np.testing.assert_allclose(found[mean < 0.4], scale[mean < 0.4], rtol=0.12)
-    one, one_df = estimate_prior(variance, df)
+    _, one_df = estimate_prior(variance, df)
     assert 6 < one_df < 60  # too few for the first half, too many for the second
     few, few_df = local_prior(variance[:20], df, mean[:20])
     np.testing.assert_array_equal(few, estimate_prior(variance[:20], df)[0])

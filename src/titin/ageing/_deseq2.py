@@ -55,5 +55,5 @@ def fit_deseq2(counts: NDArray[np.int64], arm: "Arm") -> "GeneStatistics":
     found = result.results_df
     effect, error = found["log2FoldChange"].to_numpy(float), found["lfcSE"].to_numpy(float)
     half = 1.959963984540054 * error
-    return GeneStatistics(effect, effect - half, effect + half, error, found["stat"].to_numpy(float), np.full(len(found), np.inf),
-                  found["pvalue"].to_numpy(float), {})  # fmt: skip
+    z, df = found["stat"].to_numpy(float), np.full(len(found), np.inf)
+    return GeneStatistics(effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})

@@ -43,7 +43,7 @@ def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("dataset", type=click.Path(path_type=Path))
 @comparison_options
 @click.option("--method", type=click.Choice(["voom", "limma", "trend", "deseq2"]), default="voom", show_default=True,
-              help="deseq2 needs pydeseq2.")  # fmt: skip
+              help="limma: voom with one prior for all genes. deseq2 needs pydeseq2.")  # fmt: skip
 @click.option("--min-cells", type=click.IntRange(1), default=10, show_default=True,
               help="Of a donor and type, for the donor to take part.")  # fmt: skip
 @click.option("--save-pseudobulk", is_flag=True, help="Put the pseudobulk into the dataset, for later runs.")

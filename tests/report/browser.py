@@ -32,11 +32,11 @@ class Browser:
         self._send("POST", f"/session/{self._session}/url", {"url": "about:blank"})  # away from the browser's own page
         time.sleep(1)
 
-    def open(self, page: Path, *, width: int, dark: bool) -> None:
-        """Show a page at a width, on a light or a dark screen; logs begin anew."""
+    def open(self, page: Path, *, width: int, dark: bool = False, paper: bool = False) -> None:
+        """Show a page at a width, on a light or a dark screen, or as on paper; logs begin anew."""
         for kind in ("browser", "performance"):
             self._log(kind)
-        self._chrome("Emulation.setEmulatedMedia",
+        self._chrome("Emulation.setEmulatedMedia", media="print" if paper else "screen",
                      features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])  # fmt: skip
         self._chrome("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
                      mobile=width < 600)  # fmt: skip

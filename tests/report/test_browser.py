@@ -56,3 +56,14 @@ def test_the_page_loads_whole_and_asks_for_nothing(window, demo, width, dark):
     background = np.median(pixels)
     assert (background < 60) == dark
     assert (np.abs(pixels.astype(int) - background) > 60).mean() > 0.02
+
+
+FOLDED = "return [...document.querySelectorAll('details')].filter(e => !e.lastElementChild.checkVisibility()).length"
+
+
+def test_paper_shows_what_is_folded_on_screens(window, demo):
+    window.open(Path(demo[0]["path"]), width=1000)
+    assert window.run(FOLDED) > 5
+    window.open(Path(demo[0]["path"]), width=1000, paper=True)
+    assert window.run(FOLDED) == 0
+    assert window.run(FAULTS) == []

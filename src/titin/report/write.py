@@ -38,7 +38,8 @@ td, li, figcaption { overflow-wrap: anywhere; } .scroll td { overflow-wrap: norm
 @media (max-width: 45rem) { body { padding: 1.25rem 1rem 3rem; }
   .plots figure img { max-width: none; width: min(var(--natural), 40rem); } }
 @media print { nav.contents { display: none; } section { break-inside: auto; } .plots { gap: 1rem; }
-  .plots figure { break-inside: avoid; } .plots .plot { overflow: visible; } }
+  .plots figure { break-inside: avoid; } .plots .plot { overflow: visible; }
+  details::details-content { content-visibility: visible; block-size: auto; } }
 </style>"""
 
 

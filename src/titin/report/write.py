@@ -39,6 +39,7 @@ td, li, figcaption { overflow-wrap: anywhere; } .scroll td { overflow-wrap: norm
   .plots figure img { max-width: none; width: min(var(--natural), 40rem); } }
 @media print { nav.contents { display: none; } section { break-inside: auto; } .plots { gap: 1rem; }
   .plots figure { break-inside: avoid; } .plots .plot { overflow: visible; }
+  .scroll table { font-size: 7.5pt; } .scroll :is(td, th) { overflow-wrap: anywhere; padding: .2rem .35rem; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 </style>"""
 

@@ -454,6 +454,7 @@ def test_doctor(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ("thread = 2", ["there is no setting 'thread'", "did you mean threads?"]),
         ("[build]\nseeds = 2", ["there is no setting 'seeds' of build", "did you mean seed?"]),
         ("[biuld]\nseed = 2", ["there is no command 'biuld'"]),
+        ("[age]\ncontrasts = 'young_old'", ["there is no setting 'contrasts' of age", "did you mean contrast?"]),
     ],
 )
 def test_a_setting_that_does_not_exist_is_refused(tmp_path, settings, said):
@@ -462,3 +463,15 @@ def test_a_setting_that_does_not_exist_is_refused(tmp_path, settings, said):
     assert done.returncode == 2
     for words in said:
         assert words in done.stderr
+
+
+def test_settings_of_a_group_reach_its_commands(titin: Run) -> None:
+    Path("titin.toml").write_text("[age]\nmethod = 'neither'\n")
+    for command in ("de", "programmes"):
+        outcome = titin("age", command, "dataset")
+        assert outcome.code == 2
+        assert "'neither' is not one of" in outcome.stderr
+    assert "'neither'" not in titin("age", "de", "dataset", "--method", "voom").stderr
+    Path("titin.toml").write_text("threads = 0\n")
+    assert "dataset" in titin("age", "de", "dataset", "--threads", "1").stderr
+    assert "thread" in titin("age", "de", "dataset").stderr

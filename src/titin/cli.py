@@ -11,7 +11,7 @@ import click
 
 from titin import __version__
 from titin.errors import TitinError
-from titin.options import LazyGroup, choose_progress, limit_options, print_result, shared_options
+from titin.options import LazyGroup, choose_progress, limit_options, parameters, print_result, shared_options
 
 _SETTINGS = "titin.toml"
 _ORDER = ("build", "info", "export", "embed", "validate", "card", "publish", "bench", "age", "report", "demo", "doctor")
@@ -37,13 +37,13 @@ def _settings() -> dict[str, dict[str, Any]]:
         if not isinstance(settings.get(name, {}), dict):
             raise TitinError(f"{path}: {name!r} is a command, not a setting", f"put its settings under [{name}]")
     common = {k: v for k, v in settings.items() if not isinstance(v, dict)}
-    known = {name: {str(p.name) for p in command.params} for name, command in cli.commands.items()}
-    _check_settings(common, set().union(*known.values()), "")
+    plain = [command for command in cli.commands.values() if not isinstance(command, LazyGroup)]  # not to import groups
+    _check_settings(common, set().union(*map(parameters, plain)), "")
     for section, own in settings.items():
         if isinstance(own, dict):
-            if section not in known:
-                raise TitinError(f"{path}: there is no command {section!r}", f"commands: {', '.join(known)}")
-            _check_settings(own, known[section], f" of {section}")
+            if section not in cli.commands:
+                raise TitinError(f"{path}: there is no command {section!r}", f"commands: {', '.join(cli.commands)}")
+            _check_settings(own, parameters(cli.commands[section]), f" of {section}")
     return {name: {**common, **settings.get(name, {})} for name in cli.commands}
 
 

@@ -39,8 +39,19 @@ class LazyGroup(click.Group):
         return list(self._load().commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return one command."""
+        """Return one command, whose settings are those of the group."""
+        if ctx.default_map is not None:
+            ctx.default_map.setdefault(cmd_name, dict(ctx.default_map))
         return self._load().get_command(ctx, cmd_name)
+
+
+def parameters(command: click.Command) -> set[str]:
+    """Names of what can be given to a command, or to any command of a group."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        inner = [command.get_command(context, name) for name in command.list_commands(context)]
+        return set().union(*(parameters(one) for one in inner if one is not None))
+    return {str(parameter.name) for parameter in command.params}
 
 
 def shared_options(command: Callable[..., None]) -> Callable[..., None]:

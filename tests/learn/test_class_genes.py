@@ -50,14 +50,17 @@ def test_separation_is_scanpys(demo, sample):
     adata.uns["log1p"] = {"base": None}
     sc.tl.rank_genes_groups(adata, "cell_type_0", method="t-test")
     kept = type(sample)(adata.obs, sample.group[mine.to_numpy()], adata.X)
-    found = kept.separation("cell_type_0", np.ones(sample.group.max() + 1, bool))
+    found, elsewhere = kept.separation("cell_type_0", np.ones(sample.group.max() + 1, bool))
     for t, name in zip(found, sorted(adata.obs["cell_type_0"].unique()), strict=True):
         theirs = sc.get.rank_genes_groups_df(adata, name).set_index("names")["scores"].reindex(demo.var_names)
         np.testing.assert_allclose(t, theirs.fillna(0), rtol=2e-3, atol=2e-3)
+    other = (adata.obs["cell_type_0"] != "MuSC").to_numpy()
+    place = sorted(adata.obs["cell_type_0"].unique()).index("MuSC")
+    np.testing.assert_allclose(elsewhere[place], np.asarray((adata.X[other] > 0).mean(axis=0)).ravel())
 
 
 def test_classes_that_cannot_be_compared_have_no_genes(sample):
-    alone = sample.separation("donor", sample.group[0] == np.arange(sample.group.max() + 1))
+    alone, _ = sample.separation("donor", sample.group[0] == np.arange(sample.group.max() + 1))
     assert alone.shape[0] == 1
     assert not alone.any()
 

@@ -93,8 +93,9 @@ class Genes:
 class ClassGenes(Genes):
     """For each class the genes that set its training cells most apart from all others, by Welch's t.
 
-    The cells are those of `titin.learn.sample`, spread over donors and types: highly variable genes are those of the
-    types that most cells are of, and may hold no marker of a rare one.
+    Half of them are the first of all, which may be genes that all cells have; half are the first of those that at most
+    half of the other cells express: its markers. The cells are those of `titin.learn.sample`, spread over donors and
+    types: highly variable genes are those of the types that most cells are of, and may hold no marker of a rare one.
 
     Parameters
     ----------
@@ -116,9 +117,10 @@ class ClassGenes(Genes):
         if moments.sample is None:
             raise ValueError("moments without a sample of whole cells")
         found = set()
-        for t in moments.sample.separation(self.column, groups):
-            top = np.argsort(-t, kind="stable")[: self.n_top]
-            found.update(top[t[top] > 0].tolist())
+        for t, elsewhere in zip(*moments.sample.separation(self.column, groups), strict=True):
+            for ranked in (t, np.where(elsewhere <= 0.5, t, 0)):
+                top = np.argsort(-ranked, kind="stable")[: self.n_top // 2]
+                found.update(top[ranked[top] > 0].tolist())
         return np.setdiff1d(np.array(sorted(found), np.int64), _members(atlas, self.leave_out))
 
 

@@ -1,6 +1,7 @@
 """One model on one fold: features made of training units, the estimator fitted, held-out units predicted."""
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from titin.learn.tasks import Task
 from titin.learn.units import spread
 
 _TARGETS = 100  # fitted at a time, for the sake of memory
+_UNITS = 8192  # predicted at a time, likewise
 TOP_GENES = 200  # that are written down for each of several classes; all for one
 
 
@@ -30,7 +32,14 @@ class FittedFeatures:
     maker: FeatureMaker | LoaderCells
     rows: Positions
     X: Any = field(repr=False)
-    X_test: Any = field(repr=False)
+
+    def held_out(self, data: Gathered, rows: Positions) -> Iterator[Any]:
+        """Features of other units, some at a time: of a large donor's cells, all at once would be large as well."""
+        if isinstance(self.maker, LoaderCells):
+            yield LoaderCells.of(data, rows)
+            return
+        for start in range(0, len(rows), _UNITS):
+            yield self.maker.transform(data, rows[start : start + _UNITS])
 
 
 @dataclass
@@ -53,15 +62,15 @@ class FoldResult:
 
 
 def fit_features(name: str, data: Gathered, fold: Fold, task: Task, max_units: int | None) -> FittedFeatures:
-    """Fit a maker of features to the training units of a fold, and make those of both sides."""
+    """Fit a maker of features to the training units of a fold, and make theirs."""
     rows = fold.train
     if max_units is not None and len(rows) > max_units:
         by = ("donor",) if task.of_donor else ("donor", task.column)
         rows = rows[spread(data.units.obs.iloc[rows], max_units, by)]
     if name == "loader":
-        return FittedFeatures(LoaderCells(), rows, LoaderCells.of(data, rows), LoaderCells.of(data, fold.test))
+        return FittedFeatures(LoaderCells(), rows, LoaderCells.of(data, rows))
     maker = make_features(name).fit(data, fold.train)
-    return FittedFeatures(maker, rows, maker.transform(data, rows), maker.transform(data, fold.test))
+    return FittedFeatures(maker, rows, maker.transform(data, rows))
 
 
 def run_fold(
@@ -80,7 +89,8 @@ def run_fold(
     context = Context(task, features.maker.names, len(features.rows), seed, threads, sparse.issparse(features.X))
     estimator = model.estimator(context)
     fit(estimator, features.X, y, obs["donor"].iloc[features.rows].astype(str).to_numpy(object))
-    found = _predict(estimator, task, features.X_test)
+    parts = [_predict(estimator, task, X) for X in features.held_out(data, fold.test)]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     test = obs.iloc[fold.test]
     table = pd.DataFrame({"unit": fold.test, "donor": test["donor"].astype(str).to_numpy(object),
                           "true": target(task, obs, fold.test), **found})  # fmt: skip
@@ -162,7 +172,8 @@ def _permuted(
     targets, parts = permuted[place.get_indexer(train)], []
     for start in range(0, n, _TARGETS):
         estimator = fit(model.estimator(context), features.X, targets[:, start : start + _TARGETS], train)
-        parts.append(pd.DataFrame(estimator.predict(features.X_test)).groupby(test).median())
+        predicted = np.concatenate([estimator.predict(X) for X in features.held_out(data, fold.test)])
+        parts.append(pd.DataFrame(predicted).groupby(test).median())
     found = pd.concat(parts, axis=1)
     dealt = permuted[place.get_indexer(found.index)]
     return pd.DataFrame({"donor": found.index, "true": list(dealt), "predicted": list(found.to_numpy())})

@@ -37,10 +37,15 @@ class Sample:
     group: NDArray[np.int64]
     X: sparse.csr_matrix = field(repr=False)
 
-    def separation(self, column: str, groups: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Welch's t of each class of a column against all other cells of some groups: classes × genes.
+    def separation(self, column: str, groups: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Say how far each class of a column is set apart from all other cells of some groups.
 
-        A class with fewer than two cells, or that is alone, has zeros.
+        Returns
+        -------
+        t
+            float64, classes × genes: Welch's t. A class with fewer than two cells, or that is alone, has zeros.
+        elsewhere
+            float64, classes × genes: share of the other cells that express the gene.
         """
         mine = np.flatnonzero(groups[self.group] & self.obs[column].notna().to_numpy())
         code, classes = pd.factorize(self.obs[column].iloc[mine].astype(str), sort=True)
@@ -52,7 +57,8 @@ class Sample:
         other, other_spread = _mean_and_error(sums.sum(axis=0) - sums, squares.sum(axis=0) - squares, n.sum() - n)
         error = np.sqrt(spread_of + other_spread)
         t = np.divide(mean - other, error, out=np.zeros(shape), where=error > 0)
-        return np.where(np.minimum(n, n.sum() - n) < 2, 0.0, t)
+        elsewhere = (detected.sum(axis=0) - detected) / np.maximum(n.sum() - n, 1)
+        return np.where(np.minimum(n, n.sum() - n) < 2, 0.0, t), elsewhere
 
 
 def _mean_and_error(

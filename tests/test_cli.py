@@ -472,6 +472,6 @@ def test_settings_of_a_group_reach_its_commands(titin: Run) -> None:
         assert outcome.code == 2
         assert "'neither' is not one of" in outcome.stderr
     assert "'neither'" not in titin("age", "de", "dataset", "--method", "voom").stderr
-    Path("titin.toml").write_text("threads = 0\n")
-    assert "dataset" in titin("age", "de", "dataset", "--threads", "1").stderr
-    assert "thread" in titin("age", "de", "dataset").stderr
+    Path("titin.toml").write_text("threads = 'many'\n")
+    assert "'many' is not a valid int" in titin("age", "de", "dataset").stderr
+    assert "'many'" not in titin("age", "de", "dataset", "--threads", "1").stderr

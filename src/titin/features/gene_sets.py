@@ -47,8 +47,10 @@ def gene_sets() -> dict[str, GeneSet]:
     Returns
     -------
     dict
-        ``markers_<type>`` for 33 cell types of skeletal muscle, ``differentiation_MuSC``, ``sex_male``,
-        ``sex_female``, ``SenMayo``, ``GenAge_human``, ``CellAge``, ``CellAge_induces`` and ``CellAge_inhibits``.
+        ``markers_<type>`` for 33 cell types of skeletal muscle; ``sex_male`` and ``sex_female``; sets of ageing and
+        senescence (``SenMayo``, ``GenAge_human``, ``CellAge…``, ``HAGR_ageing_up`` and ``…_down``); states and
+        programmes of muscle, the cell cycle, and parts of Hallmark and Reactome. ``SOURCES.md`` beside the files lists
+        them all.
 
     Examples
     --------

@@ -61,7 +61,6 @@ class Split:
 
     def apply(self, obs: pd.DataFrame, usable: NDArray[np.bool_]) -> Iterator[Fold]:
         """Divide units, which have the columns of a design table; folds with an empty side are left out."""
-        donor = obs["donor"].astype(str).to_numpy(object)
         if self.leaky:
             splitter = RandomCellSplit(5, self.seed)
             at = np.flatnonzero(usable)
@@ -71,10 +70,11 @@ class Split:
         if self.column and self.column not in obs:
             return
         value = obs[self.column].astype(str).to_numpy(object) if self.column else None
+        code, donors = pd.factorize(obs["donor"].astype(str))
         for number, fold in enumerate(self.folds):
             sides = []
             for side, wanted in (("train", self.train), ("test", self.test)):
-                mine = usable & np.isin(donor, list(fold[side]))
+                mine = usable & donors.isin(fold[side])[code]
                 if value is not None:
                     mine &= value == wanted
                 sides.append(np.flatnonzero(mine))

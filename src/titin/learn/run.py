@@ -74,11 +74,15 @@ class _Run:
     rules: Rules
     units: dict[str, Units] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    _folds: dict[tuple[str, str, str], list[Fold]] = field(default_factory=dict)
 
     def folds(self, job: Job) -> list[Fold]:
-        if job.level not in self.units:
-            self.units[job.level] = make_units(self.design, job.level, seed=self.seed)
-        return folds_of(job, self.checked[job.task.name], self.units[job.level])
+        key = job.task.name, job.split.name, job.level
+        if key not in self._folds:
+            if job.level not in self.units:
+                self.units[job.level] = make_units(self.design, job.level, seed=self.seed)
+            self._folds[key] = folds_of(job, self.checked[job.task.name], self.units[job.level])
+        return self._folds[key]
 
     def key(self, job: Job, fold: Fold) -> str:
         return key_of(

@@ -78,6 +78,16 @@ def test_figures_and_leaderboard(first):
     assert "all 5 young donors in cells are male" in text
 
 
+def test_a_model_that_errs_more_than_the_baseline_is_said_to_be_worse(first):
+    folder, done = first
+    pairs = done.comparisons.query("task == 'sex' and split == 'leave_one_donor_out'")
+    rule = pairs.query("model == 'sex_gene_rule' and other == 'logistic'")["difference"].iloc[0]
+    section = (folder / "leaderboard.md").read_text().split("### sex, leave_one_donor_out")[1].split("###")[0]
+    row = next(line for line in section.splitlines() if line.startswith("| **logistic**"))
+    assert rule != 0
+    assert ("worse" in row) == (rule < 0)
+
+
 def test_sex_is_told_by_sex_genes(first):
     checked = json.loads((first[0] / "biology.json").read_text())["tasks"]["sex"]
     assert checked["sex_genes_in_top_10"] >= 5

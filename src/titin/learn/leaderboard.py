@@ -130,10 +130,10 @@ def _p(row: Mapping[Any, Any]) -> str:
 
 
 def _paired(comparisons: pd.DataFrame, model: str, other: str) -> str:
-    for a, b in ((model, other), (other, model)):
+    for a, b, sign in ((model, other, 1), (other, model, -1)):
         found = comparisons[(comparisons["model"] == a) & (comparisons["other"] == b)]
         if len(found) and np.isfinite(p := float(found["p"].iloc[0])):
-            return f"{p:.3g}"
+            return f"{p:.3g}{', worse' if sign * found['difference'].iloc[0] > 0 else ''}"
     return ""
 
 

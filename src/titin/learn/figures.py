@@ -15,6 +15,7 @@ from titin.learn.store import Store, shares_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FEWEST = 20  # units of a bin of confidence that is drawn
 # lineages of muscle's types, for the order of the confusion matrix; other types stand under their parent, or by name
 LINEAGES = {
     "fibres": ("MF", "Hyb", "Specialised"), "stem cells": ("MuSC",), "fibroblasts": ("FB", "EnFB", "PnFB", "Tenocyte"),
@@ -93,7 +94,8 @@ def _draw_best(
     for name, predictions in tables.items():
         shares = shares_of(predictions, classes)
         if shares is not None:
-            bins.append(metrics.calibration(predictions["true"], shares, classes).assign(model=name))
+            table = metrics.calibration(predictions["true"], shares, classes)
+            bins.append(table[table["n"] >= min(_FEWEST, table["n"].max())].assign(model=name))
     if bins:
         axes = learning.reliability(pd.concat(bins, ignore_index=True), title=f"{task.name}: reliability")
         keep(axes, f"{task.name}_reliability")

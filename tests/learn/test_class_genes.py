@@ -75,6 +75,12 @@ def test_models_bind_the_column_of_their_task(demo):
         make_features("class_gene")
 
 
+def test_a_named_model_that_suits_no_task_is_told(demo, tmp_path):
+    done = run_benchmark(demo, tmp_path / "b", tasks=["age"], models=["ridge@class_genes"], figures=False, threads=1,
+                         splits=["cells_to_nuclei"])  # fmt: skip
+    assert "ridge@class_genes: for none of these tasks" in done.told
+
+
 def test_type_models_find_the_planted_markers(demo, tmp_path):
     run_benchmark(demo, tmp_path / "b", tasks=["cell_type_0"], models=["logistic"], figures=False, threads=2,
                   splits=["leave_one_donor_out"])  # fmt: skip

@@ -168,6 +168,9 @@ def run_benchmark(
     digest = freeze(every, folder / SPLITS)
     chosen = find_models(models)
     jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
+    if jobs and models:
+        used = {job.model.name for job in jobs}
+        missing += [f"{m.name}: for none of these tasks" for m in chosen if not m.baseline and m.name not in used]
     told = [*(told if not every else []), *missing, *(note for e in run.checked.values() for note in e.notes)]
     if learning_curve:
         jobs += _curve(jobs, run)

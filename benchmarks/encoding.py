@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from _measure import TWIN_SCRIPT, describe, finish, load_average, machine, note, table, title, twin_or_make
 from _twins import head
-from titin.build import build
+from titin.builder import build
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 from titin.dataset.manifest import Manifest

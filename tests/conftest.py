@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from titin.build import options
+from titin.builder import options
 
 # kernels are compiled within the first example, and no test is about time
 settings.register_profile("titin", deadline=None)

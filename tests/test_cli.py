@@ -70,7 +70,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset(atlas: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from titin.build import build
+    from titin.builder import build
 
     return build(atlas, tmp_path_factory.mktemp("dataset") / "dataset", tissue="muscle", method="10x").path
 
@@ -293,7 +293,7 @@ def test_a_dry_run_writes_nothing_and_its_sizes_are_nearly_right(n_cells: int, t
 
 
 def test_a_dry_run_extrapolates_from_a_sample(titin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("titin.build.dry_run._SAMPLE_VALUES", 200_000)
+    monkeypatch.setattr("titin.builder.dry_run._SAMPLE_VALUES", 200_000)
     atlas = write_demo_atlas("atlas.h5ad", n_cells=3_000, n_genes=400)
     plan = titin("build", atlas, "-o", "out", "--dry-run", "--json").document
     assert plan["sampled_cells"] < 1_500
@@ -388,7 +388,7 @@ def refused(outcome: Outcome, *parts: str) -> None:
 def test_export_wide_refuses_what_does_not_fit_in_memory(
     titin: Run, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("titin.atlas.export"), "make_resources", lambda *_: _Tiny())
+    monkeypatch.setattr(importlib.import_module("titin.exporter.export"), "make_resources", lambda *_: _Tiny())
     outcome = titin("export", dataset, "--to", "wide")
     refused(outcome, "300 cells × 300 genes", "GiB of memory", "--genes", "--memory")
     assert names(tmp_path) == []

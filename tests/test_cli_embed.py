@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from titin.build import build
+from titin.builder import build
 from titin.cli import main
 from titin.dataset.manifest import Manifest
 from titin.demo import write_demo_atlas

@@ -7,11 +7,12 @@ __version__ = "0.1.0"
 __all__ = ["Atlas", "Loader", "TitinError", "__version__", "build", "export", "open", "tokens", "validate"]
 
 if TYPE_CHECKING:
-    from titin.atlas import Atlas, export
+    from titin.atlas import Atlas
     from titin.atlas import open_atlas as open
-    from titin.build import build
+    from titin.builder import build
     from titin.check import validate
     from titin.errors import TitinError
+    from titin.exporter import export
     from titin.load import Loader
     from titin.load.tokens import tokens
 
@@ -19,8 +20,8 @@ _HOME = {
     "Atlas": ("titin.atlas", "Atlas"),
     "Loader": ("titin.load", "Loader"),
     "TitinError": ("titin.errors", "TitinError"),
-    "build": ("titin.build", "build"),
-    "export": ("titin.atlas", "export"),
+    "build": ("titin.builder", "build"),
+    "export": ("titin.exporter", "export"),
     "open": ("titin.atlas", "open_atlas"),
     "tokens": ("titin.load.tokens", "tokens"),
     "validate": ("titin.check", "validate"),

@@ -114,8 +114,8 @@ def build(
     titin build atlas.h5ad -o dataset --donor patient_id --age age_years
     titin build SKM_human_pp_cells2nuclei.h5ad --preset muscle --donors ages.csv
     """
-    from titin.build import build as build_dataset
-    from titin.build import plan, summary
+    from titin.builder import build as build_dataset
+    from titin.builder import plan, summary
 
     roles = {r: chosen.pop(r) for r in ("donor", "sample", "age", "sex", "protocol", "chemistry")}
     choices = {"preset": preset, "roles": {"cell_type": list(cell_type), **roles}, "donors": donors,
@@ -141,7 +141,7 @@ def _methods(text: str | None) -> list[str] | None:
 @shared_options
 def info(dataset: Path, as_json: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Say what DATASET holds: size, files, bits per non-zero, columns by role, what was left out."""
-    from titin.dataset import summary
+    from titin.dataset import description as summary
 
     print_result(summary.document(dataset), as_json, summary.describe)
 
@@ -177,8 +177,8 @@ def embed(
     titin embed dataset tsne --perplexity 50 --force
     titin embed dataset umap --on X_scVI --force
     """
-    from titin.build import embed as embed_dataset
-    from titin.build import summary
+    from titin.builder import embed as embed_dataset
+    from titin.builder import summary
 
     done = embed_dataset(
         dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=choose_progress(quiet),
@@ -216,7 +216,7 @@ def validate(
     Exit codes: 0 no errors (there may be warnings), 1 errors found, 2 wrong use.
     """
     from titin.check import validate as validate_dataset
-    from titin.check.terminal import render
+    from titin.check.report import render
 
     if report is not None and no_report:
         raise TitinError("--report and --no-report contradict each other", "give one of them")
@@ -256,7 +256,7 @@ def report(
     titin report dataset -o report.html --force
     """
     from titin.report import write_report
-    from titin.report.terminal import describe_report, document_of_report
+    from titin.report.write import describe_report, document_of_report
 
     done = write_report(
         dataset, output, seed=seed, force=force, threads=threads, memory=memory, progress=choose_progress(quiet)
@@ -352,7 +352,7 @@ def export_(
     force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Write DATASET as AnnData (h5ad, zarr), a 10x folder (mtx) or a wide table, in the order of its source."""
-    from titin.atlas import export
+    from titin.exporter import export
 
     path = export(
         dataset, to, output, counts=counts, genes=_genes(genes), compression=compression, force=force,
@@ -446,7 +446,7 @@ def demo(
     as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Make a small synthetic muscle atlas in FOLDER (real donors, labels and genes; drawn counts) and build it."""
-    from titin.build import summary
+    from titin.builder import summary
     from titin.demo import make_demo
 
     report = make_demo(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from titin import __version__
-from titin.dataset.summary import size
+from titin.dataset.description import size
 from titin.resources import DEFAULT_MEMORY, available_threads
 
 _REQUIRED = ("anndata", "click", "h5py", "hdf5plugin", "numba", "numpy", "pandas", "pyarrow", "rich", "scipy", "zarr")

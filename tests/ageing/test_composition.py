@@ -9,8 +9,7 @@ from scipy import stats
 
 import titin
 from titin.ageing import CellCounts, cell_counts, composition, fit_poisson_mixed_model, mann_whitney
-from titin.ageing.fractions import transform
-from titin.ageing.mann_whitney import rank_test
+from titin.ageing.composition import rank_test, transform
 from titin.demo import write_demo_atlas
 from titin.errors import TitinError
 

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 from small_atlases import AGES, GENES, build, cells, counts_of
 
-from titin.ageing.fibres import fibres
-from titin.ageing.muscle import fibre_labels, fibre_type
+from titin.ageing.fibres import fibre_labels, fibre_type, fibres
 from titin.errors import TitinError
 
 

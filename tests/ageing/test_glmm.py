@@ -5,8 +5,7 @@ import pytest
 from scipy import special
 from scipy.optimize import minimize
 
-from titin.ageing._laplace import Laplace
-from titin.ageing.glmm import _terms, fit_poisson_mixed_model
+from titin.ageing.glmm import Laplace, _terms, fit_poisson_mixed_model
 from titin.errors import TitinError
 
 COLUMNS = ["Intercept", "age"]

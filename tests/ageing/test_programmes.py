@@ -5,8 +5,7 @@ from scipy import stats
 from small_atlases import AGES, PROGRAMME, build, cells, counts_of
 
 from titin.ageing.donor_means import DonorMeans, compare_donor_means, detectable_factor, donor_means
-from titin.ageing.programmes import programmes
-from titin.ageing.senescence import senescence
+from titin.ageing.programmes import programmes, senescence
 from titin.errors import TitinError
 from titin.features import score_gene_sets
 

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from small_atlases import AGES, build
 
-from titin.ageing.diffusion import diffusion_pseudotime, gaussian_weights
-from titin.ageing.stem_cells import MARKERS, phases, stem_cells
+from titin.ageing.stem_cells import MARKERS, diffusion_pseudotime, gaussian_weights, phases, stem_cells
 from titin.embed import neighbors
 from titin.errors import TitinError
 

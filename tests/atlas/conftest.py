@@ -9,12 +9,12 @@ from typing import Any
 import anndata as ad
 import pytest
 
-from titin.build import Progress, build
+from titin.builder import Progress, build
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile
 from titin.dataset.manifest import Manifest
 from titin.demo import make_demo
-from titin.demo.build import ATLAS, DONORS
+from titin.demo.atlas import ATLAS, DONORS
 from titin.resources import Resources
 
 Cut = Callable[..., None]

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 import titin
-from titin.build import build
+from titin.builder import build
 
 N_CELLS, N_GENES = 230, 70
 

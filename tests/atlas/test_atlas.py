@@ -117,7 +117,7 @@ def test_every_gene_is_exact(opened):
 
 
 def test_genes_are_exact_when_levels_do_not_fit_in_memory(log1p, monkeypatch):
-    from titin.atlas import _columns
+    from titin.atlas import gene_reader as _columns
 
     monkeypatch.setattr(_columns, "_CACHE_SHARE", 2**60)
     atlas = reopen(log1p)
@@ -292,7 +292,7 @@ def test_unknown_names_say_so(log1p):
 
 
 def test_only_the_row_groups_needed_are_read(shards, monkeypatch):
-    from titin.atlas import Store
+    from titin.dataset.store import Store
 
     atlas = reopen(shards)
     read = []
@@ -440,7 +440,7 @@ def test_an_empty_selection_of_cells_of_one_gene(tmp_path):
 
 
 def test_a_value_that_levels_alone_do_not_tell_is_looked_up(tmp_path, monkeypatch):
-    from titin.atlas._columns import GeneReader
+    from titin.atlas.gene_reader import GeneReader
 
     opened, looked_up = make(tmp_path, "huge"), []
     look_up = GeneReader._look_up

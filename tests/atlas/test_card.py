@@ -16,7 +16,7 @@ import pytest
 import yaml
 from scipy import sparse
 
-from titin.build import build
+from titin.builder import build
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
 

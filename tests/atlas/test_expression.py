@@ -67,7 +67,7 @@ def test_what_it_says_of_itself(opened):
 
 
 def test_nothing_is_read_before_it_is_asked_for(log1p, monkeypatch):
-    from titin.atlas import Store
+    from titin.dataset.store import Store
 
     atlas = reopen(log1p)
     monkeypatch.setattr(Store, "read_group", lambda *_: pytest.fail("a matrix was read"))
@@ -291,7 +291,7 @@ def test_statistics_of_next_to_nothing(log1p, name, rows, columns):
 
 
 def test_statistics_of_few_genes_read_whole_genes(shards, monkeypatch):
-    from titin.atlas import Store
+    from titin.dataset.store import Store
 
     expression = reopen(shards).expression.loc[:, ["MYH7", "MYH2"]]
     read, whole = [], Store.read_group

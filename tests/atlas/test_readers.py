@@ -17,7 +17,7 @@ import pytest
 import yaml
 from scipy import sparse
 
-from titin.build import build
+from titin.builder import build
 from titin.dataset import layout
 
 # the files of the demo, by Hub config, and the column that pandas has as the index

@@ -13,9 +13,9 @@ import pytest
 from anndata.tests.helpers import assert_equal
 from scipy import sparse
 
-from titin.atlas import export
-from titin.build import Report, build
+from titin.builder import Report, build
 from titin.dataset.spill import Spill
+from titin.exporter import export
 
 KINDS = {
     "celltypist_sample_559x32786": "counts",

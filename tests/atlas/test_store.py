@@ -14,8 +14,8 @@ import pytest
 from open_datasets import Opened, damage, make
 
 import titin
-from titin.atlas import RowGroup, Store
 from titin.dataset import layout
+from titin.dataset.store import RowGroup, Store
 from titin.errors import DatasetError, TitinError
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from titin.build import build
+from titin.builder import build
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile
 from titin.demo import make_demo
-from titin.demo.build import ATLAS, DONORS
+from titin.demo.atlas import ATLAS, DONORS
 from titin.progress import Progress
 
 N_CELLS, N_GENES = 240, 60

@@ -10,9 +10,9 @@ import pytest
 import scipy.sparse as sp
 from good_datasets import small_atlas
 
-from titin.build import build
+from titin.builder import build
 from titin.check import validate
-from titin.check._frames import frame_difference, tree_difference
+from titin.check.comparison import frame_difference, tree_difference
 
 STORED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "csc": ("log1p", sp.csc_matrix),

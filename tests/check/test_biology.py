@@ -11,11 +11,10 @@ from good_datasets import Good
 from scipy.stats import linregress, mannwhitneyu
 
 from titin.check import biology  # noqa: F401 - registers the checks
-from titin.check._ageing import slope
-from titin.check._markers import _areas
-from titin.check._units import Units, protocol_kind, sex_of, units
+from titin.check.biology import _areas, slope
 from titin.check.context import Context
 from titin.check.registry import CHECKS, Outcome
+from titin.study.units import Units, protocol_kind, sex_of, units
 
 
 class Changed(Context):
@@ -130,7 +129,7 @@ def test_gene_counts_are_the_same_in_small_batches(demo, monkeypatch):
     by = units(context, ["donor"])
     genes = context.atlas.var_names[:50].tolist()
     whole = by.gene_counts(context.atlas, genes)
-    monkeypatch.setattr("titin.check._units._BATCH_VALUES", 7 * len(context.obs))
+    monkeypatch.setattr("titin.study.units._BATCH_VALUES", 7 * len(context.obs))
     assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
 
 

@@ -7,7 +7,7 @@ import pytest
 from good_datasets import Good
 from PIL import Image
 
-from titin.check import figures
+from titin.check import page as figures
 from titin.check.context import Context
 
 ROLES = ("age", "cell_type", "sex", "donor", "protocol")

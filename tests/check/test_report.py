@@ -12,10 +12,9 @@ from good_datasets import Good
 from mutations import edit_table, set_in_list, sign
 
 from titin.check import CHECKS, Finding, Outcome, Report, validate
-from titin.check.html import make_page
+from titin.check.page import make_page
 from titin.check.registry import check
-from titin.check.report import HTML_NAME, JSON_NAME
-from titin.check.terminal import render
+from titin.check.report import HTML_NAME, JSON_NAME, render
 from titin.cli import main
 from titin.errors import DatasetError, OutputError, SourceError, TitinError
 

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titin.check import validate
-from titin.check._first_rows import LIMIT, cell_size, first_rows
-from titin.check._windows import largest_window
 from titin.check.footer import read_footer
 from titin.check.hub_card import read_hub_card
 from titin.check.hub_features import NoFeatureError, dataset_info, feature, features, size_in_arrow
-from titin.check.viewer_features import is_category, size_category
+from titin.check.viewer_features import is_category, largest_window, size_category
+from titin.check.viewer_rules import LIMIT, cell_size, first_rows
 from titin.errors import DatasetError
 from titin.publish import write_card
 

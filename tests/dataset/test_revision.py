@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from titin.dataset import layout, swap
+from titin.dataset import layout
+from titin.dataset import replace as swap
 from titin.dataset.manifest import Manifest, describe_file
-from titin.dataset.revision import revise
+from titin.dataset.replace import revise
 from titin.errors import DatasetError, OutputError
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from titin.demo import donor_table, make_demo_atlas, write_demo_atlas
-from titin.demo.tables import read_table
+from titin.demo.design import read_table
 from titin.errors import TitinError
 from titin.features import gene_sets
 

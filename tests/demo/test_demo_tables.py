@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from titin.demo import donor_table, write_donor_table
-from titin.demo.tables import read_table
+from titin.demo.design import read_table
 
 TABLES = Path(__file__).parents[3] / "shared" / "data" / "atlas_tables"
 

@@ -16,7 +16,7 @@ from scipy import sparse
 import titin
 from titin.atlas import Atlas, MemoryLimitError, UnknownNameError
 from titin.embed import pca
-from titin.embed._krylov import leading_eigenpairs
+from titin.embed.krylov import leading_eigenpairs
 from titin.errors import TitinError
 
 
@@ -196,7 +196,7 @@ def test_only_the_genes_it_was_fitted_on_can_be_projected(small, pbmc68k):
 
 
 def test_the_covariance_is_the_same_from_dense_and_from_sparse_blocks(small, monkeypatch):
-    from titin.embed import _passes
+    from titin.embed import passes as _passes
 
     found = []
     for speed in (0, 10_000):

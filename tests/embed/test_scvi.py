@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import titin
-from titin.demo.build import make_demo
+from titin.demo.atlas import make_demo
 from titin.errors import TitinError
 from titin.progress import Progress
 
@@ -44,7 +44,7 @@ def test_types_come_apart_and_the_same_seed_gives_the_same(demo):
 
 @needs_scvi
 def test_a_dataset_takes_it_up_with_its_training_curve(demo):
-    from titin.build import embed
+    from titin.builder import embed
 
     done = embed(demo, ["scvi"], force=True, threads=1, scvi={"n_latent": 3, "max_epochs": 2, "n_top_genes": 50})
     computed = done.manifest.obsm["X_scVI"]["computed"]
@@ -57,7 +57,7 @@ def test_a_dataset_takes_it_up_with_its_training_curve(demo):
 
 @pytest.mark.skipif(importlib.util.find_spec("scvi") is not None, reason="scvi-tools is installed")
 def test_without_the_extra_one_line_says_what_to_install(demo):
-    from titin.build import embed
+    from titin.builder import embed
     from titin.embed import scvi
 
     for attempt in (lambda: scvi(titin.open(demo)), lambda: embed(demo, ["scvi"], force=True)):

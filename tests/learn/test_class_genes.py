@@ -11,9 +11,8 @@ from small_demos import build_demo
 import titin
 from titin.errors import TitinError
 from titin.learn import atlas_design, find_models, find_tasks, run_benchmark
-from titin.learn.gather import gather_moments
+from titin.learn.cells import WHOLE_CELLS, gather_moments
 from titin.learn.models import make_features
-from titin.learn.sample import WHOLE_CELLS
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from titin.learn import design_table
-from titin.learn.biology import consensus, overlap, stability
+from titin.learn.ageing_genes import consensus, overlap, stability
 from titin.learn.clustering import best_f1, ilisi, score_projection, transfer_labels
 
 

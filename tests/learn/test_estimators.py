@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from titin.learn import inference
+from titin.learn import metrics as inference
 from titin.learn.estimators import DonorRidge, GroupMajority, GroupMean, MarkerRule, PerTypeRegressor
 
 

@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits
 
 import titin
 from titin.learn import atlas_design, find_models, find_tasks, make_splits, make_units, run_benchmark
+from titin.learn.cells import gather_moments, gather_units
 from titin.learn.features import Centred
 from titin.learn.fitting import fit_features, run_fold
-from titin.learn.gather import gather_moments, gather_units
 from titin.learn.models import CLASS_FEATURES, FEATURES, make_features
 
 HELD_OUT = "470BR"

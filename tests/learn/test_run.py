@@ -17,7 +17,7 @@ import titin
 from titin.cli import cli
 from titin.errors import TitinError
 from titin.learn import Model, all_models, atlas_design, find_models, make_units, run_benchmark
-from titin.learn.gather import gather_moments, gather_units
+from titin.learn.cells import gather_moments, gather_units
 
 QUICK = {"figures": False, "threads": 1, "permutations": 20}
 
@@ -139,7 +139,7 @@ def test_given_projections_are_transductive(demo, tmp_path):
 
 def test_mlp_is_fed_by_the_loader(demo):
     pytest.importorskip("torch")
-    from titin.learn.loader_cells import LoaderCells
+    from titin.learn.estimators import LoaderCells
     from titin.learn.mlp import LoaderMLP
 
     design = atlas_design(demo)

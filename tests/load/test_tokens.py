@@ -165,7 +165,7 @@ def test_bins_without_chance_do_not_depend_on_normalisation(atlas, counts):
 
 @given(st.lists(st.integers(1, 6) | st.integers(1, 10**6), min_size=1, max_size=80), st.integers(2, 60))
 def test_any_cell_is_binned_as_numpy_would(values, n_bins):
-    from titin.load._token_kernels import bin_cells
+    from titin.load.kernels import bin_cells
 
     n = len(values)
     offsets, found, bins = np.empty(2, np.int64), np.empty(n, np.int32), np.empty(n, np.int32)

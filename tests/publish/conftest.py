@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from titin.build import Progress, build
+from titin.builder import Progress, build
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile
 from titin.demo import make_demo
-from titin.demo.build import ATLAS
+from titin.demo.atlas import ATLAS
 
 
 @pytest.fixture(scope="session")

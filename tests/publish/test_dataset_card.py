@@ -15,14 +15,14 @@ import yaml
 from card_parts import code_of, flat, matter_of
 from scipy import sparse
 
-from titin.build import build
+from titin.builder import build
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
+from titin.presets.preset import make_preset
 from titin.publish import card, read_preset, write_card
 from titin.publish.card import make_facts
 from titin.publish.croissant import croissant
 from titin.publish.licence import check_licence, licences
-from titin.publish.preset import make_preset
 
 MUSCLE = re.compile(r"muscle|myofib|sarcopen|kedlian|satellite|intercostal", re.IGNORECASE)
 

@@ -19,7 +19,8 @@ from fakehub import Fault, State, serve
 
 from titin.check import validate
 from titin.cli import cli
-from titin.publish import to_hub, write_card
+from titin.publish import upload as to_hub
+from titin.publish import write_card
 
 pytest.importorskip("huggingface_hub", reason="needs `pip install huggingface_hub`")
 TOKEN = "hf_secretsecretsecret"
@@ -70,7 +71,8 @@ WORKER = """
 import json, sys, traceback
 import titin.check
 from titin.errors import TitinError
-from titin.publish import publish, to_hub
+from titin.publish import publish
+from titin.publish import upload as to_hub
 from titin.publish.terminal import document_of_publication
 to_hub._validate = lambda copy, *_: titin.check.validate(copy, level="quick", checks=["integrity"])
 for line in sys.stdin:
@@ -176,7 +178,7 @@ print(first)
 
 def test_one_gene_is_read_without_the_rest(hub, settings, publish, tmp_path_factory):
     import titin as library
-    from titin.build import Progress
+    from titin.builder import Progress
     from titin.demo import make_demo
 
     folder = tmp_path_factory.mktemp("wide")

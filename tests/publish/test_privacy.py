@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from scipy import sparse
 
 import titin
-from titin.build import build
+from titin.builder import build
 from titin.check import validate
 from titin.cli import cli
 from titin.dataset.manifest import Manifest
-from titin.publish import RefusedError, publish, to_hub, write_card
-from titin.publish.privacy import exact_age_columns, find_identifiers
-from titin.publish.public_ages import age_bins, bin_middles
-from titin.publish.public_copy import public_copy
+from titin.publish import RefusedError, publish, write_card
+from titin.publish import upload as to_hub
+from titin.publish.privacy import age_bins, bin_middles, exact_age_columns, find_identifiers
+from titin.publish.upload import public_copy
 
 N = 24
 _PEOPLE = ["Ada Lovelace", "Alan Turing", "Grace Hopper", "Emmy Noether", "Kurt Godel", "Carl Gauss"]

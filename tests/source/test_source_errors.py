@@ -16,7 +16,7 @@ from source_files import random_counts, small_atlas, write
 
 from titin.errors import SourceError
 from titin.source import open_source
-from titin.source._tables import check_columns
+from titin.source.anndata_layout import check_columns
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from source_files import assert_identical, assert_same, random_counts, rebuilt, 
 
 from titin.errors import SourceError
 from titin.source import open_source
-from titin.source._reading import row_ranges
+from titin.source.reading import row_ranges
 
 STORAGE = {"csr": sp.csr_matrix, "csc": sp.csc_matrix, "dense": np.asarray}
 COMPRESSION = {
@@ -127,7 +127,7 @@ def test_dense_chunks_of_any_shape(tmp_path, scratch, chunks, compression):
 @pytest.mark.parametrize("chunk", [1, 7, 100, 10_000])
 @pytest.mark.parametrize("container", ["h5ad", "zarr2"])
 def test_chunks_larger_than_blocks_are_unpacked_once(tmp_path, scratch, monkeypatch, container, chunk):
-    monkeypatch.setattr("titin.source._vector._CHUNK_CACHE", 0)
+    monkeypatch.setattr("titin.source.stored._CHUNK_CACHE", 0)
     expected = sp.csr_matrix(random_counts())
     path = write(anndata.AnnData(expected), tmp_path / "atlas", container)
     root = h5py.File(path, "r+") if container == "h5ad" else zarr.open_group(path, mode="r+", use_consolidated=False)

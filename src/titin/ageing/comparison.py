@@ -17,10 +17,10 @@ from titin.ageing.design import (
     formula_variables,
     make_design,
 )
-from titin.ageing.groups import AGE, ROLES, need
 from titin.check.design import age_cut
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.study.groups import AGE, ROLES, need
 
 ALL = "all"  # name of the protocol where the dataset has none
 MIN_DONORS = 3

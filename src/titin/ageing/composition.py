@@ -1,6 +1,7 @@
-"""Which cell types become more or fewer with age, as fractions of all cells, with donors as the replicates."""
+"""How many cells of each type every sample has: what composition is computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,13 +10,198 @@ from numpy.typing import NDArray
 
 from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
 from titin.ageing.design import INTERCEPT, NotTestableError
-from titin.ageing.fractions import CellCounts, cell_counts, transform
 from titin.ageing.glmm import fit_poisson_mixed_model
-from titin.ageing.groups import AGE
-from titin.ageing.mann_whitney import MIN_SAMPLE_CELLS, mann_whitney
 from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
 from titin.atlas import Atlas
+from titin.check.design import age_cut
+from titin.dataset import layout
 from titin.errors import TitinError
+from titin.study.groups import AGE, choose_level, group_cells, need
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """Cells by sample and type.
+
+    Attributes
+    ----------
+    samples
+        One row a sample (what has the same donor, sample, protocol, chemistry, sex and age): these columns, as far as
+        they are known, and ``n_cells``, all types together.
+    counts
+        int64, samples × types.
+    level
+        Name of the level of labels.
+    """
+
+    samples: pd.DataFrame
+    counts: pd.DataFrame
+    level: str = "cell_type"
+
+    def __post_init__(self) -> None:
+        values = self.counts.to_numpy()
+        if len(self.samples) != len(values):
+            raise TitinError(f"{len(self.samples)} samples, but counts of {len(values)}", "give one row for each")
+        if values.dtype.kind not in "iu" or (values < 0).any():
+            raise TitinError("counts of cells must be whole numbers, zero or more", "give counts, not fractions")
+
+    def select(self, rows: NDArray[Any]) -> "CellCounts":
+        """Keep some samples, by mask or positions."""
+        positions = np.arange(len(self.samples))[np.asarray(rows)]
+        return replace(
+            self,
+            samples=self.samples.iloc[positions].reset_index(drop=True),
+            counts=self.counts.iloc[positions].reset_index(drop=True),
+        )
+
+
+def cell_counts(atlas: Atlas, cell_type_level: int | str | None = None, *, extra: Sequence[str] = ()) -> CellCounts:
+    """Count the cells of each type in each sample; unlabelled cells are left out.
+
+    Parameters
+    ----------
+    atlas
+        The dataset; no expression is read.
+    cell_type_level
+        Name of the level, or its place; the coarsest where not given.
+    extra
+        Further columns of obs to tell samples apart by.
+
+    Raises
+    ------
+    TitinError
+        If the dataset has no cell types, not that level, or no such column.
+    """
+    cells = group_cells(atlas, extra=extra)
+    level = choose_level(cells.levels, cell_type_level)
+    table = cells.table[cells.table[level].notna()].reset_index(drop=True)
+    keys = [name for name in table if name not in (*cells.levels, layout.N_CELLS)]
+    if not keys:
+        samples, codes = pd.DataFrame(index=pd.RangeIndex(1)), np.zeros(len(table), np.int64)
+    else:
+        grouped = table.groupby(keys, sort=True, dropna=False)
+        codes = grouped.ngroup().to_numpy().astype(np.int64)
+        first = np.unique(codes, return_index=True)[1]
+        samples = table.iloc[first][keys].reset_index(drop=True)
+    names, types = pd.factorize(table[level], sort=True)
+    counts = np.zeros((len(samples), len(types)), np.int64)
+    np.add.at(counts, (codes, names), table[layout.N_CELLS].to_numpy())
+    samples[layout.N_CELLS] = counts.sum(axis=1)
+    return CellCounts(samples, pd.DataFrame(counts, columns=types), level)
+
+
+def transform(fractions: Floats, method: str, total: Floats | None = None) -> Floats:
+    """Make the variance of fractions nearly the same for rare and for common types.
+
+    Parameters
+    ----------
+    fractions
+        Units × types, 0 … 1.
+    method
+        ``asin``: arcsine of the square root; ``logit``: log(p / (1 - p)), half a cell added to every type.
+    total
+        Cells of each unit; needed for ``logit``.
+    """
+    if method == "asin":
+        angles: Floats = np.arcsin(np.sqrt(fractions))
+        return angles
+    counts = fractions * np.asarray(total)[:, None] + 0.5
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    logits: Floats = np.log(shares / (1 - shares))
+    return logits
+
+
+COLUMNS = ["cell_type", "protocol", "n_young", "n_old", "fraction_young", "fraction_old", "u", "p_value", "adj_p_value"]
+MIN_SAMPLE_CELLS = 1000
+
+
+def mann_whitney(
+    cells: CellCounts, *, min_sample_cells: int = MIN_SAMPLE_CELLS, cut: float | None = None
+) -> pd.DataFrame:
+    """Compare the fractions of every type between young and old by the Mann–Whitney test, in each protocol.
+
+    The recipe of the muscle atlas: samples of more than ``min_sample_cells`` cells; the fraction of a type in each;
+    its mean over the samples of a donor, protocol and chemistry; a two-sided test of these means.
+
+    Parameters
+    ----------
+    cells
+        From `cell_counts`.
+    min_sample_cells
+        Samples of no more cells are left out.
+    cut
+        Years from which a donor is old; in the middle of the widest gap between donors' ages where not given.
+
+    Returns
+    -------
+    DataFrame
+        One row a type and protocol: ``cell_type``, ``protocol``, ``n_young``, ``n_old``, mean ``fraction_young`` and
+        ``fraction_old``, ``u`` (of the young), ``p_value``, ``adj_p_value`` (Benjamini–Hochberg over the types of a
+        protocol). ``attrs``: ``age_cut``, ``skipped`` (protocols, with the reason).
+
+    Raises
+    ------
+    TitinError
+        If donors or ages are missing, or do not part young from old.
+    """
+    need([str(name) for name in cells.samples], "donor", "donors are what is compared")
+    need([str(name) for name in cells.samples], AGE, "the comparison is of ages")
+    if cut is None:
+        cut = age_cut(cells.samples.dropna(subset=["donor", AGE]).groupby("donor")[AGE].median())
+    if cut is None:
+        raise TitinError("these ages do not part young from old: there are too few donors, or all of one age",
+                         "give the age from which a donor is old")  # fmt: skip
+    large = cells.select((cells.samples[layout.N_CELLS] > min_sample_cells).to_numpy())
+    parts, skipped = [], []
+    for protocol, rows in protocols(cells.samples):
+        inside = np.flatnonzero(large.samples.get("protocol", pd.Series(protocol, large.samples.index)) == protocol)
+        part = _compare(large.select(inside), cut)
+        if isinstance(part, str):
+            skipped.append({"protocol": protocol, "reason": part})
+        elif len(rows):
+            parts.append(part.assign(protocol=protocol))
+    table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    table.attrs = {"method": "Mann-Whitney", "age_cut": cut, "min_sample_cells": min_sample_cells, "skipped": skipped,
+                   "adjustment": "Benjamini-Hochberg over the types of one protocol"}  # fmt: skip
+    return table
+
+
+def rank_test(young: Floats, old: Floats) -> tuple[float, float]:
+    """Return U of the young and the two-sided p: exact without ties for at most eight on a side, else asymptotic.
+
+    The asymptotic p is corrected for ties and continuity. Where all values are equal it is 1.
+    """
+    from scipy.stats import mannwhitneyu
+
+    if np.ptp(np.concatenate([young, old])) == 0:
+        return len(young) * len(old) / 2, 1.0
+    found = mannwhitneyu(young, old, alternative="two-sided", method="auto")
+    return float(found.statistic), float(found.pvalue)
+
+
+def _compare(cells: CellCounts, cut: float) -> pd.DataFrame | str:
+    """Test every type in one protocol; the reason where that cannot be done."""
+    samples = cells.samples
+    known = samples[["donor", AGE]].notna().all(axis=1)
+    cells, samples = cells.select(known.to_numpy()), samples[known].reset_index(drop=True)
+    fractions = cells.counts.div(samples[layout.N_CELLS], axis=0)
+    keys = [samples["donor"], *([samples["chemistry"]] if "chemistry" in samples else [])]
+    grouped = fractions.groupby([key.fillna("").to_numpy() for key in keys])
+    means = grouped.mean()
+    old = (samples[AGE].groupby([key.fillna("").to_numpy() for key in keys]).median() >= cut).to_numpy()
+    if not old.any() or old.all():
+        return f"{int((~old).sum())} young and {int(old.sum())} old donors with samples large enough"
+    rows: list[dict[str, Any]] = []
+    for name in means:
+        a, b = means[name].to_numpy()[~old], means[name].to_numpy()[old]
+        if not (a.any() or b.any()):
+            continue
+        u, p = rank_test(a, b)
+        rows.append({"cell_type": str(name), "n_young": len(a), "n_old": len(b), "fraction_young": a.mean(),
+                     "fraction_old": b.mean(), "u": u, "p_value": p})  # fmt: skip
+    table = pd.DataFrame(rows)
+    return table.assign(adj_p_value=adjust(table["p_value"].to_numpy(float)))
+
 
 Method = Literal["asin", "logit", "poisson", "mann_whitney"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.groups import AGE
 from titin.ageing.moderated import Floats
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.study.groups import AGE
 
 OLD = "old"  # a donor at or above the age cut
 NUISANCE = ("sex", "chemistry")

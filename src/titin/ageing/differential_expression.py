@@ -1,4 +1,4 @@
-"""Which genes change with age, type by type and protocol by protocol, with donors as the replicates."""
+"""The same comparison by pydeseq2, for those who want DESeq2's model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,11 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.ageing._one_thread import one_thread
 from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
 from titin.ageing.design import NotTestableError
-from titin.ageing.groups import AGE, choose_level
-from titin.ageing.moderated import Floats, Prior, adjust, fit_linear_models, moderate
+from titin.ageing.moderated import Floats, Prior, adjust, fit_linear_models, moderate, one_thread
 from titin.ageing.normalization import (
     MIN_COUNT,
     MIN_TOTAL_COUNT,
@@ -27,6 +25,54 @@ from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.progress import Progress
+from titin.study.groups import AGE, choose_level
+
+
+def fit_deseq2(counts: NDArray[np.int64], arm: "Arm") -> "GeneStatistics":
+    """Fit DESeq2's model by `pydeseq2` and test the contrast (Wald), Cook's filter off, nothing shrunk.
+
+    Parameters
+    ----------
+    counts
+        Units × genes.
+    arm
+        Its design is taken as it is.
+
+    Raises
+    ------
+    TitinError
+        If pydeseq2 is not installed.
+    """
+    import contextlib
+    import io
+    import warnings
+
+    from titin.ageing.differential_expression import GeneStatistics
+
+    try:
+        from pydeseq2.dds import DeseqDataSet
+        from pydeseq2.ds import DeseqStats
+    except ImportError:
+        raise TitinError("the method deseq2 needs pydeseq2", 'pip install "titin[deseq2]"') from None
+    names = [f"unit{i}" for i in range(len(counts))]
+    design = pd.DataFrame(arm.design.matrix, names, arm.design.columns)
+    table = pd.DataFrame(counts, names, [f"gene{i}" for i in range(counts.shape[1])])
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of the libraries that it uses
+        data = DeseqDataSet(
+            counts=table, metadata=arm.units.set_axis(names), design=design, quiet=True, refit_cooks=False
+        )
+        data.deseq2()
+        result = DeseqStats(
+            data, contrast=arm.design.contrast, cooks_filter=False, independent_filter=False, quiet=True
+        )
+        result.summary()
+    found = result.results_df
+    effect, error = found["log2FoldChange"].to_numpy(float), found["lfcSE"].to_numpy(float)
+    half = 1.959963984540054 * error
+    z, df = found["stat"].to_numpy(float), np.full(len(found), np.inf)
+    return GeneStatistics(effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})
+
 
 Method = Literal["voom", "limma", "trend", "deseq2"]
 
@@ -205,7 +251,7 @@ def _compare(
 
 
 def _tests() -> dict[str, Callable[[NDArray[np.int64], Arm], GeneStatistics]]:
-    from titin.ageing._deseq2 import fit_deseq2
+    from titin.ageing.differential_expression import fit_deseq2
 
     return {
         "voom": lambda counts, arm: _test_linear(counts, arm, weighted=True, prior="local"),

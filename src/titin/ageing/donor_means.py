@@ -11,11 +11,11 @@ from scipy import sparse
 
 from titin.ageing.comparison import Arm, Contrast, ask, make_arm, protocols, settings
 from titin.ageing.design import NotTestableError
-from titin.ageing.groups import AGE, choose_level, group_cells
 from titin.ageing.moderated import Floats, adjust, fit_linear_models
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.study.groups import AGE, choose_level, group_cells
 
 ALL_CELLS = "all cells"
 MIN_CELLS = 10

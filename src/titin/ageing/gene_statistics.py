@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing._gene_blocks import GeneBlock, cell_totals, map_genes
-from titin.ageing._kernels import moments_by_group
-from titin.ageing.groups import cell_keys
-from titin.ageing.pseudobulk import gene_names
+from titin.ageing.kernels import moments_by_group
+from titin.ageing.pseudobulk import GeneBlock, cell_totals, gene_names, map_genes
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.progress import Progress
+from titin.study.groups import cell_keys
 
 _TARGET_SUM = 1e4
 

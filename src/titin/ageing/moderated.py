@@ -1,14 +1,25 @@
-"""Linear models for many genes at once, and t statistics moderated by what all genes say of the variance.
+"""Linear algebra of small matrices in one thread: more of them would wait for each other longer than they work."""
 
-After Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), as the package limma does it; and with a prior whose degrees of
-freedom, too, depend on how much of a gene there is.
-"""
-
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, where threadpoolctl is there to tell it."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
 
 Floats = NDArray[np.float64]
 Prior = Literal["common", "trend", "local"]

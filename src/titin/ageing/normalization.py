@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.ageing._kernels import smooth
+from titin.ageing.kernels import smooth
 from titin.ageing.moderated import Floats, fit_linear_models
 
 MIN_COUNT = 10

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.groups import AGE, choose_level
 from titin.ageing.moderated import Floats
 from titin.ageing.normalization import log_counts, normalization_factors
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
@@ -15,6 +14,7 @@ from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.progress import Progress
+from titin.study.groups import AGE, choose_level
 
 MIN_CELLS = 10
 MIN_LOG_CPM = 5.0

@@ -1,23 +1,16 @@
-"""Reading a dataset, and the way back to other formats."""
+"""Reading a dataset."""
 
-from titin.atlas._open import open_atlas
-from titin.atlas._rows import RowBlock
-from titin.atlas._store import RowGroup, Store
-from titin.atlas.atlas import Atlas
-from titin.atlas.errors import MemoryLimitError, SelectionError, UnknownNameError
-from titin.atlas.export import FORMATS, export
+from titin.atlas.atlas import Atlas, open_atlas
+from titin.atlas.cell_reader import RowBlock
 from titin.atlas.expression import Expression
+from titin.atlas.selection import MemoryLimitError, SelectionError, UnknownNameError
 
 __all__ = [
-    "FORMATS",
     "Atlas",
     "Expression",
     "MemoryLimitError",
     "RowBlock",
-    "RowGroup",
     "SelectionError",
-    "Store",
     "UnknownNameError",
-    "export",
     "open_atlas",
 ]

@@ -1,28 +1,81 @@
-"""The lazy reader of a dataset, through which everything after the build reaches expression."""
+"""What is known of a dataset from its manifest alone."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas._convert import to_anndata, to_dask
-from titin.atlas._embeddings import Embeddings
-from titin.atlas._facts import Facts
-from titin.atlas._matrix import MatrixView
-from titin.atlas._reader import Reader
-from titin.atlas._rows import Positions, RowBlock
-from titin.atlas._select import check_once, find_cells, resolve
-from titin.atlas._store import Store
+from titin.atlas.cell_reader import Positions, RowBlock
+from titin.atlas.reader import Reader
+from titin.atlas.selection import check_once, find_cells, resolve
 from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var, read_varm
+from titin.atlas.views import Embeddings, MatrixView, to_anndata, to_dask
+from titin.dataset.layout import Layout
+from titin.dataset.manifest import Manifest
+from titin.dataset.store import Store
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from titin.atlas.expression import Expression
+
+
+class Facts:
+    """Size, kind, roles and names, of which nothing is to be read."""
+
+    store: Store
+
+    @property
+    def manifest(self) -> Manifest:
+        """What ``titin.json`` says."""
+        return self.store.manifest
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a local dataset.
+
+        Raises
+        ------
+        TitinError
+            If the dataset lies elsewhere.
+        """
+        return self.store.folder
+
+    @property
+    def layout(self) -> Layout:
+        """File names."""
+        return self.manifest.layout
+
+    @property
+    def kind(self) -> str:
+        """What the values are: ``counts``, ``log1p`` or ``real``; see `titin.dataset.codec`."""
+        return self.manifest.kind
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """Which obs column plays which part: cell_type (several), donor, sample, age, sex, protocol, chemistry."""
+        return self.manifest.roles
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells, genes."""
+        return self.manifest.n_cells, self.manifest.n_genes
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return self.manifest.n_cells
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return self.manifest.n_genes
 
 
 class Atlas(Facts):
@@ -295,3 +348,27 @@ class Atlas(Facts):
         }
         lines += [f"    {part}: {', '.join(map(repr, names))}" for part, names in parts.items() if names]
         return "\n".join(lines)
+
+
+def open_atlas(path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None) -> Atlas:
+    """Open a dataset; nothing but ``titin.json`` is read yet.
+
+    Parameters
+    ----------
+    path
+        The folder that `titin.build` wrote, ``hf://datasets/user/repo`` (with ``@revision`` if need be), or any URL
+        that fsspec opens.
+    memory
+        What one result may take, as bytes or like ``"4GiB"``; 1 GiB where not given. Not counted are obs, var and
+        a few dozen bytes a cell.
+    threads
+        For reading; all processors where not given.
+
+    Raises
+    ------
+    DatasetError
+        If there is no dataset, or one of a later format.
+    TitinError
+        If a package is missing that the URL needs.
+    """
+    return Atlas(Store(path), memory=memory, threads=threads)

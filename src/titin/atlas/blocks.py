@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.atlas._store import RowGroup, Store
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 from titin.dataset.codec import decode_values
 from titin.dataset.kernels import transpose
 from titin.dataset.spill import Spill
+from titin.dataset.store import RowGroup, Store
 from titin.errors import DatasetError
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import Resources

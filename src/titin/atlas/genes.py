@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas._store import Store
-from titin.atlas.errors import UnknownNameError
+from titin.atlas.selection import UnknownNameError
 from titin.dataset import layout
+from titin.dataset.store import Store
 from titin.dataset.tables import decode_values
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.atlas._store import Store
 from titin.dataset import layout
+from titin.dataset.store import Store
 from titin.dataset.tables import decode_table, decode_values
 from titin.dataset.unstructured import decode_uns
 

@@ -1,7 +1,7 @@
 """Every validation of a dataset as a small named check."""
 
-from titin.check._validate import load_checks, validate
 from titin.check.registry import CHECKS, Check, Finding, Outcome
 from titin.check.report import Report, Result
+from titin.check.run import load_checks, validate
 
 __all__ = ["CHECKS", "Check", "Finding", "Outcome", "Report", "Result", "load_checks", "validate"]

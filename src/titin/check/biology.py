@@ -1,20 +1,204 @@
-"""Whether the cells are what their labels say: sex, protocol, cell type, and how much there is of each."""
+"""Whether cell types express their markers: AUROC of a type against all others, within donors."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 
-from titin.check import _ageing, _markers  # noqa: F401 - their checks belong here, in files of their own
-from titin.check._units import FEWEST_CELLS, Units, bundled, present, protocol_kind, sex_of, units
+from titin.check.design import donor_ages
 from titin.check.registry import Finding, Outcome, check
+from titin.features import gene_sets
+from titin.study.units import FEWEST_CELLS, Units, bundled, normalised, present, protocol_kind, sex_of, units
 
 if TYPE_CHECKING:
     from titin.check.context import Context
 
+
+_FEWEST = 10  # cells of a type, and of all others, in a donor that counts
+_FEWEST_OF_ALL = 30  # cells of a type in all donors that count
+_FEWEST_MARKERS = 2  # one alone may mark something else as well
+_CHANCE = 0.55  # up to here a type does not have its markers; markers that are seldom detected stay below 0.7 rightly
+_MARGIN = 0.1  # by which another type has them more clearly
+
+
+@check("biology.markers", "Cell types express their canonical markers.", severity="warning", level="full",
+       needs=("cell_type",))  # fmt: skip
+def markers(context: "Context") -> Outcome:
+    """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
+
+    Bundled markers are applied where a label is the name of a set, letter for letter but for case and separators.
+    """
+    level, labels, sets = _matching(context)
+    if not sets:
+        return Outcome(skipped="no label of the dataset is a cell type whose markers are bundled (skeletal muscle)")
+    roles = [role for role in ("donor", "protocol") if context.missing(role) is None]
+    by = (
+        units(context, roles)
+        if roles
+        else Units(pd.DataFrame({"cells": [len(labels)]}), np.zeros(len(labels), np.int64))
+    )
+    codes: NDArray[np.int64] = np.asarray(labels.cat.codes, np.int64)
+    names = [str(c) for c in labels.cat.categories]
+    rows: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    for name, genes in sets.items():
+        score = np.mean([normalised(context, gene) for gene in genes], axis=0)
+        areas, counted = _areas(score, codes, len(names), by)
+        own, best = names.index(name), int(np.argmax(np.nan_to_num(areas, nan=-1)))
+        if np.isnan(areas[own]):
+            rows.append({"type": name, "markers": genes, "auroc": None, "units": 0, "best": None, "best_auroc": None})
+            continue
+        rows.append({"type": name, "markers": genes, "auroc": float(areas[own]), "units": int(counted[own]),
+                     "best": names[best], "best_auroc": float(areas[best])})  # fmt: skip
+        findings += _judge(rows[-1], f"{context.layout.sample_metadata}, {level}")
+    evaluable = sum(row["auroc"] is not None for row in rows)
+    read = (
+        f"{sum(map(len, sets.values()))} markers of {len(codes):,} cells; {evaluable} of {len(names)} types evaluable"
+    )
+    return Outcome(findings, read, {"level": level, "types": rows})
+
+
+def _judge(row: dict[str, Any], where: str) -> list[Finding]:
+    if row["auroc"] > _CHANCE:
+        return []
+    said = f"AUROC {row['auroc']:.2f}, median of {row['units']} donors by protocol"
+    message = f"the cells called {row['type']} do not stand out by its markers {', '.join(row['markers'])} ({said})"
+    if row["best_auroc"] < row["auroc"] + _MARGIN:
+        return [Finding(message, where, "look at what else marks them")]
+    message += f"; those called {row['best']} do ({row['best_auroc']:.2f})"
+    return [Finding(message, where, "the labels of the two may be swapped", "error")]
+
+
+def _matching(context: "Context") -> tuple[str, pd.Series, dict[str, list[str]]]:
+    """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
+    known = {_plain(name.removeprefix("markers_")): s for name, s in gene_sets().items() if name.startswith("markers_")}
+    best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
+    for level in context.roles["cell_type"]:
+        labels = context.obs[level].astype("string").astype("category")
+        found = {
+            str(c): present(context.atlas, known[_plain(c)].genes) for c in labels.cat.categories if _plain(c) in known
+        }
+        found = {name: genes for name, genes in found.items() if len(genes) >= _FEWEST_MARKERS}
+        if best is None or len(found) > len(best[2]):
+            best = level, labels, found
+    return best if best is not None else ("", pd.Series(dtype="category"), {})
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[\s._-]+", "", str(name)).lower()
+
+
+def _areas(
+    score: NDArray[np.floating[Any]], types: NDArray[np.int64], n: int, by: Units
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Area under the ROC curve of each type against all other cells: median over the units that count, and how many do.
+
+    NaN where all units together have too few cells.
+    """
+    order = np.argsort(by.codes, kind="stable")
+    bounds = np.searchsorted(by.codes[order], np.arange(len(by) + 1))
+    areas, cells = np.full((len(by), n), np.nan), np.zeros((len(by), n), np.int64)
+    for unit in range(len(by)):
+        mine = order[bounds[unit] : bounds[unit + 1]]
+        mine = mine[types[mine] >= 0]
+        number = np.bincount(types[mine], minlength=n)
+        ranks = np.bincount(types[mine], rankdata(score[mine]), minlength=n)
+        others = len(mine) - number
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area = (ranks - number * (number + 1) / 2) / (number * others)
+        counts = (number >= _FEWEST) & (others >= _FEWEST)
+        areas[unit], cells[unit] = np.where(counts, area, np.nan), np.where(counts, number, 0)
+    enough = cells.sum(axis=0) >= _FEWEST_OF_ALL
+    medians = np.full(n, np.nan)
+    medians[enough] = np.nanmedian(areas[:, enough], axis=0)
+    return medians, (cells > 0).sum(axis=0)
+
+
+_SETS = ("SenMayo", "GenAge_human", "CellAge_induces", "CellAge_inhibits")
+_GENES = ("CDKN1A", "CDKN2A")
+_FEWEST_DONORS = 4
+_HINT = "all cell types together and not adjusted for sex or chemistry: a description, no test"
+
+
+@check("biology.ageing", "What ageing genes do with age, reported without judgement.", severity="note", level="full",
+       needs=("donor", "age", "counts"))  # fmt: skip
+def ageing(context: "Context") -> Outcome:
+    """Fit log2 counts in a million of each set (mean over its genes) to age, over donors, in each protocol.
+
+    Counts of a donor's cells are summed first, all types together; the model is a straight line, its interval that of
+    Student's t.
+    """
+    ages = donor_ages(context.obs, context.roles["age"], context.column("donor"))
+    if ages is None:
+        return Outcome(skipped="no donor's age can be read")
+    by = units(context, ["donor", "protocol"])
+    years = by.table["donor"].map(ages).to_numpy(float)
+    library = np.maximum(by.sum(context.totals.n_counts), 1)
+    sets = {name: bundled(context, name) for name in _SETS} | {g: present(context.atlas, [g]) for g in _GENES}
+    sets = {name: genes for name, genes in sets.items() if genes}
+    every = list(dict.fromkeys(g for genes in sets.values() for g in genes))
+    counts = by.gene_counts(context.atlas, every)
+    log_cpm = dict(zip(every, np.log2(1e6 * counts / library[:, None] + 1).T, strict=True))
+    facts: dict[str, Any] = {}
+    findings = []
+    for name, genes in sets.items():
+        score = np.mean([log_cpm[g] for g in genes], axis=0)
+        fits = {arm: fit for arm, mine in _arms(by) if (fit := slope(years[mine], score[mine])) is not None}
+        if not fits:
+            continue
+        facts[name] = {"genes": len(genes), "fits": fits}
+        said = "; ".join(_say(arm, fit) for arm, fit in fits.items())
+        what = name if name in _GENES else f"{name} ({len(genes)} genes)"
+        findings.append(Finding(f"{what}, log2 expression a decade: {said}", hint=_HINT))
+    if not facts:
+        return Outcome(
+            skipped=f"no ageing gene, or fewer than {_FEWEST_DONORS} donors of different age with {FEWEST_CELLS} cells"
+        )
+    return Outcome(
+        findings, f"{len(log_cpm)} genes of {len(by.codes):,} cells, {by.table['donor'].nunique()} donors", facts
+    )
+
+
+def _arms(by: Units) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Units of each protocol that have enough cells."""
+    enough = by.table["cells"].to_numpy() >= FEWEST_CELLS
+    if "protocol" not in by.table:
+        return [("all", enough)]
+    return [(str(p), enough & (by.table["protocol"] == p).to_numpy(bool)) for p in by.table["protocol"].unique()]
+
+
+def _say(arm: str, fit: dict[str, float]) -> str:
+    where = "" if arm == "all" else f"{arm} "
+    return f"{where}{fit['slope']:+.3f} [{fit['low']:+.3f}, {fit['high']:+.3f}] ({fit['donors']} donors)"
+
+
+def slope(years: NDArray[np.float64], values: NDArray[np.float64]) -> dict[str, float] | None:
+    """Least-squares change of a value in ten years, with its 95 % interval (Student's t) over donors.
+
+    Returns
+    -------
+    dict
+        ``slope``, ``low``, ``high`` and ``donors``; None for fewer than 4 donors, or all of one age.
+    """
+    from scipy.stats import t
+
+    known = np.isfinite(years) & np.isfinite(values)
+    x, y = years[known] / 10, values[known]
+    if len(x) < _FEWEST_DONORS or np.ptp(x) == 0:
+        return None
+    x, y = x - x.mean(), y - y.mean()
+    b = float(x @ y / (x @ x))
+    error = float(np.sqrt(((y - b * x) ** 2).sum() / (len(x) - 2) / (x @ x)))
+    half = float(t.ppf(0.975, len(x) - 2)) * error
+    return {"slope": b, "low": b - half, "high": b + half, "donors": len(x)}
+
+
 _EVIDENCE = 10  # cells with genes of one sex alone, from which a donor can be called
 _CLEAR = 0.8  # share of them that calls it
-_FEWEST_DONORS = 2  # of cells and of nuclei, to compare the two
+_FEWEST_DONORS_BIOLOGY = 2  # of cells and of nuclei, to compare the two
 _FOLD = 2.0  # from which a donor's library size stands out
 _DOUBLETS = "doublet|scrublet"
 
@@ -98,7 +282,7 @@ def nuclei(context: "Context") -> Outcome:
     arms = {k: table[(table["kind"] == k) & (table["cells"] >= FEWEST_CELLS)] for k in ("cells", "nuclei")}
     if not measures:
         return Outcome(skipped="neither MALAT1 nor mitochondrial genes are in the dataset")
-    if min(map(len, arms.values())) < _FEWEST_DONORS:
+    if min(map(len, arms.values())) < _FEWEST_DONORS_BIOLOGY:
         said = " and ".join(f"{len(arm)} have {FEWEST_CELLS} {kind} or more" for kind, arm in arms.items())
         return Outcome(skipped=f"{_FEWEST_DONORS} donors are needed on either side; {said}")
     medians = {k: {m: float(arm[m].median()) for m in measures} for k, arm in arms.items()}

@@ -19,9 +19,8 @@ from titin.progress import Progress
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
-    from titin.check._by_gene import ByGenePass
-    from titin.check._expression import ExpressionPass
-    from titin.check._totals import Totals
+    from titin.check.by_gene_pass import ByGenePass
+    from titin.check.expression_pass import ExpressionPass, Totals
     from titin.source import Source
 
 Result = TypeVar("Result")
@@ -172,20 +171,20 @@ class Context:
         DatasetError
             If a file cannot be read; the same error each time, found once.
         """
-        from titin.check._expression import read_expression
+        from titin.check.expression_pass import read_expression
 
         return self._once("expression", lambda: read_expression(self))
 
     @property
     def by_gene(self) -> "ByGenePass":
         """Results of the one pass over every value of ``expression_by_gene``; as `expression`."""
-        from titin.check._by_gene import read_by_gene
+        from titin.check.by_gene_pass import read_by_gene
 
         return self._once("by_gene", lambda: read_by_gene(self))
 
     @property
     def totals(self) -> "Totals":
-        """Sums by cell and by gene, of the one pass; see `titin.check._totals.Totals`."""
+        """Sums by cell and by gene, of the one pass; see `titin.check.expression_pass.Totals`."""
         return self.expression.totals
 
     def _once(self, name: str, read: Callable[[], Result]) -> Result:

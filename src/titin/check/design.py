@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from titin.check.registry import Finding, Outcome, check
-from titin.dataset.ages import parse_ages
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS
+from titin.study.ages import parse_ages
 
 if TYPE_CHECKING:
     from titin.check.context import Context

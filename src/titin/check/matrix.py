@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.check import _by_gene
-from titin.check._panel import PanelReader
-from titin.check._problems import Problems
+from titin.check import by_gene_pass as _by_gene
 from titin.check.context import Context
+from titin.check.expression_pass import PanelReader, Problems
 from titin.check.registry import Finding, Outcome, check
 from titin.dataset import layout
-from titin.dataset.codec import MAX_ULP
+from titin.dataset.recovery import MAX_ULP
 
 _RESTORE = "restore the file from where it was published, or build the dataset again"
 _TINY = 1e-300

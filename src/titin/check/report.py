@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from titin import __version__
-from titin.check.registry import Check, Finding, Level, Outcome, Severity
+from titin.check.registry import SEVERITIES, Check, Finding, Level, Outcome, Severity
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from titin.check.context import Context
 
+
 Status = Literal["passed", "note", "warning", "error", "skipped"]
+MARKS: dict[Status, str] = {"passed": "✓", "note": "✓", "warning": "!", "error": "✗", "skipped": "–"}
 
 JSON_NAME, HTML_NAME = "validation_report.json", "validation_report.html"
 _SCHEMA_VERSION = 1
@@ -155,7 +159,7 @@ class Report:
         OutputError
             If the folder is the dataset or lies in it, or cannot be written.
         """
-        from titin.check.html import make_figures, make_page
+        from titin.check.page import make_figures, make_page
 
         if self.dataset.absolute().resolve() in (folder.absolute().resolve(), *folder.absolute().resolve().parents):
             raise OutputError(f"{folder} lies in the dataset, which a report is no part of", "give another --report")
@@ -215,3 +219,72 @@ def _json_safe(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+_STYLES: dict[Status, str] = {"passed": "green", "note": "green", "warning": "yellow", "error": "bold red",
+                              "skipped": "dim"}  # fmt: skip
+_FINDING_STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+_WIDTH = 120  # where there is no terminal to ask
+
+
+def render(report: Report, *, colour: bool = False, width: int | None = None) -> str:
+    """Return every check with its mark, what it found, where, and what to do; then the sum.
+
+    Parameters
+    ----------
+    colour
+        Use the terminal's colours.
+    width
+        Columns; those of the terminal with ``colour``, else 120, where not given.
+    """
+    from rich.console import Console
+
+    wide = width or (None if colour else _WIDTH)
+    console = Console(force_terminal=colour, no_color=not colour, width=wide, highlight=False)
+    with console.capture() as capture:
+        subject = ""
+        for result in report.results:
+            own = result.check.name.partition(".")[0]
+            if own != subject:
+                console.print(own, style="bold")
+                subject = own
+            _print(console, result)
+        console.print(summary(report), style=_STYLES["passed" if report.passed else "error"])
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+
+
+def _print(console: "Console", result: Result) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=1)
+    row.add_column(min_width=24, no_wrap=True)
+    row.add_column()
+    said = result.outcome.read if result.outcome.skipped is None else result.outcome.skipped
+    row.add_row(Text(MARKS[result.status], style=_STYLES[result.status]), result.check.name, Text(said, style="dim"))
+    console.print(Padding(row, (0, 0, 0, 2)))
+    for finding in result.outcome.findings:
+        console.print(Padding(_finding(finding, result.severity(finding)), (0, 0, 0, 6)))
+
+
+def _finding(finding: Finding, severity: Severity) -> "RenderableType":
+    from rich.text import Text
+
+    text = Text()
+    text.append(f"{severity}: ", style=_FINDING_STYLES[severity])
+    text.append(f"{finding.where}: " if finding.where else "", style="bold")
+    text.append(finding.message)
+    if finding.hint:
+        text.append(f"\n  {finding.hint}", style="dim")
+    return text
+
+
+def summary(report: Report) -> str:
+    """One line: how many checks, and what they found."""
+    ran = sum(result.status != "skipped" for result in report.results)
+    skipped = len(report.results) - ran
+    parts = [f"{report.count(s):,} {s}{'' if report.count(s) == 1 else 's'}" for s in SEVERITIES]
+    beside = f", {skipped} skipped" if skipped else ""
+    return f"{', '.join(parts)} in {ran} checks{beside}, {report.seconds:.1f} s"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from titin.check._columns import first_difference, value
+from titin.check.comparison import first_difference, value
 from titin.check.context import Context
 from titin.check.integrity import cell_tables
 from titin.check.registry import Finding, Outcome, check

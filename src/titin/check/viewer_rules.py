@@ -1,19 +1,107 @@
-"""What the Hub's dataset viewer refuses: checks E1 to E7. The constants are those of its production settings."""
+"""The viewer's rule for the first rows that it shows: which are left out, and which cells are cut."""
 
+import importlib.util
 import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from titin.check._first_rows import LIMIT, first_rows
-from titin.check._windows import largest_window
 from titin.check.context import Context
 from titin.check.hub_card import HubCard, hub_card
 from titin.check.hub_features import NoFeatureError, dataset_info, dtype_name, features, json_features
 from titin.check.registry import Finding, Outcome, check
+from titin.check.viewer_features import largest_window
 from titin.dataset import layout
+
+LIMIT = 200_000  # bytes of an answer
+MIN_ROWS, MAX_ROWS, MIN_CELL = 10, 100, 100
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """What the viewer shows at first: rows, columns of which cells are cut, and bytes of the answer."""
+
+    n_rows: int
+    cut: tuple[str, ...]
+    n_bytes: int
+
+
+def first_rows(path: Path, features_bytes: int) -> FirstRows:
+    """Apply the rule to the first rows of a file.
+
+    Rows are dropped from the end until the answer fits, but ten are kept; then cells of these are cut to 100 bytes.
+
+    Parameters
+    ----------
+    features_bytes
+        What the description of the columns takes of the answer.
+    """
+    sizes: list[dict[str, int]] = []
+    total = features_bytes
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=MIN_ROWS, use_threads=False):
+        for row in range(batch.num_rows):
+            cells = {name: cell_size(batch.column(i), row) for i, name in enumerate(batch.schema.names)}
+            n_bytes = _row_size(cells)
+            if len(sizes) >= MIN_ROWS and total + n_bytes > LIMIT:
+                return FirstRows(len(sizes), (), total)
+            sizes.append(cells)
+            total += n_bytes
+        if len(sizes) >= MAX_ROWS:
+            break
+        if total > LIMIT and len(sizes) >= MIN_ROWS:
+            return _cut(sizes[:MIN_ROWS], features_bytes)
+    if total > LIMIT:
+        return _cut(sizes, features_bytes)
+    return FirstRows(len(sizes), (), total)
+
+
+def _cut(rows: list[dict[str, int]], features_bytes: int) -> FirstRows:
+    """Cut the largest cells of the last rows first, as far as need be."""
+    total = features_bytes + sum(_row_size(cells) for cells in rows)
+    cut: dict[str, None] = {}
+    for cells in reversed(rows):
+        for name, size in sorted(cells.items(), key=lambda item: -item[1]):
+            if total <= LIMIT:
+                break
+            if size > MIN_CELL:
+                total -= size - MIN_CELL
+                cut[name] = None
+    return FirstRows(len(rows), tuple(cut), total)
+
+
+def _row_size(cells: dict[str, int]) -> int:
+    names = sum(len(json.dumps(name, ensure_ascii=False).encode()) + 2 for name in cells)
+    return names + sum(cells.values()) + len('{"row_idx":10,"row":{},"truncated_cells":[]},')
+
+
+def cell_size(column: pa.Array, row: int) -> int:
+    """Bytes of one cell as JSON; of a long list of numbers by their digits, without making text of it."""
+    value = column[row]
+    if value.is_valid and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        element = column.type.value_type
+        if pa.types.is_integer(element) and not value.values.null_count:
+            numbers = value.values.to_numpy(zero_copy_only=False)
+            digits = np.floor(np.log10(np.maximum(np.abs(numbers.astype(np.float64)), 1))).astype(np.int64) + 1
+            return int(digits.sum()) + int((numbers < 0).sum()) + max(1, len(numbers)) + 1
+    return len(json.dumps(_plain(value.as_py()), ensure_ascii=False, separators=(",", ":"), default=str).encode())
+
+
+def _plain(value: Any) -> Any:
+    """Floats as the viewer has them: what is not finite is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return [_plain(v) for v in value] if isinstance(value, list) else value
+
 
 MAX_COLUMNS = 1_000
 MAX_NAME = 500
@@ -262,3 +350,79 @@ def limits(context: Context) -> Outcome:
     if len(card.names) > MAX_FILES:
         findings.append(Finding(f"{len(card.names):,} files; the Hub takes {MAX_FILES:,}", None, "write larger shards"))
     return Outcome(findings, f"{len(card.names):,} file names")
+
+
+LOAD_BYTES = 100_000_000  # larger configs are streamed only: loading writes several times their size to disk
+_SHOWN_ERROR = 300
+
+# runs by itself: offline, in an empty cache, away from whatever the caller has set up
+_SCRIPT = """
+import json, sys
+import datasets
+datasets.disable_progress_bars()
+folder, wanted = json.load(sys.stdin)
+answer = {"names": datasets.get_dataset_config_names(folder), "default": None, "configs": {}}
+answer["default"] = datasets.get_dataset_default_config_name(folder)
+for name, load in wanted.items():
+    found = answer["configs"].setdefault(name, {})
+    try:
+        stream = datasets.load_dataset(folder, name, split="train", streaming=True)
+        found["streamed"] = sum(1 for _ in stream.take(3))
+        found["columns"] = list(stream.column_names or [])
+        if load:
+            loaded = datasets.load_dataset(folder, name, split="train")
+            found["rows"] = loaded.num_rows
+            found["columns"] = loaded.column_names
+    except Exception as error:
+        cause = error.__cause__ or error
+        found["error"] = f"{type(error).__name__}: {cause}"
+print("\\n" + json.dumps(answer), flush=True)
+"""
+
+
+@check("viewer.load", "the library `datasets` opens every config, streaming and not, with the rows there are",
+       level="full")  # fmt: skip
+def load(context: Context) -> Outcome:
+    """Load every config offline, in a process of its own; configs above 100 MB are streamed only."""
+    if importlib.util.find_spec("datasets") is None:
+        return Outcome(skipped="`datasets` is not installed (pip install 'titin[datasets]')")
+    card = hub_card(context)
+    if card.problems or not card.configs:
+        return Outcome(skipped="the configs cannot be used; see viewer.configs")
+    sizes = {c.name: sum((card.folder / name).stat().st_size for name in c.files) for c in card.configs}
+    answer = _ask(str(context.folder.resolve()), {name: n <= LOAD_BYTES for name, n in sizes.items()})
+    if isinstance(answer, str):
+        return Outcome([Finding(f"`datasets` does not open the folder: {answer}", str(context.folder))])
+    findings: list[Finding] = []
+    if answer["names"] != [c.name for c in card.configs]:
+        findings.append(Finding(f"`datasets` finds the configs {', '.join(answer['names'])}"))
+    for config in card.configs:
+        found = answer["configs"][config.name]
+        rows = sum(card.footer(name).n_rows for name in config.files)
+        if "error" in found:
+            findings.append(Finding(f"`datasets` does not open {config.name!r}: {found['error'][:_SHOWN_ERROR]}",
+                                    config.files[0]))  # fmt: skip
+        elif found.get("rows", rows) != rows or found["streamed"] != min(3, rows):
+            findings.append(Finding(f"`datasets` gives {found.get('rows')} rows of {config.name!r}; there are {rows:,}",
+                                    config.files[0]))  # fmt: skip
+        elif found["columns"] != card.schema(config.files[0]).names:
+            findings.append(Finding(f"`datasets` gives other columns of {config.name!r}", config.files[0]))
+    loaded = sum(n <= LOAD_BYTES for n in sizes.values())
+    read = f"{len(sizes)} configs streamed, {loaded} of them (up to {LOAD_BYTES // 10**6} MB) loaded whole too"
+    return Outcome(findings, read, {"default": answer["default"], "configs": answer["configs"]})
+
+
+def _ask(folder: str, wanted: dict[str, bool]) -> dict[str, Any] | str:
+    """Run the script; what it says, or the reason why it says nothing."""
+    with tempfile.TemporaryDirectory(prefix="titin-datasets-") as home:
+        settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": home, "HF_DATASETS_CACHE": home, "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | settings
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT], input=json.dumps([folder, wanted]), env=environment, cwd=home,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return (done.stderr.strip().splitlines() or ["no reason given"])[-1][:_SHOWN_ERROR]
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer

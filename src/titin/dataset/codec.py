@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.dataset._recover import MAX_ULP as MAX_ULP
-from titin.dataset._recover import recover_counts
 from titin.dataset.kernels import decode_levels, drop_zeros, inspect_rows
+from titin.dataset.recovery import MAX_ULP, recover_counts
 
 Kind = Literal["counts", "log1p", "real"]
 KINDS: tuple[Kind, ...] = ("counts", "log1p", "real")  # the order in which they are tried

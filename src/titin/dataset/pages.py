@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.dataset._page_kernels import add_lengths, join_bytes, join_two_bytes, unpack_deltas
+from titin.dataset.page_kernels import add_lengths, join_bytes, join_two_bytes, unpack_deltas
 
 _DATA_PAGE, _ZSTD = 0, "ZSTD"
 _DELTA_BINARY_PACKED, _BYTE_STREAM_SPLIT = 5, 9

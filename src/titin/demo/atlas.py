@@ -8,13 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.demo.design import design
+from titin.builder import Report, build
+from titin.demo.design import design, read_table, write_donor_table
 from titin.demo.expression import MITO, RIBO, YEARS, Effects, draw_counts, gene_table, marker_genes, plant
-from titin.demo.tables import read_table
-from titin.errors import TitinError
+from titin.errors import OutputError, TitinError
+from titin.progress import Progress
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
 
 FEWEST_GENES = 150  # markers, sex genes and the named ageing genes fit
 YOUNG = 45  # nobody in the atlas is between 38 and 50
@@ -177,3 +179,37 @@ def _uns(symbols: "pd.Series[str]", effects: Effects, seed: int) -> dict[str, An
         },
         "tsne": {"params": {"perplexity": 30, "early_exaggeration": 12, "learning_rate": 1000, "metric": "euclidean"}},
     }
+
+
+ATLAS, DONORS, DATASET = "atlas.h5ad", "donors.csv", "skeletal_muscle_10x"
+
+
+def make_demo(
+    folder: Path, *, n_cells: int, n_genes: int, seed: int, force: bool, progress: Progress, **limits: Any
+) -> Report:
+    """Write ``atlas.h5ad`` and ``donors.csv`` into a folder and build ``skeletal_muscle_10x`` from them.
+
+    Raises
+    ------
+    OutputError
+        If there is an atlas already and ``force`` is not given.
+    """
+    atlas, donors = folder / ATLAS, folder / DONORS
+    if atlas.exists() and not force:
+        raise OutputError(f"{atlas} exists already", "give --force to make the demo anew, or another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    progress.note(f"making {n_cells:,} cells × {n_genes:,} genes")
+    write_demo_atlas(atlas, n_cells=n_cells, n_genes=n_genes, seed=seed)
+    write_donor_table(donors)
+    return build(
+        atlas,
+        folder / DATASET,
+        preset="muscle",
+        texts=None,
+        donors=donors,
+        seed=seed,
+        project=(),
+        force=force,
+        progress=progress,
+        **limits,
+    )  # fmt: skip  (no texts: they are the study's, and these cells are drawn)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.demo.tables import read_table
+from titin.demo.design import read_table
 from titin.features import gene_sets
 
 YEARS = 27  # planted log fold changes are over this many years, about the distance of old from young donors

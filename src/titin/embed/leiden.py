@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from titin.embed._libraries import require
+from titin.embed.libraries import require
 from titin.errors import TitinError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.embed._libraries import check_installed, version
+from titin.embed.libraries import check_installed, version
 from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import Resources
@@ -190,7 +190,7 @@ def _searched(near: "Neighbors", threads: int) -> dict[str, Any]:
 
 
 def _scores(task: Task) -> NDArray[np.float32]:
-    from titin.embed._start import check_scores
+    from titin.embed.libraries import check_scores
 
     return check_scores(task.scores)
 

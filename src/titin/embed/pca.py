@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from titin.atlas import Atlas, MemoryLimitError
-from titin.atlas.row_reader import TARGET_SUM, RowReader
-from titin.embed._krylov import BASIS_BLOCKS, MAX_PRODUCTS, leading_eigenpairs
-from titin.embed._passes import gram_matrix, moments, project, scatter_product
+from titin.atlas.passes import TARGET_SUM, RowReader
+from titin.embed.krylov import BASIS_BLOCKS, MAX_PRODUCTS, leading_eigenpairs
+from titin.embed.passes import gram_matrix, moments, project, scatter_product
 from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import Resources, make_resources

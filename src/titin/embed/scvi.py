@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.embed._libraries import quiet, require
+from titin.embed.libraries import quiet, require
 from titin.errors import TitinError
 from titin.load import BlockShuffleSampler, Loader, Sampler, SequentialSampler
 from titin.progress import Progress

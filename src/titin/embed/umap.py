@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.embed._libraries import quiet, require
-from titin.embed._start import check_scores, start_from
+from titin.embed.libraries import check_scores, quiet, require, start_from
 from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import available_threads

@@ -1,21 +1,110 @@
-"""Scores of gene sets in every cell, all sets in one pass over the row blocks."""
+"""Which genes of a dataset are in a set, and which stand beside it for comparison."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas
-from titin.atlas.row_reader import RowReader
+from titin.atlas.passes import RowReader
 from titin.dataset import layout
+from titin.dataset.replace import Draft, revise
+from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
-from titin.features import _score_kernels as kernels
-from titin.features._set_members import Members, Tokens, draw_controls, find_members
+from titin.features import kernels
 from titin.features.gene_sets import GeneSet, gene_sets
 from titin.progress import Progress
 from titin.source import Block
+
+Tokens = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Sets of genes of one dataset.
+
+    Attributes
+    ----------
+    tokens
+        int64, tokens of the genes of each set that the dataset has, in the order of var.
+    missing
+        Symbols of each set that it does not have.
+    left_out
+        Sets with too few genes, and why.
+    """
+
+    tokens: dict[str, Tokens]
+    missing: dict[str, list[str]]
+    left_out: dict[str, str]
+
+
+def find_members(atlas: Atlas, sets: Mapping[str, GeneSet | Sequence[str]], *, min_genes: int) -> Members:
+    """Find the genes of sets in a dataset by symbol; of several genes with one symbol, the one in most cells.
+
+    Raises
+    ------
+    TitinError
+        If no set has genes enough.
+    """
+    symbols = atlas.store.column(atlas.layout.feature_metadata, layout.GENE).to_pylist()
+    tokens = atlas.store.column(atlas.layout.feature_metadata, layout.TOKEN).to_pylist()
+    token_of: dict[str, int] = {}
+    for token, symbol in sorted(zip(tokens, symbols, strict=True)):  # tokens go by falling number of cells
+        token_of.setdefault(symbol, token)
+    places = atlas.source_columns
+    found, missing, left_out = {}, {}, {}
+    for name, chosen in sets.items():
+        genes = chosen.genes if isinstance(chosen, GeneSet) else tuple(dict.fromkeys(chosen))
+        present = np.array([token_of[g] for g in genes if g in token_of], np.int64)
+        missing[name] = [g for g in genes if g not in token_of]
+        if len(present) < min_genes:
+            left_out[name] = f"{len(present) or 'none'} of its {len(genes)} genes in the dataset"
+            continue
+        found[name] = present[np.argsort(places[present])]
+    if not found:
+        raise TitinError(
+            f"none of the {len(sets)} gene sets has {min_genes} genes or more in this dataset",
+            "sets are matched by symbol, spelled as in the dataset: see its feature metadata",
+        )
+    return Members(found, missing, left_out)
+
+
+def draw_controls(means: pd.Series, genes: Sequence[str], *, n_bins: int, size: int, seed: int) -> pd.Index:
+    """Draw genes about as much expressed as those of a set: the same as scanpy's ``score_genes`` of the same seed.
+
+    Parameters
+    ----------
+    means
+        Mean of every gene, by name, in the order of var.
+    genes
+        Names of the set's genes, in the order of var.
+    n_bins, size
+        Bins of genes by their mean; genes drawn from each bin that a gene of the set is in.
+
+    Returns
+    -------
+    Index
+        Names of the genes drawn, none of the set.
+    """
+    random = np.random.RandomState(seed)  # scanpy draws from this generator
+    each = int(np.round(len(means) / (n_bins - 1)))
+    bins = means.rank(method="min") // max(1, each)
+    wanted: Any = bins.loc[list(genes)]
+    inside = bins.to_numpy()
+    chosen = np.zeros(len(means), bool)
+    for place in np.unique(wanted):
+        candidates = np.flatnonzero(inside == place)
+        if size < len(candidates):
+            candidates = pd.Series(candidates).sample(size, random_state=random).to_numpy()
+        chosen[candidates] = True
+    return means.index[chosen].difference(pd.Index(genes), sort=False)
+
 
 Method = Literal["score_genes", "ucell", "ulm"]
 Floats = NDArray[np.float64]
@@ -228,3 +317,59 @@ def _ulm(atlas: Atlas, members: Members) -> Callable[[Block], Floats]:
         return t
 
     return score
+
+
+def write_gene_set_scores(
+    folder: Path | str, scores: pd.DataFrame, *, last: Callable[[Draft], object] | None = None
+) -> Path:
+    """Put scores into a dataset, in place of those it has; in one step, or not at all.
+
+    Parameters
+    ----------
+    folder
+        The dataset.
+    scores
+        From `score_gene_sets`, of all cells in the dataset's order.
+    last
+        Done to the draft last of all; `titin.publish.refresh_card` names the new file on the card.
+
+    Returns
+    -------
+    Path
+        The file: ``cell_id`` and a float32 column a set.
+
+    Raises
+    ------
+    DatasetError, OutputError
+        As for `titin.dataset.replace.revise`.
+    TitinError
+        If the scores are not of as many cells as the dataset has.
+    """
+    with revise(Path(folder)) as draft:
+        if len(scores) != draft.manifest.n_cells:
+            raise TitinError(
+                f"scores of {len(scores):,} cells do not fit a dataset of {draft.manifest.n_cells:,}",
+                "score all cells of the dataset that is changed",
+            )
+        name = draft.manifest.layout.gene_set_scores
+        columns: dict[str, Any] = {layout.CELL_ID: pa.array(scores.index.astype(str), pa.string())}
+        columns |= {str(c): pa.array(scores[c].to_numpy(np.float32)) for c in scores}
+        fields = [layout.required(column, values.type) for column, values in columns.items()]
+        method = {b"titin.scores": str(scores.attrs.get("method", "")).encode()}
+        schema = pa.schema(fields, metadata={**layout.file_metadata(), **method})
+        table = pa.table(columns, schema=with_pandas_index(schema, layout.CELL_ID))
+        pq.write_table(
+            table, draft.replace(name), row_group_size=layout.TABLE_ROW_GROUP_ROWS,
+            **layout.parquet_options(table.schema),
+        )  # fmt: skip
+        if last is not None:
+            last(draft)
+    return Path(folder) / name
+
+
+def read_gene_set_scores(atlas: Atlas) -> pd.DataFrame | None:
+    """Read the scores that a dataset has, cells (index cell_id) × sets, float32; None if it has none."""
+    if atlas.layout.gene_set_scores not in atlas.manifest.files:
+        return None
+    scores: pd.DataFrame = atlas.store.table(atlas.layout.gene_set_scores).to_pandas()
+    return scores.set_axis(atlas.obs_names)

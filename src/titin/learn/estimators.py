@@ -1,5 +1,6 @@
 """Estimators that scikit-learn lacks: ridge tuned over donors, one model a cell type, rules of marker genes."""
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -7,7 +8,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 
-from titin.learn.features import donor_weights
+from titin.learn.cells import Gathered, Positions
+from titin.learn.features import donor_weights, highly_variable_genes
+from titin.load import Loader
 
 
 class DonorRidge(RegressorMixin, BaseEstimator):
@@ -227,3 +230,50 @@ class MarkerRule(ClassifierMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> NDArray[np.object_]:
         """Predict the class with the highest mean."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+@dataclass
+class LoaderCells:
+    """X of a model whose features are ``loader``: which cells, not their values.
+
+    Attributes
+    ----------
+    data
+        What they are of.
+    rows, positions
+        int64: units of ``data``, and positions in the dataset, ascending.
+    """
+
+    data: Gathered | None = field(default=None, repr=False)
+    rows: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
+    positions: Positions = field(default_factory=lambda: np.zeros(0, np.int64))
+    names: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, data: Gathered, rows: Positions) -> "LoaderCells":
+        """Take cells of what was gathered, which must be of level ``cell``."""
+        return cls(data, rows, np.flatnonzero(data.units.of_cell >= 0)[rows])
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def _known(self) -> Gathered:
+        if self.data is None:
+            raise ValueError("no cells were given")
+        return self.data
+
+    def genes(self, n_top: int = 2000) -> list[str]:
+        """Names of the genes that are highly variable over the groups of these cells."""
+        data = self._known
+        groups = data.moments.mask(data.units.obs.iloc[self.rows])
+        return data.atlas.var_names[highly_variable_genes(data.moments, groups, n_top)].astype(str).tolist()
+
+    def loader(self, genes: list[str], *, batch_size: int, shuffle: bool, seed: int, threads: int) -> Any:
+        """Make a loader of dense batches of these cells; without ``shuffle`` in the order of ``positions``."""
+        return Loader(self._known.atlas, batch_size, shuffle=shuffle, cells=self.positions, genes=genes, obs=[],
+                      dense=True, seed=seed, threads=threads)  # fmt: skip
+
+    def index(self) -> Any:
+        """Names of the cells, in the order of ``positions``."""
+        return self._known.atlas.obs_names[self.positions]

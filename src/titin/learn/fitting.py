@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from titin.learn.cells import Gathered, Positions
+from titin.learn.estimators import LoaderCells
 from titin.learn.features import FeatureMaker, donor_weights
 from titin.learn.folds import Fold
-from titin.learn.gather import Gathered, Positions
-from titin.learn.inference import permute_donors
-from titin.learn.loader_cells import LoaderCells
+from titin.learn.metrics import permute_donors
 from titin.learn.models import Context, Model, make_features
 from titin.learn.store import SHARE
 from titin.learn.tasks import Task

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.learn.eligibility import Eligibility
 from titin.learn.scoring import HIGHER_IS_BETTER, headline
 from titin.learn.store import Store
-from titin.learn.tasks import Task
+from titin.learn.tasks import Eligibility, Task
 
 _NAMES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "spearman": "Spearman", "within_arm_mae": "MAE within arms",
           "macro_f1": "macro F1", "micro_f1": "micro F1", "weighted_f1": "weighted F1", "accuracy": "accuracy",
@@ -35,7 +34,7 @@ def make_leaderboard(
     scores: pd.DataFrame, comparisons: pd.DataFrame, checked: Mapping[str, Eligibility], facts: Mapping[str, Any],
     told: Sequence[str],
 ) -> str:  # fmt: skip
-    """Make the Markdown of a leaderboard; see `titin.learn.report.write_results`."""
+    """Make the Markdown of a leaderboard; see `titin.learn.results.write_results`."""
     lines = [f"# Benchmark of {facts['dataset']}", "",
              f"Donors are the replicates. Splits: sha256 `{facts['splits_sha256'][:16]}…`, seed {facts['seed']}. "
              "Intervals (95 %) are over donors, by bootstrap; `p` is over permutations of donors; `p vs baseline` is "

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from titin.learn.loader_cells import LoaderCells
+from titin.learn.estimators import LoaderCells
 
 
 class LoaderMLP(ClassifierMixin, BaseEstimator):

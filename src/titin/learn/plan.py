@@ -8,11 +8,10 @@ import pandas as pd
 
 from titin.atlas import Atlas
 from titin.errors import TitinError
-from titin.learn.eligibility import Eligibility
+from titin.learn.cells import Moments, Positions
 from titin.learn.folds import DEFAULT, Fold, Split
-from titin.learn.gather import Moments, Positions
 from titin.learn.models import Model, make_features
-from titin.learn.tasks import Level, Task
+from titin.learn.tasks import Eligibility, Level, Task
 from titin.learn.units import Units
 
 

@@ -12,20 +12,18 @@ import pandas as pd
 
 from titin.atlas import Atlas, open_atlas
 from titin.errors import TitinError
-from titin.learn.design import OBS, add_obs_column, atlas_design
-from titin.learn.eligibility import Eligibility, Rules, check_task
+from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_units
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
-from titin.learn.gather import Gathered, gather_moments, gather_units
 from titin.learn.models import CLASS_FEATURES, Model, find_models
 from titin.learn.plan import Job, folds_of, genes_needed, make_jobs, unseen_donors
-from titin.learn.sample import WHOLE_CELLS
 from titin.learn.store import Store, key_of
-from titin.learn.tasks import find_tasks
+from titin.learn.tasks import Eligibility, Rules, check_task, find_tasks
 from titin.learn.units import Units, make_units
 from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.resources import make_resources
+from titin.study.design_table import OBS, add_obs_column, atlas_design
 
 MEMORY = "2GiB"
 _working_on: ContextVar[str] = ContextVar("working_on", default="a model")
@@ -176,7 +174,7 @@ def run_benchmark(
         jobs += _curve(jobs, run)
     ran, kept = _run_jobs(run, jobs)
     told += unseen_donors(jobs, run.checked, run.units, run.design)
-    from titin.learn.report import write_results
+    from titin.learn.results import write_results
 
     facts = {
         "splits_sha256": digest,
@@ -187,7 +185,7 @@ def run_benchmark(
     scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
                                         [*told, *dict.fromkeys(run.notes)], seed, figures=figures)  # fmt: skip
     if len(scores):
-        from titin.learn.biology import check_biology
+        from titin.learn.ageing_genes import check_biology
 
         check_biology(atlas, run.store, jobs, run.folds, scores, seed, gene_sets)
     if clustering:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.learn import inference, metrics
-from titin.learn.design import CELL_TYPE
+from titin.learn import metrics
+from titin.learn import metrics as inference
 from titin.learn.plan import Job
 from titin.learn.store import shares_of
 from titin.learn.tasks import Task
+from titin.study.design_table import CELL_TYPE
 
 SCORE_COLUMNS = ("task", "split", "model", "features", "track", "leaky", "baseline", "level", "of", "metric", "value",
                  "low", "high", "n_units", "n_donors")  # fmt: skip
@@ -152,7 +153,7 @@ def compare(errors: Mapping[str, pd.Series], seed: int = 0) -> pd.DataFrame:
     Parameters
     ----------
     errors
-        By model, one error a donor, from `titin.learn.inference.donor_errors`.
+        By model, one error a donor, from `titin.learn.metrics.donor_errors`.
 
     Returns
     -------

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from titin.atlas import open_atlas
-from titin.learn.design import atlas_design
-from titin.learn.eligibility import check_task
 from titin.learn.folds import make_splits
 from titin.learn.models import CLASS_FEATURES, FEATURES, all_models
 from titin.learn.run import Benchmark
 from titin.learn.scoring import headline
-from titin.learn.tasks import find_tasks
+from titin.learn.tasks import check_task, find_tasks
+from titin.study.design_table import atlas_design
 
 
 def describe(benchmark: Benchmark) -> str:

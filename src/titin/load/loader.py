@@ -1,6 +1,6 @@
-"""Minibatches of cells for training, from Parquet or from a decoded cache."""
+"""The columns of obs that go with a batch, looked up when asked for."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import cycle
@@ -14,14 +14,61 @@ from scipy import sparse
 
 from titin.atlas import Atlas, open_atlas
 from titin.errors import DatasetError, TitinError
-from titin.load import _kernels
-from titin.load._arrays import Arrays
-from titin.load._cache import open_cache
-from titin.load._groups import Cells, RowGroups, Space
-from titin.load._obs import Obs
+from titin.load import kernels as _kernels
+from titin.load.buffers import Arrays, Cells, RowGroups, Space
+from titin.load.cache import open_cache
 from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
+
+
+class Obs(Mapping[str, pd.Series]):
+    """obs of one batch: ``obs["annotation_level0"]`` is a Series, ``obs.to_frame()`` the data frame.
+
+    Cutting a data frame for every batch takes longer than making the batch; so a column is cut when it is asked for.
+
+    Attributes
+    ----------
+    index
+        Names of the cells.
+    columns
+        Names of the columns.
+    """
+
+    def __init__(self, frame: pd.DataFrame, rows: slice) -> None:
+        self._frame, self._rows = frame, rows
+
+    def __reduce__(self) -> tuple[type["Obs"], tuple[pd.DataFrame, slice]]:
+        """Without the cells of other batches."""
+        return Obs, (self.to_frame(), slice(None))
+
+    def __getitem__(self, column: str) -> pd.Series:
+        return self._frame[column].iloc[self._rows]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frame.columns)
+
+    def __len__(self) -> int:
+        """Number of columns, as of any mapping."""
+        return len(self._frame.columns)
+
+    @property
+    def index(self) -> pd.Index:
+        """Names of the cells."""
+        return self._frame.index[self._rows]
+
+    @property
+    def columns(self) -> pd.Index:
+        """Names of the columns."""
+        return self._frame.columns
+
+    def to_frame(self) -> pd.DataFrame:
+        """All columns, a row a cell."""
+        return self._frame.iloc[self._rows]
+
+    def __repr__(self) -> str:
+        return repr(self.to_frame())
+
 
 TARGET_SUM = 1e4
 _PIECE_CELLS = 1024  # put together by one thread at a time

@@ -1,8 +1,13 @@
-"""Cells as lists of gene tokens, as foundation models read them: ranked (Geneformer) or binned (scGPT)."""
+"""Names of genes as numbers, for models that read cells as sentences."""
 
+import json
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +15,168 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas, RowBlock
+from titin.dataset import layout
+from titin.dataset.arrow import list_arrays
 from titin.errors import TitinError
-from titin.load._medians import TARGET_SUM, check_counts, gene_medians
-from titin.load._token_kernels import bin_cells, rank_cells
-from titin.load._vocabulary import CLS, PAD, Naming, Vocabulary, gene_names
-from titin.parallel import ordered_map
+from titin.load.kernels import bin_cells, rank_cells
+from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
+
+PAD, CLS = "<pad>", "<cls>"
+Naming = Literal["ids", "symbols"]
+
+
+class Vocabulary:
+    """Which number stands for which gene.
+
+    Parameters
+    ----------
+    tokens
+        Number of each name, and of the special tokens, such as ``<pad>`` and ``<cls>``, that there are.
+    by
+        What the names are: ``ids`` or ``symbols``.
+
+    Raises
+    ------
+    TitinError
+        If a number is negative or stands for two names, or ``by`` is neither of the two.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary({"<pad>": 0, "<cls>": 1, "MYH7": 2}, by="symbols")
+    >>> vocabulary["MYH7"], len(vocabulary), "MYH2" in vocabulary
+    (2, 3, False)
+    """
+
+    def __init__(self, tokens: Mapping[str, int], by: Naming = "ids") -> None:
+        if by not in ("ids", "symbols"):
+            raise TitinError(f"there are no names {by!r} of genes", "give ids or symbols")
+        self.tokens, self.by = dict(tokens), by
+        twice = [token for token, n in Counter(self.tokens.values()).items() if n > 1]
+        bad = twice or [token for token in self.tokens.values() if not 0 <= token < 2**31]
+        if bad:
+            raise TitinError(
+                f"the vocabulary has the token {bad[0]} {'twice' if twice else ''}".rstrip(),
+                "number its names with different integers from 0",
+            )
+
+    @classmethod
+    def of(cls, atlas: Atlas, by: Naming = "ids") -> "Vocabulary":
+        """Number the genes of a dataset: ``<pad>`` 0, ``<cls>`` 1, then all genes in the source's order."""
+        names = gene_names(atlas, by)
+        return cls({name: token for token, name in enumerate([PAD, CLS, *names])}, by)
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str], by: Naming = "ids") -> "Vocabulary":
+        """Read a JSON file that maps names to numbers, as `to_json` writes and scGPT's ``vocab.json`` is.
+
+        Raises
+        ------
+        TitinError
+            If it is not such a file.
+        """
+        try:
+            tokens = json.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise TitinError(f"{path} cannot be read: {error}", "give a JSON file of names and numbers") from error
+        if not isinstance(tokens, dict) or not all(type(token) is int for token in tokens.values()):
+            raise TitinError(f"{path} does not map names to numbers", "give a JSON file of names and numbers")
+        return cls(tokens, by)
+
+    def to_json(self) -> str:
+        """Write it as one JSON object, names to numbers."""
+        return json.dumps(self.tokens, indent=0, ensure_ascii=False) + "\n"
+
+    def __getitem__(self, name: str) -> int:
+        return self.tokens[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def gene_names(atlas: Atlas, by: Naming) -> list[str]:
+    """Name of every gene, in the source's order; a symbol that several genes share gives way to their ids."""
+    table = atlas.store.table(atlas.layout.feature_metadata, [layout.GENE, layout.GENE_IDS, layout.SOURCE_COLUMN])
+    table = table.take(np.argsort(table.column(layout.SOURCE_COLUMN).to_numpy()))
+    ids: list[str] = table.column(layout.GENE_IDS).to_pylist()
+    if by == "ids":
+        return ids
+    symbols: list[str] = table.column(layout.GENE).to_pylist()
+    shared = {symbol for symbol, n in Counter(symbols).items() if n > 1}
+    return [name if symbol in shared else symbol for symbol, name in zip(symbols, ids, strict=True)]
+
+
+TARGET_SUM = 1e4
+
+
+def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Series:
+    """Median of counts / total × 10,000 of each gene over the cells that express it.
+
+    Read gene by gene, twice, in the memory of a row group and of one number a cell; exact, where Geneformer's
+    published medians are estimated from a digest.
+
+    Parameters
+    ----------
+    cells
+        Which: positions, a mask, or names of cells; all where not given.
+    by
+        What the index is to be.
+
+    Returns
+    -------
+    pandas.Series
+        float64, in the source's order; NaN where no cell expresses the gene.
+
+    Raises
+    ------
+    TitinError
+        If the dataset is of kind ``real``.
+    """
+    check_counts(atlas)
+    chosen = np.zeros(atlas.n_obs, bool)
+    chosen[atlas.cell_positions(cells)] = True
+    totals = np.zeros(atlas.n_obs)
+    for _, _, members, counts in _genes(atlas):
+        np.add.at(totals, members, counts)
+    medians, place_of = np.full(atlas.n_vars, np.nan), atlas.source_columns
+    for first, indptr, members, counts in _genes(atlas):
+        normalised = counts / totals[members] * TARGET_SUM
+        kept = chosen[members]
+        for i, (a, b) in enumerate(pairwise(indptr.tolist())):
+            of_gene = normalised[a:b][kept[a:b]]
+            if len(of_gene):
+                medians[place_of[first + i]] = np.median(of_gene)
+    return pd.Series(medians, index=gene_names(atlas, by), name="median")
+
+
+def _genes(atlas: Atlas) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any], NDArray[Any]]]:
+    """Yield row groups of genes, read ahead: their first token, indptr, positions of cells, and counts."""
+
+    def read() -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any], NDArray[Any]]]:
+        for group in atlas.store.row_groups(atlas.layout.expression_by_gene):
+            table = atlas.store.read_group(group, [layout.CELLS, layout.COUNTS])
+            indptr, members = list_arrays(table.column(layout.CELLS))
+            yield group.first_row, indptr, members, list_arrays(table.column(layout.COUNTS))[1]
+
+    yield from read_ahead(read())
+
+
+def check_counts(atlas: Atlas) -> None:
+    """Refuse a dataset of kind ``real``.
+
+    Raises
+    ------
+    TitinError
+        If it is.
+    """
+    if atlas.kind == "real":
+        raise TitinError(
+            "this dataset has no counts: no integers lie behind its source's values", "tokens are made of counts"
+        )
+
 
 __all__ = ["CLS", "PAD", "TokenBatch", "Tokens", "Vocabulary", "gene_medians", "tokens"]
 

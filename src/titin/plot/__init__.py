@@ -19,19 +19,12 @@ matplotlib is imported when something is drawn, not before.
 """
 
 from titin.plot.ageing import fibre_types, forest, pseudotime, variance_parts
-from titin.plot.bars import stacked_bars
+from titin.plot.bars import ridge, stacked_bars
 from titin.plot.composition import composition_by_age
 from titin.plot.dots import dots, trend
 from titin.plot.embedding import density, embedding
 from titin.plot.matrix import dot_plot, heat_map
-from titin.plot.palettes import (
-    category_palette,
-    lineage_palette,
-    ordered_palette,
-    resolve_palette,
-    role_color,
-)
-from titin.plot.ridge import ridge
+from titin.plot.palettes import category_palette, lineage_palette, ordered_palette, resolve_palette, role_color
 from titin.plot.style import (
     THEMES,
     alt_text,

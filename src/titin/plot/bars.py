@@ -9,7 +9,7 @@ import pandas as pd
 
 from titin.errors import TitinError
 from titin.plot.embedding import require
-from titin.plot.palettes import Palette, resolve_palette
+from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
 
 if TYPE_CHECKING:
@@ -104,3 +104,112 @@ def _key(axes: "Axes", part: str) -> None:
     bars: Any = axes.containers
     handles = [Patch(color=bar.patches[0].get_facecolor(), label=bar.get_label()) for bar in bars]
     style_legend(axes, handles, title=part)
+
+
+def ridge(
+    table: pd.DataFrame,
+    *,
+    group: str,
+    value: str,
+    color: str | None = None,
+    order: Sequence[object] | None = None,
+    xlabel: str | None = None,
+    overlap: float = 1.6,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
+    palette: Palette | None = None,
+    title: str | None = None,
+    save: Path | str | None = None,
+) -> "Axes":
+    """Draw the distribution of a number in each group as a ridge, the median as a dot, n beside it.
+
+    Parameters
+    ----------
+    table
+        One row a cell.
+    group, value
+        Columns, such as donor and score; rows without either are left out.
+    color
+        Column of categories, the same throughout a group.
+    order
+        The groups from top to bottom.
+    xlabel
+        In place of the name of ``value``.
+    overlap
+        Height of the highest ridge in rows.
+    ax, figsize, palette, title, save
+        As for all figures; see `titin.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        One filled area a group, from top to bottom, and one line of markers, the medians.
+
+    Raises
+    ------
+    TitinError
+        If there is no such column, or no value.
+    """
+    needed = [group, value, *([color] if color else [])]
+    for name in needed:
+        require(table, name)
+    data = table.dropna(subset=[group, value])
+    if data.empty:
+        raise TitinError(f"no row has {group} and {value}", "there is nothing to draw")
+    names: list[Any] = list(order) if order is not None else sorted(data[group].unique(), key=str)
+    names = [name for name in names if (data[group] == name).any()]
+    axes = ax if ax is not None else new_axes(figsize or (5.4, min(12.0, 1.4 + 0.24 * len(names))))
+    values = data[value].to_numpy(float)
+    low, high = (float(q) for q in np.quantile(values, [0.001, 0.999]))
+    span = (high - low) or 1.0
+    along = np.linspace(low - 0.03 * span, high + 0.03 * span, 240)
+    shades = _shades(data, group, color, names, palette)
+    heights = [_density(values[(data[group] == name).to_numpy()], along, span) for name in names]
+    highest = max(float(h.max()) for h in heights)
+    medians = []
+    for i, (named, height) in enumerate(zip(names, heights, strict=True)):
+        axes.fill_between(along, i, i - overlap * height / highest, color=shades[named], alpha=0.75, linewidth=0.6,
+                          edgecolor=ink_of(axes), zorder=2 + i / len(names))  # fmt: skip
+        medians.append(float(np.median(values[(data[group] == named).to_numpy()])))
+    axes.plot(medians, range(len(names)), linestyle="", marker="o", markersize=4, color=ink_of(axes),
+              markeredgecolor="#ffffff", markeredgewidth=0.5, zorder=5)  # fmt: skip
+    sizes = data[group].value_counts().to_dict()
+    axes.set_yticks(range(len(names)), [f"{name}  n = {sizes[name]:,}" for name in names])
+    axes.set_ylim(len(names) - 0.5, -overlap - 0.1)
+    axes.set_xlabel(xlabel or value.replace("_", " "))
+    axes.set_ylabel(group)
+    if color:
+        _donor_key(axes, data, color, shades, group)
+    said = ", ".join(f"{name} {median:.3g}" for name, median in zip(names, medians, strict=True))
+    return finish(axes, title=title, alt=f"Distributions of {value} in {len(names)} groups ({group}); medians {said}.",
+                  save=save)  # fmt: skip
+
+
+def _density(own: "np.ndarray", along: "np.ndarray", span: float) -> "np.ndarray":
+    """Gaussian smoothing of a histogram, by Silverman's width."""
+    spread = min(float(own.std()), float(np.subtract(*np.quantile(own, [0.75, 0.25]))) / 1.34 or np.inf) or span / 50
+    width = max(0.9 * spread * len(own) ** -0.2, span / 80)
+    counts, edges = np.histogram(own, bins=240, range=(float(along[0]), float(along[-1])))
+    centres = (edges[1:] + edges[:-1]) / 2
+    kernel = np.exp(-0.5 * ((along[:, None] - centres[None]) / width) ** 2)
+    density: np.ndarray = kernel @ counts / (len(own) * width * np.sqrt(2 * np.pi))
+    return density
+
+
+def _shades(
+    data: pd.DataFrame, group: str, color: str | None, names: list[object], palette: Palette | None
+) -> dict[object, str]:
+    if color is None:
+        return dict.fromkeys(names, palette if isinstance(palette, str) else CATEGORIES[0])
+    kind: Any = data.drop_duplicates(group).set_index(group)[color]
+    colors = resolve_palette(sorted(kind.dropna().unique(), key=str), palette)
+    return {name: colors.get(kind[name], "#b3b3b3") for name in names}
+
+
+def _donor_key(axes: "Axes", data: pd.DataFrame, color: str, shades: dict[object, str], group: str) -> None:
+    from matplotlib.patches import Patch
+
+    kind: Any = data.drop_duplicates(group).set_index(group)[color]
+    by_kind = {str(kind[name]): shade for name, shade in shades.items()}
+    style_legend(axes, [Patch(color=by_kind[name], label=name) for name in sorted(by_kind)], title=color)
+    axes.tick_params(axis="y", labelsize=SMALL)

@@ -1,10 +1,9 @@
 """The dataset card, Croissant, licence, and the way to the Hub."""
 
-from titin.publish.card import card
+from titin.presets.preset import Preset, preset_names, read_preset
+from titin.publish.card import Written, card, refresh_card, write_card
 from titin.publish.licence import check_licence
-from titin.publish.preset import Preset, preset_names, read_preset
-from titin.publish.to_hub import Publication, RefusedError, publish
-from titin.publish.write import Written, refresh_card, write_card
+from titin.publish.upload import Publication, RefusedError, publish
 
 __all__ = [
     "Preset",

@@ -1,18 +1,33 @@
 """The dataset card, every number of it computed."""
 
-from collections.abc import Mapping
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from titin.dataset import layout
-from titin.dataset.manifest import Manifest
+from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.replace import Draft, revise
+from titin.presets.preset import Preset, make_preset, preset_names, read_preset
+from titin.publish import card as pictures
+from titin.publish import croissant as machine
+from titin.publish import licence as licences
 from titin.publish.facts import Facts
-from titin.publish.front_matter import front_matter
-from titin.publish.preset import Preset, make_preset, read_preset
-from titin.publish.sections import about, distributions, files, overview, quickstart, tasks
+from titin.publish.markdown import front_matter
+from titin.publish.sections import contents as distributions
+from titin.publish.sections import contents as tasks
+from titin.publish.sections import files, overview, quickstart
+from titin.publish.sections import overview as about
+from titin.study.ages import parse_age
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas
+
 
 CHOICES = "card"  # of the manifest's settings: what was chosen when the card was last written
 
@@ -82,3 +97,184 @@ def design_notes(facts: Facts) -> list[str]:
 
     roles: dict[str, Any] = {role: facts.column(role) for role in layout.ROLES if role != "cell_type"}
     return sentences(design_facts(facts.obs, {**roles, "cell_type": facts.cell_types}))
+
+
+_PREFERRED = ("umap", "tsne")
+_BINS = 20  # most ages to tell apart by colour
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def choose_map(facts: Facts) -> str | None:
+    """Key of the embedding to draw: a map if there is one, else whichever has two dimensions; None without any."""
+    keys = [key for key, entry in facts.manifest.obsm.items() if len(entry["columns"]) > 2]
+    for wanted in _PREFERRED:
+        for key in keys:
+            if wanted in key.lower():
+                return key
+    return keys[0] if keys else None
+
+
+def draw_previews(facts: Facts, folder: Path) -> list[str]:
+    """Draw up to two pictures into a folder; return their names.
+
+    By the coarsest cell type and by age, on one embedding; none where there is no embedding.
+    """
+    from titin.plot import embedding
+
+    key = choose_map(facts)
+    if key is None:
+        return []
+    entry = facts.manifest.obsm[key]
+    names = [name for name in facts.schema(entry["file"]).names if name != layout.CELL_ID][:2]
+    places = facts.table(entry["file"], names)
+    drawn = []
+    for column, palette in _colours(facts):
+        if column in names:
+            continue
+        name = f"preview_{_safe(key)}_{_safe(column)}.png"
+        table = places.assign(**{column: facts.obs[column].to_numpy()})
+        embedding(table, x=names[0], y=names[1], color=column, palette=palette, title=column, save=folder / name)
+        drawn.append(name)
+    return drawn
+
+
+def _colours(facts: Facts) -> Iterator[tuple[str, dict[Any, str] | None]]:
+    """Columns to colour by: the coarsest cell type, and ages as labels from young to old."""
+    from titin.plot import ordered_palette
+
+    for column in facts.cell_types[:1]:
+        yield column, None
+    label = facts.column("age")
+    if label is None or pd.api.types.is_numeric_dtype(facts.obs[label]) or facts.obs[label].nunique() > _BINS:
+        return
+    values = facts.obs[label].dropna().unique()
+    yield label, ordered_palette(sorted(values, key=lambda value: (parse_age(value), str(value))))
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes
+    ----------
+    folder
+        The dataset.
+    files
+        Names.
+    warnings
+        What the user should know.
+    """
+
+    folder: Path
+    files: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
+def write_card(
+    folder: Path, *, preset: Preset | str | Path | None = None, licence: str | None = None, images: bool | None = None,
+    croissant: bool = True,
+) -> Written:  # fmt: skip
+    """Write ``README.md`` and what goes with it; the dataset changes in one step, or not at all.
+
+    Parameters
+    ----------
+    folder
+        The dataset.
+    preset, licence
+        As for `titin.publish.card`. They are kept in the manifest, for the next time.
+    images
+        Draw pictures of the cells; where matplotlib is installed if None. False removes those that are there.
+    croissant
+        Write ``croissant.json``; False removes it.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is no dataset, or a file is damaged.
+    TitinError
+        If there is no such preset or licence.
+    OutputError
+        If it cannot be written.
+    """
+    licence = licences.check_licence(licence) if licence else None
+    with revise(folder) as draft:
+        drawn = pictures.can_draw() if images is None else images
+        return write_into(draft, folder, preset=preset, licence=licence, images=drawn, croissant=croissant)
+
+
+def write_into(
+    draft: Draft, folder: Path, *, preset: Preset | str | Path | None, licence: str | None, images: bool | None,
+    croissant: bool, repo_id: str | None = None,
+) -> Written:  # fmt: skip
+    """As `write_card`, into a draft of the dataset; ``images=None`` keeps the pictures that are there."""
+    facts = make_facts(draft.folder, draft.manifest, preset=preset, licence=licence, repo_id=repo_id)
+    if facts.licence:
+        licences.check_licence(facts.licence)
+    warnings: list[str] = []
+    written = _images(draft, facts, images, warnings)
+    written += _document(
+        draft, licences.FILE, licences.statement(facts.licence, facts.title) if facts.licence else None
+    )
+    text = json.dumps(machine.croissant(facts), indent=1, ensure_ascii=False) + "\n" if croissant else None
+    written += _document(draft, machine.FILE, text)
+    if not facts.licence:
+        warnings.append("no licence is stated, so nobody may use the data: --license ID states one")
+    draft.manifest.settings[CHOICES] = _choices(facts, preset)
+    written += _document(draft, layout.CARD, text_of(facts))
+    return Written(folder, written, warnings)
+
+
+def refresh_card(draft: Draft) -> None:
+    """Write the card anew after files of a draft have changed, with what was chosen last."""
+    manifest = draft.manifest
+    manifest.files.pop(layout.CARD, None)  # a card does not name itself
+    for name in draft.changed - {layout.CARD}:
+        manifest.files[name] = describe_file(draft.folder / name)
+    manifest.files = dict(sorted(manifest.files.items()))
+    draft.replace(layout.CARD).write_text(text_of(make_facts(draft.folder, manifest)), "utf-8")
+
+
+def _choices(facts: Facts, preset: Preset | str | Path | None) -> dict[str, Any]:
+    """What the next card is to be written with: a preset of titin's by its name, another in full."""
+    last = facts.manifest.settings.get(CHOICES) or {}
+    if preset is None:
+        chosen = last.get("preset")
+    else:
+        chosen = str(preset) if str(preset) in preset_names() else facts.preset.document()
+    return {"preset": chosen, "license": facts.licence}
+
+
+def _document(draft: Draft, name: str, text: str | None) -> list[str]:
+    """Write a text, or remove it where there is none to be written; what describes it is known at once."""
+    if text is None:
+        if name in draft.manifest.files:
+            draft.remove(name)
+        return []
+    path = draft.replace(name)
+    path.write_text(text, "utf-8")
+    draft.manifest.files[name] = describe_file(path)
+    return [name]
+
+
+def _images(draft: Draft, facts: Facts, wanted: bool | None, warnings: list[str]) -> list[str]:
+    if wanted is None:
+        return facts.images
+    if wanted and not pictures.can_draw():
+        warnings.append("no pictures: matplotlib is not installed (pip install matplotlib)")
+        wanted = False
+    for name in facts.images:
+        draft.remove(name)
+    drawn = pictures.draw_previews(facts, draft.folder) if wanted else []
+    for name in drawn:
+        draft.changed.add(name)
+        draft.manifest.files[name] = describe_file(draft.folder / name)
+    draft.manifest.files = dict(sorted(draft.manifest.files.items()))
+    return drawn

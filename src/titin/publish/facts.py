@@ -18,7 +18,7 @@ from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
-from titin.publish.preset import Preset
+from titin.presets.preset import Preset
 
 _SPLIT = "train"
 

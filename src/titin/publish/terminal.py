@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from titin.dataset.summary import size, table
-from titin.publish.to_hub import Publication
-from titin.publish.write import Written
+from titin.dataset.description import size, table
+from titin.publish.card import Written
+from titin.publish.upload import Publication
 
 
 def document_of_card(written: Written) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from titin.ageing import Pseudobulk, cell_counts, differential_expression, pseudobulk
-from titin.ageing.fractions import CellCounts
-from titin.ageing.groups import cell_keys
+from titin.ageing.composition import CellCounts
 from titin.atlas import Atlas
 from titin.features import read_gene_set_scores, score_gene_sets
 from titin.progress import Progress
+from titin.study.groups import cell_keys
 
 MAX_STEM_CELLS = 8_000
 

@@ -14,11 +14,9 @@ from titin.atlas import open_atlas
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
-from titin.report.ageing_sections import AGEING_SECTIONS, VARIANCE_SECTION
-from titin.report.atlas_sections import ATLAS_SECTIONS
+from titin.report.ageing_sections import AGEING_SECTIONS, PROGRAMME_SECTIONS, VARIANCE_SECTION
+from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validation_findings
 from titin.report.context import Context
-from titin.report.programme_sections import PROGRAMME_SECTIONS
-from titin.report.result_sections import RESULT_SECTIONS, validation_findings
 from titin.report.sections import Files, Section, attempt, json_safe
 
 _METRICS = "metrics.json"
@@ -269,3 +267,19 @@ def _methods(files: Files, context: Context, seconds: dict[str, float]) -> Secti
         [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True
     )
     return section
+
+
+def document_of_report(done: ReportResult) -> dict[str, Any]:
+    """What was written, JSON-safe."""
+    document = {"schema_version": 1, "path": str(done.path), "folder": str(done.folder), "bytes": done.n_bytes,
+                "seconds": done.seconds, "missing": done.missing, "sections": done.facts}  # fmt: skip
+    return dict(json_safe(document))
+
+
+def describe_report(document: dict[str, Any]) -> str:
+    """The same in words."""
+    lines = [f"{name}: {reason}" for name, reasons in document["missing"].items() for reason in reasons]
+    return "\n".join([
+        *lines, f"wrote {document['path']} ({document['bytes'] / 1e6:.1f} MB, {document['seconds']:.0f} s)",
+        f"wrote {document['folder']}",
+    ])  # fmt: skip

@@ -6,9 +6,9 @@ from typing import Any
 import h5py
 
 from titin.errors import SourceError
-from titin.source._anndata import open_anndata
-from titin.source._reading import DAMAGED, reading
+from titin.source.anndata_layout import open_anndata
 from titin.source.base import Source
+from titin.source.reading import DAMAGED, reading
 
 _HDF5_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})  # those that come with HDF5 and h5py: gzip … scale-offset, lzf
 

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import SourceError
-from titin.source._anndata import check_source
-from titin.source._columns import ChosenColumns
-from titin.source._csr import CSRMatrix
-from titin.source._reading import members, reading
-from titin.source._stored import StoredMatrix
-from titin.source._vector import open_vector
+from titin.source.anndata_layout import check_source
 from titin.source.base import Source
+from titin.source.matrices import ChosenColumns, CSRMatrix
+from titin.source.reading import members, reading
+from titin.source.stored import StoredMatrix, open_vector
 
 _EXPRESSION = "Gene Expression"
 _MARKS = frozenset({"barcodes", "shape"})

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from titin.errors import SourceError
-from titin.source._anndata import open_anndata
-from titin.source._reading import reading
+from titin.source.anndata_layout import open_anndata
 from titin.source.base import Source
+from titin.source.reading import reading
 
 _MARKS = (".zgroup", "zarr.json", ".zmetadata")
 

@@ -1,0 +1,151 @@
+"""Adding projections to a dataset that is there, or computing them again."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from titin.atlas import open_atlas
+from titin.builder.options import DEFAULT_PROJECTIONS
+from titin.builder.pipeline import peak_memory
+from titin.builder.projections import Asked, Place, project, record
+from titin.dataset.manifest import Manifest
+from titin.dataset.replace import Draft, revise
+from titin.embed.methods import Method, choose_methods
+from titin.errors import OutputError, TitinError
+from titin.progress import Progress
+from titin.publish import refresh_card
+from titin.resources import make_resources
+
+
+@dataclass
+class Embedded:
+    """What `embed` did.
+
+    Attributes
+    ----------
+    path
+        The dataset.
+    manifest
+        Its manifest now.
+    keys
+        Projections that were computed, in order.
+    seconds
+        Of each, and ``total``.
+    peak_bytes
+        Largest memory of the process so far.
+    notes
+        What a user should know.
+    """
+
+    path: Path
+    manifest: Manifest
+    keys: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def embed(
+    dataset: str | Path,
+    methods: Iterable[str] = (),
+    *,
+    force: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+    **parameters: Mapping[str, Any],
+) -> Embedded:
+    """Compute projections of a dataset and put them into it, all at once or not at all.
+
+    Parameters
+    ----------
+    dataset
+        A dataset folder.
+    methods
+        ``pca``, ``umap``, ``tsne``, with what they stand on where that is missing; where none is given, those of the
+        three that are missing.
+    force
+        Compute again what is there, and replace it.
+    seed
+        Of the random numbers.
+    threads, memory
+        As for `titin.build`.
+    progress
+        Told what is going on.
+    **parameters
+        By method, such as ``pca={"n_comps": 30}``; see `titin.embed.methods.METHODS`.
+
+    Returns
+    -------
+    Embedded
+        What was computed.
+
+    Raises
+    ------
+    TitinError
+        If a projection cannot be computed, or is there and ``force`` is not given. The dataset is then as it was.
+    """
+    began = time.perf_counter()
+    folder, progress, resources = Path(dataset), progress or Progress(), make_resources(threads, memory)
+    before = Manifest.read(folder)
+    chosen = _choose(before, list(methods), parameters, force)
+    done = Embedded(folder, before)
+    if chosen:
+        asked = Asked(seed, resources.beside(before.n_cells), progress, parameters)
+        with revise(folder) as draft:
+            for method in chosen:
+                started = time.perf_counter()
+                _replace(method, draft, asked)
+                done.seconds[method.name] = time.perf_counter() - started
+            done.notes = _stale(draft.manifest, chosen)
+            refresh_card(draft)
+        done.manifest, done.keys = Manifest.read(folder), [method.key for method in chosen]
+    done.seconds["total"], done.peak_bytes = time.perf_counter() - began, peak_memory()
+    return done
+
+
+def _choose(
+    manifest: Manifest, names: list[str], parameters: Mapping[str, Mapping[str, Any]], force: bool
+) -> list[Method]:
+    keys = list(manifest.obsm)
+    wanted = choose_methods(names or DEFAULT_PROJECTIONS, keys, parameters)
+    if idle := [name for name in parameters if name not in {method.name for method in wanted}]:
+        raise TitinError(
+            f"parameters are given for {', '.join(idle)}, which is not named", "name it, or leave them out"
+        )
+    if not names:
+        return wanted if force else [method for method in wanted if not method.is_among(keys)]
+    there = [method for method in wanted if method.is_among(keys)]
+    if there and not force:
+        named = ", ".join(method.name for method in there)
+        raise OutputError(f"the dataset has {named} already", "give --force to compute it again")
+    return wanted
+
+
+def _replace(method: Method, draft: Draft, asked: Asked) -> None:
+    """Compute a projection into the draft; drop what of the old one has another name now."""
+    manifest, key = draft.manifest, method.key
+    old = manifest.obsm.get(key)
+    stale = set(manifest.shards(old["file"])) if old else set()
+    place = Place(draft.folder, draft.replace, lambda: open_atlas(draft.folder).uns)
+    outcome = project(method, place, manifest, asked)
+    if old is not None and "computed" not in old:
+        outcome["left_out"][f"obsm/{key}"] = "replaced by one that titin computed"
+    record(manifest, outcome)
+    for name in stale - set(outcome["files"]):
+        draft.remove(name)
+    manifest.notes = [note for note in manifest.notes if not note.startswith(f"{key} was not computed")]
+
+
+def _stale(manifest: Manifest, chosen: list[Method]) -> list[str]:
+    """Name the projections that stand on one that has just been replaced."""
+    new = {method.key for method in chosen}
+    found = []
+    for key, entry in manifest.obsm.items():
+        on = entry.get("computed", {}).get("parameters", {}).get("on")
+        if on in new and key not in new:
+            found.append(f"{key} stands on the former {on}; `titin embed … {entry['computed']['method']} --force`")
+    return found

@@ -1,0 +1,153 @@
+"""What a build would write, how large, and which columns it found: the first cells are built for real, in passing."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titin.builder import metadata
+from titin.builder.job import Context
+from titin.builder.matrix import write_cells, write_genes
+from titin.builder.options import Options, choose_prefix
+from titin.builder.pipeline import choose_panel_genes, missing_projections
+from titin.builder.scan import scan
+from titin.builder.workspace import check_target
+from titin.dataset import layout
+from titin.progress import Progress
+from titin.resources import Resources
+from titin.source import Block, Matrix, Source, open_source
+from titin.study.roles import find_roles
+
+_SAMPLE_VALUES = 4_000_000
+_CELL_ID_BYTES = 6  # compressed, as barcodes are
+_SPILLED_BYTES = 4.2  # a stored value in each of the two intermediate files
+
+
+class _Head(Matrix):
+    """The first cells of a matrix."""
+
+    def __init__(self, matrix: Matrix, n_cells: int) -> None:
+        self._matrix = matrix
+        self.name, self.dtype, self.storage = matrix.name, matrix.dtype, matrix.storage
+        self.shape = (n_cells, matrix.shape[1])
+        self.nnz = None if matrix.nnz is None else matrix.nnz * n_cells // matrix.shape[0]
+
+    def blocks(self, max_bytes: int, scratch: Path) -> Iterator[Block]:
+        """Yield blocks until the head is complete."""
+        blocks = self._matrix.blocks(max_bytes, scratch)
+        try:
+            for block in blocks:
+                n = min(block.n_cells, self.shape[0] - block.start)
+                end = block.indptr[n]
+                yield Block(block.start, block.indptr[: n + 1], block.indices[:end], block.data[:end])
+                if block.start + n >= self.shape[0]:
+                    return
+        finally:
+            blocks.close()  # type: ignore[attr-defined]
+
+
+def plan_build(
+    source_path: Path, target: Path | None, options: Options, resources: Resources, *, force: bool = False
+) -> dict[str, Any]:
+    """Say what `titin.build` would do with the same arguments; writes nothing that stays.
+
+    Returns
+    -------
+    dict
+        JSON-safe. Sizes are estimates, extrapolated from the first ``sampled_cells`` cells, which are encoded and
+        written for real in a temporary folder.
+    """
+    if target is not None:
+        check_target(target, force=force)
+    source = open_source(source_path, layer=options.layer, raw=options.raw)
+    try:
+        roles = find_roles(source.obs, options.roles)
+        _, _, prefix = choose_prefix(source, roles, options)
+        target = target or Path(prefix)
+        check_target(target, force=force)
+        n_cells, n_genes = source.X.shape
+        nnz = n_cells * n_genes if source.X.nnz is None else source.X.nnz
+        head = max(1, min(n_cells, n_cells * _SAMPLE_VALUES // max(1, nnz)))
+        methods = missing_projections(options, source.obsm)
+        sampled = _sample(source, head, options, resources, roles, prefix)
+    finally:
+        source.close()
+    files = {
+        name: int(size * n_cells / head) if _grows(name, prefix) else size for name, size in sampled["files"].items()
+    }
+    names = layout.Layout(prefix)
+    for method in methods:
+        width = min(method.dimensions, n_cells, n_genes)
+        files[names.projection(method.key)] = n_cells * (width * 4 + _CELL_ID_BYTES)
+    stored = int(sampled["nnz"] * n_cells / head) if source.X.nnz is None else source.X.nnz
+    return {
+        "schema_version": 1, "source": str(source_path), "target": str(target), "prefix": prefix,
+        "matrix": {"name": source.X.name, "storage": source.X.storage, "dtype": str(source.X.dtype)},
+        "n_cells": n_cells, "n_genes": n_genes, "nnz": stored, "nnz_estimated": source.X.nnz is None,
+        "kind": sampled["kind"], "target_sum": sampled["target_sum"], "sampled_cells": head,
+        "roles": roles, "ages": sampled["ages"], "projections": [method.key for method in methods],
+        "files": files, "bytes": sum(files.values()),
+        "scratch_bytes": int(stored * _SPILLED_BYTES * 2), "free_bytes": _free(target),
+        "left_out": sampled["left_out"], "notes": sampled["notes"],
+    }  # fmt: skip
+
+
+def _sample(
+    source: Source, n_cells: int, options: Options, resources: Resources, roles: dict[str, Any], prefix: str
+) -> dict[str, Any]:
+    """Build the first cells in a temporary folder and measure the files."""
+    folder = Path(tempfile.mkdtemp(prefix="titin-plan-"))
+    try:
+        out, work = folder / "out", folder / "work"
+        out.mkdir()
+        work.mkdir()
+        rows = slice(0, n_cells)
+        first = replace(
+            source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm=_first_rows(source.obsm, n_cells),
+            counts=None if source.counts is None else _Head(source.counts, n_cells), left_out=dict(source.left_out),
+        )  # fmt: skip
+        context = Context(
+            first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work
+        )
+        cells = metadata.make_cell_table(context)
+        scanned, spill = scan(context)
+        panel = choose_panel_genes(context, scanned)
+        tokens = scanned.tokens[panel["position"].to_numpy()].astype(np.int64)
+        _, by_gene = write_cells(context, scanned, spill, cells.label_table, tokens)
+        write_genes(context, scanned, by_gene)
+        metadata.write_cell_table(context, cells)
+        metadata.write_gene_table(context, scanned)
+        lost: dict[str, str] = {}
+        metadata.write_projections(context, lost)
+        metadata.write_documents(context, scanned, lost)
+        spill.close()
+        by_gene.close()
+        files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    ages = [name for name in (layout.AGE_NUMERIC, layout.AGE_YEARS) if name in cells.table.column_names]
+    return {"files": files, "kind": scanned.kind, "target_sum": scanned.target_sum, "nnz": scanned.nnz, "ages": ages,
+            "left_out": {**source.left_out, **lost}, "notes": cells.notes}  # fmt: skip
+
+
+def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Copies, so that the whole arrays are not kept in memory."""
+    whole = ((key, obsm[key]) for key in obsm)
+    return {key: (value.iloc[:n] if isinstance(value, pd.DataFrame) else value[:n]).copy() for key, value in whole}
+
+
+def _grows(name: str, prefix: str) -> bool:
+    """Whether a file's size follows the number of cells."""
+    return name.endswith(".parquet") and name != layout.Layout(prefix).feature_metadata
+
+
+def _free(target: Path) -> int:
+    folder = target.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

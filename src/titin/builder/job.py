@@ -1,0 +1,126 @@
+"""What all steps of one build share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from titin.builder.options import Options
+from titin.dataset import layout
+from titin.dataset.tables import with_pandas_index
+from titin.progress import Progress
+from titin.resources import Resources
+from titin.source import Source
+
+_SYMBOLS = ("SYMBOL", "feature_name", "gene_symbol", "gene_symbols", "gene_name", "gene_short_name", "symbol", "Symbol")
+_IDS = ("ENSEMBL", "gene_ids", "gene_id", "ensembl_id", "ensembl", "Ensembl", "feature_id", "ENSEMBL_ID")
+_STABLE_ID = r"ENS[A-Z]*G\d{6,}(\.\d+)?"
+
+
+@dataclass
+class Context:
+    """Source, choices and places of a build.
+
+    Attributes
+    ----------
+    out, work
+        Folders of the dataset's files and of intermediate ones.
+    roles
+        See `titin.study.roles.find_roles`.
+    """
+
+    source: Source
+    options: Options
+    resources: Resources
+    progress: Progress
+    layout: layout.Layout
+    roles: dict[str, Any]
+    out: Path
+    work: Path
+
+    @cached_property
+    def source_rows(self) -> NDArray[np.int64]:
+        """Row in the source of the cell at each position of the dataset."""
+        n_cells = self.source.X.shape[0]
+        if not self.options.shuffle:
+            return np.arange(n_cells)
+        return np.random.Generator(np.random.PCG64(self.options.seed)).permutation(n_cells)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """Position in the dataset of each cell of the source."""
+        positions = np.empty(len(self.source_rows), np.int64)
+        positions[self.source_rows] = np.arange(len(positions))
+        return positions
+
+    @property
+    def block_bytes(self) -> int:
+        """Size of the source's row blocks."""
+        return self.resources.scan_values * (self.source.X.dtype.itemsize + 4)
+
+    @property
+    def bucket_cells(self) -> int:
+        """Cells of a bucket: whole row groups, and rows that fit 16 bits."""
+        n_cells, n_genes = self.source.X.shape
+        nnz = n_cells * n_genes if self.source.X.nnz is None else self.source.X.nnz
+        fitting = self.resources.bucket_values // max(1, nnz // n_cells)
+        rounded = fitting // layout.ROW_GROUP_CELLS * layout.ROW_GROUP_CELLS
+        return int(np.clip(rounded, layout.ROW_GROUP_CELLS, 65_536))
+
+    @cached_property
+    def _genes(self) -> pd.DataFrame:
+        var, names = self.source.var, self.source.var.index.astype(str)
+        named_by_id = bool(names.str.fullmatch(_STABLE_ID).mean() > 0.5)
+        symbols = _column(var, _SYMBOLS, names) if named_by_id else names.to_numpy()
+        ids = names.to_numpy() if named_by_id else _column(var, _IDS, names)
+        return pd.DataFrame({layout.GENE: symbols, layout.GENE_IDS: ids})
+
+    @property
+    def var_name_column(self) -> str:
+        """Which of the two gene columns holds the source's own names."""
+        own = self._genes[layout.GENE].to_numpy() == self.source.var.index.astype(str)
+        return layout.GENE if own.all() else layout.GENE_IDS
+
+    def gene_names(self, source_columns: NDArray[np.int64]) -> pa.Table:
+        """Symbol and stable id of genes; the source's name where it has no other."""
+        return pa.table(
+            {c: pa.array(self._genes[c].to_numpy(object)[source_columns], pa.string()) for c in self._genes}
+        )
+
+    def symbols(self) -> pd.Index:
+        """Symbol of every gene, in source order."""
+        symbols: pd.Index = pd.Index(self._genes[layout.GENE])
+        return symbols
+
+    def panel_names(self, source_columns: NDArray[np.int64], taken: list[str]) -> list[str]:
+        """Column names of panel genes: the symbol, made unique (without case) by the id and then by a number."""
+        used = {name.lower() for name in taken}
+        names = []
+        for symbol, gene_id in self._genes.iloc[source_columns].itertuples(index=False):
+            name, n = symbol, 1
+            if name.lower() in used:
+                name = f"{symbol}_{gene_id}"
+            while name.lower() in used:
+                n += 1
+                name = f"{symbol}_{n}"
+            used.add(name.lower())
+            names.append(name)
+        return names
+
+    @staticmethod
+    def index_schema(schema: pa.Schema, index: str) -> pa.Schema:
+        """The schema, marked so that pandas takes a column as its index."""
+        return with_pandas_index(schema, index)
+
+
+def _column(var: pd.DataFrame, names: tuple[str, ...], fallback: pd.Index) -> NDArray[Any]:
+    for name in names:
+        if name in var.columns and not pd.api.types.is_numeric_dtype(var[name].dtype):
+            column = var[name].astype(object)
+            return np.where(column.isna() | (column == ""), fallback.to_numpy(object), column.astype(str))
+    return fallback.to_numpy()

@@ -1,0 +1,162 @@
+"""What a user can ask of a build, and the presets that ask it for them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from titin.errors import TitinError
+from titin.publish import check_licence
+from titin.source import Source
+
+DEFAULT_PROJECTIONS: tuple[str, ...] = ("pca", "umap", "tsne")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of one build.
+
+    Attributes
+    ----------
+    layer, raw
+        Which matrix of the source is X.
+    tissue, method
+        Make the file names' prefix; found in the source where not given.
+    seed, shuffle
+        Order of the cells.
+    roles
+        Column of obs for each role given by hand (`titin.dataset.layout.ROLES`); for ``cell_type`` a list,
+        coarsest first.
+    donors
+        Table of donors with their exact ages.
+    allow_negative
+        Keep negative values instead of refusing them.
+    project
+        Which projections are computed if the source lacks them (`titin.embed.methods.METHODS`); None for
+        ``DEFAULT_PROJECTIONS``.
+    licence
+        Of the data, as the Hub names it (``cc-by-4.0``), for the card.
+    texts
+        Preset whose texts go on the card: those of the study the atlas comes from.
+    """
+
+    layer: str | None = None
+    raw: bool = False
+    tissue: str | None = None
+    method: str | None = None
+    seed: int = 0
+    shuffle: bool = True
+    roles: Mapping[str, Any] = field(default_factory=dict)
+    donors: Path | None = None
+    allow_negative: bool = False
+    project: Sequence[str] | None = None
+    licence: str | None = None
+    texts: str | None = None
+
+    @property
+    def projections(self) -> list[str]:
+        """Names of the projections that are computed if the source lacks them."""
+        return list(DEFAULT_PROJECTIONS if self.project is None else self.project)
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what the dataset's bytes depend on, JSON-safe."""
+        return {
+            "layer": self.layer,
+            "raw": self.raw,
+            "tissue": self.tissue,
+            "method": self.method,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "roles": {role: list(c) if isinstance(c, tuple) else c for role, c in self.roles.items()},
+            "donors": self.donors.name if self.donors else None,
+            "allow_negative": self.allow_negative,
+            "project": self.projections,
+            "card": {"preset": self.texts, "license": self.licence},
+        }
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Choices that fit one published atlas."""
+
+    tissue: str
+    method: str
+    roles: Mapping[str, Any]
+
+
+PRESETS = {
+    "muscle": Preset(
+        tissue="skeletal_muscle",
+        method="10x",
+        roles={
+            "cell_type": ["annotation_level0", "annotation_level1", "annotation_level2"],
+            "donor": "DonorID",
+            "sample": "SampleID",
+            "age": "Age_group",
+            "sex": "Sex",
+            "protocol": "batch",
+            "chemistry": "10X_version",
+        },
+    )
+}
+
+
+def make_options(preset: str | None = None, roles: Mapping[str, Any] | None = None, **chosen: Any) -> Options:
+    """Options from a preset and what was chosen beside it; the choice wins.
+
+    Raises
+    ------
+    TitinError
+        If there is no such preset or licence.
+    """
+    if chosen.get("licence"):
+        chosen["licence"] = check_licence(chosen["licence"])
+    if preset is None:
+        return Options(roles={k: v for k, v in (roles or {}).items() if v}, **chosen)
+    if preset not in PRESETS:
+        raise TitinError(f"there is no preset {preset!r}", f"presets: {', '.join(PRESETS)}")
+    known = PRESETS[preset]
+    merged = {**known.roles, **{k: v for k, v in (roles or {}).items() if v}}
+    chosen["tissue"] = chosen.get("tissue") or known.tissue
+    chosen["method"] = chosen.get("method") or known.method
+    chosen.setdefault("texts", preset)
+    return Options(roles=merged, **chosen)
+
+
+def choose_prefix(source: Source, roles: dict[str, Any], options: Options) -> tuple[str, str, str]:
+    """Tissue, method and ``{tissue}_{method}``: as given, else from obs, else from the file's name.
+
+    Raises
+    ------
+    TitinError
+        If a given tissue or method has no letter or digit to make a file name of.
+    """
+    tissue = _slug(options.tissue) if options.tissue else _only(source.obs, "tissue") or _slug(source.path.stem)
+    method = _slug(options.method) if options.method else _method(source.obs, roles)
+    for option, given, made in (("--tissue", options.tissue, tissue), ("--method", options.method, method)):
+        if given and not made:
+            raise TitinError(f"{option} {given!r} cannot begin a file name", "use letters and digits")
+    return tissue or "atlas", method, f"{tissue or 'atlas'}_{method}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:60]
+
+
+def _only(obs: pd.DataFrame, column: str) -> str | None:
+    if column not in obs.columns or obs[column].nunique() != 1:
+        return None
+    return _slug(str(obs[column].dropna().iloc[0]).lower())
+
+
+def _method(obs: pd.DataFrame, roles: dict[str, Any]) -> str:
+    """``10x`` where the chemistry says so, else ``scrna``."""
+    column = roles["chemistry"]
+    if column is None:
+        return "scrna"
+    values = [str(v).lower() for v in obs[column].dropna().unique()]
+    tenx = "10x" in str(column).lower() or all("10x" in v for v in values)
+    return "10x" if values and tenx else "scrna"

@@ -1,0 +1,133 @@
+"""What a build did, or would do, in words."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from titin.builder.add_embeddings import Embedded
+from titin.builder.pipeline import Report
+from titin.dataset.description import describe_roles, size, table
+from titin.dataset.manifest import Manifest
+from titin.embed.methods import METHODS
+
+_KINDS = {
+    "counts": "integer counts",
+    "log1p": "log-normalised; integer counts recovered and proven",
+    "real": "real numbers without integer counts behind them",
+}
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """What a build did, JSON-safe."""
+    manifest = report.manifest
+    return {
+        "schema_version": 1, "path": str(report.path), "prefix": manifest.prefix, "kind": manifest.kind,
+        "n_cells": manifest.n_cells, "n_genes": manifest.n_genes, "nnz": manifest.nnz, "recovery": manifest.recovery,
+        "roles": manifest.roles, "files": manifest.files, "bytes": sum(f["bytes"] for f in manifest.files.values()),
+        "left_out": manifest.left_out, "notes": manifest.notes, "resumed": report.resumed,
+        "license": manifest.settings["card"]["license"],
+        "seconds": {k: round(v, 3) for k, v in report.seconds.items()}, "peak_bytes_after": report.peaks,
+        "peak_bytes": report.peak_bytes,
+    }  # fmt: skip
+
+
+def describe_report(document: dict[str, Any]) -> str:
+    """Turn what `report_document` gives into text."""
+    nnz = max(1, document["nnz"])
+    rows = [
+        (name, f"{entry['rows']:,}" if "rows" in entry else "", size(entry["bytes"]),
+         f"{entry['bytes'] * 8 / nnz:.2f}" if "_expression" in name else "")
+        for name, entry in document["files"].items()
+    ]  # fmt: skip
+    files = table(("file", "rows", "size", "bits per non-zero"), rows)
+    lines = [
+        f"{document['path']}: {document['n_cells']:,} cells × {document['n_genes']:,} genes, "
+        f"{document['nnz']:,} non-zeros",
+        f"values: {_kind(document['kind'], document['recovery'].get('target_sum'))}",
+        "", files, "", describe_roles(document["roles"]),
+    ]  # fmt: skip
+    unstated = "no licence is stated, so nobody may use the data; `titin card … --license ID` states one"
+    lines += _remarks(document["notes"] + [unstated] * (document["license"] is None), document["left_out"])
+    resumed = ", resumed" if document["resumed"] else ""
+    lines += ["", f"{document['seconds']['total']:.1f} s{resumed}, peak memory {size(document['peak_bytes'])}, "
+                  f"{size(document['bytes'])} written"]  # fmt: skip
+    return "\n".join(lines)
+
+
+def parameters_by_method(methods: Iterable[str], chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort parameters of projections by the methods that have them; those of one not named only if named by nothing."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    wanted = set(methods) or set(METHODS)
+    sorted_: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        having = [method.name for method in METHODS.values() if name in method.parameters]
+        for method in [m for m in having if m in wanted] or having:
+            sorted_.setdefault(method, {})[name] = value
+    return sorted_
+
+
+def embed_document(done: Embedded) -> dict[str, Any]:
+    """What `titin.builder.embed` did, JSON-safe."""
+    return {
+        "schema_version": 1, "path": str(done.path),
+        "projections": {key: _projection(done.manifest, key) for key in done.keys}, "notes": done.notes,
+        "seconds": {k: round(v, 3) for k, v in done.seconds.items()}, "peak_bytes": done.peak_bytes,
+    }  # fmt: skip
+
+
+def _projection(manifest: Manifest, key: str) -> dict[str, Any]:
+    entry = manifest.obsm[key]
+    return {"file": entry["file"], "dimensions": len(entry["columns"]) - 1, **entry["computed"]}
+
+
+def describe_embed(document: dict[str, Any]) -> str:
+    """Turn what `embed_document` gives into text."""
+    if not document["projections"]:
+        return f"{document['path']} has the projections already; name one with --force to compute it again"
+    rows = [(key, found["file"], f"{found['dimensions']}", f"{found['seconds']:.1f} s")
+            for key, found in document["projections"].items()]  # fmt: skip
+    lines = [table(("projection", "file", "dimensions", "time"), rows), *_remarks(document["notes"], {})]
+    lines += ["", f"{document['seconds']['total']:.1f} s, peak memory {size(document['peak_bytes'])}"]
+    return "\n".join(lines)
+
+
+def describe_plan(plan: dict[str, Any]) -> str:
+    """Turn what `titin.builder.dry_run.plan_build` gives into text."""
+    matrix = plan["matrix"]
+    about = "about " if plan["nnz_estimated"] else ""
+    rows = [(name, f"~{size(n)}") for name, n in plan["files"].items()]
+    lines = [
+        f"would write {plan['target']}: {plan['n_cells']:,} cells × {plan['n_genes']:,} genes, "
+        f"{about}{plan['nnz']:,} non-zeros",
+        f"from {plan['source']}: {matrix['name']}, {matrix['storage']}, {matrix['dtype']}",
+        f"values (first {plan['sampled_cells']:,} cells): {_kind(plan['kind'], plan['target_sum'])}",
+        "", table(("file", "size"), rows), "",
+        f"about {size(plan['bytes'])} in all, and {size(plan['scratch_bytes'])} beside it while building; "
+        f"{size(plan['free_bytes'])} free",
+        "", describe_roles(plan["roles"]),
+        f"ages: {', '.join(plan['ages']) or 'none'}",
+        f"projections to compute: {', '.join(plan['projections']) or 'none'}",
+    ]  # fmt: skip
+    return "\n".join(lines + _remarks(plan["notes"], plan["left_out"]))
+
+
+def _kind(kind: str, target_sum: float | None) -> str:
+    return _KINDS[kind] + (f" (normalised to {target_sum:g} a cell)" if target_sum else "")
+
+
+def _remarks(notes: list[str], left_out: dict[str, str]) -> list[str]:
+    lines = [f"note: {note}" for note in notes]
+    lines += [f"left out: {name}: {reason}" for name, reason in left_out.items()]
+    return ["", *lines] if lines else []
+
+
+def next_steps(folder: Path, report: Report) -> str:
+    """What to try after the demo."""
+    manifest, dataset = report.manifest, report.path
+    return f"""What to try next:
+  titin info {dataset}
+  titin export {dataset} --to h5ad -o {folder / "back.h5ad"}
+  titin export {dataset} --to wide --genes MYH7,MYH2,PAX7 -o {folder / "genes.parquet"}
+  titin build {folder / "atlas.h5ad"} -o {folder / "again"} --preset muscle --donors {folder / "donors.csv"}
+  python -c "import pandas as pd; print(pd.read_parquet('{dataset / manifest.layout.expression_panel}'))"
+"""

@@ -1,0 +1,481 @@
+"""Problems of single cells, genes or values, counted as they are met; the first of each sort is kept with its place."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
+from titin.check.lists import ListReader, Lists, value_words, words
+from titin.dataset import layout
+from titin.dataset.codec import decode_values
+from titin.dataset.kernels import scatter_columns
+from titin.dataset.recovery import MAX_ULP
+from titin.dataset.store import RowGroup
+from titin.errors import DatasetError, TitinError
+from titin.parallel import ordered_map
+
+if TYPE_CHECKING:
+    from titin.check.context import Context
+
+
+@dataclass
+class Tally:
+    """How often one sort of problem was met.
+
+    Attributes
+    ----------
+    n
+        How many cells, genes or values have it.
+    first
+        What the first of them is.
+    where
+        Its place.
+    """
+
+    n: int = 0
+    first: str = ""
+    where: str = ""
+
+
+class Problems:
+    """Sorts of problem, by name, each a `Tally`."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, sort: str, n: int, first: str, where: str) -> None:
+        """Count ``n`` more; the first call for a sort says what and where it was."""
+        tally = self._tallies.setdefault(sort, Tally(0, first, where))
+        tally.n += n
+
+    def extend(self, others: Iterable[tuple[str, int, str, str]]) -> None:
+        """Add several."""
+        for sort, n, first, where in others:
+            self.add(sort, n, first, where)
+
+    def __getitem__(self, sort: str) -> Tally:
+        return self._tallies.get(sort, Tally())
+
+    def __contains__(self, sort: str) -> bool:
+        return sort in self._tallies
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over every stored value, recomputed from ``expression``.
+
+    Attributes
+    ----------
+    n_genes
+        int64 a cell, in the dataset's order: genes detected.
+    n_counts
+        float64 a cell: sum of its counts; of kind ``real``, of its values.
+    mitochondrial
+        float64 a cell: the part of ``n_counts`` that lies on mitochondrial genes (symbol begins with ``MT-``,
+        whatever the case).
+    value_sums
+        float64 a cell: sum of the source's values.
+    gene_n_cells
+        int64 a gene, in the source's order (that of ``var``): cells that express it.
+    gene_n_counts
+        float64 a gene: sum of counts; of kind ``real``, of values.
+    gene_sums, gene_squares
+        float64 a gene: sum of the source's values, and of their squares.
+    """
+
+    n_genes: NDArray[np.int64]
+    n_counts: NDArray[np.float64]
+    mitochondrial: NDArray[np.float64]
+    value_sums: NDArray[np.float64]
+    gene_n_cells: NDArray[np.int64]
+    gene_n_counts: NDArray[np.float64]
+    gene_sums: NDArray[np.float64]
+    gene_squares: NDArray[np.float64]
+
+    @property
+    def percent_mito(self) -> NDArray[np.float64]:
+        """Share of a cell's counts on mitochondrial genes, 0 … 100; NaN for a cell without counts."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 100 * self.mitochondrial / self.n_counts
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """A few of them, JSON-safe."""
+        return {
+            "nonzeros": int(self.n_genes.sum()),
+            "counts": float(self.n_counts.sum()),
+            "median_genes": float(np.median(self.n_genes)) if len(self.n_genes) else None,
+            "median_counts": float(np.median(self.n_counts)) if len(self.n_counts) else None,
+        }
+
+
+TARGET_SUM = 1e4  # counts a cell that the panel of a matrix of counts is normalised to; see docs/format.md
+
+
+@dataclass(frozen=True)
+class PanelRows:
+    """Rows of the panel.
+
+    Attributes
+    ----------
+    kind
+        Of the matrix.
+    names, column
+        Columns of genes, and int32 by token: the gene's column, -1 if it has none.
+    values
+        float32, rows × genes; null is NaN.
+    """
+
+    kind: str
+    names: list[str]
+    column: NDArray[np.int32]
+    values: NDArray[np.float32]
+    file: str
+
+    @staticmethod
+    def open(context: "Context") -> "PanelReader | None":
+        """A reader of the panel; None where it cannot be read, which other checks say."""
+        try:
+            return PanelReader(context)
+        except TitinError:
+            return None
+
+
+class PanelReader:
+    """Gives the rows of the panel that belong to row groups of ``expression``, in order; keeps one of its row groups.
+
+    Raises
+    ------
+    DatasetError
+        If the panel cannot be read.
+    """
+
+    def __init__(self, context: "Context") -> None:
+        self._store, self._kind = context.atlas.store, context.manifest.kind
+        self._groups = list(self._store.row_groups(context.layout.expression_panel))
+        self.names = panel_genes(context)
+        tokens = panel_tokens(context, self.names)
+        self._column = np.full(context.manifest.n_genes, -1, np.int32)
+        self._column[tokens] = np.arange(len(tokens), dtype=np.int32)
+        self._held: tuple[RowGroup, NDArray[np.float32]] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the panel."""
+        return sum(group.n_rows for group in self._groups)
+
+    def of(self, group: RowGroup) -> PanelRows | None:
+        """The rows of the panel with the positions of a row group's cells; None where the panel ends before."""
+        parts = []
+        first, last = group.first_row, group.first_row + group.n_rows
+        for own in self._groups:
+            a, b = max(first, own.first_row), min(last, own.first_row + own.n_rows)
+            if a < b:
+                parts.append(self._read(own)[a - own.first_row : b - own.first_row])
+        if sum(map(len, parts)) != group.n_rows:
+            return None
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        file = next(g.shard for g in self._groups if g.first_row + g.n_rows > first)
+        return PanelRows(self._kind, self.names, self._column, values, file)
+
+    def _read(self, group: RowGroup) -> NDArray[np.float32]:
+        if self._held is None or self._held[0] != group:
+            table = self._store.read_group(group, self.names)
+            values = np.empty((table.num_rows, len(self.names)), np.float32, order="F")
+            for j, name in enumerate(self.names):
+                column = table.column(name)
+                values[:, j] = column.cast(pa.float32(), safe=False).to_numpy()
+            self._held = group, values
+        return self._held[1]
+
+
+def panel_genes(context: "Context") -> list[str]:
+    """Columns of the panel that are genes, in order."""
+    shard = context.manifest.shards(context.layout.expression_panel)[0]
+    labels = {layout.CELL_ID, *context.manifest.obs.get("labels", [])}
+    return [name for name in context.atlas.store.footer(shard).schema.to_arrow_schema().names if name not in labels]
+
+
+def panel_tokens(context: "Context", names: list[str]) -> NDArray[np.int64]:
+    """Tokens of the panel's genes: of a repeated symbol the first, which most cells express.
+
+    Raises
+    ------
+    DatasetError
+        If a column is no gene.
+    """
+    genes = context.genes.drop_duplicates(layout.GENE)
+    known = dict(zip(genes[layout.GENE], zip(genes[layout.TOKEN], genes[layout.GENE_IDS], strict=True), strict=True))
+    return np.array([_token(name, known, context) for name in names], np.int64)
+
+
+def _token(name: str, known: dict[str, tuple[int, str]], context: "Context") -> int:
+    """Token of a column: named by symbol, or where that was taken by symbol and id, or symbol and number."""
+    if name in known:
+        return int(known[name][0])
+    for at in (i for i, letter in enumerate(name) if letter == "_"):
+        token, gene_id = known.get(name[:at], (-1, ""))
+        if token >= 0 and (name[at + 1 :] == gene_id or name[at + 1 :].isdecimal()):
+            return int(token)
+    raise DatasetError(
+        f"{context.layout.expression_panel}: column {name!r} is no gene of {context.layout.feature_metadata}",
+        "restore the file, or build the dataset again",
+    )
+
+
+def compare_panel(
+    panel: PanelRows, group: RowGroup, indptr: NDArray[np.int64], tokens: NDArray, elements: NDArray, values: NDArray
+) -> list[tuple[str, int, str, str]]:
+    """What of the panel's rows differs from the values of a row group of ``expression``."""
+    expected = np.empty(panel.values.shape, np.float32)
+    scatter_columns(indptr, tokens, _log_normalised(panel.kind, indptr, elements, values), panel.column, expected)
+    differ = expected != panel.values  # NaN differs from everything
+    if panel.kind == "counts" and differ.any():  # computed again, perhaps by another library
+        differ = ~(np.abs(expected - panel.values) <= np.spacing(np.maximum(np.abs(expected), np.abs(panel.values))))
+    if not differ.any():
+        return []
+    row, column = (int(i) for i in np.argwhere(differ)[0])
+    said = f"{panel.values[row, column]} where {layout.COUNTS} give {expected[row, column]}"
+    where = f"{panel.file}, column {panel.names[column]}, row {group.first_row + row:,}"
+    return [("panel", int(differ.sum()), said, where)]
+
+
+def _log_normalised(kind: str, indptr: NDArray[np.int64], elements: NDArray, values: NDArray) -> NDArray[np.float32]:
+    if kind != "counts":
+        return np.asarray(values, np.float32)
+    ends = np.concatenate([[0], np.cumsum(elements, dtype=np.float64)])
+    totals = np.maximum(np.diff(ends[indptr]), 1.0)
+    return np.asarray(np.log1p(elements * np.repeat(TARGET_SUM / totals, np.diff(indptr))), np.float32)
+
+
+_SORTS = {1: "order", 2: "token", 3: "zero"}
+_LEVEL_SORTS = {1: "level number", 2: "level order", 3: "level value", 4: "level distance"}
+_Found = tuple[str, int, str, str]
+
+
+@dataclass(frozen=True)
+class ExpressionPass:
+    """What the pass leaves.
+
+    Attributes
+    ----------
+    totals
+        Sums by cell and gene.
+    problems
+        Of cells: ``lengths``, ``order``, ``token``, ``zero``, ``value``, ``level number``, ``level order``,
+        ``level value``, ``level distance``; of the panel: ``panel``.
+    gene_digests
+        uint64, genes × 2 by token: of (cell, token, count).
+    cell_digests
+        uint64, cells × 2 in the dataset's order: of (source column, value); empty without a source.
+    worst_ulp
+        Greatest distance of log1p(count / scale) from a level.
+    """
+
+    totals: Totals
+    problems: Problems
+    gene_digests: NDArray[np.uint64]
+    cell_digests: NDArray[np.uint64]
+    worst_ulp: float
+
+
+@dataclass
+class _Block:
+    """What one row group adds."""
+
+    found: list[_Found]
+    n_genes: NDArray[np.int64]
+    cells: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    gene_digests: NDArray[np.uint64]
+    cell_digests: NDArray[np.uint64]
+    worst_ulp: float
+
+
+class _Reading:
+    """How a row group is read and looked at; shared by the threads."""
+
+    def __init__(self, context: "Context", reader: ListReader) -> None:
+        self.manifest, self.reader = context.manifest, reader
+        store = context.atlas.store
+        genes = context.genes
+        self.n_genes = self.manifest.n_genes
+        self.marked = np.zeros(self.n_genes, np.bool_)
+        self.number = np.zeros(self.n_genes, np.int64)
+        tokens = genes[layout.TOKEN].to_numpy()
+        fine = (tokens >= 0) & (tokens < self.n_genes)
+        self.marked[tokens[fine]] = genes[layout.GENE].str.upper().str.startswith("MT-").fillna(False)[fine]
+        self.number[tokens[fine]] = genes[layout.SOURCE_COLUMN].to_numpy()[fine]
+        self.digest_values = context.source is not None
+        self.scale = None
+        if self.manifest.kind == "log1p":
+            self.scale = store.column(context.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
+        self.negative = bool(self.manifest.settings.get("allow_negative"))
+
+    def look(self, item: tuple[RowGroup, "PanelRows | None"]) -> _Block:
+        """Read a row group and look at every value of it."""
+        group, panel = item
+        genes, data, *rest = self.reader.read(group)
+        (indptr, tokens), (data_indptr, elements) = genes, data
+        if not np.array_equal(indptr, data_indptr):
+            return self._unusable(group, indptr, data_indptr)
+        found, n_wrong = self._inspect(group, indptr, tokens, elements)
+        values, worst, level_found = self._values(group, indptr, elements, rest)
+        found += level_found
+        n_cells, n_digests = group.n_rows, group.n_rows if self.digest_values else 0
+        block = _Block(
+            found, np.diff(indptr), np.empty((n_cells, 3)), np.zeros((self.n_genes, 4)),
+            np.zeros((self.n_genes, 2), np.uint64), np.empty((n_digests, 2), np.uint64), worst,
+        )  # fmt: skip
+        digest_by_cell(
+            indptr, tokens, words(elements), elements, values, group.first_row, block.gene_digests, block.sums,
+            self.marked, block.cells,
+        )  # fmt: skip
+        if self.digest_values:
+            digest_rows(indptr, tokens, value_words(values), self.number, block.cell_digests)
+        if panel is not None and not n_wrong:
+            block.found += compare_panel(panel, group, indptr, tokens, elements, values)
+        return block
+
+    def _inspect(
+        self, group: RowGroup, indptr: NDArray[np.int64], tokens: NDArray, elements: NDArray
+    ) -> tuple[list[_Found], int]:
+        """Tokens ascending and in range, counts at least 1, values finite and not 0."""
+        what = np.empty(group.n_rows, np.uint8)
+        found: list[_Found] = []
+        n_wrong = inspect_lists(indptr, tokens, words(elements), self.n_genes, what)
+        for code, sort in _SORTS.items() if n_wrong else ():
+            cells = np.flatnonzero(what == code)
+            if len(cells):
+                own = slice(indptr[cells[0]], indptr[cells[0] + 1])
+                found.append(
+                    (sort, len(cells), _describe(code, tokens[own], elements[own], self.n_genes), _place(group, cells))
+                )
+        if elements.dtype.kind == "f":
+            bad = ~np.isfinite(elements) | (np.False_ if self.negative else elements < 0)
+            if bad.any():
+                at = int(np.flatnonzero(bad)[0])
+                cell = np.array([np.searchsorted(indptr, at, side="right") - 1])
+                said = f"the value {elements[at]} of token {int(tokens[at])}"
+                found.append(("value", int(bad.sum()), said, _place(group, cell)))
+        return found, n_wrong
+
+    def _values(
+        self, group: RowGroup, indptr: NDArray[np.int64], elements: NDArray, rest: list[Lists]
+    ) -> tuple[NDArray, float, list[_Found]]:
+        """The source's values, the greatest distance of a level from its place, and what is wrong with levels."""
+        if self.scale is None:
+            return elements, 0.0, []
+        level_indptr, levels = rest[0]
+        scale = self.scale[group.first_row : group.first_row + group.n_rows]
+        what, distance = np.empty(group.n_rows, np.uint8), np.empty(group.n_rows)
+        n_wrong = inspect_levels(indptr, elements, level_indptr, levels, scale, MAX_ULP, what, distance)
+        found: list[_Found] = []
+        for code, sort in _LEVEL_SORTS.items() if n_wrong else ():
+            cells = np.flatnonzero(what == code)
+            if len(cells):
+                said = f"{distance[cells[0]]:.1f} units in the last place" if code == 4 else _describe_levels(
+                    levels[level_indptr[cells[0]] : level_indptr[cells[0] + 1]]
+                )  # fmt: skip
+                found.append((sort, len(cells), said, _place(group, cells)))
+        if (what == 1).any():  # not decodable: the values are not known
+            return np.full(len(elements), np.nan), float(distance.max(initial=0.0)), found
+        return decode_values(indptr, elements, level_indptr, levels), float(distance.max(initial=0.0)), found
+
+    def _unusable(self, group: RowGroup, indptr: NDArray[np.int64], other: NDArray[np.int64]) -> _Block:
+        """A row group whose lists do not belong together: its cells are counted as wrong and give no sums."""
+        cells = np.flatnonzero(np.diff(indptr) != np.diff(other))
+        n = int(np.diff(indptr)[cells[0]]), int(np.diff(other)[cells[0]])
+        said = f"{n[0]:,} {layout.GENES} and {n[1]:,} {self.reader.columns[1]}"
+        n_digests = group.n_rows if self.digest_values else 0
+        return _Block(
+            [("lengths", len(cells), said, _place(group, cells))], np.diff(indptr), np.zeros((group.n_rows, 3)),
+            np.zeros((self.n_genes, 4)), np.zeros((self.n_genes, 2), np.uint64), np.zeros((n_digests, 2), np.uint64),
+            0.0,
+        )  # fmt: skip
+
+
+def _place(group: RowGroup, cells: NDArray[np.int64]) -> str:
+    """The first of some cells of a row group, as ``file, row``; rows are counted over all shards, from 0."""
+    return f"{group.shard}, row {group.first_row + int(cells[0]):,}"
+
+
+def _describe(code: int, tokens: NDArray, elements: NDArray, n_genes: int) -> str:
+    if code == 1:
+        at = int(np.flatnonzero(np.diff(tokens.astype(np.int64)) <= 0)[0])
+        return f"token {int(tokens[at + 1])} follows {int(tokens[at])}"
+    if code == 2:
+        return f"token {int(tokens[tokens >= n_genes][0])} of {n_genes:,} genes"
+    at = int(np.flatnonzero(words(elements) == 0)[0])
+    return f"a stored 0 for token {int(tokens[at])}"
+
+
+def _describe_levels(levels: NDArray) -> str:
+    return f"{len(levels):,} levels" + (f", from {levels.min()} to {levels.max()}" if len(levels) else "")
+
+
+def read_expression(context: "Context") -> ExpressionPass:
+    """Read every value of ``expression`` once.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be read.
+    """
+    manifest, names = context.manifest, context.layout
+    data = layout.VALUES if manifest.kind == "real" else layout.COUNTS
+    columns = [layout.GENES, data, *([layout.LEVELS] if manifest.kind == "log1p" else [])]
+    with ListReader(context.atlas.store, names.expression, columns) as reader:
+        reading = _Reading(context, reader)
+        n_cells = sum(group.n_rows for group in reader.groups)
+        gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
+        context.progress.start("read expression", n_cells, "cells")
+        items = _with_panel(context, reader)
+        for group, block in zip(reader.groups, ordered_map(reading.look, items, context.threads), strict=True):
+            gather.add(group, block)
+            context.progress.advance(group.n_rows)
+        context.progress.finish()
+    pa.default_memory_pool().release_unused()
+    return gather.result(reading.number)
+
+
+def _with_panel(context: "Context", reader: ListReader) -> Iterator[tuple[RowGroup, PanelRows | None]]:
+    """Each row group with the rows of the panel that belong to it, if the panel can be read."""
+    panel = PanelRows.open(context)
+    for group in reader.groups:
+        yield group, panel.of(group) if panel is not None else None
+
+
+class _Gather:
+    """Adds blocks up in their order, so that sums do not depend on the threads."""
+
+    def __init__(self, n_cells: int, n_genes: int, digest_values: bool) -> None:
+        self.problems = Problems()
+        self.n_genes, self.cells = np.zeros(n_cells, np.int64), np.zeros((n_cells, 3))
+        self.sums, self.gene_digests = np.zeros((n_genes, 4)), np.zeros((n_genes, 2), np.uint64)
+        self.cell_digests = np.zeros((n_cells if digest_values else 0, 2), np.uint64)
+        self.worst_ulp = 0.0
+
+    def add(self, group: RowGroup, block: _Block) -> None:
+        rows = slice(group.first_row, group.first_row + group.n_rows)
+        self.problems.extend(block.found)
+        self.n_genes[rows], self.cells[rows] = block.n_genes, block.cells
+        if len(self.cell_digests):
+            self.cell_digests[rows] = block.cell_digests
+        self.sums += block.sums
+        self.gene_digests += block.gene_digests
+        self.worst_ulp = max(self.worst_ulp, block.worst_ulp)
+
+    def result(self, source_columns: NDArray[np.int64]) -> ExpressionPass:
+        """``source_columns``: that of each token."""
+        by_source = np.empty_like(self.sums)
+        by_source[source_columns] = self.sums
+        totals = Totals(
+            self.n_genes, self.cells[:, 0], self.cells[:, 2], self.cells[:, 1], by_source[:, 0].astype(np.int64),
+            *(np.ascontiguousarray(by_source[:, k]) for k in (1, 2, 3)),
+        )  # fmt: skip
+        return ExpressionPass(totals, self.problems, self.gene_digests, self.cell_digests, self.worst_ulp)

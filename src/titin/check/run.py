@@ -1,0 +1,165 @@
+"""Run checks over a dataset."""
+
+import importlib
+import inspect
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from titin.check.context import Context
+from titin.check.registry import CHECKS, Check, Finding, Level, Outcome
+from titin.check.report import Report, Result
+from titin.dataset.manifest import Manifest
+from titin.errors import TitinError
+from titin.progress import Progress
+from titin.source import Source, open_source
+
+_MODULES = (
+    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design", "viewer_rules",
+    "viewer_features",
+)  # fmt: skip
+# of names, in this order
+SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "biology", "design", "viewer")
+LEVELS: tuple[Level, ...] = ("quick", "full")
+
+
+def load_checks() -> dict[str, Check]:
+    """Import everything that registers checks; return them in order."""
+    for module in _MODULES:
+        importlib.import_module(f"titin.check.{module}")
+    return dict(sorted(CHECKS.items(), key=lambda item: _place(item[1])))
+
+
+def _place(check: Check) -> tuple[int, int, int]:
+    """By subject, module and line, whichever module somebody imported first; those of others last."""
+    subject, module = check.name.partition(".")[0], check.function.__module__.rpartition(".")[2]
+    line = inspect.unwrap(check.function).__code__.co_firstlineno
+    return _index(SUBJECTS, subject), _index(_MODULES, module), line
+
+
+def _index(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+def validate(
+    dataset: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | Source | None = None,
+    level: Level = "full",
+    checks: Iterable[str] | None = None,
+    threads: int | None = None,
+    memory: int | str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Check a dataset, and compare it with its source if that is given.
+
+    Parameters
+    ----------
+    dataset
+        The folder that `titin.build` wrote.
+    source
+        The atlas that it was built from, to compare everything with, bit for bit.
+    level
+        ``full`` reads every value. ``quick`` reads checksums, footers, and the tables of cells and genes, but no value
+        of the matrix: what cannot be seen in bytes is then not seen.
+    checks
+        Names (``matrix.transpose``), or beginnings of names (``matrix``), of the checks to run; all where not given.
+    threads, memory
+        As for `titin.open`.
+    progress
+        Told of the passes over the matrix.
+
+    Returns
+    -------
+    Report
+        ``report.passed`` is whether no error was found; ``report.findings()`` says what was.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is no dataset.
+    SourceError
+        If the source cannot be opened.
+    TitinError
+        If there is no such level or check.
+    """
+    if level not in LEVELS:
+        raise TitinError(f"there is no level {level!r}", f"levels: {', '.join(LEVELS)}")
+    chosen = _choose(load_checks(), level, checks)
+    folder = Path(dataset)
+    settings = Manifest.read(folder).settings
+    began, stamp = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    if isinstance(source, Source) or source is None:
+        opened = source
+    else:
+        opened = open_source(Path(source), layer=settings.get("layer"), raw=bool(settings.get("raw")))
+    try:
+        context = Context(folder, source=opened, level=level, threads=threads, memory=memory, progress=progress)
+        results = [_run(check, context) for check in chosen]
+    finally:
+        if opened is not None and opened is not source:
+            opened.close()
+    manifest = context.manifest
+    facts = {"prefix": manifest.prefix, "kind": manifest.kind, "n_cells": manifest.n_cells,
+             "n_genes": manifest.n_genes, "nnz": manifest.nnz, "source": dict(manifest.source)}  # fmt: skip
+    return Report(
+        folder, opened.path if opened is not None else None, level, results, facts, stamp,
+        time.perf_counter() - began, peak_memory(), context.memory, context,
+    )  # fmt: skip
+
+
+def _choose(known: dict[str, Check], level: Level, wanted: Iterable[str] | None) -> list[Check]:
+    """Checks of the level, in order of registration; the ones wanted if some are named."""
+    names = None if wanted is None else list(wanted)
+    for name in names or ():
+        if not any(_named(check, name) for check in known):
+            subjects = sorted({check.partition(".")[0] for check in known})
+            raise TitinError(f"there is no check {name!r}", f"subjects: {', '.join(subjects)}; names are in the report")
+    return [
+        check
+        for check in known.values()
+        if (level == "full" or check.level == "quick") and (names is None or any(_named(check.name, n) for n in names))
+    ]
+
+
+def _named(check: str, name: str) -> bool:
+    return check == name or check.startswith(f"{name.rstrip('.')}.")
+
+
+def _run(check: Check, context: Context) -> Result:
+    """Run a check; what it cannot do because the dataset contradicts itself is an error found, not one raised."""
+    began = time.perf_counter()
+    try:
+        reasons = [reason for need in sorted(check.needs) if (reason := context.missing(need))]
+        outcome = Outcome(skipped="; ".join(reasons)) if reasons else check.function(context)
+    except MemoryError:
+        raise
+    except TitinError as error:
+        hint = error.hint or "see the other findings"
+        outcome = Outcome([Finding(f"not evaluated: {error.args[0]}", hint=hint, severity="error")])
+    except Exception as error:
+        said = f"not evaluated: {type(error).__name__}: {error}"
+        hint = "what the check reads is not as the format has it; see the other findings"
+        outcome = Outcome([Finding(said, hint=hint, severity="error")])
+    context.progress.finish()
+    return Result(check, outcome, time.perf_counter() - began, current_memory())
+
+
+def current_memory() -> int:
+    """Resident memory of this process now, in bytes; its peak where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return peak_memory()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

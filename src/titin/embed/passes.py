@@ -1,0 +1,103 @@
+"""What PCA asks of all cells, one pass each: moments, products with the scatter matrix, all products, and scores.
+
+A is cells × genes less ``mean``, which is taken off implicitly. No result depends on the number of threads, bit for
+bit.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from titin.atlas.passes import RowReader
+from titin.embed import kernels as _kernels
+from titin.parallel import ordered_map
+from titin.source import Block
+
+_DENSE_SPEED = 32  # products that a dense multiplication does in the time of one that is added by itself
+_STRIP = 512
+
+Floats = NDArray[np.float64]
+Advance = Callable[[int], None]
+
+
+def moments(reader: RowReader, threads: int) -> tuple[Floats, Floats]:
+    """Sum and sum of squares of each gene, float64."""
+
+    def work(blocks: Iterator[Block]) -> tuple[Floats, Floats]:
+        sums, squares = np.zeros(reader.n_genes), np.zeros(reader.n_genes)
+        for block in blocks:
+            _kernels.add_moments(block.indptr, block.indices, block.data, sums, squares)
+        return sums, squares
+
+    sums, squares = reader.sum(work, threads)
+    return sums, squares
+
+
+def scatter_product(reader: RowReader, mean: Floats, Q: NDArray[np.float32], threads: int) -> Floats:
+    """AᵀA Q, genes × columns of ``Q``: float32 within a few thousand cells, float64 between them.
+
+    As A is centred before it is multiplied, nothing cancels: AᵀA Q is what the stored values give, less mean × the
+    columns' sums of A Q, which are 0.
+    """
+    Q = np.ascontiguousarray(Q)
+    offset = (mean @ Q).astype(np.float32)
+
+    def work(blocks: Iterator[Block]) -> tuple[NDArray[np.float32]]:
+        Z = np.zeros_like(Q)
+        for block in blocks:
+            _kernels.add_products(block.indptr, block.indices, block.data, Q, offset, Z)
+        return (Z,)
+
+    (product,) = reader.sum(work, threads)
+    return product
+
+
+def gram_matrix(reader: RowReader, threads: int, advance: Advance) -> tuple[Floats, Floats]:
+    """Upper triangle of the genes' products without centring, genes × genes, and each gene's sum, from one pass.
+
+    Blocks in which cells express few of the genes are added value by value, each thread having its own rows of the
+    matrix; others as dense float32 matrices of some hundred cells, which takes less from a sixth of the genes on.
+    """
+    gram, sums = np.zeros((reader.n_genes, reader.n_genes)), np.zeros(reader.n_genes)
+    with ThreadPoolExecutor(threads, thread_name_prefix="titin-gram") as pool:
+        for block in ordered_map(reader.read, reader.shares, threads):
+            entries = block.indptr, block.indices, block.data
+            lengths = np.diff(block.indptr).astype(np.float64)
+            if (lengths**2).sum() * _DENSE_SPEED > block.n_cells * float(reader.n_genes) ** 2:
+                _add_dense(gram, block)
+            else:
+                add = partial(_kernels.add_gram, *entries)
+                parts = [pool.submit(add, part, threads, gram) for part in range(threads)]
+                for part in parts:
+                    part.result()
+            sums += np.bincount(block.indices, block.data, minlength=reader.n_genes)
+            advance(block.n_cells)
+    return gram, sums
+
+
+def _add_dense(gram: Floats, block: Block) -> None:
+    """Add the products of a block, a strip of the triangle at a time."""
+    n_genes = len(gram)
+    dense = sparse.csr_matrix((block.data, block.indices, block.indptr), (block.n_cells, n_genes)).toarray()
+    for start in range(0, n_genes, _STRIP):
+        stop = min(start + _STRIP, n_genes)
+        gram[start:stop, start:] += dense[:, start:stop].T @ dense[:, start:]
+
+
+def project(reader: RowReader, mean: Floats, V: Floats, threads: int) -> NDArray[np.float32]:
+    """A V, cells × columns of ``V``, in the reader's order; float32."""
+    Q = np.ascontiguousarray(V, np.float32)
+    offset = (mean @ V).astype(np.float32)
+    scores = np.empty((reader.n_cells, V.shape[1]), np.float32)
+
+    def work(block: Block) -> None:
+        rows = scores[block.start : block.start + block.n_cells]
+        _kernels.multiply(block.indptr, block.indices, block.data, Q, offset, rows)
+
+    for _ in reader.map(work, threads):
+        pass
+    return scores

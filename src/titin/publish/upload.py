@@ -1,0 +1,331 @@
+"""The copy of a dataset that is published: hard links, with what must differ from the dataset written anew."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from titin.atlas import open_atlas
+from titin.dataset import layout
+from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.replace import revise
+from titin.errors import OutputError, TitinError
+from titin.progress import Progress
+from titin.publish import licence as licences
+from titin.publish.card import can_draw, make_facts, write_into
+from titin.publish.hub import ATTEMPTS, PAUSE, PublishError, Remote, Repository
+from titin.publish.privacy import BIN_YEARS, Identifier, ages_in_uns, coarsen_ages, exact_age_columns, find_identifiers
+
+if TYPE_CHECKING:
+    from titin.check import Report
+
+
+@contextmanager
+def public_copy(
+    folder: Path, repo_id: str, licence: str | None, *, exact_ages: bool, progress: Progress | None = None
+) -> Iterator[tuple[Path, str]]:
+    """Make the copy that is published: hard links, with what must differ written anew; removed at the end.
+
+    Yields
+    ------
+    folder, ages
+        The copy, and what was done with the ages; see `Publication`.
+    """
+    folder = folder.resolve()
+    place = folder.parent / f".{folder.name}.titin-publish"
+    shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
+    copy = place / folder.name
+    try:
+        _make(place)
+        _link_files(folder, copy)
+        manifest = Manifest.read(copy)
+        columns = [] if exact_ages else exact_age_columns(open_atlas(copy).obs, manifest)
+        ages = "bins" if columns else ("exact" if exact_ages else "as they are")
+        with revise(copy) as draft:
+            if columns:
+                (progress or Progress()).note(
+                    f"exact ages become bins of {BIN_YEARS} years ({', '.join(map(str, columns))})"
+                )
+                coarsen_ages(draft, columns)
+            pictures = any(name.startswith("preview_") for name in manifest.files)
+            images = can_draw() if columns and pictures else None  # drawn again: they may show the ages
+            write_into(draft, copy, preset=None, licence=licence, images=images, croissant=True, repo_id=repo_id)
+        yield copy, ages
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _make(place: Path) -> None:
+    try:
+        place.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write in {place.parent}: {error.strerror}", "the copy to publish needs a place there"
+        ) from error
+
+
+def _link_files(folder: Path, copy: Path) -> None:
+    """The files of the manifest, and the manifest; nothing else that lies there."""
+    copy.mkdir()
+    for name in [*Manifest.read(folder).files, layout.MANIFEST]:
+        try:
+            os.link(folder / name, copy / name)
+        except FileNotFoundError:
+            continue  # the validation says so
+        except OSError:
+            shutil.copy2(folder / name, copy / name)
+
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_KEPT = {".gitattributes", ".gitignore"}
+_SHOWN = 5
+
+
+class RefusedError(PublishError):
+    """The dataset is not to be published as it is."""
+
+
+@dataclass
+class Publication:
+    """What was published, or would be.
+
+    Attributes
+    ----------
+    repo_id, revision, url
+        Where.
+    files
+        Name, bytes, sha256 and config of each.
+    stale
+        Files of an earlier version that were deleted.
+    kept
+        Other files of the repository, left alone.
+    ages
+        ``exact``, ``bins`` (what was exact is coarsened), or ``as they are`` (none was exact).
+    validation
+        Numbers of errors, warnings and notes; the findings.
+    licence
+        Identifier.
+    sent
+        Bytes of the files that the Hub did not have.
+    commit, verified
+        The commit, and how many files' checksums were compared after it; None for a dry run.
+    """
+
+    repo_id: str
+    revision: str
+    licence: str | None
+    ages: str = "as they are"
+    files: list[dict[str, Any]] = field(default_factory=list)
+    configs: list[str] = field(default_factory=list)
+    validation: dict[str, Any] = field(default_factory=dict)
+    refusals: list[dict[str, str]] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    url: str | None = None
+    commit: str | None = None
+    sent: int = 0
+    verified: int | None = None
+    tag: str | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files."""
+        return sum(entry["bytes"] for entry in self.files)
+
+
+def publish(
+    dataset: str | Path, repo_id: str, *, dry_run: bool = False, private: bool = False, revision: str = "main",
+    tag: str | None = None, message: str | None = None, licence: str | None = None, exact_ages: bool = False,
+    allow: Collection[str] = (), token: str | None = None, threads: int | None = None,
+    memory: int | str | None = None, progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
+) -> Publication:  # fmt: skip
+    """Put a dataset on the Hugging Face Hub.
+
+    The dataset itself is not changed: what goes up is a copy of hard links beside it, with exact ages in bins, and a
+    card for the place that it goes to.
+
+    Parameters
+    ----------
+    dataset
+        The folder.
+    repo_id
+        ``user/name``; created if it is not there.
+    dry_run
+        Do everything but reach for the Hub.
+    private
+        Create a private repository.
+    revision
+        Branch to commit to; created if it is not there.
+    tag
+        Name for the commit.
+    message
+        Of the commit.
+    licence
+        Identifier as the Hub has it; where not given, the one that the card was last written with.
+    exact_ages
+        Publish exact ages instead of bins of five years.
+    allow
+        Columns that look like direct identifiers and are none, by name.
+    token
+        As huggingface_hub finds it where not given.
+    threads, memory
+        For the validation.
+    attempts, pause
+        For what may succeed the next time.
+
+    Raises
+    ------
+    RefusedError
+        If the validation finds errors, no licence is stated, or there are direct identifiers.
+    PublishError
+        If the Hub refuses or cannot be reached; what has been uploaded is kept there.
+    DatasetError
+        If the folder is no dataset.
+    """
+    progress = progress or Progress()
+    folder = Path(dataset)
+    if not _REPO.fullmatch(repo_id):
+        raise TitinError(f"{repo_id!r} names no repository", "write it like user/name")
+    licence = licences.check_licence(licence) if licence else None
+    facts = make_facts(folder, licence=licence)
+    repository = None if dry_run else Repository(
+        repo_id, revision=revision, token=token, progress=progress, attempts=attempts, pause=pause
+    )  # fmt: skip
+    refusals = _refusals(folder, facts.licence, facts.uns, allow, exact_ages)
+    if refusals and not dry_run:
+        raise RefusedError(refusals[0]["message"], refusals[0]["hint"])
+    with public_copy(folder, repo_id, facts.licence, exact_ages=exact_ages, progress=progress) as (copy, ages):
+        report = _validate(copy, threads, memory, progress)
+        manifest = Manifest.read(copy)
+        publication = Publication(repo_id, revision, facts.licence, ages, refusals=refusals)
+        publication.validation = _summary(report)
+        publication.configs = [config.name for config in make_facts(copy, manifest).configs]
+        publication.files = _files(copy, manifest)
+        if not report.passed:
+            refusals.append(_validation_refusal(report))
+        if repository is None:
+            return publication
+        if refusals:
+            raise RefusedError(refusals[0]["message"], refusals[0]["hint"])
+        _upload(repository, publication, copy, private, message or _message(manifest), tag)
+    return publication
+
+
+def _upload(
+    repository: Repository, publication: Publication, copy: Path, private: bool, message: str, tag: str | None
+) -> None:
+    head = repository.create(private=private)
+    remote = repository.files()
+    names = [entry["name"] for entry in publication.files]
+    earlier = repository.read(layout.MANIFEST) if layout.MANIFEST in remote else None
+    publication.stale = stale_files(remote, names, earlier)
+    publication.kept = sorted(set(remote) - set(names) - set(publication.stale) - _KEPT)
+    publication.url = repository.url
+    changed = [entry["name"] for entry in publication.files if not _is_there(remote, copy, entry)]
+    publication.sent = sum(entry["bytes"] for entry in publication.files if entry["name"] in changed)
+    if changed or publication.stale:
+        publication.commit = repository.upload(copy, changed, publication.stale, message, head)
+    else:
+        publication.commit = head
+    publication.verified = repository.verify(copy, publication.commit)
+    if tag is not None:
+        repository.tag(tag, publication.commit, message)
+        publication.tag = tag
+
+
+def _is_there(remote: Mapping[str, Remote], copy: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether the Hub has a file with the same content."""
+    there = remote.get(entry["name"])
+    if there is None or there.size != entry["bytes"]:
+        return False
+    if there.sha256 is not None:
+        return bool(there.sha256 == entry["sha256"])
+    content = (copy / entry["name"]).read_bytes()
+    return there.blob == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def stale_files(remote: Collection[str], names: Collection[str], earlier: bytes | None) -> list[str]:
+    """Files on the Hub that an earlier version of a dataset has left: those of its manifest, and every Parquet file.
+
+    Every Parquet file must be in a config; what else somebody has put there is left alone.
+    """
+    owned = {name for name in remote if name.endswith(".parquet")}
+    try:
+        document = json.loads(earlier) if earlier is not None else {}
+        owned |= set(document.get("files", {})) if isinstance(document, dict) else set()
+    except ValueError:
+        pass
+    return sorted((owned & set(remote)) - set(names) - _KEPT)
+
+
+def _refusals(
+    folder: Path, licence: str | None, uns: dict[str, Any], allow: Collection[str], exact_ages: bool
+) -> list[dict[str, str]]:
+    """Why the dataset is not to be published, before any of it is validated."""
+    refusals = []
+    if not licence:
+        refusals.append({"message": "no licence is stated for these data",
+                         "hint": "--license ID states one; ask whoever owns the data, and do not guess"})  # fmt: skip
+    atlas = open_atlas(folder)
+    found = find_identifiers(atlas.obs, uns, donor=atlas.manifest.roles.get("donor"), allow=allow)
+    refusals += [_identifier_refusal(identifier) for identifier in found]
+    if not exact_ages:
+        refusals += [
+            {"message": f"{where} is named as ages are, and titin cannot put it into bins",
+             "hint": f"--exact-ages publishes ages as they are, --allow {where} this one; or remove it and build again"}
+            for where in ages_in_uns(uns) if where not in allow
+        ]  # fmt: skip
+    return refusals
+
+
+def _identifier_refusal(identifier: Identifier) -> dict[str, str]:
+    return {
+        "message": f"{identifier.where} looks like direct identifiers: {identifier.what} ({identifier.why})",
+        "hint": f"remove it from the source and build again; if it identifies nobody: --allow {identifier.where}",
+    }
+
+
+def _validate(copy: Path, threads: int | None, memory: int | str | None, progress: Progress) -> "Report":
+    from titin.check import validate
+
+    progress.note("validating what is to be published")
+    return validate(copy, level="full", threads=threads, memory=memory, progress=progress)
+
+
+def _validation_refusal(report: "Report") -> dict[str, str]:
+    errors = [finding for _, finding in report.findings("error")]
+    shown = "; ".join(finding.message for finding in errors[:_SHOWN])
+    more = f" and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    return {"message": f"the validation found {len(errors)} errors: {shown}{more}",
+            "hint": "titin validate DATASET says what and where; mend it, or build again"}  # fmt: skip
+
+
+def _summary(report: "Report") -> dict[str, Any]:
+    return {
+        "passed": report.passed, **{f"{s}s": report.count(s) for s in ("error", "warning", "note")},
+        "findings": [
+            {"check": result.check.name, "severity": result.severity(finding), "message": finding.message,
+             "where": finding.where, "hint": finding.hint}
+            for result, finding in report.findings()
+        ],
+    }  # fmt: skip
+
+
+def _files(copy: Path, manifest: Manifest) -> list[dict[str, Any]]:
+    """Every file that goes up; the manifest describes all but itself."""
+    configs = {shard: config.name for config in make_facts(copy, manifest).configs for shard in config.shards}
+    entries = {**manifest.files, layout.MANIFEST: describe_file(copy / layout.MANIFEST)}
+    return [
+        {"name": name, "bytes": entry["bytes"], "sha256": entry["sha256"], "config": configs.get(name)}
+        for name, entry in sorted(entries.items())
+    ]
+
+
+def _message(manifest: Manifest) -> str:
+    return f"{manifest.n_cells:,} cells × {manifest.n_genes:,} genes, by titin {manifest.libraries.get('titin', '')}"

@@ -1,0 +1,136 @@
+"""Ages from numbers, bins and development stages, and from a table of donors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from titin.errors import TitinError
+from titin.study.ages import parse_age, parse_ages
+from titin.study.roles import read_donor_ages
+
+
+@pytest.mark.parametrize(("text", "years"), [
+    # bins
+    ("15-20", 17.5), ("70-75", 72.5), ("15–20", 17.5), ("15 to 20", 17.5), ("15_20", 17.5), ("[15, 20)", 17.5),
+    ("(15,20]", 17.5), ("15-20 years", 17.5), (" 15 - 20 ", 17.5), ("0-1", 0.5), ("6-9 months", 0.625),
+    # numbers
+    ("45", 45), ("45.5", 45.5), (" 45 ", 45), ("45y", 45), ("45 yrs", 45), ("45 years old", 45), ("45-year-old", 45),
+    ("3m", 0.25), ("24m", 2), ("24 months", 2), ("24mo", 2), ("18 Months", 1.5), ("52w", 364 / 365.25),
+    ("10 weeks", 70 / 365.25), ("365.25 days", 1), ("7 d", 7 / 365.25),
+    # CELLxGENE
+    ("45-year-old stage", 45), ("45-year-old human stage", 45), ("2-month-old stage", 2 / 12),
+    ("2 month-old stage", 2 / 12), ("20 month-old stage", 20 / 12), ("60-79 year-old stage", 69.5),
+    ("2-5 year-old child stage", 3.5), ("15-19 year-old human stage", 17), ("third decade stage", 25),
+    ("third decade human stage", 25), ("sixth decade stage", 55), ("eleventh decade stage", 105),
+    # numbers that are numbers
+    (31, 31), (31.5, 31.5), (np.float32(0.5), 0.5), (np.int8(7), 7),
+])  # fmt: skip
+def test_ages_that_can_be_read(text, years):
+    assert parse_age(text) == pytest.approx(years)
+
+
+@pytest.mark.parametrize("text", [
+    "young", "old", "Young", "adult", "aged", "unknown", "", "nan", "n/a", "mature stage", "prime adult stage",
+    "human early adulthood stage", "newborn stage", "80 year-old and over stage", "80+", ">80", "<1", "90 and over",
+    "under-1-year-old stage", "Carnegie stage 23", "Theiler stage 15", "16th week post-fertilization human stage",
+    "12 week gestation", "embryonic stage", "E14.5", "P21", "20-15", "2024-01-31", "D12", "A", "twelfth decade stage",
+    None, [1], np.nan,
+])  # fmt: skip
+def test_what_names_no_age_is_unknown(text):
+    assert np.isnan(parse_age(text))
+
+
+COLUMNS = {
+    "text": pd.Series(["15-20", "70-75", None, "adult"], dtype=object),
+    "string": pd.Series(["15-20", "70-75", None, "adult"], dtype="string"),
+    "categorical": pd.Series(pd.Categorical(["15-20", "70-75", None, "adult"])),
+    "ordered": pd.Series(pd.Categorical(["15-20", "70-75", None, "adult"], ["adult", "70-75", "15-20"], ordered=True)),
+    "categorical numbers": pd.Series(pd.Categorical([17.5, 72.5, None, None])),
+    "float": pd.Series([17.5, 72.5, np.nan, np.nan], dtype="float32"),
+    "nullable": pd.Series([17.5, 72.5, None, None], dtype="Float64"),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_any_type(name):
+    column = COLUMNS[name].set_axis(list("abcd"))
+    years = parse_ages(column)
+    assert years.dtype == np.float64
+    assert years.index.tolist() == list("abcd")
+    np.testing.assert_array_equal(years, [17.5, 72.5, np.nan, np.nan])
+
+
+def test_whole_numbers_that_may_be_missing():
+    np.testing.assert_array_equal(parse_ages(pd.Series([20, None, 30], dtype="Int16")), [20, np.nan, 30])
+    np.testing.assert_array_equal(parse_ages(pd.Series([20, 25, 30], dtype="uint8")), [20, 25, 30])
+
+
+@pytest.mark.parametrize("column", [
+    pd.Series([True, False]),
+    pd.Series([True, None], dtype="boolean"),
+    pd.to_datetime(pd.Series(["1950-01-01", "2000-01-01"])),
+    pd.Series(pd.Categorical(["young", "old"])),
+    pd.Series([None, None], dtype=object),
+    pd.Series(pd.Categorical([None, None])),
+])  # fmt: skip
+def test_columns_without_ages(column):
+    assert parse_ages(column).isna().all()
+    assert parse_ages(column).dtype == np.float64
+
+
+def test_every_stage_of_a_real_census(shared):
+    stages = pd.read_parquet(shared / "data/tables/cellxgene_census_obs_23945x20.parquet")["development_stage"]
+    years = pd.Series(parse_ages(stages).to_numpy(), stages).groupby(level=0, observed=True).first().dropna()
+    assert years.to_dict() == {
+        "third decade human stage": 25.0, "sixth decade human stage": 55.0, "eighth decade human stage": 75.0,
+    }  # fmt: skip
+    known = stages.isin(years.index)
+    assert parse_ages(stages).notna().tolist() == known.tolist()
+
+
+# donor tables
+
+TABLE = pd.DataFrame({"DonorID": ["D1", "D2", "D2"], "age": ["31", "72", "72"], "sex": ["f", "m", "m"]})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".parquet"])
+def test_donor_tables(tmp_path, suffix):
+    path = tmp_path / f"donors{suffix}"
+    if suffix == ".parquet":
+        TABLE.to_parquet(path)
+    else:
+        TABLE.to_csv(path, sep="," if suffix == ".csv" else "\t", index=False)
+    assert read_donor_ages(path).to_dict() == {"D1": 31.0, "D2": 72.0}
+
+
+@pytest.mark.parametrize("header", ["donor,age", "donor_id,Age", "Patient,donor_age", "individual,age_years",
+                                    "subject_id,development_stage"])  # fmt: skip
+def test_donor_tables_go_by_many_names(tmp_path, header):
+    (tmp_path / "donors.csv").write_text(f"{header}\n007,31\nD2,72.5\nD3,\n")
+    assert read_donor_ages(tmp_path / "donors.csv").to_dict() == {"007": 31.0, "D2": 72.5}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("donor,age\nD1,31\nD2,40\nD1,32\n", r"gives donor 'D1' the ages \[31.0, 32.0\]"),
+    ("donor,sex\nD1,f\n", r"has no age column \(it has donor, sex\)"),
+    ("name,age\nD1,31\n", r"has no donor column \(it has name, age\)"),
+    ("donor,age\nD1,old\n", "has no age column"),
+    ("", "cannot be read as a table"),
+])  # fmt: skip
+def test_donor_tables_that_cannot_be_used(tmp_path, text, message):
+    path = tmp_path / "donors.csv"
+    path.write_text(text)
+    with pytest.raises(TitinError, match=message) as error:
+        read_donor_ages(path)
+    assert str(path) in str(error.value)
+    assert error.value.hint
+
+
+def test_donor_tables_that_are_no_tables(tmp_path):
+    with pytest.raises(TitinError, match="does not exist"):
+        read_donor_ages(tmp_path / "none.csv")
+    with pytest.raises(TitinError, match="cannot be read as a table"):
+        read_donor_ages(tmp_path)
+    (tmp_path / "a.parquet").write_bytes(b"no parquet")
+    with pytest.raises(TitinError, match="cannot be read as a table"):
+        read_donor_ages(tmp_path / "a.parquet")

@@ -12,12 +12,13 @@ from scipy.stats import linregress, mannwhitneyu
 
 from titin.check import biology  # noqa: F401 - registers the checks
 from titin.check.biology import _areas, slope
-from titin.check.context import Context
-from titin.check.registry import CHECKS, Outcome
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Outcome
+from titin.check.registry import CHECKS
 from titin.study.units import Units, protocol_kind, sex_of, units
 
 
-class Changed(Context):
+class Changed(CheckedDataset):
     """A dataset whose metadata a test may change in memory, roles too."""
 
     def __init__(self, folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda obs: obs, **roles: object):
@@ -30,7 +31,7 @@ class Changed(Context):
         return super().roles | self._roles
 
 
-def run(context: Context, name: str) -> Outcome:
+def run(context: CheckedDataset, name: str) -> Outcome:
     outcome = CHECKS[name].function(context)
     json.dumps(outcome.facts, allow_nan=False)
     return outcome

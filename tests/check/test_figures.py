@@ -8,18 +8,18 @@ from good_datasets import Good
 from PIL import Image
 
 from titin.check import page as figures
-from titin.check.context import Context
+from titin.check.dataset import CheckedDataset
 
 ROLES = ("age", "cell_type", "sex", "donor", "protocol")
 
 
-def names_of(context: Context) -> list[str]:
+def names_of(context: CheckedDataset) -> list[str]:
     return [figure.name for figure in figures.make(context)]
 
 
 @pytest.fixture(scope="module")
 def made(good: Callable[[str], Good]) -> "list[figures.Figure]":
-    return figures.make(Context(good("demo").path))
+    return figures.make(CheckedDataset(good("demo").path))
 
 
 def test_each_projection_is_drawn_by_each_role_and_as_density(made):
@@ -42,14 +42,14 @@ def test_each_figure_is_a_transparent_picture_with_words(made):
 
 def test_the_words_have_the_numbers(made, good):
     by_name = {figure.name: figure for figure in made}
-    sexes = Context(good("demo").path).obs["Sex"].value_counts()
+    sexes = CheckedDataset(good("demo").path).obs["Sex"].value_counts()
     assert f"M {sexes['M']:,}, F {sexes['F']:,}" in by_name["umap_sex"].alt
     assert by_name["umap_age"].alt.endswith("coloured by age (years): from 19 to 74.")
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_that_is_missing_has_no_figure(good, role, monkeypatch):
-    context = Context(good("log1p").path)
+    context = CheckedDataset(good("log1p").path)
     context.manifest.obsm = {"X_umap": context.manifest.obsm["X_umap"]}
     context.manifest.roles[role] = [] if role == "cell_type" else None
     names = names_of(context)
@@ -59,6 +59,6 @@ def test_a_role_that_is_missing_has_no_figure(good, role, monkeypatch):
 
 
 def test_without_projections_there_are_the_bars(good):
-    context = Context(good("log1p").path)
+    context = CheckedDataset(good("log1p").path)
     context.manifest.obsm = {}
     assert names_of(context) == ["cells_by_donor"]

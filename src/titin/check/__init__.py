@@ -1,6 +1,7 @@
 """Every validation of a dataset as a small named check."""
 
-from titin.check.registry import CHECKS, Check, Finding, Outcome
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import CHECKS, Check
 from titin.check.report import Report, Result
 from titin.check.run import load_checks, validate
 

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from titin.check.design import donor_ages
-from titin.check.registry import Finding, Outcome, check
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
 from titin.features import gene_sets
 from titin.study.units import FEWEST_CELLS, Units, bundled, normalised, present, protocol_kind, sex_of, units
 
 if TYPE_CHECKING:
-    from titin.check.context import Context
+    from titin.check.dataset import CheckedDataset
 
 
 _FEWEST = 10  # cells of a type, and of all others, in a donor that counts
@@ -26,7 +27,7 @@ _MARGIN = 0.1  # by which another type has them more clearly
 
 @check("biology.markers", "Cell types express their canonical markers.", severity="warning", level="full",
        needs=("cell_type",))  # fmt: skip
-def markers(context: "Context") -> Outcome:
+def markers(context: "CheckedDataset") -> Outcome:
     """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
 
     Bundled markers are applied where a label is the name of a set, letter for letter but for case and separators.
@@ -72,7 +73,7 @@ def _judge(row: dict[str, Any], where: str) -> list[Finding]:
     return [Finding(message, where, "the labels of the two may be swapped", "error")]
 
 
-def _matching(context: "Context") -> tuple[str, pd.Series, dict[str, list[str]]]:
+def _matching(context: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
     """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
     known = {_plain(name.removeprefix("markers_")): s for name, s in gene_sets().items() if name.startswith("markers_")}
     best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
@@ -125,7 +126,7 @@ _HINT = "all cell types together and not adjusted for sex or chemistry: a descri
 
 @check("biology.ageing", "What ageing genes do with age, reported without judgement.", severity="note", level="full",
        needs=("donor", "age", "counts"))  # fmt: skip
-def ageing(context: "Context") -> Outcome:
+def ageing(context: "CheckedDataset") -> Outcome:
     """Fit log2 counts in a million of each set (mean over its genes) to age, over donors, in each protocol.
 
     Counts of a donor's cells are summed first, all types together; the model is a straight line, its interval that of
@@ -205,7 +206,7 @@ _DOUBLETS = "doublet|scrublet"
 
 @check("biology.sex", "XIST and the genes of the Y chromosome agree with each donor's recorded sex.",
        needs=("donor", "sex", "counts"))  # fmt: skip
-def sex(context: "Context") -> Outcome:
+def sex(context: "CheckedDataset") -> Outcome:
     """Count the cells that express XIST alone and those that express genes of the Y chromosome alone.
 
     Cells with both (doublets, stray RNA) and with neither tell nothing. Done by donor, and then by sample.
@@ -231,7 +232,7 @@ def sex(context: "Context") -> Outcome:
     return Outcome(findings, read, {"donors": _records(donors)})
 
 
-def _sexes(context: "Context", by: Units, female: Any, male: Any) -> pd.DataFrame:
+def _sexes(context: "CheckedDataset", by: Units, female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
     recorded = pd.Series(context.column("sex").astype("string").to_numpy())
@@ -266,7 +267,7 @@ def _mixture(row: Any, where: str) -> Finding:
 
 @check("biology.nuclei", "Nuclei have more MALAT1 and less mitochondrial RNA than cells.", level="full",
        needs=("protocol", "counts"))  # fmt: skip
-def nuclei(context: "Context") -> Outcome:
+def nuclei(context: "CheckedDataset") -> Outcome:
     """Compare the protocols over donors, then each donor with its protocol."""
     by = units(context, ["donor", "protocol"])
     malat = present(context.atlas, ["MALAT1"])
@@ -313,7 +314,7 @@ def _other_arm(row: pd.Series, medians: dict[str, dict[str, float]], measures: A
     return all(mine > theirs for mine, theirs in zip(far[: len(measures)], far[len(measures) :], strict=True))
 
 
-def _misplaced(context: "Context", by: Units, row: Any, values: pd.Series) -> Finding:
+def _misplaced(context: "CheckedDataset", by: Units, row: Any, values: pd.Series) -> Finding:
     other = "cells" if values["kind"] == "nuclei" else "nuclei"
     return Finding(
         f"{by.name(row)}: its {values['cells']:,} {values['kind']} look like {other} by MALAT1 and mitochondrial RNA",
@@ -323,7 +324,7 @@ def _misplaced(context: "Context", by: Units, row: Any, values: pd.Series) -> Fi
 
 @check("biology.library_size", "No donor's cells have far more or fewer counts than those of the others.",
        severity="note", level="full", needs=("donor", "counts"))  # fmt: skip
-def library_size(context: "Context") -> Outcome:
+def library_size(context: "CheckedDataset") -> Outcome:
     """Compare the median counts a cell of each donor with the median over donors, within protocol and chemistry."""
     by = units(context, ["donor", "protocol", "chemistry"])
     table = by.table.assign(median_counts=by.median(context.totals.n_counts))
@@ -344,7 +345,7 @@ def library_size(context: "Context") -> Outcome:
 
 
 @check("biology.doublets", "Doublet scores are given, and no predicted doublet is left.", severity="note")
-def doublets(context: "Context") -> Outcome:
+def doublets(context: "CheckedDataset") -> Outcome:
     """Describe the columns of doublet scores and calls."""
     obs = context.obs
     columns = [c for c in obs.columns if pd.Series([str(c).lower()]).str.contains(_DOUBLETS).item()]
@@ -367,7 +368,7 @@ def doublets(context: "Context") -> Outcome:
 
 @check("biology.cells_per_type", "Each cell type has cells of three donors or more.", severity="note",
        needs=("donor", "cell_type"))  # fmt: skip
-def cells_per_type(context: "Context") -> Outcome:
+def cells_per_type(context: "CheckedDataset") -> Outcome:
     """Count donors by type, at the coarsest level."""
     level = context.roles["cell_type"][0]
     table = pd.crosstab(context.obs[level].astype("string"), context.column("donor").astype("string"))

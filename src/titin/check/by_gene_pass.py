@@ -1,21 +1,18 @@
 """One pass over every value of ``expression_by_gene``, and a second look at one gene where it differs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.check.expression_pass import Problems
 from titin.check.kernels import digest_by_gene, gather_gene, inspect_lists
 from titin.check.lists import ListReader, Lists, words
+from titin.check.problems import Problems
 from titin.dataset import layout
-from titin.dataset.store import RowGroup
+from titin.dataset.store import RowGroup, Store
 from titin.parallel import ordered_map
-
-if TYPE_CHECKING:
-    from titin.check.context import Context
+from titin.progress import Progress
 
 _SORTS = {1: "order", 2: "cell", 3: "zero"}
 _SAID = {1: "cells that do not ascend", 2: "a cell that does not exist", 3: "a stored 0"}
@@ -45,7 +42,7 @@ class ByGenePass:
         return int(self.lengths.sum())
 
 
-def read_by_gene(context: "Context") -> ByGenePass:
+def read_by_gene(store: Store, *, threads: int, progress: Progress) -> ByGenePass:
     """Read every value of ``expression_by_gene`` once.
 
     Raises
@@ -55,29 +52,32 @@ def read_by_gene(context: "Context") -> ByGenePass:
     """
     problems = Problems()
     digests, lengths = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
-    with _open(context) as reader:
+    with _open(store) as reader:
 
         def look(group: RowGroup) -> tuple[list[tuple[str, int, str, str]], NDArray, NDArray]:
-            return _look(group, reader.read(group), context)
+            return _look(group, reader.read(group), store.manifest.n_cells)
 
-        context.progress.start("read expression by gene", len(reader.groups), "row groups")
-        for found, own, n in ordered_map(look, reader.groups, context.threads):
+        progress.start("read expression by gene", len(reader.groups), "row groups")
+        for found, own, n in ordered_map(look, reader.groups, threads):
             problems.extend(found)
             digests.append(own)
             lengths.append(n)
-            context.progress.advance(1)
-        context.progress.finish()
+            progress.advance(1)
+        progress.finish()
     pa.default_memory_pool().release_unused()
     return ByGenePass(problems, np.concatenate(digests), np.concatenate(lengths))
 
 
-def _open(context: "Context") -> ListReader:
-    data = layout.VALUES if context.manifest.kind == "real" else layout.COUNTS
-    return ListReader(context.atlas.store, context.layout.expression_by_gene, [layout.CELLS, data])
+def _open(store: Store) -> ListReader:
+    return ListReader(store, store.manifest.layout.expression_by_gene, [layout.CELLS, _data_column(store)])
+
+
+def _data_column(store: Store) -> str:
+    return layout.VALUES if store.manifest.kind == "real" else layout.COUNTS
 
 
 def _look(
-    group: RowGroup, lists: list[Lists], context: "Context"
+    group: RowGroup, lists: list[Lists], n_cells: int
 ) -> tuple[list[tuple[str, int, str, str]], NDArray[np.uint64], NDArray[np.int64]]:
     (indptr, cells), (data_indptr, elements) = lists
     digests = np.zeros((group.n_rows, 2), np.uint64)
@@ -87,7 +87,7 @@ def _look(
         return [("lengths", len(rows), said, _place(group, rows))], digests, np.diff(indptr)
     what = np.empty(group.n_rows, np.uint8)
     found = []
-    if inspect_lists(indptr, cells, words(elements), context.manifest.n_cells, what):
+    if inspect_lists(indptr, cells, words(elements), n_cells, what):
         for code, sort in _SORTS.items():
             rows = np.flatnonzero(what == code)
             if len(rows):
@@ -104,10 +104,10 @@ def _place(group: RowGroup, rows: NDArray[np.int64]) -> str:
     return f"{group.shard}, row {group.first_row + int(rows[0]):,}"
 
 
-def first_difference(context: "Context", token: int) -> str:
+def gene_difference(store: Store, token: int, *, threads: int) -> str:
     """Say how a gene in ``expression_by_gene`` differs from the same gene in ``expression``; both are read again."""
-    cells, counts = _column(context, token)
-    other_cells, other = _gather(context, token)
+    cells, counts = _gene_by_gene(store, token)
+    other_cells, other = _gene_by_cell(store, token, threads)
     everywhere = np.union1d(cells, other_cells)
     left, right = np.zeros(len(everywhere), counts.dtype), np.zeros(len(everywhere), other.dtype)
     left[np.searchsorted(everywhere, cells)] = counts
@@ -116,15 +116,16 @@ def first_difference(context: "Context", token: int) -> str:
     if not len(differ):
         return "the same values, listed twice or in another order"
     at = differ[0]
-    name = context.cell_name(int(everywhere[at]))
+    expression = store.manifest.layout.expression
+    name = store.column(expression, layout.CELL_ID)[int(everywhere[at])].as_py()
     return (
         f"{len(differ):,} cells differ; cell {name} (row {int(everywhere[at]):,}) has {left[at]} there and {right[at]} "
-        f"in {context.layout.expression}"
+        f"in {expression}"
     )
 
 
-def _column(context: "Context", token: int) -> tuple[NDArray, NDArray]:
-    with _open(context) as reader:
+def _gene_by_gene(store: Store, token: int) -> tuple[NDArray, NDArray]:
+    with _open(store) as reader:
         for group in reader.groups:
             row = token - group.first_row
             if 0 <= row < group.n_rows:
@@ -134,12 +135,11 @@ def _column(context: "Context", token: int) -> tuple[NDArray, NDArray]:
     return np.empty(0, np.uint32), np.empty(0, np.uint16)
 
 
-def _gather(context: "Context", token: int) -> tuple[NDArray, NDArray]:
-    data = layout.VALUES if context.manifest.kind == "real" else layout.COUNTS
+def _gene_by_cell(store: Store, token: int, threads: int) -> tuple[NDArray, NDArray]:
     cells, counts = [], []
-    with ListReader(context.atlas.store, context.layout.expression, [layout.GENES, data]) as reader:
+    with ListReader(store, store.manifest.layout.expression, [layout.GENES, _data_column(store)]) as reader:
         for group, ((indptr, tokens), (_, elements)) in zip(
-            reader.groups, ordered_map(reader.read, reader.groups, context.threads), strict=True
+            reader.groups, ordered_map(reader.read, reader.groups, threads), strict=True
         ):
             rows, found = np.empty(group.n_rows, np.int64), np.empty(group.n_rows, elements.dtype)
             n = gather_gene(indptr, tokens, elements, token, rows, found)

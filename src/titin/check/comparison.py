@@ -1,4 +1,4 @@
-"""Arrow columns compared row by row."""
+"""Columns, frames and trees compared: where they first differ, in words."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
-def first_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int, int]:
+def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int, int]:
     """How many rows differ and the first of them; missing equals missing, labels equal their text.
 
     Returns

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.check.context import Context
-from titin.check.registry import Finding, Outcome, check
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 
@@ -13,7 +14,7 @@ _AGAIN = "compute it again: titin age de --save-pseudobulk"
 
 
 @check("derived.pseudobulk", "The pseudobulk's sums are those of the cells that it is made of.", level="full")
-def pseudobulk(context: Context) -> Outcome:
+def pseudobulk(context: CheckedDataset) -> Outcome:
     """Tokens, counts and detection of every group; their sums by gene against ``feature_metadata``."""
     name, manifest, store = context.layout.pseudobulk, context.manifest, context.atlas.store
     if not any(file.startswith(name.removesuffix(".parquet")) for file in manifest.files):
@@ -70,7 +71,7 @@ def _wrong(sums: NDArray[np.float64], totals: NDArray[np.int64], *, whole: bool)
 
 
 @check("derived.gene_set_scores", "Every gene-set score is a number.", level="full")
-def gene_set_scores(context: Context) -> Outcome:
+def gene_set_scores(context: CheckedDataset) -> Outcome:
     """Every score of every cell."""
     name = context.layout.gene_set_scores
     if name not in context.manifest.files:

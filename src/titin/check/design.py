@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from titin.check.registry import Finding, Outcome, check
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS
 from titin.study.ages import parse_ages
 
 if TYPE_CHECKING:
-    from titin.check.context import Context
+    from titin.check.dataset import CheckedDataset
 
 _ROLES = ("donor", "age", "sex", "protocol", "chemistry", "cell_type")
 _STRONG = 0.5  # Cramér's V from which two factors are called confounded
@@ -263,7 +264,7 @@ def type_notes(facts: Mapping[str, Any]) -> list[str]:
     return [f"{len(rare)} cell type{'s' if len(rare) > 1 else ''} of fewer than 3 donors: {named}{more}."]
 
 
-def _outcome(context: "Context", notes: Any, keys: tuple[str, ...]) -> Outcome:
+def _outcome(context: "CheckedDataset", notes: Any, keys: tuple[str, ...]) -> Outcome:
     facts = design_facts(context.obs, context.roles)
     hint = "say so where results are shown; compare within what is shared, with donors as replicates"
     found = [Finding(note, where=context.layout.sample_metadata, hint=hint) for note in notes(facts)]
@@ -273,24 +274,24 @@ def _outcome(context: "Context", notes: Any, keys: tuple[str, ...]) -> Outcome:
 @check(
     "design.confounding", "Age does not go with sex, chemistry or protocol.", severity="note", needs=("donor", "age")
 )
-def confounding(context: "Context") -> Outcome:
+def confounding(context: "CheckedDataset") -> Outcome:
     """Count donors, not cells."""
     return _outcome(context, confounding_notes, ("ages", "arms"))
 
 
 @check("design.age_bins", "Each age bin has two donors or more.", severity="note", needs=("donor", "age"))
-def age_bins(context: "Context") -> Outcome:
+def age_bins(context: "CheckedDataset") -> Outcome:
     """Name the bins that one donor stands for."""
     return _outcome(context, age_notes, ("ages", "single_donor_ages"))
 
 
 @check("design.protocols", "The protocols share donors and cell types.", severity="note", needs=("protocol",))
-def protocols(context: "Context") -> Outcome:
+def protocols(context: "CheckedDataset") -> Outcome:
     """Name what they do not share."""
     return _outcome(context, protocol_notes, ("shared_donors", "single_protocol_types"))
 
 
 @check("design.balance", "Donors are evenly represented.", severity="note", needs=("donor",))
-def balance(context: "Context") -> Outcome:
+def balance(context: "CheckedDataset") -> Outcome:
     """Name who is much or little represented."""
     return _outcome(context, balance_notes, ("donors",))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from titin.check.context import Context
-from titin.check.registry import Finding, Outcome, check
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.errors import TitinError
 
@@ -17,7 +18,7 @@ _SIZE = re.compile(r"([\d,]+) cells × ([\d,]+) genes(?:, ([\d,]+) non-zeros)?")
 
 
 @check("integrity.structure", "detailed_structure.json says what the tables say.")
-def structure(context: Context) -> Outcome:
+def structure(context: CheckedDataset) -> Outcome:
     """Shape, sparsity, columns, keys, and the count of every category."""
     manifest, obs = context.manifest, context.obs
     document = context.atlas.store.json(layout.STRUCTURE)
@@ -68,7 +69,7 @@ def _short(value: Any) -> str:
 
 
 @check("integrity.uns", "The unstructured metadata can be read back.")
-def unstructured(context: Context) -> Outcome:
+def unstructured(context: CheckedDataset) -> Outcome:
     """JSON, and the record that restores its types."""
     name = context.layout.unstructured_metadata
     try:
@@ -82,7 +83,7 @@ def unstructured(context: Context) -> Outcome:
 
 
 @check("integrity.card", "The card's sizes, files and configs are those of the dataset.")
-def card(context: Context) -> Outcome:
+def card(context: CheckedDataset) -> Outcome:
     """Rows and bytes of every table of files, sizes in the text, and the files of every config in the front matter."""
     try:
         text = (context.folder / layout.CARD).read_text("utf-8")
@@ -98,7 +99,7 @@ def _front_matter(text: str) -> str:
     return parts[1] if len(parts) == 3 and not parts[0].strip() else ""
 
 
-def _wrong_sizes(context: Context, lines: list[str]) -> Iterator[Finding]:
+def _wrong_sizes(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
     manifest = context.manifest
     actual = (manifest.n_cells, manifest.n_genes, manifest.nnz)
     for number, line in enumerate(lines, 1):
@@ -111,7 +112,7 @@ def _wrong_sizes(context: Context, lines: list[str]) -> Iterator[Finding]:
                 )
 
 
-def _wrong_rows(context: Context, lines: list[str]) -> Iterator[Finding]:
+def _wrong_rows(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
     """Tables whose first column is ``file``: their columns ``rows`` and ``bytes``."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -133,7 +134,7 @@ def _wrong_rows(context: Context, lines: list[str]) -> Iterator[Finding]:
             )
 
 
-def _wrong_configs(context: Context, front: str) -> Iterator[Finding]:
+def _wrong_configs(context: CheckedDataset, front: str) -> Iterator[Finding]:
     """Data files of every config exist, and every table of cells or genes is in one."""
     tables = {name: e.get("rows", 0) for name, e in context.manifest.files.items() if name.endswith(".parquet")}
     used: set[str] = set()

@@ -1,67 +1,26 @@
-"""Problems of single cells, genes or values, counted as they are met; the first of each sort is kept with its place."""
+"""One pass over every value of ``expression``: sums, digests and problems, for all checks that need them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
 from titin.check.lists import ListReader, Lists, value_words, words
+from titin.check.panel import PanelReader, PanelRows, compare_panel
+from titin.check.problems import Problems
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
-from titin.dataset.kernels import scatter_columns
 from titin.dataset.recovery import MAX_ULP
-from titin.dataset.store import RowGroup
-from titin.errors import DatasetError, TitinError
+from titin.dataset.store import RowGroup, Store
+from titin.errors import TitinError
 from titin.parallel import ordered_map
-
-if TYPE_CHECKING:
-    from titin.check.context import Context
-
-
-@dataclass
-class Tally:
-    """How often one sort of problem was met.
-
-    Attributes
-    ----------
-    n
-        How many cells, genes or values have it.
-    first
-        What the first of them is.
-    where
-        Its place.
-    """
-
-    n: int = 0
-    first: str = ""
-    where: str = ""
-
-
-class Problems:
-    """Sorts of problem, by name, each a `Tally`."""
-
-    def __init__(self) -> None:
-        self._tallies: dict[str, Tally] = {}
-
-    def add(self, sort: str, n: int, first: str, where: str) -> None:
-        """Count ``n`` more; the first call for a sort says what and where it was."""
-        tally = self._tallies.setdefault(sort, Tally(0, first, where))
-        tally.n += n
-
-    def extend(self, others: Iterable[tuple[str, int, str, str]]) -> None:
-        """Add several."""
-        for sort, n, first, where in others:
-            self.add(sort, n, first, where)
-
-    def __getitem__(self, sort: str) -> Tally:
-        return self._tallies.get(sort, Tally())
-
-    def __contains__(self, sort: str) -> bool:
-        return sort in self._tallies
+from titin.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -113,145 +72,6 @@ class Totals:
         }
 
 
-TARGET_SUM = 1e4  # counts a cell that the panel of a matrix of counts is normalised to; see docs/format.md
-
-
-@dataclass(frozen=True)
-class PanelRows:
-    """Rows of the panel.
-
-    Attributes
-    ----------
-    kind
-        Of the matrix.
-    names, column
-        Columns of genes, and int32 by token: the gene's column, -1 if it has none.
-    values
-        float32, rows × genes; null is NaN.
-    """
-
-    kind: str
-    names: list[str]
-    column: NDArray[np.int32]
-    values: NDArray[np.float32]
-    file: str
-
-    @staticmethod
-    def open(context: "Context") -> "PanelReader | None":
-        """A reader of the panel; None where it cannot be read, which other checks say."""
-        try:
-            return PanelReader(context)
-        except TitinError:
-            return None
-
-
-class PanelReader:
-    """Gives the rows of the panel that belong to row groups of ``expression``, in order; keeps one of its row groups.
-
-    Raises
-    ------
-    DatasetError
-        If the panel cannot be read.
-    """
-
-    def __init__(self, context: "Context") -> None:
-        self._store, self._kind = context.atlas.store, context.manifest.kind
-        self._groups = list(self._store.row_groups(context.layout.expression_panel))
-        self.names = panel_genes(context)
-        tokens = panel_tokens(context, self.names)
-        self._column = np.full(context.manifest.n_genes, -1, np.int32)
-        self._column[tokens] = np.arange(len(tokens), dtype=np.int32)
-        self._held: tuple[RowGroup, NDArray[np.float32]] | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the panel."""
-        return sum(group.n_rows for group in self._groups)
-
-    def of(self, group: RowGroup) -> PanelRows | None:
-        """The rows of the panel with the positions of a row group's cells; None where the panel ends before."""
-        parts = []
-        first, last = group.first_row, group.first_row + group.n_rows
-        for own in self._groups:
-            a, b = max(first, own.first_row), min(last, own.first_row + own.n_rows)
-            if a < b:
-                parts.append(self._read(own)[a - own.first_row : b - own.first_row])
-        if sum(map(len, parts)) != group.n_rows:
-            return None
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        file = next(g.shard for g in self._groups if g.first_row + g.n_rows > first)
-        return PanelRows(self._kind, self.names, self._column, values, file)
-
-    def _read(self, group: RowGroup) -> NDArray[np.float32]:
-        if self._held is None or self._held[0] != group:
-            table = self._store.read_group(group, self.names)
-            values = np.empty((table.num_rows, len(self.names)), np.float32, order="F")
-            for j, name in enumerate(self.names):
-                column = table.column(name)
-                values[:, j] = column.cast(pa.float32(), safe=False).to_numpy()
-            self._held = group, values
-        return self._held[1]
-
-
-def panel_genes(context: "Context") -> list[str]:
-    """Columns of the panel that are genes, in order."""
-    shard = context.manifest.shards(context.layout.expression_panel)[0]
-    labels = {layout.CELL_ID, *context.manifest.obs.get("labels", [])}
-    return [name for name in context.atlas.store.footer(shard).schema.to_arrow_schema().names if name not in labels]
-
-
-def panel_tokens(context: "Context", names: list[str]) -> NDArray[np.int64]:
-    """Tokens of the panel's genes: of a repeated symbol the first, which most cells express.
-
-    Raises
-    ------
-    DatasetError
-        If a column is no gene.
-    """
-    genes = context.genes.drop_duplicates(layout.GENE)
-    known = dict(zip(genes[layout.GENE], zip(genes[layout.TOKEN], genes[layout.GENE_IDS], strict=True), strict=True))
-    return np.array([_token(name, known, context) for name in names], np.int64)
-
-
-def _token(name: str, known: dict[str, tuple[int, str]], context: "Context") -> int:
-    """Token of a column: named by symbol, or where that was taken by symbol and id, or symbol and number."""
-    if name in known:
-        return int(known[name][0])
-    for at in (i for i, letter in enumerate(name) if letter == "_"):
-        token, gene_id = known.get(name[:at], (-1, ""))
-        if token >= 0 and (name[at + 1 :] == gene_id or name[at + 1 :].isdecimal()):
-            return int(token)
-    raise DatasetError(
-        f"{context.layout.expression_panel}: column {name!r} is no gene of {context.layout.feature_metadata}",
-        "restore the file, or build the dataset again",
-    )
-
-
-def compare_panel(
-    panel: PanelRows, group: RowGroup, indptr: NDArray[np.int64], tokens: NDArray, elements: NDArray, values: NDArray
-) -> list[tuple[str, int, str, str]]:
-    """What of the panel's rows differs from the values of a row group of ``expression``."""
-    expected = np.empty(panel.values.shape, np.float32)
-    scatter_columns(indptr, tokens, _log_normalised(panel.kind, indptr, elements, values), panel.column, expected)
-    differ = expected != panel.values  # NaN differs from everything
-    if panel.kind == "counts" and differ.any():  # computed again, perhaps by another library
-        differ = ~(np.abs(expected - panel.values) <= np.spacing(np.maximum(np.abs(expected), np.abs(panel.values))))
-    if not differ.any():
-        return []
-    row, column = (int(i) for i in np.argwhere(differ)[0])
-    said = f"{panel.values[row, column]} where {layout.COUNTS} give {expected[row, column]}"
-    where = f"{panel.file}, column {panel.names[column]}, row {group.first_row + row:,}"
-    return [("panel", int(differ.sum()), said, where)]
-
-
-def _log_normalised(kind: str, indptr: NDArray[np.int64], elements: NDArray, values: NDArray) -> NDArray[np.float32]:
-    if kind != "counts":
-        return np.asarray(values, np.float32)
-    ends = np.concatenate([[0], np.cumsum(elements, dtype=np.float64)])
-    totals = np.maximum(np.diff(ends[indptr]), 1.0)
-    return np.asarray(np.log1p(elements * np.repeat(TARGET_SUM / totals, np.diff(indptr))), np.float32)
-
-
 _SORTS = {1: "order", 2: "token", 3: "zero"}
 _LEVEL_SORTS = {1: "level number", 2: "level order", 3: "level value", 4: "level distance"}
 _Found = tuple[str, int, str, str]
@@ -299,10 +119,8 @@ class _Block:
 class _Reading:
     """How a row group is read and looked at; shared by the threads."""
 
-    def __init__(self, context: "Context", reader: ListReader) -> None:
-        self.manifest, self.reader = context.manifest, reader
-        store = context.atlas.store
-        genes = context.genes
+    def __init__(self, store: Store, genes: pd.DataFrame, reader: ListReader, digest_values: bool) -> None:
+        self.manifest, self.reader = store.manifest, reader
         self.n_genes = self.manifest.n_genes
         self.marked = np.zeros(self.n_genes, np.bool_)
         self.number = np.zeros(self.n_genes, np.int64)
@@ -310,10 +128,10 @@ class _Reading:
         fine = (tokens >= 0) & (tokens < self.n_genes)
         self.marked[tokens[fine]] = genes[layout.GENE].str.upper().str.startswith("MT-").fillna(False)[fine]
         self.number[tokens[fine]] = genes[layout.SOURCE_COLUMN].to_numpy()[fine]
-        self.digest_values = context.source is not None
+        self.digest_values = digest_values
         self.scale = None
         if self.manifest.kind == "log1p":
-            self.scale = store.column(context.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
+            self.scale = store.column(store.manifest.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
         self.negative = bool(self.manifest.settings.get("allow_negative"))
 
     def look(self, item: tuple[RowGroup, "PanelRows | None"]) -> _Block:
@@ -418,34 +236,47 @@ def _describe_levels(levels: NDArray) -> str:
     return f"{len(levels):,} levels" + (f", from {levels.min()} to {levels.max()}" if len(levels) else "")
 
 
-def read_expression(context: "Context") -> ExpressionPass:
+def read_expression(
+    store: Store, genes: pd.DataFrame, *, digest_cells: bool, threads: int, progress: Progress
+) -> ExpressionPass:
     """Read every value of ``expression`` once.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    genes
+        Feature metadata as stored: one row a gene.
+    digest_cells
+        Whether ``cell_digests`` are wanted, to compare cells with a source.
 
     Raises
     ------
     DatasetError
         If a file cannot be read.
     """
-    manifest, names = context.manifest, context.layout
+    manifest = store.manifest
     data = layout.VALUES if manifest.kind == "real" else layout.COUNTS
     columns = [layout.GENES, data, *([layout.LEVELS] if manifest.kind == "log1p" else [])]
-    with ListReader(context.atlas.store, names.expression, columns) as reader:
-        reading = _Reading(context, reader)
+    with ListReader(store, manifest.layout.expression, columns) as reader:
+        reading = _Reading(store, genes, reader, digest_cells)
         n_cells = sum(group.n_rows for group in reader.groups)
         gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
-        context.progress.start("read expression", n_cells, "cells")
-        items = _with_panel(context, reader)
-        for group, block in zip(reader.groups, ordered_map(reading.look, items, context.threads), strict=True):
+        progress.start("read expression", n_cells, "cells")
+        items = _with_panel(store, genes, reader)
+        for group, block in zip(reader.groups, ordered_map(reading.look, items, threads), strict=True):
             gather.add(group, block)
-            context.progress.advance(group.n_rows)
-        context.progress.finish()
+            progress.advance(group.n_rows)
+        progress.finish()
     pa.default_memory_pool().release_unused()
     return gather.result(reading.number)
 
 
-def _with_panel(context: "Context", reader: ListReader) -> Iterator[tuple[RowGroup, PanelRows | None]]:
-    """Each row group with the rows of the panel that belong to it, if the panel can be read."""
-    panel = PanelRows.open(context)
+def _with_panel(store: Store, genes: pd.DataFrame, reader: ListReader) -> Iterator[tuple[RowGroup, PanelRows | None]]:
+    """Each row group with the rows of the panel that belong to it; without them where the panel cannot be read."""
+    panel: PanelReader | None = None
+    with suppress(TitinError):  # other checks say why
+        panel = PanelReader(store, genes)
     for group in reader.groups:
         yield group, panel.of(group) if panel is not None else None
 

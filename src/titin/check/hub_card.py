@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from titin.check.context import Context
+from titin.check.findings import Finding
 from titin.check.footer import Footer, read_footer
-from titin.check.registry import Finding
 from titin.dataset import layout
 from titin.errors import DatasetError
 
@@ -42,7 +40,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 @dataclass(frozen=True)
-class Config:
+class HubConfig:
     """One config of the card: the files of each split, as the patterns find them."""
 
     name: str
@@ -76,7 +74,7 @@ class HubCard:
     text: str = ""
     matter: dict[str, Any] = field(default_factory=dict)
     problems: list[Finding] = field(default_factory=list)
-    configs: list[Config] = field(default_factory=list)
+    configs: list[HubConfig] = field(default_factory=list)
     _footers: dict[str, Footer] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
 
@@ -107,21 +105,11 @@ class HubCard:
                 raise DatasetError(f"{name} cannot be read: {error}", "restore it, or build again") from error
         return self._schemas[name]
 
-    def parquet(self) -> Iterator[tuple[Config, str]]:
+    def parquet(self) -> Iterator[tuple[HubConfig, str]]:
         """Each Parquet file of each config."""
         for config in self.configs:
             for name in config.files:
                 yield config, name
-
-
-_cards: "WeakKeyDictionary[Context, HubCard]" = WeakKeyDictionary()
-
-
-def hub_card(context: Context) -> HubCard:
-    """Return the dataset under validation as the Hub reads it, read once."""
-    if context not in _cards:
-        _cards[context] = read_hub_card(context.folder)
-    return _cards[context]
 
 
 def read_hub_card(folder: Path) -> HubCard:
@@ -170,7 +158,7 @@ def _read_configs(card: HubCard) -> None:
             defaults.append(name)
         splits = _splits(card, name, entry.get("data_files"))
         if splits:
-            card.configs.append(Config(name, splits))
+            card.configs.append(HubConfig(name, splits))
     if len(defaults) != 1:
         which = f"{len(defaults)} default configs ({', '.join(defaults)})" if defaults else "no default config"
         card.problems.append(Finding(f"the card names {which}; the Hub needs exactly one", layout.CARD, _AGAIN))

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.check.context import Context
-from titin.check.registry import Finding, Outcome, check
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.codec import KINDS as MATRIX_KINDS
@@ -188,13 +189,13 @@ _RESTORE = "restore the file from where it was published, or build the dataset a
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
-def expected_files(context: Context) -> list[str]:
+def expected_files(context: CheckedDataset) -> list[str]:
     """Plain names of what every dataset of this manifest has; those with one row a cell first."""
     names = context.layout
     return [*cell_tables(context), *gene_tables(context), names.unstructured_metadata, layout.STRUCTURE, layout.CARD]
 
 
-def cell_tables(context: Context) -> list[str]:
+def cell_tables(context: CheckedDataset) -> list[str]:
     """Plain names of the files with one row a cell, ``expression`` first."""
     names = context.layout
     projections = [entry["file"] for entry in context.manifest.obsm.values()]
@@ -202,14 +203,14 @@ def cell_tables(context: Context) -> list[str]:
     return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores]
 
 
-def gene_tables(context: Context) -> list[str]:
+def gene_tables(context: CheckedDataset) -> list[str]:
     """Plain names of the files with one row a gene, ``feature_metadata`` first."""
     names = context.layout
     loadings = [entry["file"] for entry in context.manifest.varm.values()]
     return [names.feature_metadata, names.expression_by_gene, *loadings]
 
 
-def plain_name(context: Context, file: str) -> str:
+def plain_name(context: CheckedDataset, file: str) -> str:
     """Name of the whole that a Parquet file is a shard of."""
     for whole in (*cell_tables(context), *gene_tables(context), context.layout.pseudobulk):
         stem = whole.removesuffix(".parquet")
@@ -219,7 +220,7 @@ def plain_name(context: Context, file: str) -> str:
 
 
 @check("integrity.manifest", "titin.json does not contradict itself.")
-def manifest(context: Context) -> Outcome:
+def manifest(context: CheckedDataset) -> Outcome:
     """Sizes, kind, names and roles."""
     own, where = context.manifest, layout.MANIFEST
     found = []
@@ -244,11 +245,11 @@ def manifest(context: Context) -> Outcome:
     return Outcome(found, f"{len(own.files):,} files, {own.n_cells:,} cells, {own.n_genes:,} genes, {own.nnz:,} values")
 
 
-def _has(context: Context, name: str) -> bool:
+def _has(context: CheckedDataset, name: str) -> bool:
     return any(plain_name(context, file) == name for file in context.manifest.files)
 
 
-def _role_problems(context: Context) -> Iterator[str]:
+def _role_problems(context: CheckedDataset) -> Iterator[str]:
     for role, column in context.roles.items():
         reason = context.missing(role) if column else None
         if reason:
@@ -268,7 +269,7 @@ def _obsm_problems(obsm: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @check("integrity.files", "Every file of titin.json is there, and no other data.")
-def files(context: Context) -> Outcome:
+def files(context: CheckedDataset) -> Outcome:
     """Missing and extra files; hidden files and folders are passed over."""
     listed = set(context.manifest.files)
     gone = [name for name in sorted(listed) if not (context.folder / name).is_file()]
@@ -286,7 +287,7 @@ def files(context: Context) -> Outcome:
     return Outcome(found, f"{len(listed):,} files listed, {len(present):,} found")
 
 
-def _missing_shards(context: Context) -> Iterator[tuple[str, str]]:
+def _missing_shards(context: CheckedDataset) -> Iterator[tuple[str, str]]:
     """Shards that the names of the others say there are."""
     for name in expected_files(context):
         shards = [f for f in context.manifest.files if f != name and plain_name(context, f) == name]
@@ -299,7 +300,7 @@ def _missing_shards(context: Context) -> Iterator[tuple[str, str]]:
 
 
 @check("integrity.checksums", "Every file has the bytes that titin.json says.")
-def checksums(context: Context) -> Outcome:
+def checksums(context: CheckedDataset) -> Outcome:
     """Size and sha256 of every file; at both levels, as nothing else proves the bytes."""
     entries = {name: e for name, e in context.manifest.files.items() if (context.folder / name).is_file()}
     found = []
@@ -352,7 +353,7 @@ def _damaged_column(file: pq.ParquetFile, group: int, names: list[str]) -> str:
 
 
 @check("integrity.rows", "Every Parquet file has the rows that titin.json says, and the matrix's cells or genes.")
-def rows(context: Context) -> Outcome:
+def rows(context: CheckedDataset) -> Outcome:
     """Rows in the footers, each file and all shards together."""
     found = []
     totals: dict[str, int] = {}
@@ -375,7 +376,7 @@ def rows(context: Context) -> Outcome:
     return Outcome(found, f"{len(totals):,} tables, {sum(totals.values()):,} rows")
 
 
-def _footers(context: Context) -> Iterator[tuple[str, Any, str]]:
+def _footers(context: CheckedDataset) -> Iterator[tuple[str, Any, str]]:
     for name in sorted(context.manifest.files):
         path = context.folder / name
         if path.suffix == ".parquet" and path.is_file():
@@ -386,7 +387,7 @@ def _footers(context: Context) -> Iterator[tuple[str, Any, str]]:
 
 
 @check("integrity.schema", "Every Parquet file has the format's columns, in their order and of their types.")
-def schema(context: Context) -> Outcome:
+def schema(context: CheckedDataset) -> Outcome:
     """Names, order, types, what may be missing, format version, and pandas' index."""
     schemas = {name: footer.schema.to_arrow_schema() for name, footer, _ in _footers(context) if footer is not None}
     wholes: dict[str, pa.Schema] = {}

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.check import by_gene_pass as _by_gene
-from titin.check.context import Context
-from titin.check.expression_pass import PanelReader, Problems
-from titin.check.registry import Finding, Outcome, check
+from titin.check.by_gene_pass import gene_difference
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.panel import PanelReader
+from titin.check.problems import Problems
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.recovery import MAX_ULP
 
@@ -26,12 +28,12 @@ def _findings(problems: Problems, sorts: Mapping[str, str]) -> list[Finding]:
     ]
 
 
-def _read(context: Context) -> str:
+def _read(context: CheckedDataset) -> str:
     return f"{context.manifest.n_cells:,} cells, {int(context.totals.n_genes.sum()):,} values"
 
 
 @check("matrix.tokens", "The genes of every cell exist and ascend.", level="full")
-def tokens(context: Context) -> Outcome:
+def tokens(context: CheckedDataset) -> Outcome:
     """Every token of ``expression``."""
     sorts = {
         "lengths": "{n:,} cells have lists of different lengths; the first has {first}",
@@ -42,7 +44,7 @@ def tokens(context: Context) -> Outcome:
 
 
 @check("matrix.values", "Every stored value is a count of at least 1, or a finite number that is not 0.", level="full")
-def values(context: Context) -> Outcome:
+def values(context: CheckedDataset) -> Outcome:
     """Every count or value of ``expression``, and how many there are."""
     sorts = {
         "zero": "{n:,} cells store zeros; the first {first}",
@@ -57,7 +59,7 @@ def values(context: Context) -> Outcome:
 
 
 @check("matrix.levels", "Every exact value is log1p(count / scale) to a few units in the last place.", level="full")
-def levels(context: Context) -> Outcome:
+def levels(context: CheckedDataset) -> Outcome:
     """Every level of a matrix of kind ``log1p``."""
     if context.manifest.kind != "log1p":
         return Outcome(skipped=f"the matrix is of kind {context.manifest.kind}")
@@ -78,7 +80,7 @@ def levels(context: Context) -> Outcome:
 
 
 @check("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.", level="full")
-def by_gene(context: Context) -> Outcome:
+def by_gene(context: CheckedDataset) -> Outcome:
     """Every cell and count of ``expression_by_gene``, and its ``n_cells``."""
     sorts = {
         "lengths": "{n:,} genes have lists of different lengths; the first has {first}",
@@ -100,7 +102,7 @@ def by_gene(context: Context) -> Outcome:
 
 
 @check("matrix.transpose", "expression_by_gene is exactly the transpose of expression.", level="full")
-def transpose(context: Context) -> Outcome:
+def transpose(context: CheckedDataset) -> Outcome:
     """128-bit digests of every (cell, gene, count), gene by gene, from both files; on a difference that gene again."""
     ours, theirs = context.expression.gene_digests, context.by_gene.digests
     found = []
@@ -114,7 +116,9 @@ def transpose(context: Context) -> Outcome:
         name = context.genes[layout.GENE].iloc[token]
         said = f"{len(wrong):,} genes differ from {context.layout.expression}; of {name}, "
         where = f"{context.layout.expression_by_gene}, gene {name} (row {token:,})"
-        found.append(Finding(said + _by_gene.first_difference(context, token), where, _RESTORE))
+        found.append(
+            Finding(said + gene_difference(context.atlas.store, token, threads=context.threads), where, _RESTORE)
+        )
     read = f"{len(theirs):,} genes, {context.by_gene.n_values:,} values twice"
     return Outcome(found, read, {"digest": _hexadecimal(ours)})
 
@@ -127,9 +131,9 @@ def _hexadecimal(digests: NDArray[np.uint64]) -> str:
 
 
 @check("matrix.panel", "The panel holds the values of expression, every one, and nothing is missing.", level="full")
-def panel(context: Context) -> Outcome:
+def panel(context: CheckedDataset) -> Outcome:
     """Every value of ``expression_panel``, zeros included."""
-    reader = PanelReader(context)
+    reader = PanelReader(context.atlas.store, context.genes)
     found = _findings(context.expression.problems, {"panel": "{n:,} values differ; the first is {first}"})
     listed = context.manifest.panel.get("genes", {})
     strange = [name for name in reader.names if name not in listed] + [g for g in listed if g not in reader.names]
@@ -143,7 +147,7 @@ def panel(context: Context) -> Outcome:
 
 
 @check("matrix.statistics", "n_cells, n_counts, mean and variance of every gene are those of its values.", level="full")
-def statistics(context: Context) -> Outcome:
+def statistics(context: CheckedDataset) -> Outcome:
     """``feature_metadata`` against sums over every value."""
     genes, totals, n = context.genes, context.totals, context.manifest.n_cells
     columns = genes[layout.SOURCE_COLUMN].to_numpy()
@@ -167,7 +171,7 @@ def statistics(context: Context) -> Outcome:
 
 
 def _statistic_differences(
-    context: Context, columns: NDArray[np.int64], expected: Mapping[str, tuple[NDArray, NDArray | float]]
+    context: CheckedDataset, columns: NDArray[np.int64], expected: Mapping[str, tuple[NDArray, NDArray | float]]
 ) -> Iterator[Finding]:
     for name, (values, slack) in expected.items():
         stated = context.genes[name].to_numpy()

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.check.context import Context
-from titin.check.registry import Finding, Outcome, Severity, check
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome, Severity
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.study.ages import parse_ages
 
@@ -88,12 +89,12 @@ _OLDEST = 130.0  # years
 _NESTED = 0.05  # share of cells beyond which two columns of labels are no levels of one hierarchy
 
 
-def _place(context: Context, column: Any) -> str:
+def _place(context: CheckedDataset, column: Any) -> str:
     return f"{context.layout.sample_metadata}, column {column}"
 
 
 @check("metadata.roles", "Cell type, donor, age and sex are known, each from a column of obs.", severity="note")
-def roles(context: Context) -> Outcome:
+def roles(context: CheckedDataset) -> Outcome:
     """Which roles have a column."""
     found = []
     for role in layout.ROLES:
@@ -107,7 +108,7 @@ def roles(context: Context) -> Outcome:
 
 
 @check("metadata.donors", "Every donor has one sex and one age.", needs=["donor"])
-def donors(context: Context) -> Outcome:
+def donors(context: CheckedDataset) -> Outcome:
     """Sex (error) and age (warning: donors may be sampled twice) of every donor's cells."""
     donor = context.column("donor")
     found = []
@@ -122,7 +123,9 @@ def donors(context: Context) -> Outcome:
     return Outcome(found, f"{len(donor):,} cells of {n:,} donors", {"donors": n})
 
 
-def _several(context: Context, donor: pd.Series, column: pd.Series, severity: Severity | None) -> Iterator[Finding]:
+def _several(
+    context: CheckedDataset, donor: pd.Series, column: pd.Series, severity: Severity | None
+) -> Iterator[Finding]:
     """One finding for each donor with several entries in a column."""
     pairs = pd.DataFrame({"donor": donor.astype(object), "value": column.astype(object)}).dropna()
     counts = pairs.value_counts().sort_index().reset_index()
@@ -134,7 +137,7 @@ def _several(context: Context, donor: pd.Series, column: pd.Series, severity: Se
 
 
 @check("metadata.ages", "Ages can be read as years, and age_numeric is what they say.", needs=["age"])
-def ages(context: Context) -> Outcome:
+def ages(context: CheckedDataset) -> Outcome:
     """Every distinct entry of the age column, and ``age_numeric`` of every cell."""
     column = context.column("age")
     years = parse_ages(column).to_numpy()
@@ -165,7 +168,7 @@ def ages(context: Context) -> Outcome:
 
 
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
-def hierarchy(context: Context) -> Outcome:
+def hierarchy(context: CheckedDataset) -> Outcome:
     """For every two columns of labels, cells whose coarser label is not that of most cells with their finer one."""
     columns = context.roles["cell_type"]
     if len(columns) < 2:
@@ -193,7 +196,7 @@ def hierarchy(context: Context) -> Outcome:
 
 
 @check("metadata.categories", "Every category has cells, and more than one.", severity="note")
-def categories(context: Context) -> Outcome:
+def categories(context: CheckedDataset) -> Outcome:
     """Categories of one cell, and unused ones, of every column of labels; names beyond a thousand are no labels."""
     found = []
     n = 0
@@ -222,7 +225,7 @@ def _names(labels: pd.Index) -> str:
 
 
 @check("metadata.missing", "No label is missing.", severity="warning")
-def missing(context: Context) -> Outcome:
+def missing(context: CheckedDataset) -> Outcome:
     """Missing entries of every column; of columns without a role they are notes."""
     labels = set(context.manifest.obs.get("labels", [])) - {layout.AGE_NUMERIC, layout.AGE_YEARS}
     stored = {record["name"]: record["column"] for record in context.manifest.obs["columns"][1:]}
@@ -239,7 +242,7 @@ def missing(context: Context) -> Outcome:
 
 @check("metadata.quality", "Genes, counts and mitochondrial share of a cell are what obs says.", severity="warning",
        level="full")  # fmt: skip
-def quality(context: Context) -> Outcome:
+def quality(context: CheckedDataset) -> Outcome:
     """``n_genes``, ``n_counts``, ``percent_mito`` and what else they go by, recomputed from the matrix."""
     found = []
     facts: dict[str, Any] = {}
@@ -261,7 +264,7 @@ def quality(context: Context) -> Outcome:
     return Outcome(found, f"{len(facts)} columns of {len(context.obs):,} cells", {"share_equal": facts})
 
 
-def _recomputed(context: Context, measure: str) -> NDArray[np.float64] | None:
+def _recomputed(context: CheckedDataset, measure: str) -> NDArray[np.float64] | None:
     totals = context.totals
     if measure == "genes":
         return totals.n_genes.astype(np.float64)
@@ -273,7 +276,7 @@ def _recomputed(context: Context, measure: str) -> NDArray[np.float64] | None:
 
 
 @check("metadata.symbols", "Every gene has a symbol of its own.", severity="note")
-def symbols(context: Context) -> Outcome:
+def symbols(context: CheckedDataset) -> Outcome:
     """Repeated and empty symbols."""
     genes = context.genes
     column = genes[layout.GENE]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from titin import html
 from titin.check.design import donor_ages
-from titin.check.registry import SEVERITIES, Finding
+from titin.check.findings import SEVERITIES, Finding
 from titin.check.report import MARKS, Report, Result, Status
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS, projection_columns
 from titin.errors import TitinError
@@ -20,7 +20,7 @@ from titin.plot.palettes import AGE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from titin.check.context import Context
+    from titin.check.dataset import CheckedDataset
 
 
 _SIZE = (5.2, 4.2)
@@ -49,7 +49,7 @@ class Figure:
     alt: str
 
 
-def make(context: "Context") -> list[Figure]:
+def make(context: "CheckedDataset") -> list[Figure]:
     """Draw what the dataset has: what it lacks, a role or a projection, has no figure.
 
     Parameters
@@ -66,7 +66,7 @@ def make(context: "Context") -> list[Figure]:
     return list(_figures(context))
 
 
-def _figures(context: "Context") -> Iterator[Figure]:
+def _figures(context: "CheckedDataset") -> Iterator[Figure]:
     columns = _columns(context)
     for key in context.manifest.obsm:
         table, x, y = _coordinates(context, key, columns)
@@ -90,7 +90,7 @@ def _figure(name: str, title: str, axes: "Axes") -> Figure:
     return Figure(name, title, to_png(axes), alt_text(axes))
 
 
-def _columns(context: "Context") -> dict[str, pd.Series]:
+def _columns(context: "CheckedDataset") -> dict[str, pd.Series]:
     """Columns to colour by, by role; ages as numbers, exact ones if there are any; types at the coarsest level."""
     columns: dict[str, pd.Series] = {}
     for role in ("age", "cell_type", "sex", "donor", "protocol"):
@@ -108,7 +108,9 @@ def _columns(context: "Context") -> dict[str, pd.Series]:
     return columns
 
 
-def _coordinates(context: "Context", key: str, columns: dict[str, pd.Series]) -> tuple[pd.DataFrame | None, str, str]:
+def _coordinates(
+    context: "CheckedDataset", key: str, columns: dict[str, pd.Series]
+) -> tuple[pd.DataFrame | None, str, str]:
     """Table of the first two dimensions beside the columns; None if there are not two."""
     matrix = np.asarray(context.atlas.obsm[key])
     if matrix.ndim != 2 or matrix.shape[1] < 2:
@@ -118,7 +120,7 @@ def _coordinates(context: "Context", key: str, columns: dict[str, pd.Series]) ->
     return table.assign(**{x: matrix[:, 0], y: matrix[:, 1]}), x, y
 
 
-def _bars(context: "Context", columns: dict[str, pd.Series], title: str) -> "Axes":
+def _bars(context: "CheckedDataset", columns: dict[str, pd.Series], title: str) -> "Axes":
     """Donors by age where it is known, else by name."""
     donor = columns["donor"].astype("string")
     table = pd.DataFrame({"donor": donor.array, "type": columns["cell_type"].astype("string").array})

@@ -1,59 +1,15 @@
-"""What a check is: a name, what holds when it passes, and a function that looks; all of them in one table."""
+"""The table of checks, and how a function becomes one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
 
-if TYPE_CHECKING:
-    from titin.check.context import Context
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Outcome, Severity
 
-Severity = Literal["error", "warning", "note"]
 Level = Literal["quick", "full"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing found by a check.
-
-    Attributes
-    ----------
-    message
-        What is wrong and what was found, naming numbers.
-    where
-        The place: file, column, row, cell, gene, donor.
-    hint
-        What to do.
-    severity
-        In place of the check's own.
-    """
-
-    message: str
-    where: str | None = None
-    hint: str | None = None
-    severity: Severity | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a check function returns.
-
-    Attributes
-    ----------
-    findings
-        Nothing where all is well.
-    read
-        What was read, such as ``183,161 cells, 246,944,262 values``.
-    facts
-        JSON-safe numbers that were computed, for the report, the card and the plots.
-    skipped
-        Why the check could not be evaluated, such as ``no donor column``.
-    """
-
-    findings: Sequence[Finding] = ()
-    read: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    skipped: str | None = None
+CheckFunction = Callable[[CheckedDataset], Outcome]
 
 
 @dataclass(frozen=True)
@@ -71,8 +27,8 @@ class Check:
     level
         ``quick`` ones run at both levels, ``full`` ones read every value and run at level full alone.
     needs
-        What `Context.missing` is asked for first: ``source``, ``counts``, ``projection`` or a role; without it the
-        check is skipped with the reason.
+        What `CheckedDataset.missing` is asked for first: ``source``, ``counts``, ``projection`` or a role; without it
+        the check is skipped with the reason.
     function
         Looks, and returns what it found.
     """
@@ -82,12 +38,10 @@ class Check:
     severity: Severity
     level: Level
     needs: frozenset[str]
-    function: "Callable[[Context], Outcome]"
+    function: CheckFunction
 
 
 CHECKS: dict[str, Check] = {}
-
-CheckFunction = Callable[["Context"], Outcome]
 
 
 def check(
@@ -98,14 +52,21 @@ def check(
     Raises
     ------
     ValueError
-        If there is a check of that name already.
+        If another function is the check of that name already; the same one again, as on a reload of its module, takes
+        its place.
     """
 
     def register(function: CheckFunction) -> CheckFunction:
         known = CHECKS.get(name)
-        if known is not None and known.function.__module__ != function.__module__:
-            raise ValueError(f"two checks are called {name}")
+        if known is not None and _origin(known.function) != _origin(function):
+            raise ValueError(f"two checks are called {name}: {_origin(known.function)} and {_origin(function)}")
         CHECKS[name] = Check(name, title, severity, level, frozenset(needs), function)
         return function
 
     return register
+
+
+def _origin(function: CheckFunction) -> str:
+    """Return module and name of a function: the same after a reload or when a cell of a notebook runs again."""
+    own = inspect.unwrap(function)
+    return f"{own.__module__}.{own.__qualname__}"

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from titin import __version__
-from titin.check.registry import SEVERITIES, Check, Finding, Level, Outcome, Severity
+from titin.check.findings import SEVERITIES, Finding, Outcome, Severity
+from titin.check.registry import Check, Level
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from titin.check.context import Context
+    from titin.check.dataset import CheckedDataset
 
 
 Status = Literal["passed", "note", "warning", "error", "skipped"]
@@ -84,7 +85,7 @@ class Report:
     seconds: float
     peak_bytes: int
     limit_bytes: int
-    context: "Context | None" = field(default=None, repr=False, compare=False)
+    context: "CheckedDataset | None" = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> Result:
         """Return the result of a check by its name."""

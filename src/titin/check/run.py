@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from titin.check.context import Context
-from titin.check.registry import CHECKS, Check, Finding, Level, Outcome
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import CHECKS, Check, Level
 from titin.check.report import Report, Result
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
@@ -97,7 +98,7 @@ def validate(
     else:
         opened = open_source(Path(source), layer=settings.get("layer"), raw=bool(settings.get("raw")))
     try:
-        context = Context(folder, source=opened, level=level, threads=threads, memory=memory, progress=progress)
+        context = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
         results = [_run(check, context) for check in chosen]
     finally:
         if opened is not None and opened is not source:
@@ -129,7 +130,7 @@ def _named(check: str, name: str) -> bool:
     return check == name or check.startswith(f"{name.rstrip('.')}.")
 
 
-def _run(check: Check, context: Context) -> Result:
+def _run(check: Check, context: CheckedDataset) -> Result:
     """Run a check; what it cannot do because the dataset contradicts itself is an error found, not one raised."""
     began = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""The source's matrix, cell by cell, as digests; a second look at the first cell that differs."""
+"""Everything in a dataset compared with the source that it was built from."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.tables import read_embedding
-from titin.check import source as _source_matrix
 from titin.check.comparison import frame_difference, tree_difference
-from titin.check.context import Context
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
 from titin.check.kernels import digest_rows
 from titin.check.lists import value_words
-from titin.check.registry import Finding, Outcome, check
+from titin.check.registry import check
 from titin.dataset import layout
 from titin.parallel import ordered_map, read_ahead
 from titin.source import Block, Matrix, Source
 
 
-def source_digests(context: "Context", matrix: Matrix) -> tuple[NDArray[np.uint64], int]:
+def source_digests(context: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.uint64], int]:
     """Digest of each cell (uint64, cells × 2, source order) over (source column, value), and how many values there are.
 
     Raises
@@ -49,11 +49,11 @@ def source_digests(context: "Context", matrix: Matrix) -> tuple[NDArray[np.uint6
     return digests, n_values
 
 
-def _block_bytes(context: "Context", matrix: Matrix) -> int:
+def _block_bytes(context: CheckedDataset, matrix: Matrix) -> int:
     return context.resources.scan_values * (matrix.dtype.itemsize + 4)
 
 
-def first_difference(context: "Context", matrix: Matrix, position: int, source_row: int) -> str:
+def cell_difference(context: CheckedDataset, matrix: Matrix, position: int, source_row: int) -> str:
     """Say how a cell differs from its row of the source; both are read again."""
     theirs = np.zeros(matrix.shape[1])
     with tempfile.TemporaryDirectory(prefix="titin-") as scratch:
@@ -74,19 +74,19 @@ def first_difference(context: "Context", matrix: Matrix, position: int, source_r
 _AGAIN = "validate with the file it was built from, or build the dataset again"
 
 
-def _source(context: Context) -> Source:
+def _source(context: CheckedDataset) -> Source:
     if context.source is None:
         raise LookupError("the check needs a source")
     return context.source
 
 
-def _rows(context: Context) -> NDArray[np.int64]:
+def _rows(context: CheckedDataset) -> NDArray[np.int64]:
     """Source row of each cell."""
     rows: NDArray[np.int64] = context.atlas.store.column(context.layout.expression, layout.SOURCE_ROW).to_numpy()
     return rows
 
 
-def _order(context: Context) -> NDArray[np.int64]:
+def _order(context: CheckedDataset) -> NDArray[np.int64]:
     """Position in the dataset of each source row; rows that are no permutation keep what fits."""
     rows = _rows(context)
     order = np.zeros(len(rows), np.int64)
@@ -96,7 +96,7 @@ def _order(context: Context) -> NDArray[np.int64]:
 
 
 @check("source.sha256", "The source is the file that the dataset was built from.", needs=["source"])
-def checksum(context: Context) -> Outcome:
+def checksum(context: CheckedDataset) -> Outcome:
     """Checksum of the whole source."""
     source = _source(context)
     listed = str(context.manifest.source.get("sha256"))
@@ -108,7 +108,7 @@ def checksum(context: Context) -> Outcome:
 
 
 @check("source.order", "Every cell and gene of the source is in the dataset once, under its name.", needs=["source"])
-def order(context: Context) -> Outcome:
+def order(context: CheckedDataset) -> Outcome:
     """``source_row`` and ``source_column``, and the names at them."""
     source = _source(context)
     found = []
@@ -145,7 +145,7 @@ def _first_repeated(numbers: NDArray[np.int64]) -> int:
 
 
 @check("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full", needs=["source"])
-def matrix(context: Context) -> Outcome:
+def matrix(context: CheckedDataset) -> Outcome:
     """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
     source = _source(context)
     X, rows = source.X, _rows(context)
@@ -154,19 +154,19 @@ def matrix(context: Context) -> Outcome:
         return Outcome([Finding(said, source.path.name, _AGAIN)])
     if len(rows) != len(context.expression.cell_digests) or rows.min() < 0 or rows.max() >= len(rows):
         return Outcome([Finding("source_row names no rows of the source", context.layout.expression, _AGAIN)])
-    theirs, n_values = _source_matrix.source_digests(context, X)
+    theirs, n_values = source_digests(context, X)
     wrong = np.flatnonzero((theirs[rows] != context.expression.cell_digests).any(axis=1))
     read = f"{len(rows):,} cells, {n_values:,} values"
     if not len(wrong):
         return Outcome(read=read)
     position = int(wrong[0])
     said = f"{len(wrong):,} cells differ from {source.path.name}; of {context.cell_name(position)}, "
-    said += _source_matrix.first_difference(context, X, position, int(rows[position]))
+    said += cell_difference(context, X, position, int(rows[position]))
     return Outcome([Finding(said, f"{context.layout.expression}, row {position:,}", _AGAIN)], read)
 
 
 @check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
-def obs(context: Context) -> Outcome:
+def obs(context: CheckedDataset) -> Outcome:
     """Every column of obs."""
     theirs = _source(context).obs
     own = [record["name"] for record in context.manifest.obs["columns"][1:]]
@@ -175,7 +175,7 @@ def obs(context: Context) -> Outcome:
 
 
 @check("source.var", "var is the source's, with its dtypes, categories and order.", needs=["source"])
-def var(context: Context) -> Outcome:
+def var(context: CheckedDataset) -> Outcome:
     """Every column of var."""
     return _compare_frames(context.var, _source(context).var, context.layout.feature_metadata, "genes")
 
@@ -187,7 +187,7 @@ def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: s
 
 
 @check("source.obsm", "Every embedding is the source's, bit for bit.", needs=["source"])
-def obsm(context: Context) -> Outcome:
+def obsm(context: CheckedDataset) -> Outcome:
     """Every value of every embedding that the dataset keeps, and that it keeps all it can."""
     source, left_out = _source(context), context.manifest.left_out
     found = []
@@ -231,7 +231,7 @@ def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
 
 
 @check("source.uns", "uns is the source's, with its types.", needs=["source"])
-def uns(context: Context) -> Outcome:
+def uns(context: CheckedDataset) -> Outcome:
     """Everything in uns but what the manifest names as left out."""
     theirs = _source(context).uns
     ours = dict(context.atlas.uns)

@@ -6,24 +6,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from titin.check.comparison import first_difference, value
-from titin.check.context import Context
+from titin.check.comparison import column_difference, value
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
 from titin.check.integrity import cell_tables
-from titin.check.registry import Finding, Outcome, check
+from titin.check.registry import check
 from titin.dataset import layout
 
 _RESTORE = "restore the file from where it was published, or build the dataset again"
 
 
 @check("integrity.cell_ids", "All files with one row a cell have the same cells in the same order, each once.")
-def cell_ids(context: Context) -> Outcome:
+def cell_ids(context: CheckedDataset) -> Outcome:
     """Every barcode of every file."""
     names = cell_tables(context)
     groups: list[tuple[pa.ChunkedArray, list[str]]] = []  # files that agree
     for name in names:
         column = context.atlas.store.column(name, layout.CELL_ID)
         for known, members in groups:
-            if len(known) == len(column) and first_difference(known, column)[0] == 0:
+            if len(known) == len(column) and column_difference(known, column)[0] == 0:
                 members.append(name)
                 break
         else:
@@ -51,7 +52,7 @@ def _repeated(column: pa.ChunkedArray, files: list[str]) -> Iterator[Finding]:
 def _disagreement(column: pa.ChunkedArray, name: str, reference: pa.ChunkedArray, other: str) -> Finding:
     if len(column) != len(reference):
         return Finding(f"it has {len(column):,} cells, {other} has {len(reference):,}", name, _RESTORE)
-    n, row = first_difference(column, reference)
+    n, row = column_difference(column, reference)
     missing = len(column) - pc.sum(pc.is_in(column, value_set=reference.combine_chunks())).as_py()
     sort = f"{missing:,} of them are in no other file" if missing else "the same cells in another order"
     said = f"{n:,} cell_id differ from {other} ({sort}); the first is {value(column, row)}, not {value(reference, row)}"
@@ -59,7 +60,7 @@ def _disagreement(column: pa.ChunkedArray, name: str, reference: pa.ChunkedArray
 
 
 @check("integrity.labels", "The labels beside the expression are those of the cells' metadata.")
-def labels(context: Context) -> Outcome:
+def labels(context: CheckedDataset) -> Outcome:
     """Every label of ``expression`` and the panel against ``sample_metadata``."""
     store, names = context.atlas.store, context.layout
     found = []
@@ -72,7 +73,7 @@ def labels(context: Context) -> Outcome:
                 said = f"{len(column):,} labels for {len(reference):,} cells"
                 found.append(Finding(said, f"{file}, column {name}", _RESTORE))
                 continue
-            n, row = first_difference(column, reference)
+            n, row = column_difference(column, reference)
             if n:
                 said = (f"{n:,} cells have another {name} than in {names.sample_metadata}; the first has "
                         f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
@@ -81,7 +82,7 @@ def labels(context: Context) -> Outcome:
 
 
 @check("integrity.projections", "Every projection has a finite place for every cell.", needs=["projection"])
-def projections(context: Context) -> Outcome:
+def projections(context: CheckedDataset) -> Outcome:
     """Every coordinate of every embedding, and the loadings of computed ones."""
     manifest = context.manifest
     found: list[Finding] = []
@@ -98,7 +99,7 @@ def projections(context: Context) -> Outcome:
     return Outcome(found, f"{len(facts):,} projections, {n_values:,} values", {"dimensions": facts})
 
 
-def _look(context: Context, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
+def _look(context: CheckedDataset, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
     """Look at every number of an embedding; what is wrong is added to ``found``. Returns how many there are."""
     table = context.atlas.store.table(file)
     if table.num_rows != n_rows:
@@ -119,7 +120,7 @@ def _look(context: Context, file: str, columns: list[str], n_rows: int, found: l
 
 
 @check("integrity.genes", "Genes are numbered by falling detection, and named alike in both files of genes.")
-def genes(context: Context) -> Outcome:
+def genes(context: CheckedDataset) -> Outcome:
     """Tokens, source columns and names of ``feature_metadata`` and ``expression_by_gene``."""
     names, n_genes, store = context.layout, context.manifest.n_genes, context.atlas.store
     table = store.table(names.feature_metadata)
@@ -142,7 +143,7 @@ def genes(context: Context) -> Outcome:
             said = f"{len(column):,} genes, {names.feature_metadata} has {len(reference):,}"
             found.append(Finding(said, names.expression_by_gene, _RESTORE))
             break
-        n, row = first_difference(column, reference)
+        n, row = column_difference(column, reference)
         if n:
             said = (f"{n:,} genes have another {theirs} than in {names.feature_metadata}; the first has "
                     f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
@@ -159,7 +160,7 @@ def genes(context: Context) -> Outcome:
 def _names_differ(column: pa.ChunkedArray, reference: pa.ChunkedArray) -> tuple[int, int]:
     if len(column) != len(reference):
         return abs(len(column) - len(reference)), min(len(column), len(reference))
-    return first_difference(column, reference)
+    return column_difference(column, reference)
 
 
 def _repeated_at(numbers: np.ndarray) -> int:

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from titin.check.context import Context
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome, Severity
 from titin.check.footer import Chunk, Footer, Group, Pages
-from titin.check.hub_card import Config, HubCard, hub_card
-from titin.check.registry import Finding, Outcome, Severity, check
+from titin.check.hub_card import HubCard, HubConfig
+from titin.check.registry import check
 from titin.dataset import layout
 
 
@@ -102,9 +103,9 @@ def is_category(n_distinct: int, n_rows: int) -> bool:
 @check(
     "viewer.statistics", "W1: no column on which the viewer's statistics of the whole config fail", severity="warning"
 )
-def statistics(context: Context) -> Outcome:
+def statistics(context: CheckedDataset) -> Outcome:
     """Look for what makes a histogram fail: two adjacent integers, one value, infinities."""
-    card = hub_card(context)
+    card = context.hub_card
     findings = [
         Finding(f"{field.name!r} {problem}; the viewer then shows no statistics of any column of {config.name!r}",
                 f"{config.files[0]}, column {field.name}", *_mend(field.type))
@@ -122,7 +123,7 @@ def _mend(arrow: pa.DataType) -> tuple[str, Severity]:
     return "the table itself shows all the same", "note"
 
 
-def _failures(card: HubCard, config: Config) -> Iterator[tuple[pa.Field, str]]:
+def _failures(card: HubCard, config: HubConfig) -> Iterator[tuple[pa.Field, str]]:
     schema = card.schema(config.files[0])
     numbers = {f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)}
     ranges = _ranges(card, config.files, numbers)
@@ -213,9 +214,9 @@ def _adjacent(parts: Iterator[pa.ChunkedArray], length: Callable[[Any], Any]) ->
 
 
 @check("viewer.size", "W2: statistics, search and filter cover every row", severity="warning")
-def covered(context: Context) -> Outcome:
+def covered(context: CheckedDataset) -> Outcome:
     """Sum the encoded bytes of each split."""
-    card = hub_card(context)
+    card = context.hub_card
     sizes = {
         f"{config.name}/{split}": sum(card.footer(name).encoded for name in names)
         for config in card.configs for split, names in config.splits.items()
@@ -228,9 +229,9 @@ def covered(context: Context) -> Outcome:
 
 
 @check("viewer.modality", "W3: the Hub's automatic tags fit the data", severity="note")
-def modality(context: Context) -> Outcome:
+def modality(context: CheckedDataset) -> Outcome:
     """Look for lists of float32, which make the Hub tag a dataset as a time series unless their name has "emb"."""
-    card = hub_card(context)
+    card = context.hub_card
     findings = [
         Finding(f"the Hub tags the dataset as a time series because of the lists of float32 in {field.name!r}",
                 f"{c.files[0]}, column {field.name}", "nothing breaks: a tag of the Hub's own that cannot be removed")
@@ -242,9 +243,9 @@ def modality(context: Context) -> Outcome:
 
 @check("viewer.chunking", "W4: files are chunked by content, so that the Hub stores and sends only what changed",
        severity="warning")  # fmt: skip
-def chunking(context: Context) -> Outcome:
+def chunking(context: CheckedDataset) -> Outcome:
     """Look for the writer's mark, or pages of varying size."""
-    card = hub_card(context)
+    card = context.hub_card
     findings = []
     for _, name in card.parquet():
         footer = card.footer(name)
@@ -256,9 +257,9 @@ def chunking(context: Context) -> Outcome:
 
 
 @check("viewer.categories", "W5: label columns are few enough in values for the viewer to count them", severity="note")
-def categories(context: Context) -> Outcome:
+def categories(context: CheckedDataset) -> Outcome:
     """Count the distinct labels of the table of cells."""
-    card = hub_card(context)
+    card = context.hub_card
     findings = []
     config = next((c for c in card.configs if c.name == "sample_metadata"), None)
     if config is None:
@@ -280,9 +281,9 @@ def categories(context: Context) -> Outcome:
 
 
 @check("viewer.other_files", "W6: nothing else in the folder that the viewer could take for data", severity="warning")
-def other_files(context: Context) -> Outcome:
+def other_files(context: CheckedDataset) -> Outcome:
     """Look for files that no config and no manifest names."""
-    card = hub_card(context)
+    card = context.hub_card
     ours = {layout.MANIFEST, layout.CARD, *context.manifest.files}
     findings = [
         Finding(f"{name} is in no config and not in {layout.MANIFEST}; the Hub may read it", name, "move it elsewhere")
@@ -296,9 +297,9 @@ def other_files(context: Context) -> Outcome:
 
 
 @check("viewer.search_hint", "W7: the card says how to find a gene, as search drops digits", severity="warning")
-def search_hint(context: Context) -> Outcome:
+def search_hint(context: CheckedDataset) -> Outcome:
     """Look for the advice in the card's text."""
-    card = hub_card(context)
+    card = context.hub_card
     told = re.search(r"search[^.]*digit|digit[^.]*search", card.text, re.IGNORECASE)
     findings = [] if told else [
         Finding("the card does not say that the viewer's search drops digits (TP53 becomes tp); a filter finds genes",
@@ -309,9 +310,9 @@ def search_hint(context: Context) -> Outcome:
 
 @check("viewer.metadata", "W8: the card's YAML names licence, title, tags, tasks, language and the right size",
        severity="warning")  # fmt: skip
-def metadata(context: Context) -> Outcome:
+def metadata(context: CheckedDataset) -> Outcome:
     """Check what people search the Hub by."""
-    card = hub_card(context)
+    card = context.hub_card
     if not card.matter:
         return Outcome(skipped="the card has no YAML block that can be read")
     findings = [Finding(f"the card's YAML has no {key}", layout.CARD, _AGAIN)

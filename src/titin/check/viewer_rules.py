@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.check.context import Context
-from titin.check.hub_card import HubCard, hub_card
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.hub_card import HubCard
 from titin.check.hub_features import NoFeatureError, dataset_info, dtype_name, features, json_features
-from titin.check.registry import Finding, Outcome, check
+from titin.check.registry import check
 from titin.check.viewer_features import largest_window
 from titin.dataset import layout
 
@@ -114,9 +115,9 @@ _AGAIN = "write the card again: titin card"
 
 
 @check("viewer.configs", "E1: the card has one YAML block, one default config, and every Parquet file in one config")
-def configs(context: Context) -> Outcome:
+def configs(context: CheckedDataset) -> Outcome:
     """Check what the Hub reads first."""
-    card = hub_card(context)
+    card = context.hub_card
     findings = list(card.problems)
     listed = card.matter.get("configs") or []
     default = [c.get("config_name") for c in listed if isinstance(c, dict) and c.get("default") is True]
@@ -128,9 +129,9 @@ def configs(context: Context) -> Outcome:
 
 
 @check("viewer.dataset_info", "E2: shards of a config agree, and the card's columns, rows and bytes are the files' own")
-def dataset_infos(context: Context) -> Outcome:
+def dataset_infos(context: CheckedDataset) -> Outcome:
     """Compare the schemas of shards, and ``dataset_info`` with what the files say."""
-    card = hub_card(context)
+    card = context.hub_card
     stated = card.matter.get("dataset_info") or []
     entries = [entry for entry in (stated if isinstance(stated, list) else [stated]) if isinstance(entry, dict)]
     by_name = {entry.get("config_name", "default"): entry for entry in entries}
@@ -139,7 +140,7 @@ def dataset_infos(context: Context) -> Outcome:
         schema = card.schema(config.files[0])
         findings += [
             Finding(f"config {config.name!r}: {name} has other columns or types than {config.files[0]}: "
-                    f"{_first_difference(schema, card.schema(name))}", name, "build the dataset again")
+                    f"{_schema_difference(schema, card.schema(name))}", name, "build the dataset again")
             for name in config.files[1:] if not _same(schema, card.schema(name))
         ]  # fmt: skip
         paths = {split: [card.folder / name for name in names] for split, names in config.splits.items()}
@@ -162,7 +163,7 @@ def _same(one: pa.Schema, other: pa.Schema) -> bool:
     return one.names == other.names and [f.type for f in one] == [f.type for f in other]
 
 
-def _first_difference(one: pa.Schema, other: pa.Schema) -> str:
+def _schema_difference(one: pa.Schema, other: pa.Schema) -> str:
     for ours, theirs in zip(one, other, strict=False):
         if (ours.name, ours.type) != (theirs.name, theirs.type):
             return f"{theirs.name} ({theirs.type}) for {ours.name} ({ours.type})"
@@ -190,9 +191,9 @@ def _compare(name: str, stated: dict[str, Any], true: dict[str, Any]) -> Iterato
 
 
 @check("viewer.columns", "E3: at most 1,000 columns a config, with names that the viewer and its search can use")
-def columns(context: Context) -> Outcome:
+def columns(context: CheckedDataset) -> Outcome:
     """Check number and names of columns."""
-    card = hub_card(context)
+    card = context.hub_card
     findings: list[Finding] = []
     facts: dict[str, Any] = {}
     for config, schema in _schemas(card):
@@ -245,9 +246,9 @@ _RARE = {
 
 
 @check("viewer.types", "E4: no column of a type that the viewer cannot open or describe")
-def types(context: Context) -> Outcome:
+def types(context: CheckedDataset) -> Outcome:
     """Check the types of all columns."""
-    card = hub_card(context)
+    card = context.hub_card
     findings: list[Finding] = []
     for config, schema in _schemas(card):
         for field in schema:
@@ -275,9 +276,9 @@ def _loses(arrow: pa.DataType) -> str | None:
 
 
 @check("viewer.pages", "E5: every column chunk has an offset index, and any 100 rows are at most 300 MB to fetch")
-def pages(context: Context) -> Outcome:
+def pages(context: CheckedDataset) -> Outcome:
     """Compute from the offset indexes what the viewer must fetch for the worst page of 100 rows."""
-    card = hub_card(context)
+    card = context.hub_card
     findings: list[Finding] = []
     facts: dict[str, int] = {}
     for _, name in card.parquet():
@@ -302,9 +303,9 @@ def pages(context: Context) -> Outcome:
 
 
 @check("viewer.first_rows", "E6: the viewer can show at least ten rows of every config")
-def shown_rows(context: Context) -> Outcome:
+def shown_rows(context: CheckedDataset) -> Outcome:
     """Apply the viewer's rule for what it cuts."""
-    card = hub_card(context)
+    card = context.hub_card
     findings: list[Finding] = []
     facts: dict[str, Any] = {}
     for config, schema in _schemas(card):
@@ -326,9 +327,9 @@ def shown_rows(context: Context) -> Outcome:
 
 
 @check("viewer.limits", "E7: no more configs, splits and files than the Hub takes")
-def limits(context: Context) -> Outcome:
+def limits(context: CheckedDataset) -> Outcome:
     """Count."""
-    card = hub_card(context)
+    card = context.hub_card
     findings: list[Finding] = []
     n = len(card.configs)
     if n > SHOWN_CONFIGS:
@@ -382,11 +383,11 @@ print("\\n" + json.dumps(answer), flush=True)
 
 @check("viewer.load", "the library `datasets` opens every config, streaming and not, with the rows there are",
        level="full")  # fmt: skip
-def load(context: Context) -> Outcome:
+def load(context: CheckedDataset) -> Outcome:
     """Load every config offline, in a process of its own; configs above 100 MB are streamed only."""
     if importlib.util.find_spec("datasets") is None:
         return Outcome(skipped="`datasets` is not installed (pip install 'titin[datasets]')")
-    card = hub_card(context)
+    card = context.hub_card
     if card.problems or not card.configs:
         return Outcome(skipped="the configs cannot be used; see viewer.configs")
     sizes = {c.name: sum((card.folder / name).stat().st_size for name in c.files) for c in card.configs}

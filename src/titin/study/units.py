@@ -15,7 +15,7 @@ from titin.features import gene_sets
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas
-    from titin.check.context import Context
+    from titin.check.dataset import CheckedDataset
 
 FEWEST_CELLS = 20  # of a unit that is compared with others
 _BATCH_VALUES = 50_000_000  # cells × genes read at a time; a few in a hundred are stored
@@ -67,7 +67,7 @@ class Units:
         return f"{first} ({', '.join(rest)})" if rest else first
 
 
-def units(context: "Context", roles: Sequence[str]) -> Units:
+def units(context: "CheckedDataset", roles: Sequence[str]) -> Units:
     """Group the cells by the roles that the dataset has."""
     known = [role for role in roles if context.missing(role) is None]
     keys = pd.DataFrame({role: context.column(role).astype("string").to_numpy() for role in known}, dtype="string")
@@ -92,7 +92,7 @@ def present(atlas: "Atlas", genes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def bundled(context: "Context", name: str) -> list[str]:
+def bundled(context: "CheckedDataset", name: str) -> list[str]:
     """Genes of a bundled set that the dataset has."""
     return present(context.atlas, gene_sets()[name].genes)
 
@@ -117,7 +117,7 @@ def sex_of(name: object) -> str | None:
     return "F" if plain in ("f", "female", "woman") else "M" if plain in ("m", "male", "man") else None
 
 
-def normalised(context: "Context", gene: str) -> NDArray[np.float32]:
+def normalised(context: "CheckedDataset", gene: str) -> NDArray[np.float32]:
     """Values of a gene that can be compared between cells.
 
     Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.

@@ -1,27 +1,25 @@
-"""What checks look at: a dataset opened once, and the results of the passes that several of them use."""
+"""A dataset under validation: opened once, with the results of the passes that several checks use."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 
 from titin.atlas import Atlas, open_atlas
-from titin.check.registry import Level
+from titin.check.by_gene_pass import ByGenePass, read_by_gene
+from titin.check.expression_pass import ExpressionPass, Totals, read_expression
+from titin.check.hub_card import HubCard, read_hub_card
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import make_resources
-
-if TYPE_CHECKING:
-    from titin.check.by_gene_pass import ByGenePass
-    from titin.check.expression_pass import ExpressionPass, Totals
-    from titin.source import Source
+from titin.source import Source
 
 Result = TypeVar("Result")
 
@@ -33,7 +31,7 @@ def _in_background(function: Callable[[], Result]) -> "Future[Result]":
     return future
 
 
-class Context:
+class CheckedDataset:
     """A dataset under validation.
 
     Everything but the manifest is read when first asked for, and kept.
@@ -44,8 +42,6 @@ class Context:
         The dataset.
     source
         The atlas that it was built from, if that is at hand.
-    level
-        ``full`` reads every value, ``quick`` none of the matrix.
     threads, memory
         As for `titin.open`.
     progress
@@ -61,15 +57,14 @@ class Context:
         self,
         folder: Path,
         *,
-        source: "Source | None" = None,
-        level: Level = "full",
+        source: Source | None = None,
         threads: int | None = None,
         memory: int | str | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
-        self.source, self.level = source, level
+        self.source = source
         self.resources = make_resources(threads, memory)
         self.progress = progress or Progress()
         self._passes: dict[str, Any] = {}
@@ -162,8 +157,13 @@ class Context:
         """Barcodes as ``expression`` has them."""
         return self.atlas.store.column(self.layout.expression, layout.CELL_ID)
 
+    @cached_property
+    def hub_card(self) -> HubCard:
+        """The folder as the Hub reads it."""
+        return read_hub_card(self.folder)
+
     @property
-    def expression(self) -> "ExpressionPass":
+    def expression(self) -> ExpressionPass:
         """Results of the one pass over every value of ``expression``.
 
         Raises
@@ -171,19 +171,20 @@ class Context:
         DatasetError
             If a file cannot be read; the same error each time, found once.
         """
-        from titin.check.expression_pass import read_expression
-
-        return self._once("expression", lambda: read_expression(self))
+        return self._once("expression", lambda: read_expression(
+            self.atlas.store, self.genes, digest_cells=self.source is not None, threads=self.threads,
+            progress=self.progress,
+        ))  # fmt: skip
 
     @property
-    def by_gene(self) -> "ByGenePass":
+    def by_gene(self) -> ByGenePass:
         """Results of the one pass over every value of ``expression_by_gene``; as `expression`."""
-        from titin.check.by_gene_pass import read_by_gene
-
-        return self._once("by_gene", lambda: read_by_gene(self))
+        return self._once("by_gene", lambda: read_by_gene(
+            self.atlas.store, threads=self.threads, progress=self.progress,
+        ))  # fmt: skip
 
     @property
-    def totals(self) -> "Totals":
+    def totals(self) -> Totals:
         """Sums by cell and by gene, of the one pass; see `titin.check.expression_pass.Totals`."""
         return self.expression.totals
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -442,10 +443,33 @@ def test_doctor(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = titin("doctor", "--json").document
     assert facts["problems"] == []
     assert facts["libraries"]["numpy"] == np.__version__
+    assert facts["libraries"]["scikit-learn"]
     monkeypatch.setattr("titin.doctor._memory", lambda: 1_000_000)
     outcome = titin("doctor")
     assert outcome.code == 1
     assert "problem: only 1 MB of memory is free" in outcome.stdout
+
+
+def test_doctor_names_whatever_the_package_asks_for(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pyproject.toml has it: each dependency, and each package of each extra."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {**project["optional-dependencies"], "new": ["no-such-package[with,parts]>=1"]}
+    stated = list(project["dependencies"])
+    stated += [f'{name}; extra == "{extra}"' for extra, own in extras.items() for name in own]
+    monkeypatch.setattr("importlib.metadata.requires", {"titin": stated}.get)
+    facts = titin("doctor", "--json").document
+    plain = [re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]]  # type: ignore[index]
+    assert set(facts["libraries"]) == set(plain)
+    assert set(facts["optional"]) == set(extras)
+    assert facts["optional"]["new"] == {"no-such-package": None}
+    assert facts["problems"] == []
+    text = titin("doctor").stdout
+    assert all(name in text for name in plain)
+    assert "extra new: no-such-package not installed (pip install 'titin[new]')" in text
+    stated.append("another-package>=2")
+    assert titin("doctor", "--json").document["problems"] == [
+        "another-package is not installed: pip install another-package"
+    ]
 
 
 @pytest.mark.parametrize(

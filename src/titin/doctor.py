@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -9,31 +10,54 @@ from pathlib import Path
 from typing import Any
 
 from titin import __version__
-from titin.dataset.description import size
 from titin.resources import DEFAULT_MEMORY, available_threads
+from titin.text import memory as as_memory
+from titin.text import size
 
-_REQUIRED = ("anndata", "click", "h5py", "hdf5plugin", "numba", "numpy", "pandas", "pyarrow", "rich", "scipy", "zarr")
-_OPTIONAL = ("datasets", "duckdb", "polars")
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;]*(?:;(.*))?")
+_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 
 
 def examine() -> dict[str, Any]:
     """Versions, processors, memory and disk, and a small round trip through codec and Parquet; JSON-safe."""
     problems: list[str] = []
-    libraries = {name: _version(name) for name in _REQUIRED}
+    needed = requirements()
+    libraries = {name: _version(name) for name in needed[""]}
     problems += [
         f"{name} is not installed: pip install {name}" for name, version in libraries.items() if version is None
     ]
     memory = _memory()
     if memory is not None and memory < DEFAULT_MEMORY:
-        problems.append(f"only {size(memory)} of memory is free; a build takes 1 GiB unless --memory says less")
+        usual = as_memory(DEFAULT_MEMORY)
+        problems.append(f"only {size(memory)} of memory is free; a build takes {usual} unless --memory says less")
     free = shutil.disk_usage(Path.cwd()).free
     if not problems:
         problems += _try_codec()
     return {
         "schema_version": 1, "titin": __version__, "python": sys.version.split()[0], "platform": platform.platform(),
         "processors": available_threads(), "memory_free_bytes": memory, "disk_free_bytes": free,
-        "libraries": libraries, "optional": {name: _version(name) for name in _OPTIONAL}, "problems": problems,
+        "libraries": libraries,
+        "optional": {extra: {name: _version(name) for name in names} for extra, names in needed.items() if extra},
+        "problems": problems,
     }  # fmt: skip
+
+
+def requirements() -> dict[str, list[str]]:
+    """Names of the packages that titin's own metadata asks for, by extra; those always needed under ``""``.
+
+    Without metadata, as in a source tree that is not installed, there is only an empty ``""``.
+    """
+    found: dict[str, list[str]] = {"": []}
+    try:
+        stated = importlib.metadata.requires("titin") or []
+    except importlib.metadata.PackageNotFoundError:
+        return found
+    for requirement in stated:
+        match = _REQUIREMENT.match(requirement)
+        if match is not None:
+            extra = _EXTRA.search(match[2] or "")
+            found.setdefault(extra[1] if extra else "", []).append(match[1])
+    return {extra: sorted(names, key=str.lower) for extra, names in sorted(found.items())}
 
 
 def _version(name: str) -> str | None:
@@ -89,7 +113,13 @@ def describe(facts: dict[str, Any]) -> str:
         f"titin {facts['titin']}, Python {facts['python']}, {facts['platform']}",
         f"{facts['processors']} processors, {memory} of memory and {size(facts['disk_free_bytes'])} of disk free",
         ", ".join(f"{name} {version or 'missing'}" for name, version in facts["libraries"].items()),
-        "optional: " + ", ".join(f"{name} {version or 'not installed'}" for name, version in facts["optional"].items()),
+        *(_optional(extra, names) for extra, names in facts["optional"].items()),
     ]
     lines += [f"problem: {problem}" for problem in facts["problems"]] or ["everything works"]
     return "\n".join(lines)
+
+
+def _optional(extra: str, names: dict[str, str | None]) -> str:
+    told = ", ".join(f"{name} {version or 'not installed'}" for name, version in names.items())
+    missing = any(version is None for version in names.values())
+    return f"extra {extra}: {told}" + (f" (pip install 'titin[{extra}]')" if missing else "")

@@ -1,8 +1,11 @@
-"""How many threads and how much memory a build may use, and what that means for its blocks."""
+"""How many threads and how much memory a build may use and has used, and whether a disk is full."""
 
+import errno
 import os
 import re
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from titin.errors import TitinError
 
@@ -41,6 +44,28 @@ def parse_memory(text: str) -> int:
 def available_threads() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    import resource  # there is none on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def current_memory() -> int:
+    """Resident memory of this process now, in bytes; its peak where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return peak_memory()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether writing failed because the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
 @dataclass(frozen=True)

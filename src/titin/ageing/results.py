@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from titin.ageing.meta_analysis import meta_analysis
@@ -13,6 +12,7 @@ from titin.atlas import Atlas
 from titin.dataset.manifest import write_json
 from titin.errors import TitinError
 from titin.study.groups import cell_keys, need
+from titin.text import json_safe, records_table
 
 _LEVEL = 0.05
 _SHOWN = 10
@@ -101,8 +101,8 @@ def describe(document: dict[str, Any]) -> str:
     lines: list[str] = []
     if "methods" in document:
         for method, own in document["methods"].items():
-            told = _lines(own["top"]) or ["  not done: " + "; ".join(s["reason"] for s in own["skipped"])]
-            lines += [f"{method}: {own['method']}", *told, ""]
+            told = records_table(own["top"]) or "  not done: " + "; ".join(s["reason"] for s in own["skipped"])
+            lines += [f"{method}: {own['method']}", told, ""]
         lines += [f"Note: {document['caveat']}."]
     else:
         per = f" (log2 fold change a {document['unit']})" if document["unit"] else " (log2 fold change)"
@@ -110,10 +110,10 @@ def describe(document: dict[str, Any]) -> str:
             f"{document['contrast']}{per}, {document['formula']}; {document['method']}",
             f"{len(document['tests'])} comparisons, {document['hits']:,} hits at adjusted p < {_LEVEL}",
         ]
-        lines += _lines(document["top"])
+        lines += [records_table(document["top"])]
         combined = document["combined"]
         if "hits" in combined:
-            lines += ["", f"protocols combined: {combined['hits']:,} hits", *_lines(combined["top"])]
+            lines += ["", f"protocols combined: {combined['hits']:,} hits", records_table(combined["top"])]
             lines += [f"Note: {combined['caveat']}."] if "caveat" in combined else []
         lines += ["", *(f"not tested: {s['cell_type']} in {s['protocol']}: {s['reason']}" for s in document["skipped"])]
         noted = [t for t in document["tests"] if t["notes"]]
@@ -164,24 +164,8 @@ def _top(table: pd.DataFrame, subject: str) -> list[dict[str, Any]]:
     columns = [c for c in (subject, "cell_type", "protocol", "log2_fold_change", "fold_change", "fraction_young",
                            "fraction_old", "p_value", "adj_p_value", "ltsr") if c in table]  # fmt: skip
     best = table.loc[by.sort_values(kind="stable").index[:_SHOWN], list(dict.fromkeys(columns))]
-    return [{str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
-            for row in best.to_dict("records")]  # fmt: skip
-
-
-def _lines(rows: list[dict[str, Any]]) -> list[str]:
-    if not rows:
-        return []
-    shown = [[_short(v) for v in row.values()] for row in rows]
-    heads = [{"adj_p_value": "adjusted p", "p_value": "p", "ltsr": "LTSR"}.get(k, k.replace("_", " ")) for k in rows[0]]
-    widths = [max(len(cell) for cell in column) for column in zip(heads, *shown, strict=True)]
-    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in [heads, *shown]]  # fmt: skip
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"
-    return "" if value is None else str(value)
+    rows: list[dict[str, Any]] = json_safe(best.to_dict("records"))
+    return rows
 
 
 _PROGRAMMES_SHOWN = 12
@@ -249,7 +233,7 @@ def describe_programmes(document: dict[str, Any]) -> str:
     """Text of what a command found."""
     lines = list(document.get("statements", []))
     if document["top"]:
-        lines += ["", *align(document["top"])]
+        lines += ["", records_table(document["top"])]
     elif not lines:
         lines.append("nothing could be compared")
     skipped = document.get("skipped", [])
@@ -257,31 +241,3 @@ def describe_programmes(document: dict[str, Any]) -> str:
     lines += ["", *(f"not compared ({n}): {reason}" for reason, n in reasons.items())] if skipped else []
     lines += [f"Note: {document['caveat']}."] if document.get("caveat") else []
     return "\n".join([*lines, "", *(f"wrote {name}" for name in document["files"])])
-
-
-def align(rows: list[dict[str, Any]]) -> list[str]:
-    """Rows as aligned text, with their names on top."""
-    shown = [[_short_number(value) for value in row.values()] for row in rows]
-    heads = [{"adj_p_value": "adjusted p", "p_value": "p"}.get(k, k.replace("_", " ")) for k in rows[0]]
-    widths = [max(map(len, column)) for column in zip(heads, *shown, strict=True)]
-    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in [heads, *shown]]  # fmt: skip
-
-
-def json_safe(value: Any) -> Any:
-    """Plain numbers and text; no NaN."""
-    if isinstance(value, Mapping):
-        return {str(k): json_safe(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [json_safe(v) for v in value]
-    if isinstance(value, np.generic):
-        return json_safe(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _short_number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"
-    return "" if value is None else str(value)

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
+from titin.text import memory
 
 
 class MemoryLimitError(TitinError, MemoryError):
@@ -44,15 +45,8 @@ def check_memory(size: float, limit: int, what: str, instead: str) -> None:
     if size > limit:
         allow = f'titin.open(…, memory="{max(1, -(-int(size) // 2**30))}GiB") allows it'
         raise MemoryLimitError(
-            f"{what} takes {_amount(size)} of memory; the limit is {_amount(limit)}", f"{instead}; {allow}"
+            f"{what} takes {memory(size)} of memory; the limit is {memory(limit)}", f"{instead}; {allow}"
         )
-
-
-def _amount(size: float) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{int(size)} bytes"
 
 
 Positions = NDArray[np.int64]

@@ -8,7 +8,6 @@ from typing import Any
 
 from titin.atlas import open_atlas
 from titin.builder.options import DEFAULT_PROJECTIONS
-from titin.builder.pipeline import peak_memory
 from titin.builder.projections import Asked, Place, project, record
 from titin.dataset.manifest import Manifest
 from titin.dataset.replace import Draft, revise
@@ -16,7 +15,7 @@ from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
 from titin.publish import refresh_card
-from titin.resources import make_resources
+from titin.resources import make_resources, peak_memory
 
 
 @dataclass

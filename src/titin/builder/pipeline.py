@@ -1,10 +1,7 @@
 """From a source to a dataset folder: the steps, in order, each done once even if the build is interrupted."""
 
 import contextlib
-import errno
 import importlib.metadata
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +29,7 @@ from titin.errors import OutputError, TitinError
 from titin.features import choose_panel
 from titin.progress import Progress
 from titin.publish import card
-from titin.resources import Resources
+from titin.resources import Resources, is_disk_full, peak_memory
 from titin.source import Source, open_source
 from titin.study.roles import find_roles
 
@@ -108,7 +105,7 @@ def build_dataset(
         try:
             manifest = run.everything()
         except OSError as error:
-            if _is_full(error):
+            if is_disk_full(error):
                 workspace.remove()
             else:
                 workspace.close()
@@ -126,23 +123,13 @@ def build_dataset(
     return Report(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
 
 
-def _is_full(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-
-
 def _raise_for_disk(error: OSError, folder: Path) -> None:
     """Say so if a disk is full."""
-    if _is_full(error):
+    if is_disk_full(error):
         raise OutputError(
             f"the disk of {folder} is full; what this build had written is removed again",
             "free some space (`titin build --dry-run` tells how much a build needs), or choose another --output",
         ) from error
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def missing_projections(options: Options, present: Iterable[str]) -> list[Method]:

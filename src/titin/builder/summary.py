@@ -6,9 +6,10 @@ from typing import Any
 
 from titin.builder.add_embeddings import Embedded
 from titin.builder.pipeline import Report
-from titin.dataset.description import describe_roles, size, table
+from titin.dataset.description import describe_roles
 from titin.dataset.manifest import Manifest
 from titin.embed.methods import METHODS
+from titin.text import size, table
 
 _KINDS = {
     "counts": "integer counts",

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from titin import __version__
 from titin.check.findings import SEVERITIES, Finding, Outcome, Severity
 from titin.check.registry import Check, Level
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError
+from titin.text import json_safe
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -126,7 +125,7 @@ class Report:
             "source": str(self.source) if self.source else None,
             "level": self.level,
             "passed": self.passed,
-            "facts": _json_safe(self.facts),
+            "facts": json_safe(self.facts),
             "validation_summary": {
                 "total_tests": len(run),
                 "passed_tests": len(good),
@@ -203,23 +202,8 @@ def _document(result: Result) -> dict[str, Any]:
             {"severity": result.severity(f), "message": f.message, "where": f.where, "hint": f.hint}
             for f in outcome.findings
         ],
-        "facts": _json_safe(outcome.facts),
+        "facts": json_safe(outcome.facts),
     }
-
-
-def _json_safe(value: Any) -> Any:
-    """Facts as strict JSON: numbers of Python, no NaN."""
-    if isinstance(value, Mapping):
-        return {str(k): _json_safe(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _json_safe(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_json_safe(v) for v in value]
-    if isinstance(value, np.generic):
-        return _json_safe(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 _STYLES: dict[Status, str] = {"passed": "green", "note": "green", "warning": "yellow", "error": "bold red",

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import os
-import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from titin.check.report import Report, Result
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.progress import Progress
+from titin.resources import current_memory, peak_memory
 from titin.source import Source, open_source
 
 _MODULES = (
@@ -147,20 +147,3 @@ def _run(check: Check, context: CheckedDataset) -> Result:
         outcome = Outcome([Finding(said, hint=hint, severity="error")])
     context.progress.finish()
     return Result(check, outcome, time.perf_counter() - began, current_memory())
-
-
-def current_memory() -> int:
-    """Resident memory of this process now, in bytes; its peak where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return peak_memory()
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,6 +1,5 @@
 """What a dataset holds, in words."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow.parquet as pq
 
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
+from titin.text import size, table
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -106,30 +106,3 @@ def describe_roles(roles: dict[str, Any]) -> str:
         names = column if isinstance(column, list) else [column]
         shown.append((role.replace("_", " "), ", ".join(str(n) for n in names if n is not None) or "–"))
     return table(("role", "obs column"), shown)
-
-
-def size(n: int) -> str:
-    """Bytes as people write them.
-
-    Examples
-    --------
-    >>> size(950), size(198_005_480)
-    ('950 B', '198 MB')
-    """
-    value = float(n)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns lined up; all but the first to the right if they look like numbers."""
-    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
-    right = [i > 0 and all(not row[i] or row[i].lstrip("~")[:1].isdigit() for row in rows) for i in range(len(header))]
-    lines = []
-    for row in [header, *rows]:
-        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(map(str, row), widths, right, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -21,6 +21,7 @@ from titin.embed.passes import gram_matrix, moments, project, scatter_product
 from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import Resources, make_resources
+from titin.text import memory as as_memory
 
 Solver = Literal["auto", "randomized", "covariance_eigh"]
 Floats = NDArray[np.float64]
@@ -265,6 +266,6 @@ class _Fit:
 def _check(size: int, limit: int, n_genes: int, instead: str) -> None:
     if size > limit:
         raise MemoryLimitError(
-            f"PCA of {n_genes:,} genes takes {size / 2**30:.1f} GiB of memory; the limit is {limit / 2**30:.1f} GiB",
+            f"PCA of {n_genes:,} genes takes {as_memory(size)} of memory; the limit is {as_memory(limit)}",
             f'{instead}, or allow more: memory="{-(-size // 2**30)}GiB"',
         )

@@ -12,7 +12,7 @@ from titin.errors import OutputError, TitinError
 from titin.exporter.anndata_file import write_h5ad, write_zarr
 from titin.exporter.tables import write_mtx, write_wide
 from titin.progress import Progress
-from titin.resources import Resources, make_resources
+from titin.resources import Resources, is_disk_full, make_resources
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def export(
         job.progress.finish()
         _replace(whole, target)
     except OSError as error:
-        if error.errno == 28 or "No space left" in str(error):
+        if is_disk_full(error):
             raise OutputError(
                 f"the disk of {target.parent.absolute()} is full; what was written is removed again",
                 "free some space, or choose another --output",

@@ -18,6 +18,7 @@ from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 from titin.parallel import ordered_map
 from titin.source import Block
+from titin.text import memory
 
 if TYPE_CHECKING:
     from titin.exporter.export import Job
@@ -92,8 +93,8 @@ def write_wide(job: "Job", path: Path) -> None:
     size = manifest.n_cells * len(columns) * dtype.itemsize
     if size > job.resources.memory:
         raise TitinError(
-            f"a table of {manifest.n_cells:,} cells × {len(columns):,} genes takes {size / 2**30:.1f} GiB of memory "
-            f"to read; the limit is {job.resources.memory / 2**30:.1f} GiB",
+            f"a table of {manifest.n_cells:,} cells × {len(columns):,} genes takes {memory(size)} of memory "
+            f"to read; the limit is {memory(job.resources.memory)}",
             f"name fewer genes with --genes, or allow it with --memory {-(-size // 2**30)}GiB",
         )
     _write(job, path, names, columns, dtype)

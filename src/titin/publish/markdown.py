@@ -67,27 +67,6 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def size(n_bytes: float) -> str:
-    """Bytes as people write them.
-
-    Examples
-    --------
-    >>> size(198_063_396)
-    '198 MB'
-    """
-    value = float(n_bytes)
-    for unit in ("B", "kB", "MB"):
-        if value < 999.5:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
-def number(value: float) -> str:
-    """A number with four digits that count, without needless zeros."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
-
-
 _ARMS = (("nuc", "snRNA-seq"), ("cell", "scRNA-seq"))
 
 

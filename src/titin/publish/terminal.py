@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from titin.dataset.description import size, table
 from titin.publish.card import Written
 from titin.publish.upload import Publication
+from titin.text import size, table
 
 
 def document_of_card(written: Written) -> dict[str, Any]:

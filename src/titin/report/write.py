@@ -17,7 +17,8 @@ from titin.progress import Progress
 from titin.report.ageing_sections import AGEING_SECTIONS, PROGRAMME_SECTIONS, VARIANCE_SECTION
 from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validation_findings
 from titin.report.context import Context
-from titin.report.sections import Files, Section, attempt, json_safe
+from titin.report.sections import Files, Section, attempt
+from titin.text import json_safe, size
 
 _METRICS = "metrics.json"
 _LIBRARIES = ("numpy", "pandas", "scipy", "pyarrow", "numba", "formulaic", "matplotlib", "scikit-learn")
@@ -280,6 +281,6 @@ def describe_report(document: dict[str, Any]) -> str:
     """The same in words."""
     lines = [f"{name}: {reason}" for name, reasons in document["missing"].items() for reason in reasons]
     return "\n".join([
-        *lines, f"wrote {document['path']} ({document['bytes'] / 1e6:.1f} MB, {document['seconds']:.0f} s)",
+        *lines, f"wrote {document['path']} ({size(document['bytes'])}, {document['seconds']:.0f} s)",
         f"wrote {document['folder']}",
     ])  # fmt: skip

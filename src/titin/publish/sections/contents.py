@@ -8,7 +8,8 @@ import pandas as pd
 
 from titin.dataset import layout
 from titin.publish.facts import Facts
-from titin.publish.markdown import bullets, code, listed, number, percent, section, table
+from titin.publish.markdown import bullets, code, listed, percent, section, table
+from titin.text import number
 
 _BIN_YEARS = 10
 _MOST_BINS, _MOST_DONORS, _TYPES_SHOWN = 30, 100, 25

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from titin.check.hub_features import dtype_name
 from titin.dataset import layout
 from titin.publish.facts import Config, Facts
-from titin.publish.markdown import bullets, code, listed, number, section, size, table
+from titin.publish.markdown import bullets, code, listed, section, table
+from titin.text import number, size
 
 _FEW = 12  # categories that are named one by one
 

@@ -2,7 +2,8 @@
 
 from titin.dataset import layout
 from titin.publish.facts import Facts
-from titin.publish.markdown import block, bullets, code, escape, number, section, size, table
+from titin.publish.markdown import block, bullets, code, escape, section, table
+from titin.text import number, size
 
 
 def opening(facts: Facts) -> str:

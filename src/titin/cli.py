@@ -447,14 +447,14 @@ def demo(
 ) -> None:  # fmt: skip
     """Make a small synthetic muscle atlas in FOLDER (real donors, labels and genes; drawn counts) and build it."""
     from titin.builder import summary
-    from titin.demo import make_demo
+    from titin.demo import make_demo, next_steps
 
     report = make_demo(
         folder, n_cells=cells, n_genes=genes, seed=seed, force=force, threads=threads, memory=memory,
         progress=choose_progress(quiet),
     )  # fmt: skip
     document = summary.report_document(report)
-    print_result(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{summary.next_steps(folder, report)}")
+    print_result(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{next_steps(folder, report)}")
 
 
 @cli.command(short_help="Say what titin runs on.")

@@ -213,7 +213,7 @@ def test_blocks_buckets_and_strips_do_not_change_a_byte(demo, tmp_path, monkeypa
     monkeypatch.setattr(Spill, "__init__", record)
     monkeypatch.setattr(Resources, "bucket_values", property(lambda _: 9_000))
     monkeypatch.setattr(Resources, "scan_values", property(lambda _: 5_000))
-    settings = {"preset": "muscle", "texts": None, "donors": demo.donors}
+    settings = {"preset": "muscle", "texts": False, "donors": demo.donors}
     again = build(demo.atlas, tmp_path / "again", **settings, memory="512MiB").path
     assert min(buckets) > 1
     names = sorted(path.name for path in demo.dataset.iterdir())

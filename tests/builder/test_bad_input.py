@@ -294,7 +294,7 @@ def test_an_age_column_without_ages(titin: Callable[..., Outcome]) -> None:
         (["--memory", "-1GiB"], ("'-1GiB'",), "1GiB"),
         (["--threads", "0"], ("0 threads",), "--threads 1"),
         (["--threads", "-2"], ("-2 threads",), "--threads 1"),
-        (["--preset", "liver"], ("no preset 'liver'",), "muscle"),
+        (["--preset", "heart"], ("no preset 'heart'",), "muscle"),
         (["--preset", "muscle"], ("annotation_level0",), "columns of obs: donor"),
         (["--tissue", "…"], ("--tissue", "'…'"), "letters and digits"),
         (["--method", "//"], ("--method", "'//'"), "letters and digits"),

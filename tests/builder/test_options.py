@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from titin.builder.options import PRESETS, Options, make_options
+from titin.builder.options import Options, make_options
 from titin.dataset.layout import ROLES
 from titin.errors import TitinError
+from titin.presets import Preset, read_preset
 
 
 def test_without_a_preset_only_what_was_chosen():
@@ -27,18 +28,19 @@ def test_choices_win_over_the_preset():
     options = make_options("muscle", {"donor": "patient", "sex": None}, tissue="heart", method=None, seed=1)
     assert (options.tissue, options.method, options.seed) == ("heart", "10x", 1)
     assert (options.roles["donor"], options.roles["sex"]) == ("patient", "Sex")
-    assert PRESETS["muscle"].roles["donor"] == "DonorID"
+    assert read_preset("muscle").build.roles["donor"] == "DonorID"
 
 
 def test_no_such_preset():
-    with pytest.raises(TitinError, match="there is no preset 'liver'") as error:
-        make_options("liver")
-    assert error.value.hint == "presets: muscle"
+    with pytest.raises(TitinError, match="there is no preset 'heart'") as error:
+        make_options("heart")
+    assert "muscle" in error.value.hint
 
 
 @pytest.mark.parametrize("change", [
     {"layer": "counts"}, {"raw": True}, {"tissue": "x"}, {"method": "x"}, {"seed": 1}, {"shuffle": False},
     {"roles": {"donor": "x"}}, {"donors": Path("x.csv")}, {"allow_negative": True}, {"project": ["pca"]},
+    {"preset": Preset(markers={"B cell": ("CD79A",)})}, {"texts": False},
 ])  # fmt: skip
 def test_every_option_decides(change):
     assert Options(**change).deciding() != Options().deciding()

@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 
 import titin.features
+import titin.presets
 from titin.errors import TitinError
 from titin.features import gene_sets, read_gmt
+
+_WITH_SETS = ((titin.features, "data"), (titin.presets, "muscle"))
 
 
 def test_the_bundled_sets_have_their_published_sizes():
@@ -15,7 +18,8 @@ def test_the_bundled_sets_have_their_published_sizes():
 
 
 def test_every_set_names_its_source_and_licence_and_repeats_no_gene():
-    notice = (Path(titin.features.__file__).parent / "data" / "SOURCES.md").read_text(encoding="utf-8")
+    notices = (Path(room.__file__).parent / part / "SOURCES.md" for room, part in _WITH_SETS)
+    notice = "".join(path.read_text(encoding="utf-8") for path in notices)
     for name, found in gene_sets().items():
         assert found.name == name
         assert found.description

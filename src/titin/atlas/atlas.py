@@ -18,6 +18,7 @@ from titin.atlas.views import Embeddings, MatrixView, to_anndata, to_dask
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.dataset.store import Store
+from titin.presets import Preset, choose_preset, preset_of
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Atlas(Facts):
     ----------
     store
         Where the dataset lies.
-    memory, threads
+    memory, threads, preset
         As for `open_atlas`.
 
     Examples
@@ -106,9 +107,24 @@ class Atlas(Facts):
     ((50, 200), (50,), (10, 2))
     """
 
-    def __init__(self, store: Store, *, memory: int | str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, store: Store, *, memory: int | str | None = None, threads: int | None = None,
+        preset: Preset | str | Path | None = None,
+    ) -> None:  # fmt: skip
         self.store = store
+        self._preset = None if preset is None else choose_preset(preset)
         self.reader = Reader(store, make_resources(threads, memory))
+
+    @cached_property
+    def preset(self) -> Preset:
+        """What is known of the atlas beforehand: what it was opened with, else what it was built with.
+
+        Raises
+        ------
+        TitinError
+            If this titin has no preset of the name that the manifest has.
+        """
+        return preset_of(self.manifest) if self._preset is None else self._preset
 
     @cached_property
     def obs(self) -> pd.DataFrame:
@@ -328,7 +344,7 @@ class Atlas(Facts):
         return to_dask(self, counts=counts, rows=rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "reader": self.reader}
+        return {"store": self.store, "reader": self.reader, "_preset": self._preset}
 
     def __len__(self) -> int:
         return self.n_obs
@@ -350,7 +366,10 @@ class Atlas(Facts):
         return "\n".join(lines)
 
 
-def open_atlas(path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None) -> Atlas:
+def open_atlas(
+    path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None,
+    preset: Preset | str | Path | None = None,
+) -> Atlas:  # fmt: skip
     """Open a dataset; nothing but ``titin.json`` is read yet.
 
     Parameters
@@ -363,12 +382,15 @@ def open_atlas(path: str | os.PathLike[str], *, memory: int | str | None = None,
         a few dozen bytes a cell.
     threads
         For reading; all processors where not given.
+    preset
+        What is known of the atlas beforehand, instead of the preset it was built with: a name of
+        `titin.presets.preset_names`, a TOML file, or a `Preset`.
 
     Raises
     ------
     DatasetError
         If there is no dataset, or one of a later format.
     TitinError
-        If a package is missing that the URL needs.
+        If a package is missing that the URL needs, or there is no such preset.
     """
-    return Atlas(Store(path), memory=memory, threads=threads)
+    return Atlas(Store(path), memory=memory, threads=threads, preset=preset)

@@ -5,19 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from titin.builder.add_embeddings import Embedded, embed
-from titin.builder.options import PRESETS, Options, make_options
+from titin.builder.options import Options, make_options
 from titin.builder.pipeline import Report, build_dataset
+from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
 
-__all__ = ["PRESETS", "Embedded", "Options", "Progress", "Report", "build", "embed", "plan"]
+__all__ = ["Embedded", "Options", "Progress", "Report", "build", "embed", "plan"]
 
 
 def build(
     source: str | Path,
     output: str | Path | None = None,
     *,
-    preset: str | None = None,
+    preset: Preset | str | Path | None = None,
     force: bool = False,
     resume: bool = False,
     threads: int | None = None,
@@ -37,7 +38,7 @@ def build(
     output
         Folder to write; ``{tissue}_{method}`` in the working directory where not given.
     preset
-        Choices for a published atlas: ``muscle``.
+        What is known of the atlas beforehand: a name of `titin.presets.preset_names`, a TOML file, or a `Preset`.
     force
         Replace a dataset that is there.
     resume
@@ -78,7 +79,7 @@ def plan(
     source: str | Path,
     output: str | Path | None = None,
     *,
-    preset: str | None = None,
+    preset: Preset | str | Path | None = None,
     force: bool = False,
     threads: int | None = None,
     memory: int | str | None = None,

@@ -1,4 +1,4 @@
-"""What a user can ask of a build, and the presets that ask it for them."""
+"""What a user can ask of a build, and what a preset asks for them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from titin.errors import TitinError
+from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
 from titin.source import Source
 
@@ -39,8 +40,10 @@ class Options:
         ``DEFAULT_PROJECTIONS``.
     licence
         Of the data, as the Hub names it (``cc-by-4.0``), for the card.
+    preset
+        What is known of the atlas beforehand.
     texts
-        Preset whose texts go on the card: those of the study the atlas comes from.
+        Whether the card has the preset's texts: those of the study the atlas comes from.
     """
 
     layer: str | None = None
@@ -54,7 +57,8 @@ class Options:
     allow_negative: bool = False
     project: Sequence[str] | None = None
     licence: str | None = None
-    texts: str | None = None
+    preset: Preset = field(default_factory=Preset)
+    texts: bool = True
 
     @property
     def projections(self) -> list[str]:
@@ -74,56 +78,29 @@ class Options:
             "donors": self.donors.name if self.donors else None,
             "allow_negative": self.allow_negative,
             "project": self.projections,
-            "card": {"preset": self.texts, "license": self.licence},
+            "preset": {"name": self.preset.name, "sha256": self.preset.digest} if self.preset != Preset() else None,
+            "card": {"texts": self.texts, "license": self.licence},
         }
 
 
-@dataclass(frozen=True)
-class Preset:
-    """Choices that fit one published atlas."""
-
-    tissue: str
-    method: str
-    roles: Mapping[str, Any]
-
-
-PRESETS = {
-    "muscle": Preset(
-        tissue="skeletal_muscle",
-        method="10x",
-        roles={
-            "cell_type": ["annotation_level0", "annotation_level1", "annotation_level2"],
-            "donor": "DonorID",
-            "sample": "SampleID",
-            "age": "Age_group",
-            "sex": "Sex",
-            "protocol": "batch",
-            "chemistry": "10X_version",
-        },
-    )
-}
-
-
-def make_options(preset: str | None = None, roles: Mapping[str, Any] | None = None, **chosen: Any) -> Options:
+def make_options(
+    preset: Preset | str | Path | None = None, roles: Mapping[str, Any] | None = None, **chosen: Any
+) -> Options:
     """Options from a preset and what was chosen beside it; the choice wins.
 
     Raises
     ------
     TitinError
-        If there is no such preset or licence.
+        If there is no such preset or licence, or the preset has a mistake.
     """
     if chosen.get("licence"):
         chosen["licence"] = check_licence(chosen["licence"])
-    if preset is None:
-        return Options(roles={k: v for k, v in (roles or {}).items() if v}, **chosen)
-    if preset not in PRESETS:
-        raise TitinError(f"there is no preset {preset!r}", f"presets: {', '.join(PRESETS)}")
-    known = PRESETS[preset]
-    merged = {**known.roles, **{k: v for k, v in (roles or {}).items() if v}}
-    chosen["tissue"] = chosen.get("tissue") or known.tissue
-    chosen["method"] = chosen.get("method") or known.method
-    chosen.setdefault("texts", preset)
-    return Options(roles=merged, **chosen)
+    known = choose_preset(preset)
+    merged = {role: list(c) if isinstance(c, tuple) else c for role, c in known.build.roles.items()}
+    merged |= {role: column for role, column in (roles or {}).items() if column}
+    chosen["tissue"] = chosen.get("tissue") or known.build.tissue or None
+    chosen["method"] = chosen.get("method") or known.build.method or None
+    return Options(roles=merged, preset=known, **chosen)
 
 
 def choose_prefix(source: Source, roles: dict[str, Any], options: Options) -> tuple[str, str, str]:

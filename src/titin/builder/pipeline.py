@@ -26,7 +26,8 @@ from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.spill import Spill
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
-from titin.features import choose_panel
+from titin.features import choose_panel, gene_sets
+from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish import card
 from titin.resources import Resources, is_disk_full, peak_memory
@@ -270,7 +271,7 @@ class _Run:
             roles={role: _jsonable(column) for role, column in self.context.roles.items()},
             obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=obsm,
             panel=written["panel"], left_out=left_out, notes=_notes(scanned) + cells.notes,
-            libraries={"titin": __version__, **library_versions()},
+            libraries={"titin": __version__, **library_versions()}, preset=record_preset(self.context.options.preset),
             files={name: {} for name in sorted(written["files"] + tables["files"])},
         )  # fmt: skip
 
@@ -300,7 +301,8 @@ def choose_panel_genes(context: Context, scanned: Scan) -> pd.DataFrame:
     n_cells = context.source.X.shape[0]
     mean, variance = metadata.moments(scanned.totals[:, 4], scanned.totals[:, 5], n_cells)
     mean = np.maximum(mean, 0.0)  # of scaled values: no dispersion, so never chosen as highly variable
-    return choose_panel(context.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES)
+    sets = gene_sets(context.options.preset)
+    return choose_panel(context.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES, sets=sets)
 
 
 def _notes(scanned: Scan) -> list[str]:

@@ -1,7 +1,6 @@
 """What a build did, or would do, in words."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from titin.builder.add_embeddings import Embedded
@@ -120,15 +119,3 @@ def _remarks(notes: list[str], left_out: dict[str, str]) -> list[str]:
     lines = [f"note: {note}" for note in notes]
     lines += [f"left out: {name}: {reason}" for name, reason in left_out.items()]
     return ["", *lines] if lines else []
-
-
-def next_steps(folder: Path, report: Report) -> str:
-    """What to try after the demo."""
-    manifest, dataset = report.manifest, report.path
-    return f"""What to try next:
-  titin info {dataset}
-  titin export {dataset} --to h5ad -o {folder / "back.h5ad"}
-  titin export {dataset} --to wide --genes MYH7,MYH2,PAX7 -o {folder / "genes.parquet"}
-  titin build {folder / "atlas.h5ad"} -o {folder / "again"} --preset muscle --donors {folder / "donors.csv"}
-  python -c "import pandas as pd; print(pd.read_parquet('{dataset / manifest.layout.expression_panel}'))"
-"""

@@ -50,6 +50,8 @@ class Manifest:
         What was put right or noticed on the way, for people.
     libraries
         Versions of what wrote the files.
+    preset
+        The preset of the dataset: name, digest and, where it is not one of titin's, all of it; empty for none.
     files
         Bytes, sha256 and, for Parquet, rows of every file but this one.
     """
@@ -73,6 +75,7 @@ class Manifest:
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     libraries: dict[str, str] = field(default_factory=dict)
+    preset: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: str = layout.FORMAT
     format_version: int = layout.FORMAT_VERSION

@@ -1,116 +1,55 @@
 """Gene sets that come with the package, each with its source and licence."""
 
 import csv
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titin.errors import TitinError
+from titin.presets import MARKERS, GeneSet, Preset, parse_gmt, read_gmt, shared_presets
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-
-@dataclass(frozen=True)
-class GeneSet:
-    """A named set of genes.
-
-    Attributes
-    ----------
-    name
-        Unique among the bundled sets, e.g. ``SenMayo`` or ``markers_MuSC``.
-    genes
-        HGNC symbols as the source spells them, each once, in the source's order.
-    description
-        What the genes have in common.
-    source
-        Where the set was published; cite it. Empty for sets read with `read_gmt`.
-    licence
-        SPDX identifier of the terms under which the set may be passed on. Empty for sets read with `read_gmt`.
-    """
-
-    name: str
-    genes: tuple[str, ...]
-    description: str
-    source: str
-    licence: str
-
-    def __len__(self) -> int:
-        return len(self.genes)
+__all__ = ["MARKERS", "GeneSet", "gene_sets", "read_gmt"]
 
 
-def gene_sets() -> dict[str, GeneSet]:
-    """Return the bundled gene sets by name; they are read when first asked for.
-
-    Returns
-    -------
-    dict
-        ``markers_<type>`` for 33 cell types of skeletal muscle; ``sex_male`` and ``sex_female``; sets of ageing and
-        senescence (``SenMayo``, ``GenAge_human``, ``CellAge…``, ``HAGR_ageing_up`` and ``…_down``); states and
-        programmes of muscle, the cell cycle, and parts of Hallmark and Reactome. ``SOURCES.md`` beside the files lists
-        them all.
-
-    Examples
-    --------
-    >>> gene_sets()["markers_MuSC"].genes
-    ('PAX7', 'DLK1', 'MYF5', 'NCAM1')
-    >>> len(gene_sets()["SenMayo"]), gene_sets()["SenMayo"].licence
-    (125, 'CC-BY-4.0')
-    """
-    return dict(_bundled())
-
-
-def read_gmt(path: Path | str) -> dict[str, GeneSet]:
-    """Read a GMT file: one set a line, as name, description and genes separated by tabs.
+def gene_sets(preset: Preset | None = None) -> dict[str, GeneSet]:
+    """Return the gene sets that fit an atlas, by name; they are read when first asked for.
 
     Parameters
     ----------
-    path
-        A text file in UTF-8, as those of MSigDB.
+    preset
+        Of the atlas (`titin.Atlas.preset`); its sets come first. Where it has none, or is not given, those of titin's
+        presets whose sets are shared stand in.
 
     Returns
     -------
     dict
-        The sets by name, in the file's order; a gene that a line names twice is kept once.
+        ``markers_<type>`` for the cell types of the preset (33 of skeletal muscle without one), and what else it has;
+        then those for every tissue: ``sex_male`` and ``sex_female``; sets of ageing and senescence (``SenMayo``,
+        ``GenAge_human``, ``CellAge…``, ``HAGR_ageing_up`` and ``…_down``); the cell cycle, and parts of Hallmark and
+        Reactome. ``SOURCES.md`` beside the files lists them all.
 
-    Raises
-    ------
-    TitinError
-        If the file cannot be read, a line has no gene, or two lines have one name.
+    Examples
+    --------
+    >>> len(gene_sets()["SenMayo"]), gene_sets()["SenMayo"].licence
+    (125, 'CC-BY-4.0')
+    >>> gene_sets()["markers_T-cell"].genes
+    ('CD3D', 'CD3E', 'IL7R')
     """
-    path = Path(path)
-    try:
-        return _parse_gmt(path.read_text(encoding="utf-8"), str(path), "", "")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TitinError(f"{path}: cannot be read as text: {error}") from error
+    if preset is not None and preset.sets:
+        own = preset.sets
+    else:
+        own = {name: found for shared in shared_presets() for name, found in shared.sets.items()}
+    return {**own, **{name: found for name, found in _general().items() if name not in own}}
 
 
 @cache
-def _bundled() -> dict[str, GeneSet]:
+def _general() -> dict[str, GeneSet]:
     folder: Traversable = files("titin.features") / "data"
     rows = csv.DictReader((folder / "sources.tsv").read_text(encoding="utf-8").splitlines(), delimiter="\t")
     sets: dict[str, GeneSet] = {}
     for row in rows:
         text = (folder / row["file"]).read_text(encoding="utf-8")
-        sets |= _parse_gmt(text, row["file"], row["source"], row["licence"])
-    return sets
-
-
-def _parse_gmt(text: str, where: str, source: str, licence: str) -> dict[str, GeneSet]:
-    sets: dict[str, GeneSet] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, *rest = (field.strip() for field in line.split("\t"))
-        genes = tuple(dict.fromkeys(gene for gene in rest[1:] if gene))
-        if not name or not genes:
-            raise TitinError(
-                f"{where}, line {number}: a gene set needs a name, a description and at least one gene",
-                "separate the fields with tabs",
-            )
-        if name in sets:
-            raise TitinError(f"{where}, line {number}: the name {name!r} is used twice")
-        sets[name] = GeneSet(name, genes, rest[0], source, licence)
+        sets |= parse_gmt(text, row["file"], row["source"], row["licence"])
     return sets

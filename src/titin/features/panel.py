@@ -6,14 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from titin.features.gene_sets import gene_sets
+from titin.features.gene_sets import MARKERS, GeneSet, gene_sets
 from titin.features.highly_variable import highly_variable_from_moments
 
 HIGHLY_VARIABLE = "highly variable"
 
 
 def choose_panel(
-    genes: pd.Index, mean_linear: ArrayLike, var_linear: ArrayLike, n_cells: ArrayLike, *, size: int = 512
+    genes: pd.Index,
+    mean_linear: ArrayLike,
+    var_linear: ArrayLike,
+    n_cells: ArrayLike,
+    *,
+    size: int = 512,
+    sets: Mapping[str, GeneSet] | None = None,
 ) -> pd.DataFrame:
     """Choose the genes of the wide panel: bundled gene sets first, then highly variable genes.
 
@@ -33,6 +39,8 @@ def choose_panel(
         Number of cells in which each gene is detected. Shape ``(n_genes,)``.
     size
         Most genes to choose.
+    sets
+        Gene sets by name; those of `gene_sets` where not given.
 
     Returns
     -------
@@ -51,9 +59,9 @@ def choose_panel(
 
     Examples
     --------
-    >>> symbols = pd.Index(["ACTB", "PAX7", "XIST"])
+    >>> symbols = pd.Index(["ACTB", "CD79A", "XIST"])
     >>> choose_panel(symbols, [9.0, 0.1, 0.5], [8.0, 0.3, 0.9], [90, 4, 20])[["gene", "reason"]].to_numpy().tolist()
-    [['PAX7', 'marker'], ['XIST', 'sex'], ['ACTB', 'highly variable']]
+    [['CD79A', 'marker'], ['XIST', 'sex'], ['ACTB', 'highly variable']]
     """
     detection = np.asarray(n_cells, np.int64)
     if size < 1:
@@ -62,7 +70,8 @@ def choose_panel(
     if not len(genes) == len(detection) == len(variable):
         raise ValueError(f"{len(genes)} genes, {len(variable)} moments and {len(detection)} cell counts do not match")
     position_of = _expressed_positions(genes, detection)
-    members = _members(position_of)
+    symbols = _set_symbols(gene_sets() if sets is None else sets)
+    members = _members(position_of, symbols)
     representative = set(position_of.values())
     ranked = [p for p in _ranked_by_dispersion(variable) if p in representative]
     chosen = _fill(members, ranked, detection, size)
@@ -70,15 +79,14 @@ def choose_panel(
         [(genes[p], p, detection[p], reason) for reason, taken in chosen.items() for p in taken],
         columns=["gene", "position", "n_cells", "reason"],
     ).astype({"position": np.int64, "n_cells": np.int64})
-    panel.attrs["sets"] = _account(members, set(panel["position"]))
+    panel.attrs["sets"] = _account(members, symbols, set(panel["position"]))
     return panel
 
 
-def _set_symbols() -> dict[str, list[str]]:
+def _set_symbols(sets: Mapping[str, GeneSet]) -> dict[str, list[str]]:
     """Return the symbols of each reason, without those that an earlier reason has."""
-    sets = gene_sets()
     groups = {
-        "marker": [name for name in sets if name.startswith(("markers_", "differentiation_"))],
+        "marker": [name for name in sets if name.startswith((MARKERS, "differentiation_"))],
         "sex": [name for name in sets if name.startswith("sex_")],
         "SenMayo": ["SenMayo"],
         "GenAge": ["GenAge_human"],
@@ -92,12 +100,9 @@ def _set_symbols() -> dict[str, list[str]]:
     return symbols
 
 
-def _members(position_of: Mapping[str, int]) -> dict[str, list[int]]:
+def _members(position_of: Mapping[str, int], symbols: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """Return the positions of each reason's genes that the atlas expresses."""
-    return {
-        reason: [position_of[symbol] for symbol in symbols if symbol in position_of]
-        for reason, symbols in _set_symbols().items()
-    }
+    return {reason: [position_of[symbol] for symbol in own if symbol in position_of] for reason, own in symbols.items()}
 
 
 def _expressed_positions(genes: pd.Index, detection: NDArray[np.int64]) -> dict[str, int]:
@@ -131,13 +136,15 @@ def _fill(
     return chosen
 
 
-def _account(members: Mapping[str, Sequence[int]], panel: set[int]) -> dict[str, dict[str, int]]:
+def _account(
+    members: Mapping[str, Sequence[int]], symbols: Mapping[str, Sequence[str]], panel: set[int]
+) -> dict[str, dict[str, int]]:
     return {
         reason: {
-            "genes": len(symbols),
+            "genes": len(own),
             "chosen": sum(p in panel for p in members[reason]),
             "left_out": sum(p not in panel for p in members[reason]),
-            "absent": len(symbols) - len(members[reason]),
+            "absent": len(own) - len(members[reason]),
         }
-        for reason, symbols in _set_symbols().items()
+        for reason, own in symbols.items()
     }

@@ -134,6 +134,25 @@ def ordered_palette(categories: Iterable[Hashable], colormap: str = AGE) -> dict
     return dict(zip(names, hexadecimal(colormaps[colormap](steps)[:, :3]), strict=True))
 
 
+def palette_of(values: "pd.Series[Any]", colours: Mapping[str, str]) -> dict[Any, str] | None:
+    """Colours of a column's categories where some have one of their own; None where none has.
+
+    Parameters
+    ----------
+    values
+        The column.
+    colours
+        ``#rrggbb`` by category. The others have those of `category_palette`, as far as these are free.
+    """
+    names = values.astype("category").cat.remove_unused_categories().cat.categories.tolist()
+    own = {name: colours[str(name)] for name in names if str(name) in colours}
+    if not own:
+        return None
+    others = [name for name in names if name not in own]
+    free = [color for color in CATEGORIES if color not in own.values()]
+    return own | {name: free[i % len(free)] for i, name in enumerate(others)}
+
+
 def resolve_palette(
     categories: Sequence[Hashable], palette: Palette | None, *, ordered: bool = False
 ) -> dict[Any, str]:

@@ -1,5 +1,34 @@
-"""What is known of an atlas beforehand, as data."""
+"""What is known of an atlas beforehand, as data: one TOML file a preset, with its gene sets beside it."""
 
-from titin.presets.preset import Preset, preset_names, read_preset
+from titin.presets.gmt import GeneSet, parse_gmt, read_gmt
+from titin.presets.preset import (
+    MARKERS,
+    Preset,
+    choose_preset,
+    make_preset,
+    preset_names,
+    preset_of,
+    read_preset,
+    record_preset,
+    shared_presets,
+)
+from titin.presets.sections import CardTexts, FibreTyping, LabelPattern, StemCellStates
 
-__all__ = ["Preset", "preset_names", "read_preset"]
+__all__ = [
+    "MARKERS",
+    "CardTexts",
+    "FibreTyping",
+    "GeneSet",
+    "LabelPattern",
+    "Preset",
+    "StemCellStates",
+    "choose_preset",
+    "make_preset",
+    "parse_gmt",
+    "preset_names",
+    "preset_of",
+    "read_gmt",
+    "read_preset",
+    "record_preset",
+    "shared_presets",
+]

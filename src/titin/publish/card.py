@@ -13,7 +13,7 @@ import pandas as pd
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft, revise
-from titin.presets.preset import Preset, make_preset, preset_names, read_preset
+from titin.presets import Preset, choose_preset, preset_of, record_preset
 from titin.publish import card as pictures
 from titin.publish import croissant as machine
 from titin.publish import licence as licences
@@ -45,8 +45,8 @@ def card(
     manifest
         With every file but the card described. Read from the folder where not given.
     preset
-        Texts of the atlas: a name, a TOML file, or a `Preset`. Where not given, the one that the card was last written
-        with; without any, the card holds nothing but what was computed.
+        Whose texts it has: a name, a TOML file, or a `Preset`. Where not given, that of the dataset, if its card had
+        texts; without any, the card holds nothing but what was computed.
     licence
         Identifier as the Hub has it (``cc-by-4.0``). Where not given, the one that was given last.
     repo_id
@@ -70,12 +70,9 @@ def make_facts(
     folder = Path(dataset) if isinstance(dataset, str | Path) else dataset.folder
     manifest = manifest or Manifest.read(folder)
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
-    last = chosen.get("preset")
-    if preset is None and last is not None:
-        known = make_preset(last) if isinstance(last, Mapping) else read_preset(last)
-    else:
-        known = preset if isinstance(preset, Preset) else read_preset(preset) if preset else Preset()
-    return Facts(folder, manifest, known, licence or chosen.get("license"), repo_id)
+    known = preset_of(manifest) if preset is None else choose_preset(preset)
+    texts = preset is not None or chosen.get("texts", True)
+    return Facts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts)
 
 
 def text_of(facts: Facts) -> str:
@@ -145,9 +142,10 @@ def draw_previews(facts: Facts, folder: Path) -> list[str]:
 def _colours(facts: Facts) -> Iterator[tuple[str, dict[Any, str] | None]]:
     """Columns to colour by: the coarsest cell type, and ages as labels from young to old."""
     from titin.plot import ordered_palette
+    from titin.plot.palettes import palette_of
 
     for column in facts.cell_types[:1]:
-        yield column, None
+        yield column, palette_of(facts.obs[column], facts.preset.colours)
     label = facts.column("age")
     if label is None or pd.api.types.is_numeric_dtype(facts.obs[label]) or facts.obs[label].nunique() > _BINS:
         return
@@ -189,7 +187,7 @@ def write_card(
     folder
         The dataset.
     preset, licence
-        As for `titin.publish.card`. They are kept in the manifest, for the next time.
+        As for `titin.publish.card`. They are kept in the manifest, for the next time; the preset is then the dataset's.
     images
         Draw pictures of the cells; where matplotlib is installed if None. False removes those that are there.
     croissant
@@ -227,7 +225,9 @@ def write_into(
     written += _document(draft, machine.FILE, text)
     if not facts.licence:
         warnings.append("no licence is stated, so nobody may use the data: --license ID states one")
-    draft.manifest.settings[CHOICES] = _choices(facts, preset)
+    if preset is not None:
+        draft.manifest.preset = record_preset(facts.preset)
+    draft.manifest.settings[CHOICES] = {"texts": facts.texts is facts.preset.card, "license": facts.licence}
     written += _document(draft, layout.CARD, text_of(facts))
     return Written(folder, written, warnings)
 
@@ -240,16 +240,6 @@ def refresh_card(draft: Draft) -> None:
         manifest.files[name] = describe_file(draft.folder / name)
     manifest.files = dict(sorted(manifest.files.items()))
     draft.replace(layout.CARD).write_text(text_of(make_facts(draft.folder, manifest)), "utf-8")
-
-
-def _choices(facts: Facts, preset: Preset | str | Path | None) -> dict[str, Any]:
-    """What the next card is to be written with: a preset of titin's by its name, another in full."""
-    last = facts.manifest.settings.get(CHOICES) or {}
-    if preset is None:
-        chosen = last.get("preset")
-    else:
-        chosen = str(preset) if str(preset) in preset_names() else facts.preset.document()
-    return {"preset": chosen, "license": facts.licence}
 
 
 def _document(draft: Draft, name: str, text: str | None) -> list[str]:

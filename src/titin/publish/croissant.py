@@ -44,8 +44,8 @@ def croissant(facts: Facts) -> dict[str, Any]:
         document["url"] = f"https://huggingface.co/datasets/{facts.repo_id}"
     if facts.licence:
         document["license"] = licences().get(facts.licence, ("", facts.licence))[1]
-    if facts.preset.citations:
-        document["citeAs"] = facts.preset.citations[0]["bibtex"].strip()
+    if facts.texts.citations:
+        document["citeAs"] = facts.texts.citations[0]["bibtex"].strip()
     for name, entry in sorted(manifest.files.items()):
         if name not in (layout.CARD, FILE):
             document["distribution"].append(_file(name, entry))

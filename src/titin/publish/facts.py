@@ -18,7 +18,7 @@ from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
-from titin.presets.preset import Preset
+from titin.presets import CardTexts, Preset
 
 _SPLIT = "train"
 
@@ -42,7 +42,9 @@ class Facts:
     manifest
         With ``files`` described, but for the card itself.
     preset
-        Texts of the atlas.
+        Of the atlas.
+    texts
+        Whether the card says what the preset has for it.
     licence
         Identifier of the licence that was given, or None.
     repo_id
@@ -51,10 +53,11 @@ class Facts:
 
     def __init__(
         self, folder: Path, manifest: Manifest, preset: Preset | None = None, licence: str | None = None,
-        repo_id: str | None = None,
+        repo_id: str | None = None, *, texts: bool = True,
     ) -> None:  # fmt: skip
         self.folder, self.manifest, self.preset = Path(folder), manifest, preset or Preset()
-        self.licence = licence or self.preset.license or None
+        self.texts = self.preset.card if texts else CardTexts()
+        self.licence = licence or self.texts.license or None
         self.repo_id = repo_id
 
     @property
@@ -66,7 +69,7 @@ class Facts:
     def title(self) -> str:
         """Name for people."""
         return (
-            self.preset.pretty_name or f"{self.manifest.tissue.replace('_', ' ').capitalize()} ({self.manifest.method})"
+            self.texts.pretty_name or f"{self.manifest.tissue.replace('_', ' ').capitalize()} ({self.manifest.method})"
         )
 
     @cached_property

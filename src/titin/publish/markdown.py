@@ -115,7 +115,7 @@ def tags(facts: Facts) -> list[str]:
     found += [tag for part, tag in _ARMS if any(part in value for value in values)]
     if facts.synthetic is not None:
         found.append("synthetic")
-    return list(dict.fromkeys([*found, *facts.preset.tags]))
+    return list(dict.fromkeys([*found, *facts.texts.tags]))
 
 
 def configs(facts: Facts) -> list[dict[str, Any]]:

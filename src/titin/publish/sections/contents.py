@@ -92,7 +92,7 @@ def _cell_types(facts: Facts) -> str:
         return ""
     column = facts.cell_types[0]
     counts, donors = facts.counts(column), facts.donors_of(column)
-    names = facts.preset.cell_types
+    names = facts.texts.cell_types
     known = any(str(v) in names for v in counts.index)
     rows = []
     for value, n in counts.head(_TYPES_SHOWN).items():
@@ -169,7 +169,7 @@ def tasks(facts: Facts) -> str:
     rows.append(("gene models", f"{code(layout.GENES)}, {code(value)}",
                  f"{facts.manifest.n_genes:,} tokens, {facts.manifest.nnz:,} entries",
                  "rank or bin tokens: `titin.tokens`"))  # fmt: skip
-    extra = bullets(task["text"] for task in facts.preset.tasks)
+    extra = bullets(task["text"] for task in facts.texts.tasks)
     return section("Machine-learning tasks", table(("task", "target", "what there is", "mind"), rows), extra)
 
 

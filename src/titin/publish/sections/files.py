@@ -88,7 +88,7 @@ def meaning(facts: Facts, name: str) -> str:
     """What is known of a column of obs: the format's own, its role, what the preset says."""
     if name in _OF_CELLS:
         return _OF_CELLS[name]
-    parts = [facts.roles.get(name, ""), facts.preset.columns.get(name, "")]
+    parts = [facts.roles.get(name, ""), facts.texts.columns.get(name, "")]
     return "; ".join(part for part in parts if part) or "as in the source"
 
 
@@ -194,7 +194,7 @@ def how_made(facts: Facts, key: str, entry: dict[str, Any]) -> str:
         seed = f", seed {computed['seed']}" if computed.get("seed") is not None else ""
         libraries = ", ".join(f"{k} {v}" for k, v in (computed.get("libraries") or {}).items())
         return f"computed by titin: {method} ({settings}{seed}){f' with {libraries}' if libraries else ''}"
-    known = facts.preset.projections.get(key)
+    known = facts.texts.projections.get(key)
     if known and facts.synthetic is None:
         return " ".join(known.split())
     return "the source's own; the file does not prove how"

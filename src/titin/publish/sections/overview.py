@@ -74,20 +74,20 @@ def _age_basis(facts: Facts) -> str:
 
 def context(facts: Facts) -> str:
     """What the preset says about the biology and the study, beside what the dataset holds of it."""
-    preset = facts.preset
-    study = preset.study
-    parts = list(preset.context.get("paragraphs", []))
+    texts = facts.texts
+    study = texts.study
+    parts = list(texts.context.get("paragraphs", []))
     if study:
         parts.append(f"**The study.** [{study.get('name', 'Original study')}]({study.get('url', '')}). "
                      f"{study.get('summary', '')}")  # fmt: skip
         parts.append(_share_of_study(facts))
-    links = bullets(f"[{link['name']}]({link['url']})" for link in preset.links)
+    links = bullets(f"[{link['name']}]({link['url']})" for link in texts.links)
     return section("Context", *(" ".join(part.split()) for part in parts), links)
 
 
 def _share_of_study(facts: Facts) -> str:
     """How the dataset compares with what the study reports, from its own numbers."""
-    study, manifest = facts.preset.study, facts.manifest
+    study, manifest = facts.texts.study, facts.manifest
     pairs = [("cells", manifest.n_cells, study.get("n_cells")), ("genes", manifest.n_genes, study.get("n_genes")),
              ("donors", facts.n_donors, study.get("n_donors"))]  # fmt: skip
     if facts.synthetic is not None:
@@ -169,7 +169,7 @@ def glossary(facts: Facts) -> str:
     rows += [("panel", "the few hundred genes of the wide table"),
              ("pseudobulk", "counts summed over the cells of one donor and type, so that donors are the "
                             "replicates")]  # fmt: skip
-    rows += [(term, text) for term, text in facts.preset.glossary.items()]
+    rows += [(term, text) for term, text in facts.texts.glossary.items()]
     return section("Glossary", table(("term", "meaning"), rows))
 
 
@@ -179,8 +179,8 @@ def limits(facts: Facts) -> str:
     lines += [f"{n:,} cells have no {code(name)}." for name, n in facts.missing()]
     if facts.column("donor") is None:
         lines.append("No donors are named, so nothing here can be tested over donors.")
-    lines += facts.preset.limits
-    corrected = bullets(facts.preset.corrections)
+    lines += facts.texts.limits
+    corrected = bullets(facts.texts.corrections)
     return section("Limits", bullets(escape(line) for line in lines),
                    section("Corrections to an earlier card of these "
                            "data", corrected, level=3) if corrected else "")  # fmt: skip
@@ -188,7 +188,7 @@ def limits(facts: Facts) -> str:
 
 def licence(facts: Facts) -> str:
     """The licence, if one was given; nothing is claimed otherwise."""
-    note = " ".join(facts.preset.licence_note.split())
+    note = " ".join(facts.texts.licence_note.split())
     if facts.licence is None:
         return section("Licence", "No licence has been stated for this dataset, which means that nobody may use it "
                                   "before its "
@@ -212,7 +212,7 @@ def ethics() -> str:
 
 def citation(facts: Facts) -> str:
     """What to cite."""
-    entries = [block("bibtex", entry["bibtex"]) for entry in facts.preset.citations]
+    entries = [block("bibtex", entry["bibtex"]) for entry in facts.texts.citations]
     stated = [f"The source says of itself, {key}: {escape(text)}" for key in ("citation", "title")
               if isinstance(text := facts.uns.get(key), str)]  # fmt: skip
     if entries:

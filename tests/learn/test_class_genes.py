@@ -25,7 +25,7 @@ def test_the_sample_holds_whole_cells_of_every_type(demo, sample):
     assert len(sample.obs) == 1500
     assert set(sample.obs["cell_type_2"]) == set(design["cell_type_2"].dropna())
     everything = gather_moments(demo, design, threads=1, whole_cells=WHOLE_CELLS).sample
-    expected = demo.X[demo.ordered_obs.index, :]
+    expected = demo.X[demo.obs_names, :]
     assert (expected != everything.X).nnz == 0
 
 

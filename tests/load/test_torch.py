@@ -167,7 +167,7 @@ def test_missing_classes_are_left_out_by_losses(dtype):
     from titin.load.torch import MISSING, _classes, _numbers
 
     values = pd.Series(["b", None, "a"], dtype=dtype)
-    classes = _classes(pd.DataFrame({"x": values}), "x")
+    classes = _classes(values)
     assert classes == ["a", "b"]
     assert _numbers(values, classes).tolist() == [1, MISSING, 0]
     loss = torch.nn.functional.cross_entropy(torch.zeros(3, 2), torch.from_numpy(_numbers(values, classes)))

@@ -193,7 +193,7 @@ def fibres(
 def _labelled(atlas: Atlas, level: int | str | None) -> tuple[pd.Series, str]:
     columns = {level_name(column): column for column in atlas.roles.get("cell_type") or []}
     name = choose_level(list(columns), level)
-    return atlas.ordered_obs[columns[name]].astype("category"), name
+    return atlas.cell_columns(columns[name])[columns[name]].astype("category"), name
 
 
 def _type_fibres(atlas: Atlas, inside: NDArray[np.bool_], min_counts: int) -> pd.DataFrame:

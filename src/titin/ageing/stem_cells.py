@@ -187,7 +187,7 @@ def stem_cells(
     """
     columns = {level_name(column): column for column in atlas.roles.get("cell_type") or []}
     level = choose_level(list(columns), cell_type_level)
-    named = atlas.ordered_obs[columns[level]].astype("category")
+    named = atlas.cell_columns(columns[level])[columns[level]].astype("category")
     chosen = stem_labels(named.cat.categories) if labels is None else list(labels)
     inside = np.flatnonzero(named.isin(chosen).to_numpy())
     if len(inside) < _FEWEST:
@@ -196,7 +196,8 @@ def stem_cells(
             + (f"fewer than {_FEWEST}" if len(inside) else f"none of the labels of {level} is called as such"),
             "name the labels that are stem cells, if there are any",
         )
-    finest = atlas.ordered_obs[list(columns.values())[-1]].iloc[inside].astype("string")
+    last = list(columns.values())[-1]
+    finest = atlas.cell_columns(last, inside)[last].astype("string")
     if scores is None:
         scores = _scores(atlas, inside, seed, threads)
     else:
@@ -299,7 +300,7 @@ def _trajectory(
     atlas: Atlas, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int, n_neighbors: int, seed: int,
     threads: int | None, progress: Progress,
 ) -> pd.DataFrame:  # fmt: skip
-    obs, roles = atlas.ordered_obs.iloc[inside], atlas.roles
+    obs, roles = atlas.cell_columns(cells=inside), atlas.roles
     kept, protocol = np.ones(len(inside), bool), None
     if roles.get("protocol"):
         protocol = str(obs[roles["protocol"]].value_counts().index[0])

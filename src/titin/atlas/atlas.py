@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from titin.atlas.cell_reader import Positions, RowBlock
 from titin.atlas.reader import Reader
-from titin.atlas.selection import check_once, find_cells, resolve
+from titin.atlas.selection import check_once, find_cells, ordered_columns, resolve, rows_of_cells
 from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var, read_varm
 from titin.atlas.views import Embeddings, MatrixView, to_anndata, to_dask
 from titin.dataset.layout import Layout
@@ -136,15 +136,36 @@ class Atlas(Facts):
         self.__dict__.setdefault("obs_names", obs.index)
         return obs
 
-    @property
-    def ordered_obs(self) -> pd.DataFrame:
-        """`obs` in the dataset's order, also where a user has sorted it in place."""
-        return self.obs if self.obs.index.equals(self.obs_names) else self.obs.reindex(self.obs_names)
-
     @cached_property
     def obs_names(self) -> pd.Index:
-        """Names of the cells."""
-        return self.__dict__["obs"].index if "obs" in self.__dict__ else read_obs_names(self.store)
+        """Names of the cells, in the dataset's order."""
+        return read_obs_names(self.store)
+
+    def cell_columns(self, names: str | Sequence[str] | None = None, cells: Any = None) -> pd.DataFrame:
+        """Columns of `obs` in the order of the matrix, whatever order a user has brought `obs` into.
+
+        Whoever pairs metadata with positions takes them from here: rows of ``atlas.obs`` may have been sorted in place.
+
+        Parameters
+        ----------
+        names
+            Columns, also those that were added to `obs`; all where not given.
+        cells
+            Those wanted, as in ``atlas.X[cells]`` and in that order; all where not given.
+
+        Returns
+        -------
+        DataFrame
+            Cells × columns, index cell_id; a copy.
+
+        Raises
+        ------
+        UnknownNameError
+            If `obs` has no such column.
+        SelectionError
+            If `obs` no longer has the names of these cells as its index: it was reset, or rows were dropped.
+        """
+        return ordered_columns(self.obs, self.obs_names, names, self.find_cells(cells))
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -243,8 +264,20 @@ class Atlas(Facts):
         whole[cells] = values
         return pd.Series(whole, index=self.obs_names, name=name, copy=False)
 
+    def check_index(self, labels: Any) -> None:
+        """Refuse a Series that is numbered from 0 while `obs` has lost the names of its cells: it may come from there.
+
+        Raises
+        ------
+        SelectionError
+            If it is one; see `cell_columns`.
+        """
+        if isinstance(labels, pd.Series) and isinstance(labels.index, pd.RangeIndex) and "obs" in self.__dict__:
+            rows_of_cells(self.obs, self.obs_names)
+
     def find_cells(self, cells: Any) -> Positions | None:
         """As `cell_positions`, but None for all of them."""
+        self.check_index(cells)
         return resolve(
             cells, self.n_obs, "cell", lambda: self.obs_names, lambda names: find_cells(names, self.obs_names)
         )
@@ -291,7 +324,7 @@ class Atlas(Facts):
         Yields
         ------
         RowBlock
-            ``rows``, the positions of the cells (for ``atlas.obs.iloc``), and ``X``, their CSR matrix, indices sorted.
+            ``rows``, the positions of the cells (for ``atlas.cell_columns``), and ``X``, their CSR matrix, sorted.
 
         Raises
         ------

@@ -16,7 +16,7 @@ class MemoryLimitError(TitinError, MemoryError):
 
 
 class UnknownNameError(TitinError, KeyError):
-    """No such cell or gene, or several genes of that symbol."""
+    """No such cell, gene or column, or several genes of that symbol."""
 
 
 class SelectionError(TitinError, IndexError):
@@ -169,6 +169,61 @@ def find_cells(names: Sequence[Any], index: pd.Index) -> Positions:
             f"the dataset has no cell {names[missing[0]]!r}{more}", "cells are named as in atlas.obs_names"
         )
     return places.astype(np.int64)
+
+
+def ordered_columns(
+    obs: pd.DataFrame, cells: pd.Index, names: str | Sequence[str] | None, wanted: Positions | None
+) -> pd.DataFrame:
+    """Columns of a table of cells, which may have been reordered, by positions in the dataset.
+
+    Parameters
+    ----------
+    obs
+        One row a cell, in any order.
+    cells
+        Names of all cells, in the dataset's order.
+    names
+        Columns; all where not given.
+    wanted
+        Positions in the dataset of the cells wanted; all where not given.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    SelectionError
+        If the index of ``obs`` lacks the name of a wanted cell.
+    """
+    columns = list(obs.columns) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in columns if name not in obs.columns]
+    if unknown:
+        known = ", ".join(map(str, obs.columns))
+        raise UnknownNameError(f"obs has no column {unknown[0]!r}", f"columns of obs: {known or 'none'}")
+    rows = rows_of_cells(obs, cells, wanted)
+    table = obs.loc[:, columns]
+    return table if rows is None else table.take(rows)
+
+
+def rows_of_cells(obs: pd.DataFrame, cells: pd.Index, wanted: Positions | None = None) -> Positions | None:
+    """Row of ``obs`` of each wanted cell, as for `ordered_columns`; None for all rows as they are.
+
+    Raises
+    ------
+    SelectionError
+        If the index of ``obs`` lacks the name of a wanted cell.
+    """
+    if obs.index.equals(cells):
+        return wanted
+    names = cells if wanted is None else cells[wanted]
+    rows = obs.index.get_indexer(names) if obs.index.is_unique else np.full(len(names), -1)
+    lost = int((rows < 0).sum())
+    if lost:
+        raise SelectionError(
+            f"it cannot be told which cells the rows of atlas.obs are of: of {len(names):,} cells asked for, {lost:,} "
+            "are not once in its index, which was reset or changed, or rows were dropped",
+            "change a copy (atlas.obs.copy()), and choose cells by cells=…; to restore obs, open the dataset again",
+        )
+    return rows.astype(np.int64)
 
 
 def check_once(positions: Positions, names: pd.Index) -> None:

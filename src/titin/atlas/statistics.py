@@ -13,7 +13,7 @@ from titin.atlas.blocks import give_back_memory, read_block
 from titin.atlas.cell_reader import Positions, column_map, split_rows
 from titin.atlas.kernels import add_moments, add_sums, describe_rows, widen
 from titin.atlas.reader import Reader
-from titin.atlas.selection import SelectionError, UnknownNameError, check_memory
+from titin.atlas.selection import SelectionError, check_memory
 from titin.parallel import ordered_map
 from titin.source import Block
 
@@ -322,11 +322,8 @@ def _keys(expression: "Expression", by: Any) -> list[pd.Series]:
 
 def _key(expression: "Expression", by: Any) -> pd.Series:
     if isinstance(by, str):
-        obs = expression.atlas.ordered_obs
-        if by not in obs.columns:
-            raise UnknownNameError(f"obs has no column {by!r}", f"columns: {', '.join(map(str, obs.columns))}")
-        column = obs[by] if expression.rows is None else obs[by].iloc[expression.rows]
-        return column.reset_index(drop=True)
+        return expression.atlas.cell_columns(by, expression.rows)[by].reset_index(drop=True)
+    expression.atlas.check_index(by)
     if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex) and not by.index.equals(expression.index):
         if not by.index.is_unique or (by.index.get_indexer(expression.index) < 0).any():
             raise SelectionError("the index of what to group by is not that of the cells", "pass an array, one a cell")

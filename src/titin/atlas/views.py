@@ -114,7 +114,7 @@ def to_anndata(atlas: "Atlas", cells: Any, genes: Any, layers: Sequence[str]) ->
     var = atlas.var if columns is None else atlas.var.iloc[columns]
     return AnnData(
         X=X,
-        obs=atlas.ordered_obs.iloc[at].copy(),
+        obs=atlas.cell_columns(cells=rows),
         var=var.copy(),
         obsm={key: _rows_of(atlas.obsm[key], at) for key in atlas.obsm},
         varm={key: table if columns is None else table[columns] for key, table in atlas.varm.items()},

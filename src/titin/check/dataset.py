@@ -98,7 +98,7 @@ class CheckedDataset:
     @cached_property
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells in the dataset's order, with ``age_numeric`` and ``age_years`` where known."""
-        return self.atlas.obs
+        return self.atlas.cell_columns()
 
     @cached_property
     def var(self) -> pd.DataFrame:

@@ -127,8 +127,8 @@ def _genes(atlas: "Atlas", n_top: int) -> list[str]:
 
 def _batch_column(atlas: "Atlas", batch_key: str | None) -> str | None:
     column = batch_key or atlas.roles.get("sample")
-    if column is not None and column not in atlas.obs.columns:
-        raise TitinError(f"obs has no column {column!r}", f"columns of obs: {', '.join(map(str, atlas.obs.columns))}")
+    if column is not None:
+        atlas.cell_columns(column)  # which says so if there is none
     return column
 
 
@@ -137,10 +137,8 @@ class _Data:
 
     def __init__(self, atlas: "Atlas", genes: list[str], column: str | None, seed: int, threads: int) -> None:
         self.atlas, self.genes, self.column, self.threads, self.seed = atlas, genes, column, threads, seed
-        labels = atlas.obs[column] if column else pd.Series(0, atlas.obs_names)
-        codes, values = pd.factorize(labels.astype(str))
-        self.codes = pd.Series(codes.astype(np.int64), atlas.obs_names)
-        self.n_batch = len(values)
+        self.batches = pd.Index(atlas.cell_columns(column)[column].astype(str).unique() if column else [""])
+        self.n_batch = len(self.batches)
         order = np.random.default_rng(seed).permutation(atlas.n_obs)
         self.held_out, self.trained_on = np.split(order, [max(BATCH_CELLS, int(len(order) * _VALIDATION_SHARE))])
 
@@ -161,14 +159,14 @@ class _Data:
             self.atlas, size, sampler=sampler, genes=self.genes, values="counts", dense=True, drop_last=drop_last,
             obs=[self.column] if self.column else [], threads=self.threads,
         )  # fmt: skip
-        return _Batches(loader, self.codes)
+        return _Batches(loader, self.column, self.batches)
 
 
 class _Batches:
     """An epoch of a loader as tensors."""
 
-    def __init__(self, loader: Loader, codes: pd.Series) -> None:
-        self._loader, self._codes = loader, codes
+    def __init__(self, loader: Loader, column: str | None, batches: pd.Index) -> None:
+        self._loader, self._column, self._batches = loader, column, batches
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -177,7 +175,10 @@ class _Batches:
         import torch
 
         for X, obs in self._loader:
-            batch = torch.from_numpy(self._codes.loc[obs.index].to_numpy()).unsqueeze(1)
+            codes = np.zeros(len(X), np.int64)
+            if self._column:
+                codes = self._batches.get_indexer(pd.Index(obs[self._column].astype(str))).astype(np.int64)
+            batch = torch.from_numpy(codes).unsqueeze(1)
             # its own memory: the loader's is used again once nothing of numpy refers to it
             yield {"X": torch.tensor(X), "batch": batch, "labels": torch.zeros_like(batch)}
 

@@ -93,10 +93,7 @@ def make_batches(atlas: Atlas, reader: RowReader, batch_key: str | None, threads
     """
     column: Any = np.zeros(reader.n_cells, np.int64)
     if batch_key is not None:
-        if batch_key not in atlas.obs:
-            known = ", ".join(map(str, atlas.obs.columns))
-            raise TitinError(f"obs has no column {batch_key!r}", f"columns of obs: {known}")
-        column = atlas.ordered_obs[batch_key].to_numpy()[reader.cells]
+        column = atlas.cell_columns(batch_key, reader.cells)[batch_key].to_numpy()
     codes, uniques = pd.factorize(column, sort=True)
     if (codes < 0).any():
         cell = atlas.obs_names[reader.cells[np.flatnonzero(codes < 0)[0]]]

@@ -202,7 +202,7 @@ def _start(
     design = atlas_design(atlas)
     for name in tasks:
         if name.startswith(OBS):
-            design = add_obs_column(design, atlas.ordered_obs, name.removeprefix(OBS))
+            design = add_obs_column(design, atlas.cell_columns(), name.removeprefix(OBS))
     checked = {task.name: check_task(task, design, rules) for task in find_tasks(design, tasks)}
     files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
     return _Run(atlas, design, checked, Store(folder), seed, threads, permutations, progress,

@@ -133,6 +133,11 @@ class Loader:
     cache
         True or a folder: decode the dataset once into memory-mapped files (about 4 bytes a non-zero) and read those.
 
+    Attributes
+    ----------
+    obs
+        DataFrame of every cell in the dataset's order: the columns that are handed out.
+
     Examples
     --------
     >>> loader = Loader("skeletal_muscle_10x", batch_size=512)  # doctest: +SKIP
@@ -171,7 +176,7 @@ class Loader:
         self._column, self.genes = _columns(self.atlas, genes)
         self._subset = genes is not None
         self._arrays, self._spaces = Arrays(), list[Space]()
-        self._obs = _obs(self.atlas, obs)
+        self.obs = _handed_out(self.atlas, obs)
         if sampler is None:
             chosen = _choose_cells(self.atlas, cells, donors)
             sampler = (
@@ -181,6 +186,11 @@ class Loader:
             )
         elif cells is not None or donors is not None:
             raise TitinError("cells and donors are the sampler's to choose", "give them to the sampler, or no sampler")
+        elif sampler.names is not None and not sampler.names.equals(self.atlas.obs_names):
+            raise TitinError(
+                "the sampler was made of labels of other cells, or of these in another order",
+                "give it columns in the dataset's order: atlas.cell_columns(…)",
+            )
         self.sampler = sampler
         self._epoch = self._begin = self._handed_out = 0
 
@@ -238,9 +248,9 @@ class Loader:
         exact = self._mode == _kernels.LEVELS
         groups = RowGroups(self.atlas.store, levels=exact or bool(self._cache))
         if not self._cache:
-            return _FileReader(groups, pool, self._obs, self._spaces)
+            return _FileReader(groups, pool, self.obs, self._spaces)
         folder = None if self._cache is True else Path(self._cache)
-        return _CacheReader(groups, open_cache(groups, folder, pool), self._obs)
+        return _CacheReader(groups, open_cache(groups, folder, pool), self.obs)
 
     def _cut(self, loads: Iterator["_Load"]) -> Generator[Batch, None, None]:
         """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
@@ -411,15 +421,12 @@ def _columns(atlas: Atlas, genes: Sequence[str] | None) -> tuple[NDArray[np.int3
     return column[order], pd.Index(genes)
 
 
-def _obs(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
-    frame = atlas.obs
+def _handed_out(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
+    """The columns of obs that are named, or those with a role."""
     if columns is None:
         wanted = [c for r in atlas.roles.values() for c in (r if isinstance(r, list) else [r]) if c is not None]
-        columns = [c for c in frame.columns if c in wanted or c in ("age_numeric", "age_years")]
-    missing = [c for c in columns if c not in frame.columns]
-    if missing:
-        raise TitinError(f"obs has no column {missing[0]!r}", f"columns of obs: {', '.join(map(str, frame.columns))}")
-    return frame[list(columns)]
+        columns = [c for c in atlas.obs.columns if c in wanted or c in ("age_numeric", "age_years")]
+    return atlas.cell_columns(columns)
 
 
 def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] | None) -> NDArray[np.int64]:
@@ -431,7 +438,7 @@ def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] |
     column = atlas.roles.get("donor")
     if column is None:
         raise TitinError("the dataset has no donor column", "build it with --donor COLUMN, or give cells")
-    of_cell = atlas.obs[column].astype(str).to_numpy()
+    of_cell = atlas.cell_columns(column)[column].astype(str).to_numpy()
     wanted = {str(d) for d in donors}
     if unknown := sorted(wanted - set(of_cell)):
         raise TitinError(f"there is no donor {unknown[0]!r}", f"donors: {', '.join(sorted(set(of_cell)))}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 BLOCK_CELLS = 1024
@@ -21,7 +22,15 @@ class Sampler(ABC):
     ----------
     cells
         Positions of the cells to draw from, or their number; int64, without repeats.
+
+    Attributes
+    ----------
+    names
+        Names of all cells that the positions count from, where the sampler was told, for the loader to compare; else
+        None.
     """
+
+    names: pd.Index | None = None
 
     def __init__(self, cells: int | ArrayLike) -> None:
         positions = np.arange(cells) if isinstance(cells, int | np.integer) else np.asarray(cells, np.int64)
@@ -111,7 +120,7 @@ class BalancedSampler(Sampler):
     Parameters
     ----------
     labels
-        Class of every cell of the dataset; missing ones (None, NaN) are never drawn.
+        Class of every cell of the dataset, in its order; missing ones (None, NaN) are never drawn.
     cells
         Positions to draw from; all where not given.
     block_cells, buffer_cells, seed
@@ -122,9 +131,9 @@ class BalancedSampler(Sampler):
         self, labels: ArrayLike, cells: ArrayLike | None = None, *, block_cells: int = BLOCK_CELLS,
         buffer_cells: int = BUFFER_CELLS, seed: int = 0,
     ) -> None:  # fmt: skip
-        import pandas as pd
-
         codes, self.classes = pd.factorize(pd.Series(labels))
+        if isinstance(labels, pd.Series) and not isinstance(labels.index, pd.RangeIndex):
+            self.names = labels.index
         chosen = np.arange(len(codes)) if cells is None else np.asarray(cells, np.int64)
         super().__init__(chosen[codes[chosen] >= 0])
         self._codes = codes
@@ -164,6 +173,7 @@ class DistributedSampler(Sampler):
         if not 0 <= rank < _positive("world_size", world_size):
             raise ValueError(f"rank {rank} is not one of {world_size}")
         super().__init__(sampler.cells)
+        self.names = sampler.names
         self.sampler, self.rank, self.world_size, self.drop = sampler, rank, world_size, drop
         self._length: int | None = None
 

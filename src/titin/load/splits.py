@@ -240,7 +240,8 @@ def obs_column(atlas: Atlas, name: str, cells: Any) -> pd.Series:
         refuse(f"several columns have the role {name!r}", f"name one of them: {', '.join(map(str, column))}")
     if column is None and name not in atlas.obs:
         refuse(f"the dataset has no {name} column", f"build it with --{name} COLUMN, or give the values of each cell")
-    return atlas.obs[name if column is None else column].iloc[atlas.cell_positions(cells)]
+    column = name if column is None else column
+    return atlas.cell_columns(column, cells)[column]
 
 
 def strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list[str]]:

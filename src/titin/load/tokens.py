@@ -188,7 +188,7 @@ class TokenBatch:
     Attributes
     ----------
     cells
-        int64, their positions in the dataset (for ``atlas.obs.iloc``).
+        int64, their positions in the dataset (for ``atlas.cell_columns``).
     offsets
         int64, cells + 1: cell ``i`` has ``tokens[offsets[i]:offsets[i + 1]]``.
     tokens

@@ -72,7 +72,7 @@ class TorchDataset(IterableDataset):
         if layout == "csr" and loader.dense:
             raise TitinError("the loader gives dense batches", 'give layout="dense", or make the loader sparse')
         self.loader, self.layout, self.target = loader, layout, target
-        self.classes = None if target is None else _classes(loader.atlas.obs, target)
+        self.classes = None if target is None else _classes(_handed_out(loader, target))
         # in shared memory, as workers that stay alive hear of a new epoch in no other way
         epoch: Any = torch.tensor(loader.state_dict()["epoch"])
         self._epoch = epoch.share_memory_()
@@ -107,8 +107,6 @@ class TorchDataset(IterableDataset):
     def _second(self, obs: Any) -> Any:
         if self.target is None:
             return obs.to_frame()
-        if self.target not in obs.columns:
-            raise TitinError(f"the loader does not hand out {self.target!r}", f'make it with obs=["{self.target}"]')
         return torch.from_numpy(_numbers(obs[self.target], self.classes))
 
 
@@ -131,11 +129,16 @@ class _Share(Sampler):
         return sum(map(len, self.loads(0)))
 
 
-def _classes(obs: pd.DataFrame, column: str) -> list[str] | None:
+def _handed_out(loader: Loader, column: str) -> pd.Series:
+    """A column that a loader hands out, of every cell of the dataset."""
+    if column not in loader.obs:
+        loader.atlas.cell_columns(column)  # which says so if there is none
+        raise TitinError(f"the loader does not hand out {column!r}", f'make it with obs=["{column}"]')
+    return loader.obs[column]
+
+
+def _classes(values: pd.Series) -> list[str] | None:
     """Names of the classes of a column; None if it holds numbers."""
-    if column not in obs.columns:
-        raise TitinError(f"obs has no column {column!r}", f"columns of obs: {', '.join(map(str, obs.columns))}")
-    values = obs[column]
     if isinstance(values.dtype, pd.CategoricalDtype):
         return [str(name) for name in values.cat.categories]
     if pd.api.types.is_numeric_dtype(values.dtype):

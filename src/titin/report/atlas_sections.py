@@ -58,7 +58,7 @@ def projections(section: Section, context: Context) -> None:
 
 def quality(section: Section, context: Context) -> None:
     """Add distributions of counts, genes and mitochondrial share by donor."""
-    obs = context.atlas.ordered_obs
+    obs = context.atlas.cell_columns()
     if "donor" not in context.keys:
         raise TitinError("this dataset has no donors: quality is shown by donor")
     found = False

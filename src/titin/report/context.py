@@ -53,7 +53,7 @@ class Context:
     @cached_property
     def labels(self) -> pd.Series | None:
         """Coarsest label of every cell."""
-        return None if self.level is None else self.atlas.ordered_obs[self.level].astype("category")
+        return None if self.level is None else self.atlas.cell_columns(self.level)[self.level].astype("category")
 
     @cached_property
     def donors_by_age(self) -> list[str]:

@@ -50,7 +50,7 @@ def design_table(obs: pd.DataFrame, roles: Mapping[str, Any]) -> pd.DataFrame:
 
 def atlas_design(atlas: Atlas) -> pd.DataFrame:
     """Return `design_table` of an atlas, in the dataset's order."""
-    return design_table(atlas.ordered_obs, atlas.roles)
+    return design_table(atlas.cell_columns(), atlas.roles)
 
 
 def add_obs_column(design: pd.DataFrame, obs: pd.DataFrame, name: str) -> pd.DataFrame:

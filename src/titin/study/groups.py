@@ -69,7 +69,7 @@ def cell_keys(atlas: Atlas, *, extra: Sequence[str] = ()) -> pd.DataFrame:
 
     Text, but for ``age`` (float64 years; exact ages where the dataset has them) and numeric extras.
     """
-    obs = atlas.ordered_obs
+    obs = atlas.cell_columns()
     missing = [name for name in extra if name not in obs]
     if missing:
         known = ", ".join(map(str, obs.columns))

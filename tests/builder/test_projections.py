@@ -17,7 +17,7 @@ from titin.builder import build, embed, plan
 from titin.builder import options as build_options
 from titin.builder.add_embeddings import Embedded
 from titin.demo import write_demo_atlas
-from titin.embed.methods import METHODS, choose_methods
+from titin.embed.methods import METHODS, Method, choose_methods
 from titin.errors import OutputError, TitinError
 
 ALL = ("pca", "umap", "tsne")
@@ -169,7 +169,23 @@ def test_a_source_may_name_its_own_as_it_likes(key: str) -> None:
 def test_one_that_stands_on_another_brings_it(atlas: Path, tmp_path: Path) -> None:
     assert [m.name for m in choose_methods(["umap"])] == ["pca", "umap"]
     assert [m.name for m in choose_methods(["umap"], ["X_pca"])] == ["umap"]
-    assert [m.name for m in choose_methods(["umap"], [], {"umap": {"on": "X_scVI"}})] == ["umap"]
+    assert [m.name for m in choose_methods(["umap"], [], {"umap": {"on": "X_ica"}})] == ["umap"]
+
+
+@pytest.mark.parametrize("present", [[], ["X_pca"], ["X_scVI"], ["X_umap", "x_tsne"]])
+@pytest.mark.parametrize("names", [["umap"], ["pca", "umap"], ["tsne", "umap"], list(METHODS)])
+@pytest.mark.parametrize("on", [method.key for method in METHODS.values()])
+def test_each_comes_after_what_it_stands_on(
+    names: list[str], on: str, present: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Method, "check_installed", lambda _: None)  # of scVI, which may be lacking
+    chosen = choose_methods(names, present, {"umap": {"on": on}})
+    assert len({m.name for m in chosen}) == len(chosen)
+    assert set(names) <= {m.name for m in chosen}
+    for at, method in enumerate(chosen):
+        below = on if method.name == "umap" else method.stands_on
+        if below not in (None, method.key):
+            assert below in [*present, *(m.key for m in chosen[:at])] or below.lower() in present
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,17 @@ def test_constant_genes_have_components_without_variance(tmp_path, solver, value
     assert np.isfinite(ours.variance_ratio).all()
 
 
+@pytest.mark.parametrize("solver", ["covariance_eigh", "randomized"])
+@pytest.mark.parametrize(("n_cells", "value"), [(7, 0.1), (40, 1 / 3), (1000, 2.7), (1000, 1e4 + 0.1)])
+def test_rounding_is_no_variance(tmp_path, solver, value, n_cells):
+    values = np.full((n_cells, 6), value, np.float32)
+    dataset = build(tmp_path, ad.AnnData(sparse.csr_matrix(values)))
+    assert pca(dataset, 3, svd_solver=solver).total_variance == 0
+    values[::2] *= 1.05
+    (tmp_path / "other").mkdir()
+    assert pca(build(tmp_path / "other", ad.AnnData(sparse.csr_matrix(values))), 3).total_variance > 0
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -149,7 +149,7 @@ def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Me
     info = source.path.stat()
     donors = options.donors.stat() if options.donors and options.donors.exists() else None
     return {
-        "source": [str(source.path.absolute()), info.st_size, info.st_mtime_ns],
+        "source": [str(source.path.absolute()), info.st_size, info.st_mtime_ns, info.st_ino],
         "settings": {**options.deciding(), "prefix": prefix},
         "donor table": [donors.st_size, donors.st_mtime_ns] if donors else None,
         "titin": __version__,
@@ -183,7 +183,16 @@ class _Run:
         self.workspace.record(name, result)
         self.seconds[name] = time.perf_counter() - began
         self.peaks[name] = peak_memory()
-        return result
+        return self.workspace.result(name)
+
+    def _ahead(self, name: str, work: Callable[[], Any]) -> Callable[[], Any]:
+        """Begin the work of a later step on a thread of its own, unless that step is done; return what waits for it."""
+        if self.workspace.result(name) is not None:
+            return work
+        pool = ThreadPoolExecutor(1, thread_name_prefix=f"titin-{name}")
+        future = pool.submit(work)
+        pool.shutdown(wait=False)
+        return future.result
 
     def everything(self) -> Manifest:
         """Run all steps, put the dataset in its place, and return its manifest."""
@@ -193,11 +202,12 @@ class _Run:
         cells = metadata.make_cell_table(self.context)
         self._step("scan", self._do_scan)
         written = self._step("cells", lambda: self._do_cells(cells))
-        checksum = _Checksum(self.context.source)  # beside the one step that leaves a processor idle
-        written["files"] += self._step("genes", self._do_genes)["files"]
+        checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
+        by_gene = self._step("genes", self._do_genes)
         tables = self._step("metadata", lambda: self._do_metadata(cells))
-        source_sha256 = self._step("checksum", checksum.result)["sha256"]
-        manifest = self._manifest(written, tables, cells, source_sha256)
+        source_sha256 = self._step("checksum", checksum)["sha256"]
+        files = written["files"] + by_gene["files"] + tables["files"]
+        manifest = self._manifest(written["panel"], files, tables, cells, source_sha256)
         for method in missing_projections(self.context.options, tables["obsm"]):
             record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
@@ -244,16 +254,18 @@ class _Run:
         documents = metadata.write_documents(self.context, self.scan, left_out)
         return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": left_out}
 
+    def _do_checksum(self) -> dict[str, Any]:
+        return {"sha256": self.context.source.sha256()}
+
     def _do_projection(self, method: Method, manifest: Manifest) -> dict[str, Any]:
         context, out = self.context, self.context.out
         place = Place(out, out.joinpath, lambda: context.source.uns)
         return try_project(method, place, manifest, Asked(context.options.seed, context.resources, context.progress))
 
     def _manifest(
-        self, written: dict[str, Any], tables: dict[str, Any], cells: metadata.CellTable, sha256: str
+        self, panel: dict[str, Any], files: list[str], tables: dict[str, Any], cells: metadata.CellTable, sha256: str
     ) -> Manifest:
         source, scanned = self.context.source, self.scan
-        left_out, obsm = dict(tables["left_out"]), dict(tables["obsm"])  # a step's result stays as it was
         witness = source.counts.name if source.counts is not None and scanned.kind == "log1p" else None
         return Manifest(
             prefix=self.context.layout.prefix, tissue=self.tissue, method=self.method, kind=scanned.kind,
@@ -269,10 +281,10 @@ class _Run:
                 "refused": scanned.refused,
             },
             roles={role: _jsonable(column) for role, column in self.context.roles.items()},
-            obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=obsm,
-            panel=written["panel"], left_out=left_out, notes=_notes(scanned) + cells.notes,
+            obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=tables["obsm"],
+            panel=panel, left_out=tables["left_out"], notes=_notes(scanned) + cells.notes,
             libraries={"titin": __version__, **library_versions()}, preset=record_preset(self.context.options.preset),
-            files={name: {} for name in sorted(written["files"] + tables["files"])},
+            files={name: {} for name in sorted(files)},
         )  # fmt: skip
 
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
@@ -282,18 +294,6 @@ class _Run:
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)
         return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}
-
-
-class _Checksum:
-    """The source's checksum, computed beside the other steps."""
-
-    def __init__(self, source: Source) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="titin-checksum")
-        self._sha256 = self._pool.submit(source.sha256)
-
-    def result(self) -> dict[str, Any]:
-        with self._pool:
-            return {"sha256": self._sha256.result()}
 
 
 def choose_panel_genes(context: Context, scanned: Scan) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The folder in which a dataset comes into being, beside where it will be; and the swap that puts it there."""
 
+import copy
 import fcntl
 import json
 import os
@@ -114,12 +115,12 @@ class Workspace:
             check_target(self.target, force=force)
 
     def result(self, step: str) -> Any:
-        """What a finished step returned; None if it has not finished."""
-        return self._state["steps"].get(step)
+        """Return a copy of what a finished step returned; None if it has not finished."""
+        return copy.deepcopy(self._state["steps"].get(step))
 
     def record(self, step: str, result: Any) -> None:
         """Remember that a step is finished and what it returned (JSON-safe)."""
-        self._state["steps"][step] = result
+        self._state["steps"][step] = copy.deepcopy(result)
         write_json(self.folder / "state.json", self._state)
 
     def publish(self) -> None:

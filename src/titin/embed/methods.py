@@ -241,8 +241,18 @@ def choose_methods(
         if unknown := [p for p in own if p not in METHODS[name].parameters]:
             known = ", ".join(METHODS[name].parameters)
             raise TitinError(f"{name} has no parameter {unknown[0]!r}", f"parameters: {known}")
-    needed = {given.get(name, {}).get("on", METHODS[name].stands_on) for name in asked}
-    wanted = [m for m in METHODS.values() if m.name in asked or (m.key in needed and not m.is_among(present))]
-    for method in wanted:
+    by_key = {method.key: method for method in METHODS.values()}
+    wanted: dict[str, Method] = {}
+
+    def want(method: Method, on_the_way: tuple[Method, ...] = ()) -> None:
+        below = by_key.get(given.get(method.name, {}).get("on", method.stands_on))
+        if below and below not in on_the_way and (below.name in asked or not below.is_among(present)):
+            want(below, (*on_the_way, method))
+        wanted.setdefault(method.name, method)
+
+    for method in METHODS.values():
+        if method.name in asked:
+            want(method)
+    for method in wanted.values():
         method.check_installed()
-    return wanted
+    return list(wanted.values())

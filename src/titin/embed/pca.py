@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 DEFAULT_COMPONENTS = 50
 EXACT_GENES = 5_000  # up to which the covariance is formed
 _SPARE = 10  # vectors beyond the components
+_ROUNDING = 1e-5  # of float32 sums of squares over some hundred cells
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def pca(
     vectors *= np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(n)] < 0, -1.0, 1.0)
     mean = sums / reader.n_cells if zero_center else np.zeros(reader.n_genes)
     scores = project(reader, mean, vectors, fit.threads)
-    total = max(0.0, float((squares - sums * sums / reader.n_cells).sum())) / (reader.n_cells - 1)
+    total = _spread(sums, squares, reader.n_cells) / (reader.n_cells - 1)
     variance = values / (reader.n_cells - 1) if zero_center else scores.var(axis=0, ddof=1, dtype=np.float64)
     fit.progress.finish()
     loadings, whole_mean = np.zeros((atlas.n_vars, n), np.float32), np.zeros(atlas.n_vars)
@@ -193,6 +194,12 @@ def pca(
             **how,
         },
     )
+
+
+def _spread(sums: Floats, squares: Floats, n_cells: int) -> float:
+    """Sum of squares about the means of all genes; 0 where it is within the rounding of float32 sums of squares."""
+    spread = float((squares - sums * sums / n_cells).sum())
+    return spread if spread > _ROUNDING * squares.sum() else 0.0
 
 
 def _components(reader: RowReader, n_comps: int | None) -> int:

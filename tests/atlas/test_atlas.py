@@ -117,7 +117,7 @@ def test_every_gene_is_exact(opened):
 
 
 def test_genes_are_exact_when_levels_do_not_fit_in_memory(log1p, monkeypatch):
-    from titin.atlas import gene_reader as _columns
+    from titin.atlas import gene_values as _columns
 
     monkeypatch.setattr(_columns, "_CACHE_SHARE", 2**60)
     atlas = reopen(log1p)
@@ -296,9 +296,9 @@ def test_only_the_row_groups_needed_are_read(shards, monkeypatch):
 
     atlas = reopen(shards)
     read = []
-    whole = Store.read_group
+    whole = Store.read_lists
     monkeypatch.setattr(
-        Store, "read_group", lambda self, group, columns: (read.append(group), whole(self, group, columns))[1]
+        Store, "read_lists", lambda self, group, *args: (read.append(group), whole(self, group, *args))[1]
     )
     atlas.X[[0, 3, 255]]
     assert len(read) == 1
@@ -440,7 +440,7 @@ def test_an_empty_selection_of_cells_of_one_gene(tmp_path):
 
 
 def test_a_value_that_levels_alone_do_not_tell_is_looked_up(tmp_path, monkeypatch):
-    from titin.atlas.gene_reader import GeneReader
+    from titin.atlas.gene_values import GeneReader
 
     opened, looked_up = make(tmp_path, "huge"), []
     look_up = GeneReader._look_up

@@ -70,7 +70,7 @@ def test_nothing_is_read_before_it_is_asked_for(log1p, monkeypatch):
     from titin.dataset.store import Store
 
     atlas = reopen(log1p)
-    monkeypatch.setattr(Store, "read_group", lambda *_: pytest.fail("a matrix was read"))
+    monkeypatch.setattr(Store, "read_lists", lambda *_: pytest.fail("a matrix was read"))
     expression = atlas.expression
     assert expression.loc[atlas.obs["kind"] == "a"].iloc[:5].loc[:, ["G1", "G2"]].shape == (5, 2)
     assert expression.mean().name is None  # known from the build
@@ -294,9 +294,9 @@ def test_statistics_of_few_genes_read_whole_genes(shards, monkeypatch):
     from titin.dataset.store import Store
 
     expression = reopen(shards).expression.loc[:, ["MYH7", "MYH2"]]
-    read, whole = [], Store.read_group
+    read, whole = [], Store.read_lists
     monkeypatch.setattr(
-        Store, "read_group", lambda self, group, columns: (read.append(group.shard), whole(self, group, columns))[1]
+        Store, "read_lists", lambda self, group, *args: (read.append(group.shard), whole(self, group, *args))[1]
     )
     assert_close(expression.max(), doubles(shards)[["MYH7", "MYH2"]].max())
     assert any("by_gene" in shard for shard in read)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
-from titin.dataset.pages import DamagedPageError, UnsupportedPageError, find_chunk, read_lists
+from titin.dataset.pages import DamagedPageError, UnsupportedPageError, decode_lists, find_chunk
 
 
 def write(folder, name, indptr, elements):
@@ -26,7 +26,7 @@ def read(path, name, dtype, change=None):
     chunk = find_chunk(pq.read_metadata(path), 0, name, np.dtype(dtype))
     for at, value in (change or {}).items():
         data[chunk.offset + at % chunk.length] ^= value
-    return chunk, lambda offset, length: bytes(data[offset : offset + length])
+    return chunk, bytes(data[chunk.offset : chunk.offset + chunk.length])
 
 
 def ragged(lengths, dtype, seed, name):
@@ -57,8 +57,8 @@ COLUMNS = [
 def test_any_lists_come_back(tmp_path_factory, name, dtype, lengths, seed):
     indptr, elements = ragged(lengths, dtype, seed, name)
     path = write(tmp_path_factory.mktemp("lists"), name, indptr, elements)
-    chunk, read_at = read(path, name, dtype)
-    got_indptr, got = read_lists(read_at, chunk)
+    chunk, pages = read(path, name, dtype)
+    got_indptr, got = decode_lists(pages, chunk)
     np.testing.assert_array_equal(got_indptr, indptr)
     assert got.tobytes() == elements.tobytes()
     assert got.dtype == elements.dtype
@@ -69,12 +69,11 @@ def test_many_pages_come_back_as_pyarrow_reads_them(tmp_path, name, dtype):
     lengths = np.random.default_rng(0).integers(0, 3000, 600)
     indptr, elements = ragged(lengths, dtype, 3, name)
     path = write(tmp_path, name, indptr, elements)
-    chunk, read_at = read(path, name, dtype)
+    chunk, pages = read(path, name, dtype)
     theirs_indptr, theirs = list_arrays(pq.read_table(path).column(name))
-    ours_indptr, ours = read_lists(read_at, chunk)
+    ours_indptr, ours = decode_lists(pages, chunk)
     np.testing.assert_array_equal(ours_indptr, theirs_indptr)
     assert ours.tobytes() == theirs.tobytes()
-    assert read_lists(read_at, chunk, lengths=False)[0] is None
 
 
 @pytest.mark.parametrize(("name", "dtype"), [(layout.GENES, "u2"), (layout.COUNTS, "u2"), (layout.LEVELS, "f4")])
@@ -84,11 +83,11 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path, name, dtype
     rng = np.random.default_rng(5)
     refused = 0
     for _ in range(400):
-        chunk, read_at = read(
+        chunk, pages = read(
             path, name, dtype, {int(rng.integers(1 << 20)): int(rng.integers(1, 256)) for _ in range(3)}
         )
         try:
-            got_indptr, got = read_lists(read_at, chunk)
+            got_indptr, got = decode_lists(pages, chunk)
         except (DamagedPageError, UnsupportedPageError):
             refused += 1
         else:
@@ -99,9 +98,9 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path, name, dtype
 
 def test_a_file_that_ends_early_is_refused(tmp_path):
     path = write(tmp_path, layout.GENES, np.array([0, 3]), np.array([1, 2, 3], "u2"))
-    chunk, read_at = read(path, layout.GENES, "u2")
+    chunk, pages = read(path, layout.GENES, "u2")
     with pytest.raises(DamagedPageError, match="ends early"):
-        read_lists(lambda offset, length: read_at(offset, length)[:-1], chunk)
+        decode_lists(pages[:-1], chunk)
 
 
 @pytest.mark.parametrize("options", [{"compression": "snappy"}, {"use_dictionary": True}, {"data_page_version": "2.0"}])
@@ -110,8 +109,10 @@ def test_what_the_format_does_not_write_is_left_to_pyarrow(tmp_path, options):
     path = tmp_path / "other.parquet"
     pq.write_table(table, path, **{"compression": "zstd", "use_dictionary": False, **options})
     data = path.read_bytes()
+
+    def decode():
+        chunk = find_chunk(pq.read_metadata(path), 0, "genes", np.dtype("u2"))
+        return decode_lists(data[chunk.offset : chunk.offset + chunk.length], chunk)
+
     with pytest.raises(UnsupportedPageError):
-        read_lists(
-            lambda offset, length: data[offset : offset + length],
-            find_chunk(pq.read_metadata(path), 0, "genes", np.dtype("u2")),
-        )
+        decode()

@@ -8,9 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.ageing.kernels import moments_by_group
-from titin.ageing.pseudobulk import GeneBlock, cell_totals, gene_names, map_genes
+from titin.ageing.pseudobulk import cell_totals, gene_names, map_genes
 from titin.atlas import Atlas
 from titin.dataset import layout
+from titin.dataset.block import GeneBlock
 from titin.progress import Progress
 from titin.study.groups import cell_keys
 

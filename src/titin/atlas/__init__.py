@@ -1,7 +1,7 @@
 """Reading a dataset."""
 
 from titin.atlas.atlas import Atlas, open_atlas
-from titin.atlas.cell_reader import RowBlock
+from titin.atlas.csr import RowBlock
 from titin.atlas.expression import Expression
 from titin.atlas.selection import MemoryLimitError, SelectionError, UnknownNameError
 

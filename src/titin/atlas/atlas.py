@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.cell_reader import Positions, RowBlock
-from titin.atlas.reader import Reader
+from titin.atlas.csr import RowBlock
+from titin.atlas.matrix import Reader
+from titin.atlas.row_groups import Positions
 from titin.atlas.selection import check_once, find_cells, ordered_columns, resolve, rows_of_cells
 from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var, read_varm
 from titin.atlas.views import Embeddings, MatrixView, to_anndata, to_dask

@@ -20,14 +20,15 @@ _TOLERANCE = 3.0 * 2.0**-23  # of a value: the format promises 2 units in the la
 
 
 @nb.njit(cache=True, nogil=True)
-def count_kept(indptr: Array, tokens: Array, rows: Array, column_of: Array, kept: Array) -> None:
-    """Fill ``kept`` with the row pointers of the chosen rows, when only genes with a column stay."""
-    kept[0] = 0
+def count_chosen(indptr: Array, tokens: Array, rows: Array, column_of: Array, chosen: Array) -> None:
+    """Fill ``chosen`` with the row pointers of some rows, when only genes with a column stay."""
+    chosen[0] = 0
     for r in range(len(rows)):
+        own = tokens[indptr[rows[r]] : indptr[rows[r] + 1]]
         n = 0
-        for i in range(indptr[rows[r]], indptr[rows[r] + 1]):
-            n += column_of[tokens[i]] >= 0
-        kept[r + 1] = kept[r] + n
+        for i in range(len(own)):
+            n += column_of[np.uint64(own[i])] >= 0
+        chosen[r + 1] = chosen[r] + n
 
 
 @nb.njit(cache=True, nogil=True)
@@ -205,18 +206,6 @@ def lognorm(indptr: Array, counts: Array, target: float, values: Array) -> None:
                 known[count] = True
                 table[count] = math.log1p(own[i] * target / total)
             out[i] = table[count]
-
-
-@nb.njit(cache=True, nogil=True)
-def count_chosen(indptr: Array, tokens: Array, rows: Array, column_of: Array, chosen: Array) -> None:
-    """Fill ``chosen`` with the row pointers of some rows, when only genes with a column stay."""
-    chosen[0] = 0
-    for r in range(len(rows)):
-        own = tokens[indptr[rows[r]] : indptr[rows[r] + 1]]
-        n = 0
-        for i in range(len(own)):
-            n += column_of[np.uint64(own[i])] >= 0
-        chosen[r + 1] = chosen[r] + n
 
 
 @nb.njit(cache=True, nogil=True)

@@ -5,49 +5,23 @@ row a gene, the rows that are used most lie together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.atlas.atlas import Atlas
-from titin.atlas.blocks import give_back_memory, read_block
-from titin.atlas.cell_reader import Positions, split_rows
 from titin.atlas.kernels import count_chosen, lognorm, take_chosen
-from titin.dataset import layout
-from titin.dataset.codec import decode_values
-from titin.dataset.pages import UnsupportedPageError, find_chunk, read_lists
-from titin.dataset.store import RowGroup, Store
+from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
+from titin.dataset.block import Block
+from titin.dataset.store import RowGroup
 from titin.parallel import ordered_map
-from titin.source import Block
 
 TARGET_SUM = 1e4
 _LANE_CELLS = 4096  # summed in float32 at most, before float64
 
 
-@dataclass(frozen=True)
-class Share:
-    """Some chosen cells of one row group.
-
-    Attributes
-    ----------
-    group
-        Where they lie.
-    rows
-        int64, which rows of the group.
-    start
-        Place of the first among all chosen cells.
-    """
-
-    group: RowGroup
-    rows: Positions
-    start: int
-
-
-class RowReader:
+class BlockReader:
     """Reads chosen cells × genes of a dataset in row blocks, again and again, from any thread.
 
     Parameters
@@ -66,7 +40,7 @@ class RowReader:
         int64, positions of the chosen cells, ascending.
     genes
         int64, position in ``atlas.var`` of each column of a block.
-    shares
+    parts
         The chosen cells by row group.
 
     Raises
@@ -90,7 +64,7 @@ class RowReader:
         kept = chosen[places]
         self.genes: Positions = places[kept]
         self._column_of = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
-        self.shares: tuple[Share, ...] = tuple(self._shares())
+        self.parts: tuple[ChosenRows, ...] = tuple(split_rows(self._store, self.cells))
 
     @property
     def n_cells(self) -> int:
@@ -102,39 +76,33 @@ class RowReader:
         """Number of chosen genes."""
         return len(self.genes)
 
-    def _shares(self) -> Iterator[Share]:
-        start = 0
-        for group, cells in split_rows(self._store, self.cells):
-            yield Share(group, cells - group.first_row, start)
-            start += len(cells)
-
-    def read(self, share: Share) -> Block:
+    def read(self, part: ChosenRows) -> Block:
         """Read and decode the chosen cells of a row group.
 
         Returns
         -------
         Block
-            ``start`` is the share's; ``indices`` are columns, ascending in every cell.
+            ``start`` is the part's; ``indices`` are columns, ascending in every cell.
 
         Raises
         ------
         DatasetError
             If a file is missing, damaged or replaced.
         """
-        block = self._read_whole(share.group)
-        if len(share.rows) == share.group.n_rows and self.n_genes == len(self._column_of):
-            return Block(share.start, block.indptr, block.indices, block.data)
-        indptr = np.empty(len(share.rows) + 1, np.int64)
-        count_chosen(block.indptr, block.indices, share.rows, self._column_of, indptr)
+        block = self._read_whole(part.group)
+        if len(part.rows) == part.group.n_rows and self.n_genes == len(self._column_of):
+            return Block(part.start, block.indptr, block.indices, block.data)
+        indptr = np.empty(len(part.rows) + 1, np.int64)
+        count_chosen(block.indptr, block.indices, part.rows, self._column_of, indptr)
         columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], block.data.dtype)
         take_chosen(
-            block.indptr, block.indices, block.data, share.rows, self._column_of, indptr, columns, data
+            block.indptr, block.indices, block.data, part.rows, self._column_of, indptr, columns, data
         )  # fmt: skip
-        return Block(share.start, indptr, columns, data)
+        return Block(part.start, indptr, columns, data)
 
     def map(self, function: Callable[[Block], Any], threads: int) -> Iterator[Any]:
         """Yield ``function(block)`` for all blocks, in order, computed in threads."""
-        yield from ordered_map(lambda share: function(self.read(share)), self.shares, threads)
+        yield from ordered_map(lambda part: function(self.read(part)), self.parts, threads)
         give_back_memory()
 
     def sum(
@@ -158,7 +126,7 @@ class RowReader:
         """
         totals: list[NDArray[np.float64]] = []
         for n_cells, parts in ordered_map(
-            lambda lane: (sum(len(s.rows) for s in lane), function(map(self.read, lane))), self._lanes(), threads
+            lambda lane: (sum(len(part.rows) for part in lane), function(map(self.read, lane))), self._lanes(), threads
         ):
             if totals:
                 for total, part in zip(totals, parts, strict=True):
@@ -169,22 +137,19 @@ class RowReader:
         give_back_memory()
         return totals
 
-    def _lanes(self) -> list[list[Share]]:
-        lanes: list[list[Share]] = []
+    def _lanes(self) -> list[list[ChosenRows]]:
+        lanes: list[list[ChosenRows]] = []
         filled = _LANE_CELLS
-        for share in self.shares:
-            if filled + len(share.rows) > _LANE_CELLS:
+        for part in self.parts:
+            if filled + len(part.rows) > _LANE_CELLS:
                 lanes.append([])
                 filled = 0
-            lanes[-1].append(share)
-            filled += len(share.rows)
+            lanes[-1].append(part)
+            filled += len(part.rows)
         return lanes
 
     def _read_whole(self, group: RowGroup) -> Block:
-        try:
-            block = self._read_pages(group)
-        except UnsupportedPageError:  # another writer has made this file of ours
-            block = read_block(self._store, group, counts=self._counts)
+        block = read_block(self._store, group, counts=self._counts)
         if self._counts:
             return block
         values = block.data.astype(np.float32, copy=False)
@@ -192,33 +157,3 @@ class RowReader:
             values = np.empty(len(block.data), np.float32)
             lognorm(block.indptr, block.data, TARGET_SUM, values)
         return Block(block.start, block.indptr, block.indices, values)
-
-    def _read_pages(self, group: RowGroup) -> Block:
-        """As `read_block`, in half the time."""
-        store, stored = self._store, layout.VALUES if self._kind == "real" else layout.COUNTS
-        exact = self._kind == "log1p" and not self._counts
-        try:
-            with closing(store.reader(group.shard)) as reader:
-                indptr, tokens = _read_column(store, reader, group, layout.GENES)
-                data_indptr, data = _read_column(store, reader, group, stored)
-                if not np.array_equal(indptr, data_indptr):
-                    raise ValueError(f"{layout.GENES} and {stored} differ in length")
-                if len(tokens) and int(tokens.max()) >= store.manifest.n_genes:
-                    raise ValueError(f"it names gene {int(tokens.max()):,} of {store.manifest.n_genes:,}")
-                if exact:
-                    data = decode_values(indptr, data, *_read_column(store, reader, group, layout.LEVELS))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            store.check(group.shard)
-            raise store.damaged(group.shard, error) from error
-        store.check(group.shard)
-        return Block(group.first_row, indptr, tokens, data)
-
-
-def _read_column(store: Store, reader: Any, group: RowGroup, column: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    footer = store.footer(group.shard)
-    schema = footer.schema.to_arrow_schema()
-    if column not in schema.names or not pa.types.is_list(schema.field(column).type):
-        raise ValueError(f"it has no list column {column}")
-    dtype = np.dtype(schema.field(column).type.value_type.to_pandas_dtype())
-    indptr, elements = read_lists(reader, find_chunk(footer, group.index, column, dtype))
-    return np.asarray(indptr), elements

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.blocks import give_back_memory, read_block
-from titin.atlas.cell_reader import Positions, column_map, split_rows
+from titin.atlas.csr import column_map
 from titin.atlas.kernels import add_moments, add_sums, describe_rows, widen
-from titin.atlas.reader import Reader
+from titin.atlas.matrix import Reader
+from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
 from titin.atlas.selection import SelectionError, check_memory
+from titin.dataset.block import Block
 from titin.parallel import ordered_map
-from titin.source import Block
 
 if TYPE_CHECKING:
     from titin.atlas.expression import Expression
@@ -63,14 +63,14 @@ class Question:
         order = None if self.rows is None else np.argsort(self.rows, kind="stable")
         ascending = None if self.rows is None or order is None else self.rows[order]
         column_of = column_map(self.reader.n_genes, self.reader.tokens(self.columns))
-        done = 0
-        store, threads = self.reader.store, self.reader.resources.threads
-        for block, chosen in ordered_map(
-            lambda item: (read_block(store, item[0]), item[1]), split_rows(store, ascending), threads
-        ):
-            places = np.arange(done, done + len(chosen))
-            yield Part(block, chosen - block.start, column_of, places if order is None else order[places])
-            done += len(chosen)
+        store = self.reader.store
+
+        def read(chosen: ChosenRows) -> Part:
+            places = np.arange(chosen.start, chosen.start + len(chosen.rows))
+            block = read_block(store, chosen.group)
+            return Part(block, chosen.rows, column_of, places if order is None else order[places])
+
+        yield from ordered_map(read, split_rows(store, ascending), self.reader.resources.threads)
         give_back_memory()
 
 

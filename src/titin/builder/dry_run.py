@@ -18,9 +18,10 @@ from titin.builder.pipeline import choose_panel_genes, missing_projections
 from titin.builder.scan import scan
 from titin.builder.workspace import check_target
 from titin.dataset import layout
+from titin.dataset.block import Block
 from titin.progress import Progress
 from titin.resources import Resources
-from titin.source import Block, Matrix, Source, open_source
+from titin.source import Matrix, Source, open_source
 from titin.study.roles import find_roles
 
 _SAMPLE_VALUES = 4_000_000

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from titin.builder.job import Context
 from titin.dataset import layout
+from titin.dataset.block import Block
 from titin.dataset.codec import KINDS, Encoded, InvalidValueError, Kind, RefusedError, encode
 from titin.dataset.kernels import accumulate, align_witness, copy_runs, sum_rows
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead
-from titin.source import Block, Matrix
+from titin.source import Matrix
 
 _SAME = 1e-5  # relative spread within which all cells are taken to be normalised to the same total
 _PROVEN = float(np.log(1e-6))  # a matrix that would pass for log1p by accident more often than this is real

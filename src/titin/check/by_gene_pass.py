@@ -7,9 +7,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.check.kernels import digest_by_gene, gather_gene, inspect_lists
-from titin.check.lists import ListReader, Lists, words
+from titin.check.lists import ListReader, words
 from titin.check.problems import Problems
 from titin.dataset import layout
+from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store
 from titin.parallel import ordered_map
 from titin.progress import Progress
@@ -52,18 +53,18 @@ def read_by_gene(store: Store, *, threads: int, progress: Progress) -> ByGenePas
     """
     problems = Problems()
     digests, lengths = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
-    with _open(store) as reader:
+    reader = _open(store)
 
-        def look(group: RowGroup) -> tuple[list[tuple[str, int, str, str]], NDArray, NDArray]:
-            return _look(group, reader.read(group), store.manifest.n_cells)
+    def look(group: RowGroup) -> tuple[list[tuple[str, int, str, str]], NDArray, NDArray]:
+        return _look(group, reader.read(group), store.manifest.n_cells)
 
-        progress.start("read expression by gene", len(reader.groups), "row groups")
-        for found, own, n in ordered_map(look, reader.groups, threads):
-            problems.extend(found)
-            digests.append(own)
-            lengths.append(n)
-            progress.advance(1)
-        progress.finish()
+    progress.start("read expression by gene", len(reader.groups), "row groups")
+    for found, own, n in ordered_map(look, reader.groups, threads):
+        problems.extend(found)
+        digests.append(own)
+        lengths.append(n)
+        progress.advance(1)
+    progress.finish()
     pa.default_memory_pool().release_unused()
     return ByGenePass(problems, np.concatenate(digests), np.concatenate(lengths))
 
@@ -125,24 +126,24 @@ def gene_difference(store: Store, token: int, *, threads: int) -> str:
 
 
 def _gene_by_gene(store: Store, token: int) -> tuple[NDArray, NDArray]:
-    with _open(store) as reader:
-        for group in reader.groups:
-            row = token - group.first_row
-            if 0 <= row < group.n_rows:
-                (indptr, cells), (data_indptr, elements) = reader.read(group)
-                n = min(indptr[row + 1] - indptr[row], data_indptr[row + 1] - data_indptr[row])
-                return cells[indptr[row] : indptr[row] + n], elements[data_indptr[row] : data_indptr[row] + n]
+    reader = _open(store)
+    for group in reader.groups:
+        row = token - group.first_row
+        if 0 <= row < group.n_rows:
+            (indptr, cells), (data_indptr, elements) = reader.read(group)
+            n = min(indptr[row + 1] - indptr[row], data_indptr[row + 1] - data_indptr[row])
+            return cells[indptr[row] : indptr[row] + n], elements[data_indptr[row] : data_indptr[row] + n]
     return np.empty(0, np.uint32), np.empty(0, np.uint16)
 
 
 def _gene_by_cell(store: Store, token: int, threads: int) -> tuple[NDArray, NDArray]:
     cells, counts = [], []
-    with ListReader(store, store.manifest.layout.expression, [layout.GENES, _data_column(store)]) as reader:
-        for group, ((indptr, tokens), (_, elements)) in zip(
-            reader.groups, ordered_map(reader.read, reader.groups, threads), strict=True
-        ):
-            rows, found = np.empty(group.n_rows, np.int64), np.empty(group.n_rows, elements.dtype)
-            n = gather_gene(indptr, tokens, elements, token, rows, found)
-            cells.append(rows[:n] + group.first_row)
-            counts.append(found[:n].copy())
+    reader = ListReader(store, store.manifest.layout.expression, [layout.GENES, _data_column(store)])
+    for group, ((indptr, tokens), (_, elements)) in zip(
+        reader.groups, ordered_map(reader.read, reader.groups, threads), strict=True
+    ):
+        rows, found = np.empty(group.n_rows, np.int64), np.empty(group.n_rows, elements.dtype)
+        n = gather_gene(indptr, tokens, elements, token, rows, found)
+        cells.append(rows[:n] + group.first_row)
+        counts.append(found[:n].copy())
     return np.concatenate(cells), np.concatenate(counts)

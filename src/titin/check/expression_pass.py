@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
-from titin.check.lists import ListReader, Lists, value_words, words
+from titin.check.lists import ListReader, value_words, words
 from titin.check.panel import PanelReader, PanelRows, compare_panel
 from titin.check.problems import Problems
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
+from titin.dataset.pages import Lists
 from titin.dataset.recovery import MAX_ULP
 from titin.dataset.store import RowGroup, Store
 from titin.errors import TitinError
@@ -258,16 +259,16 @@ def read_expression(
     manifest = store.manifest
     data = layout.VALUES if manifest.kind == "real" else layout.COUNTS
     columns = [layout.GENES, data, *([layout.LEVELS] if manifest.kind == "log1p" else [])]
-    with ListReader(store, manifest.layout.expression, columns) as reader:
-        reading = _Reading(store, genes, reader, digest_cells)
-        n_cells = sum(group.n_rows for group in reader.groups)
-        gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
-        progress.start("read expression", n_cells, "cells")
-        items = _with_panel(store, genes, reader)
-        for group, block in zip(reader.groups, ordered_map(reading.look, items, threads), strict=True):
-            gather.add(group, block)
-            progress.advance(group.n_rows)
-        progress.finish()
+    reader = ListReader(store, manifest.layout.expression, columns)
+    reading = _Reading(store, genes, reader, digest_cells)
+    n_cells = sum(group.n_rows for group in reader.groups)
+    gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
+    progress.start("read expression", n_cells, "cells")
+    items = _with_panel(store, genes, reader)
+    for group, block in zip(reader.groups, ordered_map(reading.look, items, threads), strict=True):
+        gather.add(group, block)
+        progress.advance(group.n_rows)
+    progress.finish()
     pa.default_memory_pool().release_unused()
     return gather.result(reading.number)
 

@@ -1,19 +1,13 @@
-"""The list columns of a matrix file, row group by row group, from the pages where they are the format's own."""
+"""The list columns of a matrix file as they are: what is wrong with them is for the checks to say."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.dataset.arrow import list_arrays
-from titin.dataset.pages import UnsupportedPageError, find_chunk, read_lists
+from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store
-
-Lists = tuple[NDArray[np.int64], NDArray[Any]]
 
 
 class ListReader:
@@ -32,52 +26,16 @@ class ListReader:
     def __init__(self, store: Store, name: str, columns: Sequence[str]) -> None:
         self.store, self.columns = store, list(columns)
         self.groups = store.row_groups(name)
-        shards = dict.fromkeys(group.shard for group in self.groups)
-        self._dtypes = {shard: self._find_dtypes(shard) for shard in shards}
-        self._readers = {shard: store.reader(shard) for shard in shards}
-
-    def _find_dtypes(self, shard: str) -> list[np.dtype]:
-        schema = self.store.footer(shard).schema.to_arrow_schema()
-        dtypes = []
-        for column in self.columns:
-            if column not in schema.names or not pa.types.is_list(schema.field(column).type):
-                raise self.store.damaged(shard, ValueError(f"it has no list column {column}"))
-            dtypes.append(np.dtype(schema.field(column).type.value_type.to_pandas_dtype()))
-        return dtypes
 
     def read(self, group: RowGroup) -> list[Lists]:
-        """Row pointers (int64, from 0) and elements of each column.
+        """Read each column.
 
         Raises
         ------
         DatasetError
-            If the file is damaged.
+            If the file is missing, damaged or replaced, or has no such column.
         """
-        try:
-            return [
-                self._read(group, column, dtype)
-                for column, dtype in zip(self.columns, self._dtypes[group.shard], strict=True)
-            ]
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise self.store.damaged(group.shard, error) from error
-
-    def _read(self, group: RowGroup, column: str, dtype: np.dtype) -> Lists:
-        with suppress(UnsupportedPageError):
-            chunk = find_chunk(self.store.footer(group.shard), group.index, column, dtype)
-            indptr, elements = read_lists(self._readers[group.shard], chunk)
-            return np.asarray(indptr), elements
-        return list_arrays(self.store.read_group(group, [column]).column(0))  # another writer has made this file
-
-    def close(self) -> None:
-        """Close the files."""
-        for reader in self._readers.values():
-            reader.close()
-
-    def __enter__(self) -> "ListReader":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        return self.store.read_lists(group, self.columns)
 
 
 def words(elements: NDArray[Any]) -> NDArray[Any]:

@@ -17,8 +17,9 @@ from titin.check.kernels import digest_rows
 from titin.check.lists import value_words
 from titin.check.registry import check
 from titin.dataset import layout
+from titin.dataset.block import Block
 from titin.parallel import ordered_map, read_ahead
-from titin.source import Block, Matrix, Source
+from titin.source import Matrix, Source
 
 
 def source_digests(context: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.uint64], int]:

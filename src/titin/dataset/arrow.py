@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from titin.dataset import layout
+from titin.dataset.pages import Lists
 
 
 def list_column(indptr: NDArray[np.int64], elements: NDArray[Any]) -> pa.Array:
@@ -30,8 +31,8 @@ def list_column(indptr: NDArray[np.int64], elements: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[child])
 
 
-def list_arrays(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Row pointers (int64, from 0) and elements of a list column; the inverse of `list_column`.
+def list_arrays(column: pa.ChunkedArray) -> Lists:
+    """Row pointers and elements of a list column; the inverse of `list_column`.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def list_arrays(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any
         raise ValueError("a list column has missing entries")
     offsets = whole.offsets.to_numpy().astype(np.int64)
     elements = whole.values.to_numpy(zero_copy_only=True)
-    return offsets - offsets[0], elements[offsets[0] : offsets[-1]]
+    return Lists(offsets - offsets[0], elements[offsets[0] : offsets[-1]])
 
 
 class ParquetFile:

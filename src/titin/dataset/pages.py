@@ -7,9 +7,8 @@ time that pyarrow takes, without holding the interpreter's lock in the kernels. 
 """
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ _DATA_PAGE, _ZSTD = 0, "ZSTD"
 _DELTA_BINARY_PACKED, _BYTE_STREAM_SPLIT = 5, 9
 _PHYSICAL = {"INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8}
 _codec: list[pa.Codec] = []
+Bytes = bytes | memoryview
 
 
 class UnsupportedPageError(Exception):
@@ -29,6 +29,21 @@ class UnsupportedPageError(Exception):
 
 class DamagedPageError(ValueError):
     """A page whose bytes contradict its header or the file's footer."""
+
+
+class Lists(NamedTuple):
+    """A list column of some rows.
+
+    Attributes
+    ----------
+    indptr
+        int64, rows + 1, beginning at 0: where each list begins.
+    elements
+        Those of all lists, one after another.
+    """
+
+    indptr: NDArray[np.int64]
+    elements: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -64,8 +79,6 @@ def find_chunk(metadata: Any, group: int, column: str, dtype: np.dtype) -> ListC
     ------
     UnsupportedPageError
         If it is not stored as the format stores it.
-    KeyError
-        If there is no such list column.
     """
     row_group = metadata.row_group(group)
     path = f"{column}.list.element"
@@ -78,29 +91,25 @@ def find_chunk(metadata: Any, group: int, column: str, dtype: np.dtype) -> ListC
                 chunk.data_page_offset, chunk.total_compressed_size, chunk.num_values, row_group.num_rows,
                 np.dtype(dtype), _PHYSICAL[chunk.physical_type],
             )  # fmt: skip
-    raise KeyError(column)
+    raise UnsupportedPageError(f"{column} is no list column as the format has them")
 
 
-def read_lists(
-    read_at: Callable[[int, int], bytes], chunk: ListChunk, *, lengths: bool = True, out: NDArray[Any] | None = None
-) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
-    """Read and decode a list column of a row group.
+def decode_lists(data: Bytes, chunk: ListChunk, out: NDArray[Any] | None = None) -> Lists:
+    """Decode a list column of a row group.
 
     Parameters
     ----------
-    read_at
-        Gives ``length`` bytes of the file from ``offset``.
+    data
+        The bytes that the chunk names.
     chunk
         From `find_chunk`.
-    lengths
-        Decode where the lists begin; False for a column known to be parallel to another.
     out
         Where to decode to: an array of the chunk's dtype with room for its entries; a new one where not given.
 
     Returns
     -------
-    indptr, elements
-        int64, rows + 1 (None without ``lengths``), and the elements of all lists.
+    Lists
+        Its elements are the front of ``out``.
 
     Raises
     ------
@@ -109,7 +118,6 @@ def read_lists(
     DamagedPageError
         If the bytes are not what header and footer say.
     """
-    data = read_at(chunk.offset, chunk.length)
     if len(data) != chunk.length:
         raise DamagedPageError("the file ends early")
     elements = np.empty(chunk.n_entries, chunk.dtype) if out is None else out[: chunk.n_entries]
@@ -125,17 +133,16 @@ def read_lists(
         if entries > chunk.n_entries:
             raise DamagedPageError("more entries than the footer says")
         repetition, definition, values = _sections(page)
-        if lengths:
-            row = add_lengths(repetition, definition, header.n_entries, indptr[1:], row)
-            if row < 0:
-                raise DamagedPageError("row lengths that do not fit the footer")
+        row = add_lengths(repetition, definition, header.n_entries, indptr[1:], row)
+        if row < 0:
+            raise DamagedPageError("row lengths that do not fit the footer")
         filled += _decode(values, header.encoding, chunk.width, elements[filled:])
-    if entries != chunk.n_entries or (lengths and row != chunk.n_rows):
+    if entries != chunk.n_entries or row != chunk.n_rows:
         raise DamagedPageError("fewer rows than the footer says")
     np.cumsum(indptr, out=indptr)
-    if lengths and indptr[-1] != filled:
+    if indptr[-1] != filled:
         raise DamagedPageError("rows and elements that do not agree")
-    return (indptr if lengths else None), elements[:filled]
+    return Lists(indptr, elements[:filled])
 
 
 def _decode(values: NDArray[np.uint8], encoding: int, width: int, out: NDArray[Any]) -> int:
@@ -159,7 +166,7 @@ def _decode(values: NDArray[np.uint8], encoding: int, width: int, out: NDArray[A
     raise UnsupportedPageError(f"encoding {encoding}")
 
 
-def _decompress(data: bytes, header: "_Header") -> NDArray[np.uint8]:
+def _decompress(data: Bytes, header: "_Header") -> NDArray[np.uint8]:
     if not _codec:
         _codec.append(pa.Codec("zstd"))
     if len(data) != header.compressed:
@@ -196,7 +203,7 @@ class _Header:
     checksum: int | None
 
 
-def _read_header(data: bytes, at: int) -> tuple[_Header, int]:
+def _read_header(data: Bytes, at: int) -> tuple[_Header, int]:
     """Parse a page header (Thrift compact protocol) and return it with the position behind it."""
     try:
         fields, at = _struct(data, at)
@@ -211,7 +218,7 @@ def _read_header(data: bytes, at: int) -> tuple[_Header, int]:
     return header, at
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: Bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]
@@ -222,12 +229,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _zigzag(data: bytes, at: int) -> tuple[int, int]:
+def _zigzag(data: Bytes, at: int) -> tuple[int, int]:
     value, at = _varint(data, at)
     return (value >> 1) ^ -(value & 1), at
 
 
-def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
+def _struct(data: Bytes, at: int) -> tuple[dict[int, Any], int]:
     """A Thrift struct as a dictionary by field number; binary fields are passed over, lists refused."""
     fields: dict[int, Any] = {}
     number = 0

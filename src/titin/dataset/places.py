@@ -49,44 +49,8 @@ class Place(ABC):
         """Read a whole file."""
 
     @abstractmethod
-    def reader(self, file: str) -> "RangeReader":
-        """Open a file for reads of ``(offset, length)`` from any thread; to be closed."""
-
-
-class RangeReader(ABC):
-    """Reads parts of a file: ``reader(offset, length)``."""
-
-    @abstractmethod
-    def __call__(self, offset: int, length: int) -> bytes:
-        """Give the bytes; fewer at the end of the file."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the file; safe to call twice."""
-
-
-class _LocalReader(RangeReader):
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDONLY)
-
-    def __call__(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file, length, offset)
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
-
-
-class _RemoteReader(RangeReader):
-    def __init__(self, files: Any, path: str) -> None:
-        self._files, self._path = files, path
-
-    def __call__(self, offset: int, length: int) -> bytes:
-        return bytes(self._files.cat_file(self._path, start=offset, end=offset + length))
-
-    def close(self) -> None:
-        pass  # every read is a request of its own
+    def read_range(self, file: str, offset: int, length: int) -> bytes:
+        """Read part of a file; fewer bytes at its end."""
 
 
 class LocalFolder(Place):
@@ -110,9 +74,13 @@ class LocalFolder(Place):
         """Read a whole file."""
         return (self.folder / file).read_bytes()
 
-    def reader(self, file: str) -> RangeReader:
-        """Open a file for reads that share no position."""
-        return _LocalReader(self.folder / file)
+    def read_range(self, file: str, offset: int, length: int) -> bytes:
+        """Read part of a file."""
+        handle = os.open(self.folder / file, os.O_RDONLY)
+        try:
+            return os.pread(handle, length, offset)
+        finally:
+            os.close(handle)
 
 
 class RemoteFolder(Place):
@@ -149,9 +117,9 @@ class RemoteFolder(Place):
         """Read a whole file."""
         return bytes(self._fs.cat_file(f"{self._root}/{file}"))
 
-    def reader(self, file: str) -> RangeReader:
-        """Ask for each range by itself."""
-        return _RemoteReader(self._fs, f"{self._root}/{file}")
+    def read_range(self, file: str, offset: int, length: int) -> bytes:
+        """Read part of a file: one request."""
+        return bytes(self._fs.cat_file(f"{self._root}/{file}", start=offset, end=offset + length))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"name": self.name, "_url": self._url}

@@ -2,20 +2,26 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from titin.dataset import layout
+from titin.dataset.arrow import list_arrays
 from titin.dataset.manifest import Manifest
-from titin.dataset.places import LocalFolder, Mark, RangeReader, find_place, read_remote_manifest
+from titin.dataset.pages import Lists, UnsupportedPageError, decode_lists, find_chunk
+from titin.dataset.places import LocalFolder, Mark, find_place, read_remote_manifest
 from titin.errors import DatasetError, TitinError
 
 _RESTORE = "restore it, or build the dataset again"
+_GAP = 2**16  # bytes read for nothing, rather than twice
 _REOPEN = "open the dataset again; nothing was mixed"
 
 
@@ -62,6 +68,7 @@ class Store:
     def _start(self) -> None:
         self._footers: dict[str, pq.FileMetaData] = {}
         self._groups: dict[str, tuple[RowGroup, ...]] = {}
+        self._dtypes: dict[str, dict[str, np.dtype]] = {}
         self._lock = Lock()
 
     @property
@@ -165,20 +172,78 @@ class Store:
         except (OSError, pa.ArrowException) as error:
             raise self.damaged(shard, error) from error
 
-    def reader(self, shard: str) -> RangeReader:
-        """Open a file for reads of ``(offset, length)`` from any thread; to be closed.
+    def read_lists(
+        self, group: RowGroup, columns: Sequence[str], out: Sequence[NDArray[Any]] | None = None
+    ) -> list[Lists]:
+        """Read list columns of a row group: from the pages where they are the format's own, else as pyarrow does.
+
+        Parameters
+        ----------
+        out
+            Where to decode each column to: an array of its `list_dtype` with room for its `elements`; new arrays where
+            not given.
 
         Raises
         ------
         DatasetError
-            If the file is missing or replaced.
+            If the file is missing, damaged or replaced, or has no such column.
         """
         try:
-            reader = self._place.reader(shard)
-        except OSError as error:
-            raise self.damaged(shard, error) from error
-        self._check(shard)
-        return reader
+            found = self._read_pages(group, columns, out)
+        except UnsupportedPageError:  # another writer has made this file of ours
+            return self._read_arrow_lists(group, columns, out)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            self._check_again(group.shard)
+            raise self.damaged(group.shard, error) from error
+        self._check_again(group.shard)
+        return found
+
+    def _read_pages(self, group: RowGroup, columns: Sequence[str], out: Sequence[NDArray[Any]] | None) -> list[Lists]:
+        footer = self.footer(group.shard)
+        chunks = [find_chunk(footer, group.index, name, self.list_dtype(group.shard, name)) for name in columns]
+        if self._place.remote:
+            self._check(group.shard)
+        pieces = self._read_ranges(group.shard, [(chunk.offset, chunk.length) for chunk in chunks])
+        rooms = [None] * len(chunks) if out is None else out
+        return [decode_lists(*parts) for parts in zip(pieces, chunks, rooms, strict=True)]
+
+    def _read_ranges(self, shard: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Read parts of a file, in one go where they lie close together: far away, each go is a round trip."""
+        first, end = min(a for a, _ in ranges), max(a + n for a, n in ranges)
+        if end - first <= sum(n for _, n in ranges) + _GAP:
+            whole = memoryview(self._place.read_range(shard, first, end - first))
+            return [whole[a - first : a - first + n] for a, n in ranges]
+        return [memoryview(self._place.read_range(shard, a, n)) for a, n in ranges]
+
+    def _read_arrow_lists(
+        self, group: RowGroup, columns: Sequence[str], out: Sequence[NDArray[Any]] | None
+    ) -> list[Lists]:
+        table = self.read_group(group, list(columns))
+        try:
+            found = [list_arrays(table.column(name)) for name in columns]
+        except ValueError as error:
+            raise self.damaged(group.shard, error) from error
+        if out is None:
+            return found
+        for (_, elements), room in zip(found, out, strict=True):
+            room[: len(elements)] = elements
+        return [Lists(lists.indptr, room[: len(lists.elements)]) for lists, room in zip(found, out, strict=True)]
+
+    def list_dtype(self, shard: str, column: str) -> np.dtype:
+        """Return the dtype of a list column's elements; from the footer.
+
+        Raises
+        ------
+        DatasetError
+            If the file is missing, damaged or replaced, or has no such column.
+        """
+        known = self._dtypes.setdefault(shard, {})
+        if column not in known:
+            schema = self.footer(shard).schema.to_arrow_schema()
+            if column not in schema.names or not pa.types.is_list(schema.field(column).type):
+                raise self.damaged(shard, ValueError(f"it has no list column {column}"))
+            known[column] = np.dtype(schema.field(column).type.value_type.to_pandas_dtype())
+        return known[column]
 
     def check(self, shard: str) -> None:
         """Refuse a file that is no longer the one that was read first.

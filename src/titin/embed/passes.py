@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.passes import RowReader
+from titin.atlas.passes import BlockReader
+from titin.dataset.block import Block
 from titin.embed import kernels as _kernels
 from titin.parallel import ordered_map
-from titin.source import Block
 
 _DENSE_SPEED = 32  # products that a dense multiplication does in the time of one that is added by itself
 _STRIP = 512
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Advance = Callable[[int], None]
 
 
-def moments(reader: RowReader, threads: int) -> tuple[Floats, Floats]:
+def moments(reader: BlockReader, threads: int) -> tuple[Floats, Floats]:
     """Sum and sum of squares of each gene, float64."""
 
     def work(blocks: Iterator[Block]) -> tuple[Floats, Floats]:
@@ -37,7 +37,7 @@ def moments(reader: RowReader, threads: int) -> tuple[Floats, Floats]:
     return sums, squares
 
 
-def scatter_product(reader: RowReader, mean: Floats, Q: NDArray[np.float32], threads: int) -> Floats:
+def scatter_product(reader: BlockReader, mean: Floats, Q: NDArray[np.float32], threads: int) -> Floats:
     """AᵀA Q, genes × columns of ``Q``: float32 within a few thousand cells, float64 between them.
 
     As A is centred before it is multiplied, nothing cancels: AᵀA Q is what the stored values give, less mean × the
@@ -56,7 +56,7 @@ def scatter_product(reader: RowReader, mean: Floats, Q: NDArray[np.float32], thr
     return product
 
 
-def gram_matrix(reader: RowReader, threads: int, advance: Advance) -> tuple[Floats, Floats]:
+def gram_matrix(reader: BlockReader, threads: int, advance: Advance) -> tuple[Floats, Floats]:
     """Upper triangle of the genes' products without centring, genes × genes, and each gene's sum, from one pass.
 
     Blocks in which cells express few of the genes are added value by value, each thread having its own rows of the
@@ -64,7 +64,7 @@ def gram_matrix(reader: RowReader, threads: int, advance: Advance) -> tuple[Floa
     """
     gram, sums = np.zeros((reader.n_genes, reader.n_genes)), np.zeros(reader.n_genes)
     with ThreadPoolExecutor(threads, thread_name_prefix="titin-gram") as pool:
-        for block in ordered_map(reader.read, reader.shares, threads):
+        for block in ordered_map(reader.read, reader.parts, threads):
             entries = block.indptr, block.indices, block.data
             lengths = np.diff(block.indptr).astype(np.float64)
             if (lengths**2).sum() * _DENSE_SPEED > block.n_cells * float(reader.n_genes) ** 2:
@@ -88,7 +88,7 @@ def _add_dense(gram: Floats, block: Block) -> None:
         gram[start:stop, start:] += dense[:, start:stop].T @ dense[:, start:]
 
 
-def project(reader: RowReader, mean: Floats, V: Floats, threads: int) -> NDArray[np.float32]:
+def project(reader: BlockReader, mean: Floats, V: Floats, threads: int) -> NDArray[np.float32]:
     """A V, cells × columns of ``V``, in the reader's order; float32."""
     Q = np.ascontiguousarray(V, np.float32)
     offset = (mean @ V).astype(np.float32)

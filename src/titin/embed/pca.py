@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from titin.atlas import Atlas, MemoryLimitError
-from titin.atlas.passes import TARGET_SUM, RowReader
+from titin.atlas.passes import TARGET_SUM, BlockReader
 from titin.embed.krylov import BASIS_BLOCKS, MAX_PRODUCTS, leading_eigenpairs
 from titin.embed.passes import gram_matrix, moments, project, scatter_product
 from titin.errors import TitinError
@@ -91,7 +91,7 @@ class PCAResult:
                 "the atlas has not the genes that the components were fitted on, in their order",
                 "project cells of the atlas that was fitted",
             )
-        reader = RowReader(atlas, cells=cells, genes=self.loadings.any(axis=1))
+        reader = BlockReader(atlas, cells=cells, genes=self.loadings.any(axis=1))
         V = self.loadings[reader.genes].astype(np.float64)
         return project(reader, self.mean[reader.genes], V, make_resources(threads).threads)
 
@@ -158,7 +158,7 @@ def pca(
     >>> found = pca(titin.open("skeletal_muscle_10x"))  # doctest: +SKIP
     >>> found.scores.shape, found.variance_ratio[:2]  # doctest: +SKIP
     """
-    reader = RowReader(atlas, cells=cells, genes=genes)
+    reader = BlockReader(atlas, cells=cells, genes=genes)
     n = _components(reader, n_comps)
     if svd_solver not in ("auto", "randomized", "covariance_eigh"):
         raise TitinError(f"there is no svd_solver {svd_solver!r}", "give auto, randomized or covariance_eigh")
@@ -202,7 +202,7 @@ def _spread(sums: Floats, squares: Floats, n_cells: int) -> float:
     return spread if spread > _ROUNDING * squares.sum() else 0.0
 
 
-def _components(reader: RowReader, n_comps: int | None) -> int:
+def _components(reader: BlockReader, n_comps: int | None) -> int:
     if reader.n_genes == 0:
         raise TitinError("no gene is chosen", "choose one gene or more, or leave genes out for all")
     if reader.n_cells < 2:
@@ -222,7 +222,7 @@ def _components(reader: RowReader, n_comps: int | None) -> int:
 class _Fit:
     """One fit: what both solvers are given. Each returns vectors, values, sums, squares, and how it went."""
 
-    reader: RowReader
+    reader: BlockReader
     n: int
     zero_center: bool
     resources: Resources

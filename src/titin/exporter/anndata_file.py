@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.atlas.blocks import source_blocks
+from titin.atlas.source_order import source_blocks
 from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_order
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from titin.atlas.blocks import source_blocks
-from titin.atlas.genes import GeneFinder
+from titin.atlas.axes import GeneFinder
+from titin.atlas.source_order import source_blocks
 from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
+from titin.dataset.block import Block
 from titin.dataset.kernels import scatter_columns
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 from titin.parallel import ordered_map
-from titin.source import Block
 from titin.text import memory
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from titin.atlas import Atlas
-from titin.atlas.passes import RowReader
+from titin.atlas.passes import BlockReader
+from titin.dataset.block import Block
 from titin.errors import TitinError
 from titin.features import kernels as _kernels
 from titin.resources import make_resources
-from titin.source import Block
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Batches:
         For passes.
     """
 
-    reader: RowReader
+    reader: BlockReader
     codes: NDArray[np.int64]
     names: list[str]
     sizes: NDArray[np.int64]
@@ -83,7 +83,7 @@ class Batches:
         return ordered
 
 
-def make_batches(atlas: Atlas, reader: RowReader, batch_key: str | None, threads: int) -> Batches:
+def make_batches(atlas: Atlas, reader: BlockReader, batch_key: str | None, threads: int) -> Batches:
     """Divide the reader's cells by a column of obs; all are one batch without one.
 
     Raises
@@ -355,7 +355,7 @@ def highly_variable(
             f"n_top_genes {n_top_genes}, n_bins {n_bins}, span {span}: one of them is out of range",
             "give n_top_genes and n_bins of 1 or more, and a span above 0 and up to 1",
         )
-    reader = RowReader(atlas, values="counts" if flavor == "seurat_v3" else "lognorm", cells=cells)
+    reader = BlockReader(atlas, values="counts" if flavor == "seurat_v3" else "lognorm", cells=cells)
     batches = make_batches(atlas, reader, batch_key, make_resources(threads).threads)
     if flavor == "seurat_v3":
         table = seurat_v3(batches, n_top_genes, span)

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas
-from titin.atlas.passes import RowReader
+from titin.atlas.passes import BlockReader
 from titin.dataset import layout
+from titin.dataset.block import Block
 from titin.dataset.replace import Draft, revise
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 from titin.features import kernels
 from titin.features.gene_sets import GeneSet, gene_sets
 from titin.progress import Progress
-from titin.source import Block
 
 Tokens = NDArray[np.int64]
 
@@ -189,7 +189,7 @@ def score_gene_sets(
         raise TitinError(f"there is no method {method!r} of scoring", f"methods: {', '.join(METHODS)}")
     threads = threads or atlas.reader.resources.threads
     members = find_members(atlas, programme_sets() if sets is None else sets, min_genes=min_genes)
-    reader = RowReader(atlas, cells=cells)
+    reader = BlockReader(atlas, cells=cells)
     parameters: dict[str, Any] = {"min_genes": min_genes}
     if method == "score_genes":
         parameters |= {"control_size": control_size, "n_bins": n_bins, "seed": seed}
@@ -219,7 +219,7 @@ def score_gene_sets(
     return table
 
 
-def gene_means(reader: RowReader, threads: int) -> Floats:
+def gene_means(reader: BlockReader, threads: int) -> Floats:
     """Mean log-normalised value of every gene over the reader's cells, float64 by token."""
 
     def work(block: Block) -> Floats:
@@ -247,7 +247,7 @@ def _sums(block: Block, tables: tuple[NDArray[Any], ...], n_sets: int) -> tuple[
 
 
 def _score_genes(
-    atlas: Atlas, reader: RowReader, members: Members, size: int, n_bins: int, seed: int, threads: int
+    atlas: Atlas, reader: BlockReader, members: Members, size: int, n_bins: int, seed: int, threads: int
 ) -> Callable[[Block], Floats]:
     if n_bins < 2 or size < 1:
         raise TitinError(f"{n_bins} bins of {size} control genes are too few", "give two bins and one gene, or more")
@@ -272,7 +272,7 @@ def _score_genes(
     return lambda block: _sums(block, tables, len(weights))[0]
 
 
-def _known_means(atlas: Atlas, reader: RowReader) -> Floats | None:
+def _known_means(atlas: Atlas, reader: BlockReader) -> Floats | None:
     """Means that the build has left in the feature metadata, where they are of these values and cells."""
     if atlas.kind == "counts" or reader.n_cells < atlas.n_obs:
         return None

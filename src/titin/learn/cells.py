@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.atlas import Atlas
-from titin.atlas.passes import RowReader
+from titin.atlas.passes import BlockReader
 from titin.atlas.selection import check_memory
 from titin.dataset import layout
 from titin.learn import kernels as _kernels
@@ -220,7 +220,7 @@ def gather_moments(
     n_groups, n_genes, n_cells = len(groups), atlas.n_vars, atlas.n_obs
     check_memory(n_groups * n_genes * 20, atlas.reader.resources.memory,
                  f"sums of {n_genes:,} genes by {n_groups:,} groups of cells", "allow more memory")  # fmt: skip
-    reader = RowReader(atlas)
+    reader = BlockReader(atlas)
     sums, squares = np.zeros((n_groups, n_genes)), np.zeros((n_groups, n_genes))
     detected = np.zeros((n_groups, n_genes), np.int32)
     raw = np.zeros((n_cells, 6), np.float32)
@@ -274,7 +274,7 @@ def gather_units(
     everything = np.unique(np.concatenate([np.zeros(0, np.int64), *(genes for _, genes in wanted.values())]))
     stores = {level: _make_store(atlas, units, genes) for level, (units, genes) in wanted.items()}
     if len(everything):
-        reader = RowReader(atlas, genes=everything)
+        reader = BlockReader(atlas, genes=everything)
         columns = {level: _column_of(reader.genes, genes) for level, (_, genes) in wanted.items()}
         progress.start("chosen genes", atlas.n_obs, "cells")
 

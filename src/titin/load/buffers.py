@@ -1,54 +1,56 @@
-"""Memory of batches that nobody holds any more, for the next ones."""
+"""What a load is decoded into, and the memory of batches that nobody holds any more, for the next ones."""
 
-import sys
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from titin.atlas.row_groups import all_groups, entry_column, read_entries
 from titin.dataset import layout
-from titin.dataset.arrow import list_arrays
-from titin.dataset.pages import ListChunk, UnsupportedPageError, find_chunk, read_lists
 from titin.dataset.store import RowGroup, Store
-from titin.errors import DatasetError
 
 _KEPT = 12
 
 
-class Arrays:
-    """Hands out arrays, and hands their memory out again once no view of them is left.
+class ArrayPool:
+    """Hands out arrays, and hands their memory out again once the array and every view of it are gone.
 
-    Fresh memory costs a page fault for every 4 kB, which is more than filling it. A buffer is free when nothing but
-    this pool refers to it: every array made of it, and every view of those, holds a reference to the buffer itself.
+    Fresh memory costs a page fault for every 4 kB, which is more than filling it. An array handed out lies over a
+    `memoryview`, so that numpy lets every view of it, and every view of those, hold on to that very array: when it is
+    finalized, nobody can reach the memory any more.
     """
 
     def __init__(self) -> None:
-        self._buffers: list[NDArray[np.uint8]] = []
-        self._lock = Lock()
+        # without a lock: a finalizer may run in the middle of anything; the oldest memory goes when there is too much
+        self._free: deque[NDArray[np.uint8]] = deque(maxlen=_KEPT)
 
-    def __reduce__(self) -> tuple[type["Arrays"], tuple[()]]:
+    def __reduce__(self) -> tuple[type["ArrayPool"], tuple[()]]:
         """In another process it begins empty."""
-        return Arrays, ()
+        return ArrayPool, ()
 
     def take(self, n: int, dtype: DTypeLike) -> NDArray[Any]:
         """An array of ``n`` elements, with whatever was in its memory before."""
-        size = n * np.dtype(dtype).itemsize
-        with self._lock:
-            for i in range(len(self._buffers)):
-                # two references are the list's and the argument's
-                if len(self._buffers[i]) >= size and sys.getrefcount(self._buffers[i]) == 2:
-                    return self._buffers[i][:size].view(dtype)
-            buffer = np.empty(size + size // 4 + 64, np.uint8)
-            if len(self._buffers) >= _KEPT:
-                self._buffers.pop(0)
-            self._buffers.append(buffer)
-            return buffer[:size].view(dtype)
+        memory = self._find(n * np.dtype(dtype).itemsize)
+        array = np.frombuffer(memory.data, dtype, n)
+        weakref.finalize(array, self._free.append, memory).atexit = False
+        return array
+
+    def _find(self, size: int) -> NDArray[np.uint8]:
+        for _ in range(len(self._free)):
+            try:
+                memory = self._free.popleft()
+            except IndexError:  # another thread was faster
+                break
+            if len(memory) >= size:
+                return memory
+            self._free.append(memory)
+        return np.empty(size + size // 4 + 64, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ class Cells:
     levels: NDArray[Any]
 
 
+class _Room(NamedTuple):
+    """Part of a large array that a row group is decoded into, and where it begins there."""
+
+    start: int
+    array: NDArray[Any]
+
+
 class RowGroups:
     """The row groups of a dataset's ``expression``, read and decoded in threads.
 
@@ -83,36 +92,19 @@ class RowGroups:
         The dataset.
     levels
         Whether to read the exact values too.
+
+    Raises
+    ------
+    DatasetError
+        If the files do not hold as many cells as the manifest says.
     """
 
     def __init__(self, store: Store, *, levels: bool) -> None:
         self.store, self.manifest = store, store.manifest
-        self.groups = store.row_groups(self.manifest.layout.expression)
+        self.groups = all_groups(store)
         self.firsts = np.array([g.first_row for g in self.groups], np.int64)
-        held = sum(g.n_rows for g in self.groups)
-        if held != self.manifest.n_cells:
-            raise DatasetError(
-                f"{store.name}: the expression files hold {held:,} cells, {layout.MANIFEST} says "
-                f"{self.manifest.n_cells:,}", "restore the files, or build the dataset again",
-            )  # fmt: skip
-        self._columns = [layout.GENES, layout.VALUES if self.manifest.kind == "real" else layout.COUNTS]
-        if levels and self.manifest.kind == "log1p":
-            self._columns.append(layout.LEVELS)
-        self._dtypes = [self._dtype(name) for name in self._columns]
-        self._readers = {shard: store.reader(shard) for shard in dict.fromkeys(g.shard for g in self.groups)}
-
-    def _dtype(self, column: str) -> np.dtype:
-        shard = self.groups[0].shard
-        schema = self.store.footer(shard).schema.to_arrow_schema()
-        if column not in schema.names or not pa.types.is_list(schema.field(column).type):
-            raise self.store.damaged(shard, ValueError(f"it has no list column {column}"))
-        dtype: np.dtype = np.dtype(schema.field(column).type.value_type.to_pandas_dtype())
-        return dtype
-
-    def close(self) -> None:
-        """Close the files; safe to call twice."""
-        for reader in self._readers.values():
-            reader.close()
+        exact = [layout.LEVELS] if levels and self.manifest.kind == "log1p" else []
+        self._columns = [layout.GENES, entry_column(store), *exact]
 
     def of_cells(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row group of each cell."""
@@ -136,18 +128,12 @@ class RowGroups:
         DatasetError
             If a file is damaged, or is not the one that was opened.
         """
-        for shard in {self.groups[g].shard for g in groups}:
-            self.store.check(shard)
-        rooms = [
-            self._rooms(column, dtype, groups, space) for column, dtype in zip(self._columns, self._dtypes, strict=True)
-        ]
-        tasks = [(g, [room[i] for room in rooms]) for i, g in enumerate(groups)]
-        parts = list(pool.map(self._read_group, tasks))
-        positions = np.concatenate(
-            [np.arange(self.groups[g].first_row, self.groups[g].first_row + self.groups[g].n_rows) for g in groups]
-        )
+        own = [self.groups[g] for g in groups]
+        rooms = [self._rooms(column, own, space) for column in self._columns]
+        parts = list(pool.map(self._read_group, own, zip(*rooms, strict=True)))
+        positions = np.concatenate([np.arange(g.first_row, g.first_row + g.n_rows) for g in own])
         (tokens, starts, lengths), (data, _, _), *rest = (
-            _place(space.arrays[column], [room[0] for room in rooms[k]], [part[k] for part in parts])
+            _place(space.arrays[column], rooms[k], [part[k] for part in parts])
             for k, column in enumerate(self._columns)
         )
         if rest:
@@ -156,53 +142,16 @@ class RowGroups:
             levels, level_starts, level_lengths = np.empty(0, np.float32), np.zeros_like(starts), np.zeros_like(starts)
         return Cells(starts, lengths, level_starts, level_lengths, tokens, data, levels), positions
 
-    def _rooms(
-        self, column: str, dtype: np.dtype, groups: Sequence[int], space: "Space"
-    ) -> list[tuple[int, NDArray[Any], ListChunk | None]]:
-        """For each row group: where its elements go, and from where they come."""
-        chunks = [self._chunk(self.groups[g], column, dtype) for g in groups]
-        ends = np.cumsum([0, *(n for n, _ in chunks)]).tolist()
-        array = space.room(column, ends[-1], dtype)
-        return [(a, array[a:b], chunk) for a, b, (_, chunk) in zip(ends, ends[1:], chunks, strict=False)]
+    def _rooms(self, column: str, groups: Sequence[RowGroup], space: "Space") -> list[_Room]:
+        """Where the elements of each row group go."""
+        ends = np.cumsum([0, *(self.store.elements(group, column) for group in groups)]).tolist()
+        array = space.room(column, ends[-1], self.store.list_dtype(groups[0].shard, column))
+        return [_Room(a, array[a:b]) for a, b in pairwise(ends)]
 
-    def _chunk(self, group: RowGroup, column: str, dtype: np.dtype) -> tuple[int, ListChunk | None]:
-        """Most elements a column of a row group can have, and where it lies; None if another writer has made it."""
-        try:
-            chunk = find_chunk(self.store.footer(group.shard), group.index, column, dtype)
-        except UnsupportedPageError:
-            row_group = self.store.footer(group.shard).row_group(group.index)
-            columns = (row_group.column(i) for i in range(row_group.num_columns))
-            return max(c.num_values for c in columns if c.path_in_schema.split(".")[0] == column), None
-        return chunk.n_entries, chunk
-
-    def _read_group(
-        self, task: tuple[int, list[tuple[int, NDArray[Any], ListChunk | None]]]
-    ) -> list[NDArray[np.int64]]:
+    def _read_group(self, group: RowGroup, rooms: Sequence[_Room]) -> list[NDArray[np.int64]]:
         """Decode the columns of a row group into their rooms; the lengths of their lists."""
-        number, rooms = task
-        group = self.groups[number]
-        try:
-            lengths = [
-                self._read_column(group, column, *room[1:]) for column, room in zip(self._columns, rooms, strict=True)
-            ]
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise self.store.damaged(group.shard, error) from error
-        if not np.array_equal(lengths[0], lengths[1]):
-            differ = ValueError(f"{self._columns[0]} and {self._columns[1]} differ in length")
-            raise self.store.damaged(group.shard, differ)
-        return lengths
-
-    def _read_column(
-        self, group: RowGroup, column: str, out: NDArray[Any], chunk: ListChunk | None
-    ) -> NDArray[np.int64]:
-        if chunk is not None:
-            with suppress(UnsupportedPageError):
-                indptr, _ = read_lists(self._readers[group.shard], chunk, out=out)
-                return np.diff(np.asarray(indptr))
-        # another writer has made this file of ours
-        indptr, elements = list_arrays(self.store.read_group(group, [column]).column(0))
-        out[: len(elements)] = elements
-        return np.diff(indptr)
+        found = read_entries(self.store, group, self._columns, [room.array for room in rooms])
+        return [np.diff(lists.indptr) for lists in found]
 
 
 class Space:
@@ -223,8 +172,8 @@ class Space:
 
 
 def _place(
-    array: NDArray[Any], begins: list[int], lengths: list[NDArray[np.int64]]
+    array: NDArray[Any], rooms: Sequence[_Room], lengths: list[NDArray[np.int64]]
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
     """The elements, and start and length of each cell's."""
-    starts = [begin + np.cumsum(n) - n for begin, n in zip(begins, lengths, strict=True)]
+    starts = [room.start + np.cumsum(n) - n for room, n in zip(rooms, lengths, strict=True)]
     return array, np.concatenate(starts), np.concatenate(lengths)

@@ -15,7 +15,7 @@ from scipy import sparse
 from titin.atlas import Atlas, open_atlas
 from titin.errors import DatasetError, TitinError
 from titin.load import kernels as _kernels
-from titin.load.buffers import Arrays, Cells, RowGroups, Space
+from titin.load.buffers import ArrayPool, Cells, RowGroups, Space
 from titin.load.cache import open_cache
 from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
 from titin.parallel import ordered_map, read_ahead
@@ -175,7 +175,7 @@ class Loader:
         self._cache = cache
         self._column, self.genes = _columns(self.atlas, genes)
         self._subset = genes is not None
-        self._arrays, self._spaces = Arrays(), list[Space]()
+        self._arrays, self._spaces = ArrayPool(), list[Space]()
         self.obs = _handed_out(self.atlas, obs)
         if sampler is None:
             chosen = _choose_cells(self.atlas, cells, donors)
@@ -250,7 +250,7 @@ class Loader:
         if not self._cache:
             return _FileReader(groups, pool, self.obs, self._spaces)
         folder = None if self._cache is True else Path(self._cache)
-        return _CacheReader(groups, open_cache(groups, folder, pool), self.obs)
+        return _CacheReader(open_cache(groups, folder, pool), self.obs)
 
     def _cut(self, loads: Iterator["_Load"]) -> Generator[Batch, None, None]:
         """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
@@ -375,15 +375,13 @@ class _FileReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._groups.close()
         self._idle.extend(self._spaces)
 
 
 class _CacheReader:
     """Takes loads from memory-mapped arrays."""
 
-    def __init__(self, groups: RowGroups, cells: Cells, obs: pd.DataFrame) -> None:
-        groups.close()
+    def __init__(self, cells: Cells, obs: pd.DataFrame) -> None:
         self._cells, self._obs = cells, obs
 
     def __call__(self, positions: NDArray[np.int64]) -> _Load:

@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas, RowBlock
+from titin.atlas.row_groups import gene_blocks
 from titin.dataset import layout
-from titin.dataset.arrow import list_arrays
 from titin.errors import TitinError
 from titin.load.kernels import bin_cells, rank_cells
-from titin.parallel import ordered_map, read_ahead
+from titin.parallel import ordered_map
 from titin.resources import available_threads
 
 PAD, CLS = "<pad>", "<cls>"
@@ -139,29 +139,17 @@ def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Seri
     chosen = np.zeros(atlas.n_obs, bool)
     chosen[atlas.cell_positions(cells)] = True
     totals = np.zeros(atlas.n_obs)
-    for _, _, members, counts in _genes(atlas):
-        np.add.at(totals, members, counts)
+    for block in gene_blocks(atlas.store):
+        np.add.at(totals, block.cells, block.stored)
     medians, place_of = np.full(atlas.n_vars, np.nan), atlas.source_columns
-    for first, indptr, members, counts in _genes(atlas):
-        normalised = counts / totals[members] * TARGET_SUM
-        kept = chosen[members]
-        for i, (a, b) in enumerate(pairwise(indptr.tolist())):
+    for block in gene_blocks(atlas.store):
+        normalised = block.stored / totals[block.cells] * TARGET_SUM
+        kept = chosen[block.cells]
+        for i, (a, b) in enumerate(pairwise(block.indptr.tolist())):
             of_gene = normalised[a:b][kept[a:b]]
             if len(of_gene):
-                medians[place_of[first + i]] = np.median(of_gene)
+                medians[place_of[block.first + i]] = np.median(of_gene)
     return pd.Series(medians, index=gene_names(atlas, by), name="median")
-
-
-def _genes(atlas: Atlas) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any], NDArray[Any]]]:
-    """Yield row groups of genes, read ahead: their first token, indptr, positions of cells, and counts."""
-
-    def read() -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any], NDArray[Any]]]:
-        for group in atlas.store.row_groups(atlas.layout.expression_by_gene):
-            table = atlas.store.read_group(group, [layout.CELLS, layout.COUNTS])
-            indptr, members = list_arrays(table.column(layout.CELLS))
-            yield group.first_row, indptr, members, list_arrays(table.column(layout.COUNTS))[1]
-
-    yield from read_ahead(read())
 
 
 def check_counts(atlas: Atlas) -> None:

@@ -1,6 +1,6 @@
 """What can be read in: AnnData .h5ad and .zarr, 10x Genomics .h5."""
 
-from titin.source.base import Block, Matrix, Source
+from titin.source.base import Matrix, Source
 from titin.source.open import open_source
 
-__all__ = ["Block", "Matrix", "Source", "open_source"]
+__all__ = ["Matrix", "Source", "open_source"]

@@ -1,4 +1,4 @@
-"""Checksums of a source, so that a dataset can name what it was built from."""
+"""A source: its matrices, its tables, and the checksum that a dataset names it by."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from titin.dataset.block import Block
 
 PIECE = 8 << 20
 
@@ -42,33 +43,6 @@ def _of_file(path: Path) -> str:
         while n := file.readinto(piece):
             digest.update(piece[:n])
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive cells of a matrix, as the three arrays of a CSR matrix.
-
-    Attributes
-    ----------
-    start
-        Position in the source of the block's first cell.
-    indptr
-        int64, ``n_cells + 1``, beginning at 0.
-    indices
-        Gene position of each stored value; any integer dtype; order within a cell as in the source.
-    data
-        The stored values, in the source's dtype.
-    """
-
-    start: int
-    indptr: NDArray[np.int64]
-    indices: NDArray[Any]
-    data: NDArray[Any]
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells in the block."""
-        return len(self.indptr) - 1
 
 
 class Matrix(ABC):
@@ -148,8 +122,6 @@ class Source:
 
     def sha256(self) -> str:
         """Checksum of the file; of a folder, of its sorted relative paths and their checksums."""
-        from titin.source.base import sha256
-
         return sha256(self.path)
 
     def close(self) -> None:

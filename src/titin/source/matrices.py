@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.dataset.block import Block
 from titin.errors import SourceError
-from titin.source.base import Block
 from titin.source.reading import DAMAGED, attribute, encoding, is_group, reading, row_ranges
 from titin.source.stored import INDEX_DTYPE, StoredMatrix, Vector, open_vector
 

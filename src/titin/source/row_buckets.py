@@ -10,8 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.dataset.block import Block
 from titin.dataset.spill import Spill
-from titin.source.base import Block
 from titin.source.stored import INDEX_DTYPE
 
 _BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.blocks import all_groups
-from titin.atlas.cell_reader import column_map, row_blocks
+from titin.atlas.csr import column_map, row_blocks
 from titin.atlas.kernels import find_levels
+from titin.atlas.row_groups import all_groups, read_gene_block
 from titin.dataset import layout
-from titin.dataset.arrow import list_arrays
 from titin.dataset.store import RowGroup, Store
 from titin.parallel import ordered_map
 
@@ -115,19 +114,9 @@ class GeneReader:
         return np.array([group.first_row for group in self._groups()], np.int64)
 
     def _read_group(self, group: RowGroup, tokens: Sequence[int]) -> list[tuple[NDArray[np.uint32], NDArray[Any]]]:
-        name = layout.VALUES if self._store.manifest.kind == "real" else layout.COUNTS
-        table = self._store.read_group(group, [layout.CELLS, name])
-        try:
-            indptr, cells = list_arrays(table.column(layout.CELLS))
-            data_indptr, data = list_arrays(table.column(name))
-            if not np.array_equal(indptr, data_indptr):
-                raise ValueError(f"{layout.CELLS} and {name} differ in length")
-            if len(cells) and int(cells.max()) >= self._store.manifest.n_cells:
-                raise ValueError(f"it names cell {int(cells.max()):,} of {self._store.manifest.n_cells:,}")
-        except ValueError as error:
-            raise self._store.damaged(group.shard, error) from error
-        runs = [slice(indptr[t - group.first_row], indptr[t - group.first_row + 1]) for t in tokens]
-        return [(cells[run], data[run]) for run in runs]
+        block = read_gene_block(self._store, group)
+        runs = [slice(block.indptr[t - block.first], block.indptr[t - block.first + 1]) for t in tokens]
+        return [(block.cells[run], block.stored[run]) for run in runs]
 
     def _parts(self) -> Iterator[Levels]:
         """Levels of all cells: all at once from memory, or row group by row group."""
@@ -152,12 +141,9 @@ class GeneReader:
         return int(a_cell * self._store.manifest.n_cells)
 
     def _read_levels(self, group: RowGroup) -> Levels:
-        table = self._store.read_group(group, [layout.SCALE, layout.LEVELS])
-        try:
-            indptr, levels = list_arrays(table.column(layout.LEVELS))
-        except ValueError as error:
-            raise self._store.damaged(group.shard, error) from error
-        return Levels(group.first_row, table.column(layout.SCALE).to_numpy(), indptr, levels)
+        ((indptr, levels),) = self._store.read_lists(group, [layout.LEVELS])
+        scale = self._store.read_group(group, [layout.SCALE]).column(0).to_numpy()
+        return Levels(group.first_row, scale, indptr, levels)
 
     def _look_up(self, token: int, cells: NDArray[np.uint32], unsure: NDArray[np.bool_], values: NDArray[Any]) -> None:
         """Fill in the values that the levels alone do not tell, from the cells themselves."""

@@ -1,4 +1,4 @@
-"""Chosen cells and genes from the cell-major files, as CSR: only the row groups that hold the cells are read."""
+"""Chosen cells × genes of row groups as CSR matrices, and one matrix made of many."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.blocks import all_groups, read_block
-from titin.atlas.kernels import count_kept, take_rows
-from titin.dataset.store import RowGroup, Store
+from titin.atlas.kernels import count_chosen, take_rows
+from titin.atlas.row_groups import ChosenRows, Positions, read_block, split_rows
+from titin.dataset.block import Block
+from titin.dataset.store import Store
 from titin.parallel import ordered_map
-from titin.source import Block
-
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -40,29 +38,6 @@ def column_map(n_genes: int, tokens: Positions) -> NDArray[np.int32]:
     return column_of
 
 
-def split_rows(store: Store, rows: Positions | None) -> Iterator[tuple[RowGroup, Positions]]:
-    """Yield each row group that holds some of the cells (ascending, repeats allowed), with those cells."""
-    groups = all_groups(store)
-    if rows is None:
-        for group in groups:
-            yield group, np.arange(group.first_row, group.first_row + group.n_rows)
-        return
-    ends = np.searchsorted(rows, [g.first_row + g.n_rows for g in groups])
-    start = 0
-    for group, end in zip(groups, ends.tolist(), strict=True):
-        if end > start:
-            yield group, rows[start:end]
-        start = end
-
-
-def count_groups(store: Store, rows: Positions | None) -> int:
-    """How many row groups hold some of the cells (ascending)."""
-    groups = all_groups(store)
-    if rows is None:
-        return len(groups)
-    return len(np.unique(np.searchsorted([g.first_row for g in groups], rows, side="right")))
-
-
 def row_blocks(
     store: Store,
     rows: Positions | None,
@@ -85,10 +60,9 @@ def row_blocks(
         Of the values; as stored where not given.
     """
 
-    def work(item: tuple[RowGroup, Positions]) -> RowBlock:
-        group, chosen = item
-        block = read_block(store, group, counts=counts)
-        return RowBlock(chosen, take(block, chosen - group.first_row, column_of, n_columns, dtype))
+    def work(chosen: ChosenRows) -> RowBlock:
+        block = read_block(store, chosen.group, counts=counts)
+        return RowBlock(block.start + chosen.rows, take(block, chosen.rows, column_of, n_columns, dtype))
 
     yield from ordered_map(work, split_rows(store, rows), threads)
 
@@ -98,7 +72,7 @@ def take(
 ) -> sparse.csr_matrix:
     """Return some rows of a block, as CSR with sorted indices."""
     indptr = np.empty(len(rows) + 1, np.int64)
-    count_kept(block.indptr, block.indices, rows, column_of, indptr)
+    count_chosen(block.indptr, block.indices, rows, column_of, indptr)
     columns, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], block.data.dtype)
     take_rows(block.indptr, block.indices, block.data, rows, column_of, n_columns, columns, data)
     return make_csr(indptr, columns, data if dtype is None else data.astype(dtype, copy=False), n_columns)
@@ -113,7 +87,7 @@ def make_csr(indptr: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any
     return X
 
 
-class Growing:
+class GrowingMatrix:
     """A CSR matrix to which blocks of rows are appended, in arrays made once for an expected size."""
 
     def __init__(self, expected: int, n_columns: int, dtype: np.dtype) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.blocks import all_groups, give_back_memory
-from titin.atlas.cell_reader import Growing, Positions, RowBlock, column_map, count_groups, row_blocks
-from titin.atlas.gene_reader import GeneReader
-from titin.atlas.genes import Genes
+from titin.atlas.axes import Genes
+from titin.atlas.csr import GrowingMatrix, RowBlock, column_map, row_blocks
+from titin.atlas.gene_values import GeneReader
+from titin.atlas.row_groups import Positions, all_groups, count_groups, give_back_memory
 from titin.atlas.selection import check_memory
 from titin.dataset import layout
 from titin.dataset.store import Store
@@ -101,7 +101,7 @@ class Reader:
         once, row_places = _unique(rows)
         apart, column_places = _unique(columns, ordered=False)
         n_columns = self.n_genes if apart is None else len(apart)
-        whole = Growing(self._nnz(once, apart), n_columns, self.count_dtype if counts else self.dtype)
+        whole = GrowingMatrix(self._nnz(once, apart), n_columns, self.count_dtype if counts else self.dtype)
         for block in self.blocks(once, apart, counts=counts):
             whole.append(block.X)
         X = whole.finish()

@@ -11,7 +11,15 @@ import click
 
 from titin import __version__
 from titin.errors import TitinError
-from titin.options import LazyGroup, choose_progress, limit_options, parameters, print_result, shared_options
+from titin.options import (
+    LazyGroup,
+    choose_progress,
+    limit_options,
+    parameters,
+    preset_option,
+    print_result,
+    shared_options,
+)
 
 _SETTINGS = "titin.toml"
 _ORDER = ("build", "info", "export", "embed", "validate", "card", "publish", "bench", "age", "report", "demo", "doctor")
@@ -70,7 +78,9 @@ def cli() -> None:
 @cli.command(short_help="Build a dataset folder from an atlas.")
 @click.argument("atlas", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write.  [default: TISSUE_METHOD]")
-@click.option("--preset", help="Choices for a published atlas: muscle.")
+@click.option(
+    "--preset", metavar="NAME|FILE", help="What is known of the atlas: a preset of titin's, or a TOML file of your own."
+)
 @click.option("--layer", metavar="NAME", help="Take layers[NAME] for X.")
 @click.option("--raw", is_flag=True, help="Take raw.X and raw.var.")
 @click.option("--tissue", help="First half of the file names.  [default: found in obs, else the file's name]")
@@ -112,7 +122,7 @@ def build(
     \b
     titin build atlas.h5ad -o dataset --dry-run
     titin build atlas.h5ad -o dataset --donor patient_id --age age_years
-    titin build SKM_human_pp_cells2nuclei.h5ad --preset muscle --donors ages.csv
+    titin build atlas.h5ad --preset cellxgene --donors ages.csv
     """
     from titin.builder import build as build_dataset
     from titin.builder import plan, summary
@@ -243,11 +253,12 @@ def validate(
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of what is drawn.")
 @click.option("--force", is_flag=True, help="Replace an earlier report.")
+@preset_option
 @limit_options
 @shared_options
 def report(
-    dataset: Path, output: Path | None, seed: int, force: bool, threads: int | None, memory: str | None,
-    as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+    dataset: Path, output: Path | None, seed: int, force: bool, preset: str | None, threads: int | None,
+    memory: str | None, as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
 
@@ -259,16 +270,15 @@ def report(
     from titin.report.write import describe_report, document_of_report
 
     done = write_report(
-        dataset, output, seed=seed, force=force, threads=threads, memory=memory, progress=choose_progress(quiet)
+        dataset, output, seed=seed, force=force, threads=threads, memory=memory, preset=preset,
+        progress=choose_progress(quiet),
     )  # fmt: skip
     print_result(document_of_report(done), as_json, describe_report)
 
 
 @cli.command(short_help="Write the dataset card, and what goes with it.")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option(
-    "--preset", metavar="NAME|FILE", help="Texts of the atlas: muscle, or a TOML file.  [default: as last time]"
-)
+@preset_option
 @click.option("--license", "licence", metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0.")
 @click.option(
     "--images/--no-images", default=None, help="Pictures of the cells.  [default: if matplotlib is installed]"
@@ -283,7 +293,7 @@ def card(
 
     \b
     titin card dataset --license cc-by-4.0
-    titin card dataset --preset muscle --no-images
+    titin card dataset --preset mine.toml --no-images
     """
     from titin.publish import write_card
     from titin.publish.terminal import describe_card, document_of_card
@@ -400,6 +410,7 @@ def _genes(text: str | None) -> list[str] | None:
 @click.option("--min-donors", type=click.IntRange(2), default=3, show_default=True, help="Donors that a class needs.")
 @click.option("--min-cells", type=click.IntRange(1), default=20, show_default=True, help="Cells that a class needs.")
 @click.option("--seed", type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of the random numbers.")
+@preset_option
 @limit_options
 @shared_options
 def bench(

@@ -76,6 +76,14 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     return memory(threads(command))
 
 
+def preset_option(command: Callable[..., None]) -> Callable[..., None]:
+    """The option of what depends on what is known of an atlas: ``preset``, a name or a file."""
+    return click.option(
+        "--preset", metavar="NAME|FILE", help="What is known of the atlas: a preset of titin's, or a TOML file of your "
+        "own.  [default: that of the dataset]",
+    )(command)  # fmt: skip
+
+
 def choose_progress(quiet: bool) -> "Progress":
     """Progress on stderr, or none."""
     from titin.progress import Progress, make_progress

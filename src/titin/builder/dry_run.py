@@ -22,7 +22,6 @@ from titin.dataset.block import Block
 from titin.progress import Progress
 from titin.resources import Resources
 from titin.source import Matrix, Source, open_source
-from titin.study.roles import find_roles
 
 _SAMPLE_VALUES = 4_000_000
 _CELL_ID_BYTES = 6  # compressed, as barcodes are
@@ -67,7 +66,7 @@ def plan_build(
         check_target(target, force=force)
     source = open_source(source_path, layer=options.layer, raw=options.raw)
     try:
-        roles = find_roles(source.obs, options.roles)
+        roles = options.roles_in(source.obs)
         _, _, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
         check_target(target, force=force)

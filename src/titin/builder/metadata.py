@@ -73,6 +73,9 @@ def _ages(context: Context) -> tuple[dict[str, pd.Series], list[str]]:
     obs, roles = context.source.obs, context.roles
     ages: dict[str, pd.Series] = {}
     notes: list[str] = []
+    expected = context.options.preset.build.roles.get("age")
+    if roles["age"] is None and expected in obs.columns:
+        notes.append(f"{expected!r} holds no age that can be read: ages are not known")
     if roles["age"] is not None and roles["age"] != layout.AGE_NUMERIC:
         years = parse_ages(obs[roles["age"]])
         ages[layout.AGE_NUMERIC] = years

@@ -12,6 +12,8 @@ from titin.errors import TitinError
 from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
 from titin.source import Source
+from titin.study.ages import parse_ages
+from titin.study.roles import find_roles
 
 DEFAULT_PROJECTIONS: tuple[str, ...] = ("pca", "umap", "tsne")
 
@@ -64,6 +66,19 @@ class Options:
     def projections(self) -> list[str]:
         """Names of the projections that are computed if the source lacks them."""
         return list(DEFAULT_PROJECTIONS if self.project is None else self.project)
+
+    def roles_in(self, obs: pd.DataFrame) -> dict[str, Any]:
+        """Column of each role in a source; see `titin.study.roles.find_roles`.
+
+        Where only the preset says which column is the age, and that column holds none, another is looked for: a preset
+        for many atlases cannot know.
+        """
+        given = dict(self.roles)
+        age = given.get("age")
+        by_preset = age is not None and age == self.preset.build.roles.get("age")
+        if by_preset and age in obs.columns and parse_ages(obs[age]).isna().all():
+            del given["age"]
+        return find_roles(obs, given)
 
     def deciding(self) -> dict[str, Any]:
         """Return what the dataset's bytes depend on, JSON-safe."""

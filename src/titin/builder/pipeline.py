@@ -32,7 +32,6 @@ from titin.progress import Progress
 from titin.publish import card
 from titin.resources import Resources, is_disk_full, peak_memory
 from titin.source import Source, open_source
-from titin.study.roles import find_roles
 
 _LIBRARIES = ("anndata", "h5py", "numba", "numpy", "pandas", "pyarrow", "scipy", "zarr")
 
@@ -82,7 +81,7 @@ def build_dataset(
         check_target(target, force=force or resume)  # to resume may be to find that all is done; see Workspace
     source = open_source(source_path, layer=options.layer, raw=options.raw)
     try:
-        roles = find_roles(source.obs, options.roles)
+        roles = options.roles_in(source.obs)
         tissue, method, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
         methods = missing_projections(options, source.obsm)

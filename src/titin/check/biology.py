@@ -12,6 +12,7 @@ from titin.check.design import donor_ages
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
 from titin.features import gene_sets
+from titin.presets import MARKERS
 from titin.study.units import FEWEST_CELLS, Units, bundled, normalised, present, protocol_kind, sex_of, units
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ _MARGIN = 0.1  # by which another type has them more clearly
 def markers(context: "CheckedDataset") -> Outcome:
     """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
 
-    Bundled markers are applied where a label is the name of a set, letter for letter but for case and separators.
+    Markers of the preset are applied where a label is the name of a set, letter for letter but for case and separators.
     """
     level, labels, sets = _matching(context)
     if not sets:
-        return Outcome(skipped="no label of the dataset is a cell type whose markers are bundled (skeletal muscle)")
+        return Outcome(skipped="no label of the dataset is a cell type whose markers the preset has")
     roles = [role for role in ("donor", "protocol") if context.missing(role) is None]
     by = (
         units(context, roles)
@@ -75,7 +76,8 @@ def _judge(row: dict[str, Any], where: str) -> list[Finding]:
 
 def _matching(context: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
     """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
-    known = {_plain(name.removeprefix("markers_")): s for name, s in gene_sets().items() if name.startswith("markers_")}
+    sets = gene_sets(context.atlas.preset)
+    known = {_plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
     best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
     for level in context.roles["cell_type"]:
         labels = context.obs[level].astype("string").astype("category")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.demo.design import read_table
-from titin.features import gene_sets
+from titin.features import GeneSet, gene_sets
+from titin.presets import MARKERS, read_preset
 
 YEARS = 27  # planted log fold changes are over this many years, about the distance of old from young donors
 MIDDLE_AGE = 47
@@ -55,9 +56,12 @@ class Effects:
 
 def marker_genes() -> dict[str, tuple[str, ...]]:
     """Return the planted markers of each level 0 type: the bundled ones, and those of three more fibre types."""
-    prefix = "markers_"
-    bundled = {name.removeprefix(prefix): s.genes for name, s in gene_sets().items() if name.startswith(prefix)}
+    bundled = {name.removeprefix(MARKERS): s.genes for name, s in _sets().items() if name.startswith(MARKERS)}
     return bundled | MORE_MARKERS
+
+
+def _sets() -> dict[str, GeneSet]:
+    return gene_sets(read_preset("muscle"))
 
 
 def gene_table(n_genes: int) -> pd.DataFrame:
@@ -73,7 +77,7 @@ def gene_table(n_genes: int) -> pd.DataFrame:
     pandas.DataFrame
         ``ENSEMBL`` and ``SYMBOL``, both unique, shape ``(n_genes, 2)``.
     """
-    table, sets = read_table("genes"), gene_sets()
+    table, sets = read_table("genes"), _sets()
     symbol = table["SYMBOL"]
     ranks = [
         symbol.isin([gene for genes in marker_genes().values() for gene in genes]),
@@ -105,7 +109,7 @@ def plant(symbols: pd.Index, rng: np.random.Generator, *, age_effect: bool = Tru
     Effects
         One row a level 2 type and a donor of the published atlas, whichever of them the cells will have.
     """
-    sets = gene_sets()
+    sets = _sets()
     absent = {"F": symbols.isin(sets["sex_male"].genes), "M": symbols.isin(sets["sex_female"].genes)}
     sex_linked = absent["F"] | absent["M"]
     mito, ribo = symbols.str.fullmatch(MITO), symbols.str.fullmatch(RIBO) & ~sex_linked

@@ -19,7 +19,8 @@ from titin.dataset.replace import Draft, revise
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
 from titin.features import kernels
-from titin.features.gene_sets import GeneSet, gene_sets
+from titin.features.gene_sets import MARKERS, GeneSet, gene_sets
+from titin.presets import Preset
 from titin.progress import Progress
 
 Tokens = NDArray[np.int64]
@@ -116,12 +117,12 @@ METHODS: dict[str, str] = {
 }
 MIN_GENES = 3
 MAX_RANK = 1500
-_NOT_PROGRAMMES = ("markers_", "sex_", "differentiation_")
+_NOT_PROGRAMMES = (MARKERS, "sex_", "differentiation_")
 
 
-def programme_sets() -> dict[str, GeneSet]:
-    """Return the bundled sets that stand for a programme of cells: all but markers of types and of sex."""
-    return {name: found for name, found in gene_sets().items() if not name.startswith(_NOT_PROGRAMMES)}
+def programme_sets(preset: Preset | None = None) -> dict[str, GeneSet]:
+    """Return those of `gene_sets` that stand for a programme of cells: all but markers of types and of sex."""
+    return {name: found for name, found in gene_sets(preset).items() if not name.startswith(_NOT_PROGRAMMES)}
 
 
 def score_gene_sets(
@@ -145,7 +146,7 @@ def score_gene_sets(
     atlas
         The dataset.
     sets
-        Sets by name, of symbols; those of `programme_sets` where not given.
+        Sets by name, of symbols; those of `programme_sets` for the atlas's preset where not given.
     method
         ``score_genes``: the mean of the set's genes less the mean of control genes of like mean expression, as scanpy
         draws them with the same seed. ``ucell``: from the ranks of the genes within the cell, 0 … 1, which neither
@@ -183,12 +184,12 @@ def score_gene_sets(
 
     Examples
     --------
-    >>> scores = score_gene_sets(titin.open("dataset"), {"slow": ["MYH7", "TNNT1", "MYL2"]})  # doctest: +SKIP
+    >>> scores = score_gene_sets(titin.open("dataset"), {"resting": ["CDKN1B", "FOXO3", "HES1"]})  # doctest: +SKIP
     """
     if method not in METHODS:
         raise TitinError(f"there is no method {method!r} of scoring", f"methods: {', '.join(METHODS)}")
     threads = threads or atlas.reader.resources.threads
-    members = find_members(atlas, programme_sets() if sets is None else sets, min_genes=min_genes)
+    members = find_members(atlas, programme_sets(atlas.preset) if sets is None else sets, min_genes=min_genes)
     reader = BlockReader(atlas, cells=cells)
     parameters: dict[str, Any] = {"min_genes": min_genes}
     if method == "score_genes":

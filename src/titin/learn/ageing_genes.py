@@ -16,6 +16,7 @@ from titin.learn.leaderboard import ranked
 from titin.learn.plan import Job
 from titin.learn.store import Store
 from titin.learn.tasks import Task
+from titin.presets import MARKERS
 from titin.study.design_table import CELL_TYPE
 
 TOP = 50
@@ -93,7 +94,8 @@ def check_biology(
 
     The genes of models of age are held against the bundled ageing sets, and ``further_sets`` (symbols by name).
     """
-    ageing = {name: gene_sets()[name].genes for name in AGEING} | dict(further_sets or {})
+    sets = gene_sets(atlas.preset)
+    ageing = {name: sets[name].genes for name in AGEING} | dict(further_sets or {})
     found: dict[str, Any] = {}
     for task in dict.fromkeys(job.task for job in jobs):
         held = scores[(scores["task"] == task.name) & (scores["split"] == "leave_one_donor_out")]
@@ -136,10 +138,10 @@ def _check(
 
 def _marker_recovery(atlas: Atlas, together: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """For each type with bundled markers: which of them are among the genes that speak most for it."""
-    sets, found = gene_sets(), {}
+    sets, found = gene_sets(atlas.preset), {}
     for name, mine in together[together["weight"] > 0].groupby("class"):
-        if f"markers_{name}" in sets:
-            known = atlas.var_names[symbol_positions(atlas, sets[f"markers_{name}"].genes)].astype(str).tolist()
+        if f"{MARKERS}{name}" in sets:
+            known = atlas.var_names[symbol_positions(atlas, sets[f"{MARKERS}{name}"].genes)].astype(str).tolist()
             top = set(mine["gene"].head(TOP))
             found[str(name)] = {
                 "markers": len(known), f"in_top_{TOP}": sum(gene in top for gene in known),

@@ -269,18 +269,17 @@ def _donor_mean(X: NDArray[np.float32], donors: pd.Series) -> NDArray[np.float32
 
 
 def _members(atlas: Atlas, names: Sequence[str]) -> Positions:
-    sets = gene_sets()
+    sets = gene_sets(atlas.preset)
     return symbol_positions(atlas, [gene for name in names for gene in sets[name].genes])
 
 
 _CONTROLS, _BINS = 50, 25
-RATIOS = (("MYH7", "MYH2"), ("MYH7", "MYH1"), ("MYH1", "MYH2"), ("PAX7", "MYOG"), ("XIST", "RPS4Y1"),
-          ("CDKN1A", "ACTB"), ("MALAT1", "MT-CO1"))  # fmt: skip
+RATIOS = (("XIST", "RPS4Y1"), ("CDKN1A", "ACTB"), ("MALAT1", "MT-CO1"))  # of every tissue
 
 
 @dataclass
 class SetScores:
-    """For each bundled set of genes, its mean less that of control genes of like expression in training units.
+    """For each set of genes of the atlas, its mean less that of control genes of like expression in training units.
 
     As `scanpy.tl.score_genes`: 25 bins of expression, 50 controls from each bin that the set has genes in, drawn with
     the seed 0 from well detected genes.
@@ -296,7 +295,7 @@ class SetScores:
 
     def select(self, atlas: Atlas, moments: Moments, groups: Groups) -> Positions:
         """See `titin.learn.features.FeatureMaker`."""
-        members = [symbol_positions(atlas, s.genes) for s in self._sets().values()]
+        members = [symbol_positions(atlas, s.genes) for s in self._sets(atlas).values()]
         return np.unique(np.concatenate([self.pool.select(atlas, moments, groups), *members]))
 
     def fit(self, data: Gathered, rows: Positions) -> "SetScores":
@@ -308,7 +307,7 @@ class SetScores:
         bins = rank * _BINS // max(1, len(rank))
         rng = np.random.Generator(np.random.PCG64(0))
         weights, self.names = [], []
-        for name, gene_set in self._sets().items():
+        for name, gene_set in self._sets(data.atlas).items():
             mine = np.isin(self.genes_, symbol_positions(data.atlas, gene_set.genes))
             if not mine.any():
                 continue
@@ -325,28 +324,29 @@ class SetScores:
         """See `titin.learn.features.FeatureMaker`."""
         return np.asarray(data.take(rows, self.genes_) @ self.weights_, np.float32)
 
-    def _sets(self) -> dict[str, Any]:
-        sets = gene_sets()
+    def _sets(self, atlas: Atlas) -> dict[str, Any]:
+        sets = gene_sets(atlas.preset)
         return {name: sets[name] for name in self.sets} if self.sets else sets
 
 
 @dataclass
 class SetMeans:
-    """The mean of each bundled set; nothing is fitted. ``sets`` are names, or beginnings of names and ``*``."""
+    """The mean of sets of genes; nothing is fitted. ``sets`` are names, or beginnings of names and ``*``."""
 
     sets: Sequence[str] = ("sex_female", "sex_male")
     names: list[str] = field(default_factory=list, repr=False)
 
     def select(self, atlas: Atlas, moments: Moments, groups: Groups) -> Positions:  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`."""
-        found = [symbol_positions(atlas, s.genes) for s in self._sets().values()]
+        found = [symbol_positions(atlas, s.genes) for s in self._sets(atlas).values()]
         return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
 
     def fit(self, data: Gathered, rows: Positions) -> "SetMeans":  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`; nothing is fitted."""
-        self.names = list(self._sets())
+        sets = self._sets(data.atlas)
+        self.names = list(sets)
         self.genes_ = self.select(data.atlas, data.moments, np.zeros(len(data.moments.groups), bool))
-        members = [np.isin(self.genes_, symbol_positions(data.atlas, s.genes)) for s in self._sets().values()]
+        members = [np.isin(self.genes_, symbol_positions(data.atlas, s.genes)) for s in sets.values()]
         self.weights_ = np.array([mine / max(1, mine.sum()) for mine in members], np.float32).T
         return self
 
@@ -354,32 +354,39 @@ class SetMeans:
         """See `titin.learn.features.FeatureMaker`."""
         return np.asarray(data.take(rows, self.genes_) @ self.weights_, np.float32)
 
-    def _sets(self) -> dict[str, Any]:
-        sets = gene_sets()
+    def _sets(self, atlas: Atlas) -> dict[str, Any]:
+        sets = gene_sets(atlas.preset)
         wanted = [n for s in self.sets for n in sets if n == s or (s.endswith("*") and n.startswith(s[:-1]))]
         return {name: sets[name] for name in wanted}
 
 
 @dataclass
 class MarkerRatios:
-    """Log ratios of pairs of genes, ``log((a + 1) / (b + 1))`` in counts of 10,000; 0 where a dataset lacks both."""
+    """Log ratios of pairs of genes, ``log((a + 1) / (b + 1))`` in counts of 10,000; 0 where a dataset lacks both.
 
-    pairs: Sequence[tuple[str, str]] = RATIOS
+    ``pairs`` are those of the atlas's preset and `RATIOS` where not given.
+    """
+
+    pairs: Sequence[tuple[str, str]] = ()
     names: list[str] = field(default_factory=list, repr=False)
 
     def select(self, atlas: Atlas, moments: Moments, groups: Groups) -> Positions:  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`."""
-        return np.unique(symbol_positions(atlas, [gene for pair in self.pairs for gene in pair]))
+        return np.unique(symbol_positions(atlas, [gene for pair in self._pairs(atlas) for gene in pair]))
 
     def fit(self, data: Gathered, rows: Positions) -> "MarkerRatios":  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`; nothing is fitted."""
-        self.names = [f"{a}/{b}" for a, b in self.pairs]
+        self.names = [f"{a}/{b}" for a, b in self._pairs(data.atlas)]
         return self
 
     def transform(self, data: Gathered, rows: Positions) -> NDArray[np.float32]:
         """See `titin.learn.features.FeatureMaker`."""
-        values = {gene: self._value(data, rows, gene) for pair in self.pairs for gene in pair}
-        return np.column_stack([values[a] - values[b] for a, b in self.pairs]).astype(np.float32)
+        pairs = self._pairs(data.atlas)
+        values = {gene: self._value(data, rows, gene) for pair in pairs for gene in pair}
+        return np.column_stack([values[a] - values[b] for a, b in pairs]).astype(np.float32)
+
+    def _pairs(self, atlas: Atlas) -> Sequence[tuple[str, str]]:
+        return self.pairs or (*atlas.preset.learn.ratios, *RATIOS)
 
     @staticmethod
     def _value(data: Gathered, rows: Positions, gene: str) -> NDArray[np.float32]:

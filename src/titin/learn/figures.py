@@ -11,30 +11,22 @@ from titin.learn.leaderboard import leak_gap, ranked
 from titin.learn.plan import Job
 from titin.learn.scoring import classes_of, headline, parents
 from titin.learn.store import Store, shares_of
+from titin.presets import Preset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FEWEST = 20  # units of a bin of confidence that is drawn
-# lineages of muscle's types, for the order of the confusion matrix; other types stand under their parent, or by name
-LINEAGES = {
-    "fibres": ("MF", "Hyb", "Specialised"), "stem cells": ("MuSC",), "fibroblasts": ("FB", "EnFB", "PnFB", "Tenocyte"),
-    "vessels": ("ArtEC", "CapEC", "VenEC", "LymphEC", "SMC", "Pericyte"),
-    "nerve": ("mSchwann", "nmSchwann"),
-    "immune": ("T-cell", "NK", "B-", "Mono", "Macro", "cDC", "pDC", "Neutro", "Eosino", "Mast"),
-}  # fmt: skip
-
-
-def lineage_of(name: str) -> str:
-    """Lineage of a cell type by its name; ``other`` where it is not known."""
-    return next((line for line, begins in LINEAGES.items() if name.startswith(begins)), "other")
 
 
 def draw_figures(
     store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], scores: pd.DataFrame,
-    design: pd.DataFrame,
+    design: pd.DataFrame, preset: Preset,
 ) -> list[str]:  # fmt: skip
-    """Draw what there is to draw into ``figures/``; the names of the files."""
+    """Draw what there is to draw into ``figures/``; the names of the files.
+
+    Types stand by lineage where the preset has lineages, else under their parent or by name.
+    """
     drawn: list[str] = []
 
     def keep(axes: "Axes", name: str) -> None:
@@ -52,14 +44,14 @@ def draw_figures(
         of_task = scores[scores["task"] == task_name]
         held = of_task[of_task["split"] == "leave_one_donor_out"]
         if len(held):
-            _draw_best(store, mine, folds_of, held, design, keep)
+            _draw_best(store, mine, folds_of, held, design, preset, keep)
         _draw_comparisons(mine, of_task, keep)
     return drawn
 
 
 def _draw_best(
     store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], held: pd.DataFrame,
-    design: pd.DataFrame, keep: Callable[["Axes", str], None],
+    design: pd.DataFrame, preset: Preset, keep: Callable[["Axes", str], None],
 ) -> None:  # fmt: skip
     """Figures of the best model that is no baseline."""
     from titin.plot import learning
@@ -87,8 +79,8 @@ def _draw_best(
     classes = classes_of(table)
     counts = pd.DataFrame(metrics.confusion(table["true"], table["predicted"], classes), classes, classes)
     above = parents(task, design)
-    if above is None and task.name.startswith("cell_type"):
-        above = {name: lineage_of(name) for name in classes}
+    if above is None and preset.lineages and task.name.startswith("cell_type"):
+        above = {name: preset.lineage_of(name) for name in classes}
     keep(learning.confusion_matrix(counts, lineage=above, title=f"{task.name}: {best}"), f"{task.name}_confusion")
     bins = []
     for name, predictions in tables.items():

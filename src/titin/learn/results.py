@@ -14,13 +14,14 @@ from titin.learn.plan import Job
 from titin.learn.scoring import SCORE_COLUMNS, compare, parents, score_job
 from titin.learn.store import Store
 from titin.learn.tasks import Eligibility
+from titin.presets import Preset
 
 FoldsOf = Callable[[Job], Sequence[Fold]]
 
 
 def write_results(
     store: Store, jobs: Sequence[Job], folds_of: FoldsOf, checked: Mapping[str, Eligibility], design: pd.DataFrame,
-    facts: dict[str, Any], told: Sequence[str], seed: int, *, figures: bool = True,
+    facts: dict[str, Any], told: Sequence[str], seed: int, preset: Preset, *, figures: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Score every job; write scores (Parquet, JSON), comparisons (Parquet), the leaderboard and figures.
 
@@ -58,7 +59,7 @@ def write_results(
     if figures and len(scores):
         from titin.learn.figures import draw_figures
 
-        draw_figures(store, jobs, folds_of, scores, design)
+        draw_figures(store, jobs, folds_of, scores, design, preset)
     return scores, comparisons
 
 

@@ -21,13 +21,14 @@ from titin.learn.store import Store, key_of
 from titin.learn.tasks import Eligibility, Rules, check_task, find_tasks
 from titin.learn.units import Units, make_units
 from titin.parallel import ordered_map
+from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
 from titin.study.design_table import OBS, add_obs_column, atlas_design
 
 MEMORY = "2GiB"
 _working_on: ContextVar[str] = ContextVar("working_on", default="a model")
-_VERSION = 2  # of what results are made by: one more where the same key would give other numbers
+_VERSION = 3  # of what results are made by: one more where the same key would give other numbers
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def run_benchmark(
     figures: bool = True,
     rules: Rules | None = None,
     gene_sets: Mapping[str, Iterable[str]] | None = None,
+    preset: Preset | str | Path | None = None,
     threads: int | None = None,
     memory: int | str | None = None,
     progress: Progress | None = None,
@@ -146,6 +148,8 @@ def run_benchmark(
         What a class needs to be evaluated.
     gene_sets
         Symbols by name: sets that the genes of models of age are held against, besides the bundled ones.
+    preset
+        What is known of the atlas beforehand; that of the dataset where not given. An open dataset has its own.
     threads, memory
         As for `titin.open`; 2 GiB where not given.
 
@@ -158,7 +162,10 @@ def run_benchmark(
     """
     progress = progress or Progress()
     threads = make_resources(threads).threads
-    atlas = dataset if isinstance(dataset, Atlas) else open_atlas(dataset, memory=memory or MEMORY, threads=threads)
+    if isinstance(dataset, Atlas):
+        atlas = dataset
+    else:
+        atlas = open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset)
     folder = Path(output) if output is not None else _beside(atlas)
     run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress)
     every, told = make_splits(run.design, seed)
@@ -183,7 +190,8 @@ def run_benchmark(
         "dataset": atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
     }
     scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
-                                        [*told, *dict.fromkeys(run.notes)], seed, figures=figures)  # fmt: skip
+                                        [*told, *dict.fromkeys(run.notes)], seed, atlas.preset,
+                                        figures=figures)  # fmt: skip
     if len(scores):
         from titin.learn.ageing_genes import check_biology
 
@@ -206,7 +214,12 @@ def _start(
     checked = {task.name: check_task(task, design, rules) for task in find_tasks(design, tasks)}
     files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
     return _Run(atlas, design, checked, Store(folder), seed, threads, permutations, progress,
-                key_of(files=files), rules)  # fmt: skip
+                key_of(files=files, preset=_seen(atlas.preset)), rules)  # fmt: skip
+
+
+def _seen(preset: Preset) -> dict[str, Any]:
+    """What models see of a preset."""
+    return {"sets": {name: found.genes for name, found in preset.sets.items()}, "learn": asdict(preset.learn)}
 
 
 def _beside(atlas: Atlas) -> Path:

@@ -10,6 +10,8 @@ import pandas as pd
 from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.plot import dot_plot, embedding, heat_map, ridge, stacked_bars
+from titin.plot.palettes import Palette, palette_of
+from titin.presets import MARKERS
 from titin.report.context import Context
 from titin.report.sections import Section
 
@@ -43,7 +45,9 @@ def projections(section: Section, context: Context) -> None:
             continue
         table[name] = column.to_numpy() if name == "age" else column.astype("string").astype("category").to_numpy()
         wide = (6.4, 5.6) if name == "cell type" else (5.4, 4.2)
-        palette = "cividis" if name == "age" else None
+        palette: Palette | None = "cividis" if name == "age" else None
+        if name == "cell type":
+            palette = palette_of(table[name], atlas.preset.colours)
         axes = embedding(table, x=x, y=y, color=name, palette=palette, figsize=wide)
         section.figure(f"by_{name}", axes, f"{stem} by {name}")
     if len(table.columns) == 2:
@@ -115,19 +119,20 @@ def design(section: Section, context: Context) -> None:
 
 
 def markers(section: Section, context: Context) -> None:
-    """Add markers by type as dots: those bundled for the types, or the fibres' and stem cells'."""
+    """Add markers by type as dots: the first of each type, and those that the preset shows."""
     if context.labels is None:
         raise TitinError("this dataset has no cell types: markers are shown by type")
     types = [str(t) for t in context.labels.cat.categories]
-    sets = gene_sets()
+    preset = context.atlas.preset
+    sets = gene_sets(preset)
     wanted: list[str] = []
     for name in types:
-        own = sets.get(f"markers_{name}")
+        own = sets.get(f"{MARKERS}{name}")
         wanted += [gene for gene in (own.genes if own else ()) if gene in context.atlas and gene not in wanted][:1]
-    wanted = list(dict.fromkeys([*wanted, "MYH7", "MYH2", "MYH1", "PAX7", "PDGFRA", "PECAM1", "PTPRC"]))
+    wanted = list(dict.fromkeys([*wanted, *preset.report.markers]))
     known = [gene for gene in wanted if gene in context.atlas]
     if not known:
-        raise TitinError("this dataset has none of the bundled markers, by their symbols")
+        raise TitinError("this dataset has none of the markers of its preset, by their symbols")
     table = pd.concat([context.lines(gene) for gene in known], ignore_index=True)
     axes = dot_plot(table, x="gene", y="cell_type", x_order=known, color_label="mean value", size_label="cells with it")
     section.figure("markers", axes, "Markers by cell type: area the share of cells, colour the mean", table)

@@ -13,6 +13,7 @@ from titin import __version__, html
 from titin.atlas import open_atlas
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError, TitinError
+from titin.presets import Preset
 from titin.progress import Progress
 from titin.report.ageing_sections import AGEING_SECTIONS, PROGRAMME_SECTIONS, VARIANCE_SECTION
 from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validation_findings
@@ -79,6 +80,7 @@ def write_report(
     seed: int = 0,
     threads: int | None = None,
     memory: int | str | None = None,
+    preset: Preset | str | Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ReportResult:
@@ -95,7 +97,7 @@ def write_report(
         ``_files`` in place of ``.html`` holds a CSV for each figure, and ``metrics.json``.
     seed
         Of what is drawn.
-    threads, memory
+    threads, memory, preset
         As for `titin.open`.
     force
         Replace what is there.
@@ -114,13 +116,14 @@ def write_report(
     _need_matplotlib()
     began = time.perf_counter()
     folder = Path(dataset)
-    atlas = open_atlas(folder, threads=threads, memory=memory)
+    atlas = open_atlas(folder, threads=threads, memory=memory, preset=preset)
     path = _choose_path(folder, output, force)
     files = Files(path.with_name(f"{path.stem}_files"))
     _clear(files.folder)
     context = Context(atlas, folder, seed, atlas.reader.resources.threads, progress or Progress())
     sections, seconds = [], {}
-    for name, title, make in _SECTIONS:
+    left_out = set(atlas.preset.report.leave_out)
+    for name, title, make in (section for section in _SECTIONS if section[0] not in left_out):
         start = time.perf_counter()
         sections.append(_make(name, title, make, files, context))
         seconds[name] = round(time.perf_counter() - start, 2)

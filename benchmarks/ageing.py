@@ -40,12 +40,12 @@ def main() -> int:
     for method in ("asin", "mann_whitney", "poisson"):
         timed(f"composition, {method}", lambda method=method: composition(cell_counts(atlas), method=method))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    document = {"cells": atlas.n_obs, "genes": atlas.n_vars, "groups": len(found), "tests": len(results.attrs["tests"]),
+    document = {"cells": atlas.n_obs, "genes": atlas.n_vars, "groups": len(found), "tests": len(results.tests),
                 "seconds": seconds, "peak_bytes": peak, "load_average": load_average()}  # fmt: skip
     if options.json:
         print(json.dumps(document, indent=2))
         return 0
-    print(f"{atlas.n_obs:,} cells, {len(found):,} groups, {len(results.attrs['tests'])} tests; "
+    print(f"{atlas.n_obs:,} cells, {len(found):,} groups, {len(results.tests)} tests; "
           f"peak {peak / 2**30:.2f} GiB; load {document['load_average']}\n")  # fmt: skip
     print(table(("step", "seconds"), [(name, f"{spent:.1f}") for name, spent in seconds.items()]))
     return 0

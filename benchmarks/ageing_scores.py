@@ -26,8 +26,8 @@ SCORE = """
 import titin
 from titin.features import programme_sets, score_gene_sets
 atlas = titin.open({dataset!r}, threads={threads})
-table = score_gene_sets(atlas, dict(list(programme_sets().items())[:{sets}]), method={method!r})
-said = {{"cells": len(table), "sets": table.shape[1]}}
+scores = score_gene_sets(atlas, dict(list(programme_sets().items())[:{sets}]), method={method!r})
+said = {{"cells": len(scores.table), "sets": scores.table.shape[1]}}
 """
 REPORT = """
 import pathlib, tempfile

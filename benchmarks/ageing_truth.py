@@ -18,7 +18,7 @@ from scipy import stats
 
 import titin
 from _measure import TWIN_SCRIPT, finish, load_average, table
-from titin.ageing import Pseudobulk, differential_expression, meta_analysis, pseudobulk
+from titin.ageing import DifferentialExpression, Pseudobulk, differential_expression, meta_analysis, pseudobulk
 
 STRONG, DETECTED, LEVEL = 0.5, 0.2, 0.05
 SINGLE_CELLS = 200  # of a donor, in the test of cells
@@ -58,31 +58,32 @@ def planted(dataset: Path, level: str, method: str) -> dict:
     found = pseudobulk(atlas)
     results = differential_expression(found, cell_type_level=level, method=method)
     share = detection(found, results)
-    per_test = score(results.merge(share, how="left"), effects)
+    per_test = score(results.table.merge(share, how="left"), effects)
     combined = meta_analysis(results)
     both = share.groupby(["cell_type", "gene_id"], as_index=False, observed=True)[["cells", "detected"]].sum()
     both["share"] = both["detected"] / both["cells"]
-    joined = combined.merge(both, how="left")
-    single = results[~results["cell_type"].isin(combined["cell_type"].unique())].merge(share, how="left")
+    joined = combined.table.merge(both, how="left")
+    alone = ~results.table["cell_type"].isin(combined.table["cell_type"].unique())
+    single = results.table[alone].merge(share, how="left")
     scores = {
         "gene × type × protocol": per_test, "gene × type, protocols combined": score(joined, effects),
         "gene × type, combined or of one protocol": score(pd.concat([joined, single]), effects),
     }  # fmt: skip
     rows = [{"unit": name, **row} for name, row in scores.items()]
     return {"dataset": str(dataset), "seed": truth.get("seed"), "planted": len(effects),
-            "tests": len(results.attrs["tests"]), "skipped": len(results.attrs["skipped"]), "found": rows}  # fmt: skip
+            "tests": len(results.tests), "skipped": len(results.skipped), "found": rows}  # fmt: skip
 
 
-def detection(found: Pseudobulk, results: pd.DataFrame) -> pd.DataFrame:
+def detection(found: Pseudobulk, results: DifferentialExpression) -> pd.DataFrame:
     """Cells of each type and protocol tested, and those that express each gene that was tested there."""
-    level = results.attrs["cell_type_level"]
+    level = results.settings["cell_type_level"]
     whole = found.aggregate([level, "protocol"])
     parts = []
     for i, group in whole.groups.iterrows():
         detected = np.asarray(whole.detected[i].todense()).ravel()
         own = {"cell_type": group[level], "protocol": group["protocol"], "gene_id": found.genes["gene_id"]}
         parts.append(pd.DataFrame({**own, "cells": group["n_cells"], "detected": detected}))
-    tested = results[["cell_type", "protocol"]].drop_duplicates().astype(str)
+    tested = results.table[["cell_type", "protocol"]].drop_duplicates().astype(str)
     share = pd.concat(parts).merge(tested)
     return share.assign(share=share["detected"] / share["cells"])
 
@@ -104,7 +105,7 @@ def null(runs: int) -> dict:
     donors_p, cells_p, discoveries = [], {icc: [] for icc in (0.02, 0.05, 0.1)}, 0
     for seed in range(runs):
         rng = np.random.default_rng(seed)
-        results = differential_expression(null_pseudobulk(rng))
+        results = differential_expression(null_pseudobulk(rng)).table
         donors_p.append(results["p_value"].to_numpy())
         discoveries += bool((results["adj_p_value"] < LEVEL).any())
         for icc, found in cells_p.items():
@@ -128,7 +129,7 @@ def null_twins(runs: int, cells: int, script: Path) -> dict:
             dataset = titin.build(source, Path(folder) / "twin", preset="muscle", project=()).path
             sums = pseudobulk(titin.open(dataset))
         for method, parts in found.items():
-            parts.append(differential_expression(sums, method=method))
+            parts.append(differential_expression(sums, method=method).table)
     return {"twins": runs, "cells": cells,
             "methods": [{"method": method, **_calibration(parts)} for method, parts in found.items()]}  # fmt: skip
 

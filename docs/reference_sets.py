@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
         ("Slow against fast fibres", slow_against_fast(folder)),
         ("GTEx muscle", gtex_slopes(folder)),
     ):
-        found = ranked_enrichment(results).sort_values("p_value")
+        found = ranked_enrichment(results).table.sort_values("p_value")
         sys.stdout.write(f"\n{name}: {len(results):,} genes\n\n| set | genes | t | adjusted p |\n|---|---|---|---|\n")
         for row in found.head(12).itertuples():
             sys.stdout.write(f"| {row.set} | {row.n_set} | {row.t:.1f} | {row.adj_p_value:.1e} |\n")

@@ -32,17 +32,22 @@ def run(*arguments):
 def test_expression_is_written_and_told(demo, tmp_path):
     document = json.loads(run("age", "de", demo, "-o", tmp_path, "--json", "-q"))
     assert [name.rsplit("/", 1)[1] for name in document["files"]] == [
-        "de_annotation_level0.parquet", "de_annotation_level0_meta.parquet", "de_annotation_level0.json"
+        "de_annotation_level0.parquet", "de_annotation_level0.json", "de_annotation_level0_meta.parquet",
+        "de_annotation_level0_meta.json",
     ]  # fmt: skip
     table = pd.read_parquet(tmp_path / "de_annotation_level0.parquet")
-    assert document["hits"] == (table["adj_p_value"] < 0.05).sum() > 0
+    told = document["results"]["de_annotation_level0"]
+    assert told["hits"] == (table["adj_p_value"] < 0.05).sum() > 0
     planted = titin.open(demo).uns["truth"]["age_log_fold_change"]
     hits = table[table["adj_p_value"] < 0.05]
     true = hits["gene"].map(planted).fillna(0)
     assert (true == 0).mean() < 0.2
     assert (np.sign(true) == np.sign(hits["log2_fold_change"]))[true != 0].all()
-    assert len(document["tests"]) == len(table[["cell_type", "protocol"]].drop_duplicates())
-    assert json.loads((tmp_path / "de_annotation_level0.json").read_text()) == document
+    assert len(told["tests"]) == len(table[["cell_type", "protocol"]].drop_duplicates())
+    written = json.loads((tmp_path / "de_annotation_level0.json").read_text())
+    assert {name: written[name] for name in ("settings", "tests", "skipped")} == {
+        name: told[name] for name in ("settings", "tests", "skipped")
+    }
     text = run("age", "de", demo, "-o", tmp_path, "-q", "--males-only", "--format", "csv", "--level", 1)
     assert "not tested: " in text
     assert "sex is the same in all donors" in text
@@ -60,14 +65,16 @@ def test_pseudobulk_is_kept_when_asked(demo, tmp_path):
 
 def test_composition_is_written_and_told(demo, tmp_path):
     text = run("age", "composition", demo, "-o", tmp_path, "-q")
-    assert "not done: 0 young and 0 old donors with samples large enough" in text
-    text = run("age", "composition", demo, "-o", tmp_path, "-q", "--min-sample-cells", 20)
+    assert ": 0 young and 0 old donors with samples large enough" in text
+    text = run("age", "composition", demo, "-o", tmp_path, "-q", "--min-sample-cells", 20, "--force")
     assert "fractions add up to one" in text
-    assert "not done" not in text
+    assert "samples large enough" not in text
     for method in ("asin", "logit", "poisson", "mann_whitney"):
         assert len(pd.read_parquet(tmp_path / f"composition_annotation_level0_{method}.parquet"))
-    document = json.loads(run("age", "composition", demo, "-o", tmp_path, "-q", "--method", "asin", "--json"))
-    assert list(document["methods"]) == ["asin"]
+    document = json.loads(
+        run("age", "composition", demo, "-o", tmp_path, "-q", "--method", "asin", "--json", "--force")
+    )
+    assert list(document["results"]) == ["composition_annotation_level0_asin"]
 
 
 @pytest.fixture(scope="module")

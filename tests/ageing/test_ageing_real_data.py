@@ -20,13 +20,13 @@ def test_ischaemic_hearts_differ_from_others_within_batches(heart):
     found = differential_expression(
         heart, contrast="patient_group", formula="~ batch + patient_group", min_cells=1, min_donors=3
     )
-    assert sorted(t["cell_type"] for t in found.attrs["tests"]) == ["CM", "Endo", "Fib"]
-    assert all(t["n_units"] == 22 and t["residual_df"] == 19 for t in found.attrs["tests"])
-    assert all("patient_group[T.myogenic]" in t["columns"] for t in found.attrs["tests"])
-    fibroblasts = found[found["cell_type"] == "Fib"].set_index("gene")
+    assert sorted(t["cell_type"] for t in found.tests) == ["CM", "Endo", "Fib"]
+    assert all(t["n_units"] == 22 and t["residual_df"] == 19 for t in found.tests)
+    assert all("patient_group[T.myogenic]" in t["columns"] for t in found.tests)
+    fibroblasts = found.table[found.table["cell_type"] == "Fib"].set_index("gene")
     assert (fibroblasts["adj_p_value"] < 0.05).sum() > 20
     unadjusted = differential_expression(heart, contrast="patient_group", formula="~ patient_group", min_cells=1)
-    assert (unadjusted["adj_p_value"] < 0.05).sum() != (found["adj_p_value"] < 0.05).sum()
+    assert (unadjusted.table["adj_p_value"] < 0.05).sum() != (found.table["adj_p_value"] < 0.05).sum()
 
 
 def test_permuted_hearts_do_not_differ(heart):
@@ -40,7 +40,7 @@ def test_permuted_hearts_do_not_differ(heart):
         data.groups["patient_group"] = data.groups["donor"].map(shuffled)
         found = differential_expression(data.select(cell_type="Fib"), contrast="patient_group",
                                         formula="~ patient_group", min_cells=1)  # fmt: skip
-        runs += (found["adj_p_value"] < 0.05).mean() > 0.01
+        runs += (found.table["adj_p_value"] < 0.05).mean() > 0.01
     assert runs <= 1
 
 
@@ -51,16 +51,16 @@ def test_treatment_is_tested_within_patients(shared, tmp_path):
     titin.build(shared / "data" / "h5ad" / "glioblastoma_lemur_5000x300.h5ad", folder, method="x", roles=roles)
     atlas = titin.open(folder)
     plain = differential_expression(atlas, contrast="condition", min_donors=5)  # "~ sex + condition"
-    assert "count twice" in plain.attrs["tests"][0]["notes"][0]
+    assert "count twice" in plain.tests[0]["notes"][0]
     paired = differential_expression(atlas, contrast="condition", formula="~ donor + condition", min_donors=5)
-    test = paired.attrs["tests"][0]
+    test = paired.tests[0]
     assert (test["n_units"], test["residual_df"], test["notes"]) == (10, 4, [])
-    assert set(paired["n_donors"]) == {5}
-    hits = paired[paired["adj_p_value"] < 0.05]
+    assert set(paired.table["n_donors"]) == {5}
+    hits = paired.table[paired.table["adj_p_value"] < 0.05]
     assert len(hits) > 10
     assert hits["gene"].str.match("MT1|MT2A").any()
-    raised = paired.set_index("gene")["log2_fold_change"].filter(regex="^MT1|^MT2A")
+    raised = paired.table.set_index("gene")["log2_fold_change"].filter(regex="^MT1|^MT2A")
     assert (raised > 0).all()
     by_age = differential_expression(atlas)
-    assert by_age.empty
-    assert [s["reason"] for s in by_age.attrs["skipped"]] == ["5 donors with enough cells, fewer than 6"]
+    assert by_age.table.empty
+    assert [s["reason"] for s in by_age.skipped] == ["5 donors with enough cells, fewer than 6"]

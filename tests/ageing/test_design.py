@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titin.ageing.comparison import ask, make_arm
+from titin.ageing.comparison import ask, choose_units
 from titin.ageing.design import NotTestableError, make_design
 from titin.errors import TitinError
 
@@ -28,10 +28,10 @@ def test_a_donor_with_two_chemistries_stands_between_them():
 
 def test_a_term_that_is_constant_is_left_out_and_said():
     groups = donors(sex=["M"] * 8, age=AGES)
-    arm = make_arm(groups, np.arange(8), ask(groups, "age", None))
-    assert arm.design.columns == ["Intercept", "age"]
-    assert arm.notes == ["sex is the same in all donors"]
-    np.testing.assert_allclose(arm.design.matrix[:, 1], np.array(AGES) / 10)
+    compared = choose_units(groups, np.arange(8), ask(groups, "age", None))
+    assert compared.design.columns == ["Intercept", "age"]
+    assert compared.notes == ["sex is the same in all donors"]
+    np.testing.assert_allclose(compared.design.matrix[:, 1], np.array(AGES) / 10)
 
 
 def test_what_is_confounded_is_named_or_left_out():
@@ -39,17 +39,17 @@ def test_what_is_confounded_is_named_or_left_out():
     question = ask(groups, "young_old", None)
     assert question.cut == 45
     with pytest.raises(NotTestableError, match=r"^old is confounded with sex$"):
-        make_arm(groups, np.arange(8), question)
-    arm = make_arm(groups, np.arange(8), ask(groups, "young_old", None, drop_confounded=True))
-    assert arm.design.columns == ["Intercept", "chemistry[T.b]", "old"]
-    assert arm.notes == ["sex left out: confounded with old"]
+        choose_units(groups, np.arange(8), question)
+    compared = choose_units(groups, np.arange(8), ask(groups, "young_old", None, drop_confounded=True))
+    assert compared.design.columns == ["Intercept", "chemistry[T.b]", "old"]
+    assert compared.notes == ["sex left out: confounded with old"]
 
 
 def test_nuisance_terms_that_repeat_each_other_change_nothing():
     groups = donors(sex=["M", "F"] * 4, chemistry=["a", "b"] * 4, age=AGES)
-    arm = make_arm(groups, np.arange(8), ask(groups, "age", None))
-    assert arm.design.columns == ["Intercept", "sex[T.M]", "age"]
-    assert arm.notes == ["chemistry is made up of the terms before it"]
+    compared = choose_units(groups, np.arange(8), ask(groups, "age", None))
+    assert compared.design.columns == ["Intercept", "sex[T.M]", "age"]
+    assert compared.notes == ["chemistry is made up of the terms before it"]
 
 
 @pytest.mark.parametrize(("ages", "reason"), [
@@ -60,29 +60,29 @@ def test_too_few_donors(ages, reason):
     everyone = donors(age=[*ages, 61.0, 62, 63, 21, 22])
     question = ask(everyone, "age", None)
     with pytest.raises(NotTestableError, match=reason):
-        make_arm(everyone, np.arange(len(ages)), question)
+        choose_units(everyone, np.arange(len(ages)), question)
 
 
 def test_donors_with_few_cells_or_without_a_value_are_left_out():
     groups = donors(sex=["M", "F", "M", "F", "M", "F", "M", None], age=AGES)
     groups.loc[0, "n_cells"] = 3
-    arm = make_arm(groups, np.arange(8), ask(groups, "age", None), min_cells=10)
-    assert arm.donors == ["d1", "d2", "d3", "d4", "d5", "d6"]
-    assert arm.notes == ["1 donor without sex left out", "1 donor with fewer than 10 cells left out"]
+    compared = choose_units(groups, np.arange(8), ask(groups, "age", None), min_cells=10)
+    assert compared.donors == ["d1", "d2", "d3", "d4", "d5", "d6"]
+    assert compared.notes == ["1 donor without sex left out", "1 donor with fewer than 10 cells left out"]
 
 
 def test_samples_of_a_donor_are_one_unit_unless_the_contrast_differs_within_it():
     groups = pd.concat(
         [donors(age=AGES, treatment=["a"] * 8), donors(age=AGES, treatment=["b"] * 8)], ignore_index=True
     )
-    by_age = make_arm(groups, np.arange(16), ask(groups, "age", None))
+    by_age = choose_units(groups, np.arange(16), ask(groups, "age", None))
     assert len(by_age.units) == 8
     assert set(by_age.units["n_cells"]) == {100}
-    paired = make_arm(groups, np.arange(16), ask(groups, "treatment", "~ donor + treatment"))
+    paired = choose_units(groups, np.arange(16), ask(groups, "treatment", "~ donor + treatment"))
     assert len(paired.units) == 16
     assert paired.design.residual_df == 7
     assert paired.notes == []
-    unpaired = make_arm(groups, np.arange(16), ask(groups, "treatment", "~ treatment"))
+    unpaired = choose_units(groups, np.arange(16), ask(groups, "treatment", "~ treatment"))
     assert unpaired.notes == ["8 donors compared with themselves count twice: add donor to the formula"]
 
 

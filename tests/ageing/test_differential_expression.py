@@ -1,6 +1,7 @@
 """Differential expression finds what is there, and only that, with donors as the replicates."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from titin.errors import TitinError
 
 
 def test_planted_genes_are_found_with_sign_and_size():
-    results = differential_expression(draw_pseudobulk(0, effect=0.3))
+    results = differential_expression(draw_pseudobulk(0, effect=0.3)).table
     assert list(results.columns) == COLUMNS
     planted = results["gene"].isin([f"g{i}" for i in range(30)]).to_numpy()
     hits = (results["adj_p_value"] < 0.05).to_numpy()
@@ -27,7 +28,7 @@ def test_planted_genes_are_found_with_sign_and_size():
 
 
 def test_without_an_effect_p_values_are_uniform_over_seeds():
-    tables = [differential_expression(draw_pseudobulk(seed, n_genes=150)) for seed in range(20)]
+    tables = [differential_expression(draw_pseudobulk(seed, n_genes=150)).table for seed in range(20)]
     assert stats.kstest(np.concatenate([t["p_value"] for t in tables]), "uniform").pvalue > 0.01
     assert sum((t["adj_p_value"] < 0.05).any() for t in tables) <= 3  # of twenty, when one is expected
     assert sum((t["adj_p_value"] < 0.05).sum() for t in tables) < 0.002 * sum(map(len, tables))
@@ -38,7 +39,7 @@ def test_methods_agree(method):
     if method == "deseq2":
         pytest.importorskip("pydeseq2")
     data = draw_pseudobulk(1, effect=0.4, n_genes=120)
-    first, second = differential_expression(data), differential_expression(data, method=method)
+    first, second = differential_expression(data).table, differential_expression(data, method=method).table
     assert list(second.columns) == COLUMNS
     assert first["gene"].tolist() == second["gene"].tolist()
     assert np.corrcoef(first["log2_fold_change"], second["log2_fold_change"])[0, 1] > 0.98
@@ -54,7 +55,7 @@ def test_deseq2_is_pydeseq2():
     from pydeseq2.ds import DeseqStats
 
     data = draw_pseudobulk(2, effect=0.4, n_genes=60)
-    found = differential_expression(data, method="deseq2", formula="~ age").set_index("gene")
+    found = differential_expression(data, method="deseq2", formula="~ age").table.set_index("gene")
     counts = pd.DataFrame(data.counts.toarray(), data.groups["donor"], data.genes["gene"])[found.index]
     design = pd.DataFrame({"Intercept": 1.0, "age": data.groups["age"].to_numpy() / 10}, counts.index)
     with warnings.catch_warnings():
@@ -70,11 +71,11 @@ def test_deseq2_is_pydeseq2():
     np.testing.assert_allclose(found["adj_p_value"], golden["padj"], rtol=1e-5)
 
 
-def test_attributes_say_what_was_done_and_are_json():
+def test_results_say_what_was_done_in_json():
     data = draw_pseudobulk(3, protocols=("cells", "nuclei"), n_genes=80)
     data.groups.loc[data.groups["protocol"] == "nuclei", "n_cells"] = 2
     results = differential_expression(data)
-    said = json.loads(json.dumps(results.attrs))
+    said = json.loads(json.dumps({**results.settings, **results.document()}))
     assert said["contrast"] == "age"
     assert said["unit"] == "decade"
     assert said["formula"] == "~ sex + age"
@@ -83,24 +84,24 @@ def test_attributes_say_what_was_done_and_are_json():
     assert said["skipped"] == [
         {"cell_type": "T", "protocol": "nuclei", "reason": "no donors with enough cells, fewer than 6"}
     ]
-    assert (results["n_cells"] == 1200).all()
+    assert (results.table["n_cells"] == 1200).all()
 
 
 def test_males_only_leaves_sex_out():
     data = draw_pseudobulk(4, n_genes=80, n_donors=24)
     results = differential_expression(data, where={"sex": "M"})
-    assert (results["n_donors"] == 12).all()
-    assert results.attrs["tests"][0]["columns"] == ["Intercept", "age"]
-    assert results.attrs["tests"][0]["notes"] == ["sex is the same in all donors"]
+    assert (results.table["n_donors"] == 12).all()
+    assert results.tests[0]["columns"] == ["Intercept", "age"]
+    assert results.tests[0]["notes"] == ["sex is the same in all donors"]
 
 
 def test_young_and_old_are_compared_with_the_same_sign():
     data = draw_pseudobulk(5, effect=0.5, n_genes=80)
-    by_age = differential_expression(data).set_index("gene")["log2_fold_change"]
-    halves = differential_expression(data, contrast="young_old").set_index("gene")["log2_fold_change"]
+    by_age = differential_expression(data).table.set_index("gene")["log2_fold_change"]
+    halves = differential_expression(data, contrast="young_old").table.set_index("gene")["log2_fold_change"]
     assert np.corrcoef(by_age[:30], halves[by_age.index[:30]])[0, 1] > 0.9
     sexes = differential_expression(data, contrast="sex", formula="~ age + sex")
-    assert sexes.attrs["tests"][0]["columns"] == ["Intercept", "age", "sex[T.M]"]
+    assert sexes.tests[0]["columns"] == ["Intercept", "age", "sex[T.M]"]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -113,34 +114,33 @@ def test_young_and_old_are_compared_with_the_same_sign():
 def test_wrong_questions(arguments, message):
     data = draw_pseudobulk(6, n_genes=60)
     if message is None:
-        assert len(differential_expression(data, **arguments))
+        assert len(differential_expression(data, **arguments).table)
         return
     with pytest.raises(TitinError, match=message):
         differential_expression(data, **arguments)
 
 
 def test_without_types_it_says_so():
-    from dataclasses import replace
-
     data = draw_pseudobulk(6, n_genes=60)
     with pytest.raises(TitinError, match="this dataset has no cell types"):
         differential_expression(replace(data, levels=[]))
 
 
 def test_protocols_that_share_donors_are_combined_without_counting_them_twice():
-    tables = [
+    results = [
         differential_expression(draw_pseudobulk(seed, protocols=("cells", "nuclei"), dispersion=0.2))
         for seed in range(8)
     ]
-    combined = [meta_analysis(table) for table in tables]
-    p = np.concatenate([table["p_value"] for table in combined])
+    combined = [meta_analysis(found) for found in results]
+    p = np.concatenate([found.table["p_value"] for found in combined])
     assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.02)
     naive = []
-    for table in tables:
-        for test in table.attrs["tests"]:
-            test["donors"] = [f"{donor} in {test['protocol']}" for donor in test["donors"]]
-        naive.append(meta_analysis(table)["p_value"])
+    for found in results:
+        apart = [
+            {**test, "donors": [f"{donor} in {test['protocol']}" for donor in test["donors"]]} for test in found.tests
+        ]
+        naive.append(meta_analysis(replace(found, tests=apart)).table["p_value"])
     assert np.mean(np.concatenate(naive) < 0.05) > 0.1
-    assert combined[0].attrs["correlation"]["T"] > 0.5
-    assert "not independent" in combined[0].attrs["caveat"]
-    assert (combined[0]["n_donors"] == 12).all()
+    assert combined[0].correlation["T"] > 0.5
+    assert "not independent" in combined[0].caveat
+    assert (combined[0].table["n_donors"] == 12).all()

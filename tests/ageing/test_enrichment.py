@@ -41,7 +41,7 @@ def test_without_correlation_the_ranked_test_is_decouplers_ulm_and_students_t(sy
     values, sets = synthetic
     golden = json.loads((FEATURES / "results_scores.json").read_text("utf-8"))["ulm"]
     table = pd.DataFrame({"gene": [f"gene{i}" for i in range(500)], "cell_type": "x", "protocol": "y", "t": values[0]})
-    found = ranked_enrichment(table, sets, correlation=0, min_genes=3).set_index("set")
+    found = ranked_enrichment(table, sets, correlation=0, min_genes=3).table.set_index("set")
     assert found.loc[list(sets), "t"].tolist() == pytest.approx(golden[0], rel=1e-5)
     inside = np.isin(table["gene"], sets["b"])
     student = stats.ttest_ind(values[0][inside].astype(float), values[0][~inside].astype(float))
@@ -50,8 +50,8 @@ def test_without_correlation_the_ranked_test_is_decouplers_ulm_and_students_t(sy
 
 def test_correlation_of_a_sets_genes_widens_the_test():
     table = results()
-    narrow = ranked_enrichment(table, SETS, correlation=0).set_index("set")
-    wide = ranked_enrichment(table, SETS).set_index("set")
+    narrow = ranked_enrichment(table, SETS, correlation=0).table.set_index("set")
+    wide = ranked_enrichment(table, SETS).table.set_index("set")
     assert list(narrow.index) == ["shifted", "plain"]
     n, m = 400, 30
     expected = narrow.loc["shifted", "t"] * np.sqrt((1 / m + 1 / (n - m)) / ((1 + 29 * 0.01) / m + 1 / (n - m)))
@@ -62,7 +62,7 @@ def test_correlation_of_a_sets_genes_widens_the_test():
 
 def test_over_representation_is_fishers_one_sided_test_on_the_genes_tested():
     table = results()
-    found = over_representation(table, {**SETS, "with strangers": [*SETS["shifted"], "elsewhere"]})
+    found = over_representation(table, {**SETS, "with strangers": [*SETS["shifted"], "elsewhere"]}).table
     up = found[found["direction"] == "up"].set_index("set")
     hits = (table["adj_p_value"] < 0.05) & (table["t"] > 0)
     inside = table["gene"].isin(SETS["shifted"])
@@ -76,7 +76,7 @@ def test_over_representation_is_fishers_one_sided_test_on_the_genes_tested():
 
 def test_no_hits_give_no_rows_and_strange_tables_are_told():
     table = results().assign(adj_p_value=0.9)
-    assert over_representation(table, SETS).empty
+    assert over_representation(table, SETS).table.empty
     with pytest.raises(TitinError, match="the table has no column 't'"):
         ranked_enrichment(table.drop(columns="t"), SETS)
 
@@ -85,7 +85,7 @@ def test_random_sets_are_found_as_often_as_chance_allows():
     rng = np.random.default_rng(3)
     table = results(seed=4).assign(t=rng.normal(size=400))
     sets = {f"s{i}": rng.choice(table["gene"], 25, replace=False).tolist() for i in range(300)}
-    p = ranked_enrichment(table, sets, correlation=0)["p_value"]
+    p = ranked_enrichment(table, sets, correlation=0).table["p_value"]
     assert 0.02 < (p < 0.05).mean() < 0.08
 
 
@@ -95,7 +95,7 @@ def test_fibre_sets_part_slow_from_fast_human_fibres(shared):
         pytest.skip(f"needs {path.name}")
     table = pd.read_csv(path)
     fibres = pd.DataFrame({"gene": table["GENE"], "cell_type": "fibre", "protocol": "x", "t": table["stat"]}).dropna()
-    found = ranked_enrichment(fibres).set_index("set")
+    found = ranked_enrichment(fibres).table.set_index("set")
     assert found.loc["fibre_slow", "t"] > 15
     assert found.loc["fibre_fast", "t"] < -15
     assert found.loc["glycolysis_muscle", "t"] < -5

@@ -36,7 +36,7 @@ def test_shares_of_a_donor_are_counted_from_its_myosins(made):
 
 
 def test_a_planted_shift_to_type_one_is_found_with_its_interval(made):
-    trends = fibres(made[0]).trends.set_index("measure")
+    trends = fibres(made[0]).table.set_index("measure")
     assert (trends.loc[["type_1_share", "type_1", "label_type_1"], "effect"] > 0.03).all()
     row = trends.loc["type_1_share"]
     assert row["p_value"] < 0.01
@@ -48,7 +48,7 @@ def test_a_planted_shift_to_type_one_is_found_with_its_interval(made):
 
 
 def test_the_same_seed_gives_the_same_interval(made):
-    one, two = (fibres(made[0], n_bootstraps=200, seed=3).trends for _ in range(2))
+    one, two = (fibres(made[0], n_bootstraps=200, seed=3).table for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
 
 
@@ -67,8 +67,8 @@ def test_without_ages_there_are_donors_and_the_reason(tmp_path):
     obs = cells(rng, per_donor=20)
     found = fibres(build(tmp_path, obs.drop(columns="age"), counts_of(obs, rng)))
     assert len(found.donors) == 12
-    assert found.trends.empty
-    assert found.trends.attrs["skipped"][0]["reason"].startswith("this dataset has no ages")
+    assert found.table.empty
+    assert found.skipped[0]["reason"].startswith("this dataset has no ages")
 
 
 @pytest.mark.parametrize(

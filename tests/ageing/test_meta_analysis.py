@@ -1,11 +1,13 @@
 """The combined estimate is that of the textbook."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from titin.ageing import meta_analysis
+from titin.ageing import DifferentialExpression, meta_analysis
 from titin.errors import TitinError
 
 
@@ -15,11 +17,13 @@ def table(effects, errors, df=np.inf, genes=("a",)):
          "df": df, "n_donors": 5, "n_cells": 50, "mean_log_cpm": 3.0}
         for g in genes for k, (b, se) in enumerate(zip(effects, errors, strict=True))
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    protocols = [f"p{k}" for k in range(len(effects))]
+    tests = [{"cell_type": "T", "protocol": p, "donors": [f"{p} d{i}" for i in range(5)]} for p in protocols]
+    return DifferentialExpression(pd.DataFrame(rows), tests=tests)
 
 
 def test_two_protocols_by_hand():
-    found = meta_analysis(table([0.5, -0.1], [0.1, 0.2])).iloc[0]
+    found = meta_analysis(table([0.5, -0.1], [0.1, 0.2])).table.iloc[0]
     w = np.array([100.0, 25.0])
     effect = (w @ [0.5, -0.1]) / w.sum()
     q = (w * (np.array([0.5, -0.1]) - effect) ** 2).sum()
@@ -34,7 +38,7 @@ def test_two_protocols_by_hand():
 
 
 def test_equal_and_few_degrees_of_freedom_add_up():
-    found = meta_analysis(table([0.3, 0.2, 0.4], [0.1, 0.1, 0.1], df=7)).iloc[0]
+    found = meta_analysis(table([0.3, 0.2, 0.4], [0.1, 0.1, 0.1], df=7)).table.iloc[0]
     assert found["df"] == pytest.approx(21)  # of the mean of three equally precise estimates
     assert found["log2_fold_change"] == pytest.approx(0.3)
     assert found["p_value"] == pytest.approx(2 * stats.t.sf(0.3 / (0.1 / 3**0.5), 21))
@@ -43,9 +47,9 @@ def test_equal_and_few_degrees_of_freedom_add_up():
 
 def test_genes_of_one_protocol_are_not_combined():
     both = table([0.3, 0.2], [0.1, 0.1], genes=("a", "b", "c"))
-    found = meta_analysis(both.drop(index=[1, 2]))  # a and b have one protocol each
-    assert found["gene"].tolist() == ["c"]
+    found = meta_analysis(replace(both, table=both.table.drop(index=[1, 2])))  # a and b have one protocol each
+    assert found.table["gene"].tolist() == ["c"]
     with pytest.raises(TitinError, match="no cell type was tested in two protocols"):
-        meta_analysis(both[both["protocol"] == "p0"])
+        meta_analysis(replace(both, table=both.table[both.table["protocol"] == "p0"]))
     with pytest.raises(TitinError, match="the table has no column 'df'"):
-        meta_analysis(both.drop(columns="df"))
+        meta_analysis(replace(both, table=both.table.drop(columns="df")))

@@ -26,12 +26,13 @@ def run(*arguments):
 def test_fibres_writes_donors_and_trends(dataset, tmp_path):
     document = json.loads(run("fibres", dataset, "-o", tmp_path, "--json", "-q").stdout)
     assert {name.rpartition("/")[2] for name in document["files"]} == {
-        "fibres_donors.parquet", "fibres_trends.parquet", "fibres.json"
+        "fibres_annotation_level0.parquet", "fibres_annotation_level0_donors.parquet", "fibres_annotation_level0.json"
     }  # fmt: skip
-    assert document["labels"][:2] == ["Hyb", "MF-I"]
-    donors = pd.read_parquet(tmp_path / "fibres_donors.parquet")
+    told = document["results"]["fibres_annotation_level0"]
+    assert told["labels"][:2] == ["Hyb", "MF-I"]
+    donors = pd.read_parquet(tmp_path / "fibres_annotation_level0_donors.parquet")
     assert donors["donor"].nunique() == 17
-    assert json.loads((tmp_path / "fibres.json").read_text("utf-8"))["pure"] == 0.8
+    assert told["settings"]["pure"] == 0.8
 
 
 def test_programmes_takes_a_gmt_writes_scores_and_enrichment(dataset, tmp_path):
@@ -39,22 +40,23 @@ def test_programmes_takes_a_gmt_writes_scores_and_enrichment(dataset, tmp_path):
     gmt.write_text("slow\tx\tMYH7\tTNNT1\tCKM\nribosomes\tx\tRPS4Y1\tRPS3\tRPL3\tRPS6\tRPL5\tRPS2\tRPS8\n", "utf-8")
     document = json.loads(run("programmes", dataset, "--gmt", gmt, "-o", tmp_path / "out", "--format", "csv", "--write",
                               "--method", "ucell", "--json", "-q").stdout)  # fmt: skip
+    told = document["results"]["programmes_annotation_level0"]
     names = [name.rpartition("/")[2] for name in document["files"]]
-    assert names[:2] == ["programmes_donors.csv", "programmes_tests.csv"]
+    assert names[:2] == ["programmes_annotation_level0.csv", "programmes_annotation_level0_donors.csv"]
     assert names[-1] == "skeletal_muscle_10x_gene_set_scores.parquet"
-    assert set(pd.read_csv(tmp_path / "out" / "programmes_tests.csv")["feature"]) <= {"slow", "ribosomes"}
-    assert list(pd.read_parquet(dataset / names[-1])) == list(document["genes"])
-    assert document["skipped"]
+    assert set(pd.read_csv(tmp_path / "out" / "programmes_annotation_level0.csv")["feature"]) <= {"slow", "ribosomes"}
+    assert list(pd.read_parquet(dataset / names[-1])) == list(told["genes"])
+    assert told["skipped"]
     assert titin.open(dataset).n_obs == 1500
 
 
 def test_senescence_and_stem_cells_say_what_was_found(dataset, tmp_path):
     said = run("senescence", dataset, "-o", tmp_path, "-q").stdout
     assert "CDKN2A is hardly seen" in said
-    assert "senescence_detection.parquet" in said
+    assert "senescence_annotation_level0_detection.parquet" in said
     said = run("stemcells", dataset, "-o", tmp_path, "-q").stdout
     assert "markers along the pseudotime:" in said
-    cells_of = pd.read_parquet(tmp_path / "stemcells_cells.parquet")
+    cells_of = pd.read_parquet(tmp_path / "stemcells_annotation_level0_cells.parquet")
     assert cells_of["pseudotime"].between(0, 1).all()
 
 

@@ -5,7 +5,8 @@ from scipy import stats
 from small_atlases import AGES, PROGRAMME, build, cells, counts_of
 
 from titin.ageing.donor_means import DonorMeans, compare_donor_means, detectable_factor, donor_means
-from titin.ageing.programmes import programmes, senescence
+from titin.ageing.programmes import programmes
+from titin.ageing.senescence import senescence
 from titin.errors import TitinError
 from titin.features import score_gene_sets
 
@@ -21,19 +22,19 @@ def atlas(tmp_path_factory):
 
 def test_a_programme_that_rises_in_fibroblasts_is_found_there_alone(atlas):
     found = programmes(atlas, SETS)
-    tests = found.tests.set_index(["feature", "cell_type"])
+    tests = found.table.set_index(["feature", "cell_type"])
     assert tests.loc[("rising", "FB"), "adj_p_value"] < 1e-4
     assert tests.loc[("rising", "FB"), "effect"] > 0
     assert (tests.drop(("rising", "FB"))["adj_p_value"] > 0.01).all()
-    assert found.tests.attrs["contrast"] == "age"
-    assert "donors" in found.tests.attrs["tests"][0]
+    assert found.settings["contrast"] == "age"
+    assert "donors" in found.tests[0]
 
 
 def test_means_effects_and_intervals_are_those_of_least_squares_over_donors(atlas):
     scores = score_gene_sets(atlas, SETS)
-    tests = programmes(atlas, scores=scores, formula="~ age").tests.set_index(["feature", "cell_type"])
-    obs = atlas.obs.loc[scores.index]
-    own = scores["rising"][obs["cell_type"] == "FB"].groupby(obs["donor"].astype(str)).mean()
+    tests = programmes(atlas, scores=scores, formula="~ age").table.set_index(["feature", "cell_type"])
+    obs = atlas.obs.loc[scores.table.index]
+    own = scores.table["rising"][obs["cell_type"] == "FB"].groupby(obs["donor"].astype(str)).mean()
     ages = pd.Series(AGES, index=[f"d{i}" for i in range(12)]) / 10
     line = stats.linregress(ages.loc[own.index], own.astype(float))
     row = tests.loc[("rising", "FB")]
@@ -54,7 +55,7 @@ def test_donors_are_listed_with_their_means_and_cells(atlas):
 
 def test_detection_of_cdkn1a_rises_in_fibroblasts(atlas):
     found = senescence(atlas, scores=score_gene_sets(atlas, SETS))
-    tests = found.tests.set_index(["feature", "cell_type"])
+    tests = found.table.set_index(["feature", "cell_type"])
     assert tests.loc[("CDKN1A detected", "FB"), "p_value"] < 1e-3
     other = tests.loc[("CDKN1A detected", "T-cell"), "effect"]
     assert abs(other) < tests.loc[("CDKN1A detected", "FB"), "effect"] / 2
@@ -62,7 +63,7 @@ def test_detection_of_cdkn1a_rises_in_fibroblasts(atlas):
     fibroblasts = (atlas.obs["cell_type"] == "FB").to_numpy()
     assert seen["n_detected"] == (atlas["CDKN1A"].to_numpy()[fibroblasts] > 0).sum()
     assert seen["n_cells"] == fibroblasts.sum()
-    assert found.tests.attrs["missing_genes"] == ["CDKN2A", "GDF15", "IL6", "CXCL8"]
+    assert found.missing_genes == ["CDKN2A", "GDF15", "IL6", "CXCL8"]
 
 
 def test_without_ages_or_with_one_donor_the_reason_is_one_sentence(tmp_path):
@@ -81,8 +82,8 @@ def test_without_labels_all_cells_are_of_one_type(tmp_path):
     rng = np.random.default_rng(2)
     obs = cells(rng, per_donor=30)
     atlas = build(tmp_path, obs.drop(columns="cell_type"), counts_of(obs, rng))
-    means = donor_means(atlas, score_gene_sets(atlas, SETS))
-    assert compare_donor_means(means)["cell_type"].unique().tolist() == ["all cells"]
+    means = donor_means(atlas, score_gene_sets(atlas, SETS).table)
+    assert compare_donor_means(means).table["cell_type"].unique().tolist() == ["all cells"]
 
 
 def test_scores_of_other_cells_are_refused(atlas):
@@ -96,7 +97,7 @@ def test_without_an_effect_p_values_are_uniform():
     groups = pd.DataFrame({"donor": [f"d{i}" for i in range(12)], "age": [float(a) for a in AGES], "cell_type": "FB",
                            "sex": ["F", "M"] * 6, "n_cells": rng.integers(20, 500, 12)})  # fmt: skip
     means = pd.DataFrame(rng.normal(size=(12, 3000)), columns=[f"s{i}" for i in range(3000)])
-    tests = compare_donor_means(DonorMeans(groups, means))
+    tests = compare_donor_means(DonorMeans(groups, means)).table
     assert stats.kstest(tests["p_value"], "uniform").pvalue > 0.01
     assert (tests["adj_p_value"] < 0.05).sum() <= 1
     found = (tests["effect"].abs() > tests["detectable"]).mean()

@@ -139,7 +139,7 @@ def test_gene_statistics_are_those_of_the_values(kinds, kind):
     if kind == "counts":
         X = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)
     labels = atlas.obs["cell_type"].astype(str).to_numpy()
-    found = gene_statistics(atlas, "cell_type").set_index(["cell_type", "gene"])
+    found = gene_statistics(atlas, "cell_type").table.set_index(["cell_type", "gene"])
     for label in ("A", "B"):
         own = pd.DataFrame(X[labels == label], columns=atlas.var_names).astype(float)
         part = found.loc[label].loc[atlas.var_names]

@@ -64,7 +64,7 @@ def test_markers_come_in_the_planted_order(found):
 
 
 def test_shares_of_subtypes_are_compared_over_donors(made, found):
-    tests = found.tests.set_index("feature")
+    tests = found.table.set_index("feature")
     assert tests.loc["share of MYOG+MuSCs", "effect"] > 0
     assert tests.loc["share of MYOG+MuSCs", "n_donors"] == 12
     donors = found.donors[found.donors["feature"] == "share of MYOG+MuSCs"].set_index("donor")

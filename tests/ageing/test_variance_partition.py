@@ -29,7 +29,8 @@ def planted(seed=0):
 
 
 def test_planted_shares_are_given_to_their_terms():
-    table = variance_partition(planted())
+    found = variance_partition(planted())
+    table = found.table
     parts = np.repeat(["type", "donor", "noise"], 100)
     mean = table.drop(columns=["gene", "gene_id", "mean_log_cpm"]).groupby(parts).mean()
     assert mean.loc["type", "cell type"] > 0.85
@@ -37,11 +38,11 @@ def test_planted_shares_are_given_to_their_terms():
     assert mean.loc["donor", "donor"] > 0.5
     assert mean.loc["noise", "residual"] > 0.9
     assert mean.loc["noise"].drop("residual").max() < 0.06
-    assert table.attrs["order"][:2] == ["cell type", "donor"]
-    assert table.attrs["terms"] == {
+    assert found.order[:2] == ["cell type", "donor"]
+    assert found.terms == {
         "cell type": 4, "protocol": 1, "sex": 1, "age": 1, "donor": 7, "cell type × age": 4
     }  # fmt: skip
-    assert table.attrs["left_out"] == {"chemistry": "not known"}
+    assert found.left_out == {"chemistry": "not known"}
 
 
 def test_sequential_sums_of_squares_are_those_of_statsmodels():
@@ -51,7 +52,7 @@ def test_sequential_sums_of_squares_are_those_of_statsmodels():
     from titin.ageing.normalization import log_counts, normalization_factors
 
     data = planted(1)
-    table = variance_partition(data)
+    found = variance_partition(data)
     counts = data.counts.toarray().astype(float)
     logs = log_counts(counts, counts.sum(axis=1) * normalization_factors(counts))
     frame = data.groups.assign(y=logs[7])
@@ -62,16 +63,16 @@ def test_sequential_sums_of_squares_are_those_of_statsmodels():
     noise = anova.loc["Residual", "mean_sq"]
     total = ((logs[7] - logs[7].mean()) ** 2).sum()
     for term, name in (("cell type", "C(cell_type)"), ("sex", "C(sex)"), ("donor", "C(donor)")):
-        df = table.attrs["terms"][term]
+        df = found.terms[term]
         expected = max(anova.loc[name, "sum_sq"] - df * noise, 0) / total
-        assert table.loc[7, term] == pytest.approx(expected, rel=1e-3, abs=2e-3)
+        assert found.table.loc[7, term] == pytest.approx(expected, rel=1e-3, abs=2e-3)
 
 
 def test_terms_that_are_not_known_are_told_and_too_few_donors_refused():
     data = planted()
     bare = Pseudobulk(data.groups.drop(columns=["age", "sex"]).assign(protocol="cells"), data.counts, data.detected,
                       data.genes, data.levels)  # fmt: skip
-    told = variance_partition(bare).attrs["left_out"]
+    told = variance_partition(bare).left_out
     assert told == {"protocol": "one value only", "chemistry": "not known", "sex": "not known",
                     "age": "ages are not known", "cell type × age": "ages are not known"}  # fmt: skip
     with pytest.raises(TitinError, match="too few to part variance"):
@@ -79,7 +80,7 @@ def test_terms_that_are_not_known_are_told_and_too_few_donors_refused():
 
 
 def test_the_summary_is_by_falling_mean():
-    table = variance_partition(planted())
-    summary = summarise(table)
+    found = variance_partition(planted())
+    summary = summarise(found)
     assert summary["mean"].is_monotonic_decreasing
-    assert summary.set_index("term").loc["donor", "mean"] == pytest.approx(table["donor"].mean())
+    assert summary.set_index("term").loc["donor", "mean"] == pytest.approx(found.table["donor"].mean())

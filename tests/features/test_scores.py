@@ -1,5 +1,6 @@
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -57,7 +58,7 @@ def by_scanpy(source, sets, **parameters):
 def test_score_genes_is_scanpys_with_the_same_seed(toy, parameters):
     atlas, source, sets = toy
     ours = {"ctrl_size": "control_size", "random_state": "seed", "n_bins": "n_bins"}
-    found = score_gene_sets(atlas, sets, **{ours[k]: v for k, v in parameters.items()})
+    found = score_gene_sets(atlas, sets, **{ours[k]: v for k, v in parameters.items()}).table
     expected = by_scanpy(source, sets, **parameters).loc[found.index]
     np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=2e-6)
     assert found.std().min() > 0.05
@@ -72,29 +73,29 @@ def test_counts_are_normalised_as_scanpy_does_before_scoring(large):
         warnings.simplefilter("ignore")
         sc.pp.normalize_total(normalised, target_sum=1e4)
         sc.pp.log1p(normalised)
-    found = score_gene_sets(atlas, sets, threads=2)
+    found = score_gene_sets(atlas, sets, threads=2).table
     expected = by_scanpy(normalised, sets).loc[found.index]
     np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=5e-6)
-    pd.testing.assert_frame_equal(found, score_gene_sets(atlas, sets, threads=1))
+    pd.testing.assert_frame_equal(found, score_gene_sets(atlas, sets, threads=1).table)
 
 
 def test_scores_of_chosen_cells_have_controls_of_these_cells(toy):
     atlas, source, sets = toy
     chosen = [f"c{i}" for i in range(0, 60, 3)]
-    found = score_gene_sets(atlas, sets, cells=chosen)
+    found = score_gene_sets(atlas, sets, cells=chosen).table
     expected = by_scanpy(source[chosen].copy(), sets).loc[found.index]
     np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), atol=2e-6)
 
 
 def test_ulm_is_decouplers(toy):
     atlas, source, sets = toy
-    found = score_gene_sets(atlas, sets, method="ulm").loc[source.obs_names]
+    found = score_gene_sets(atlas, sets, method="ulm").table.loc[source.obs_names]
     np.testing.assert_allclose(found.to_numpy(), RESULTS["ulm"], rtol=2e-5, atol=2e-5)
 
 
 def test_ucell_is_pyucells(toy):
     atlas, source, sets = toy
-    found = score_gene_sets(atlas, sets, method="ucell", max_rank=200).loc[source.obs_names]
+    found = score_gene_sets(atlas, sets, method="ucell", max_rank=200).table.loc[source.obs_names]
     np.testing.assert_allclose(found.to_numpy(), RESULTS["ucell"], atol=2e-6)
     assert found.to_numpy().min() >= 0
 
@@ -104,7 +105,7 @@ def test_rank_and_slope_scores_by_direct_computation(large, method):
     from scipy.stats import linregress, rankdata
 
     atlas, source, sets = large
-    found = score_gene_sets(atlas, sets, method=method, max_rank=150)
+    found = score_gene_sets(atlas, sets, method=method, max_rank=150).table
     counts = source.X.toarray()
     values = np.log1p(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4)
     for cell in ("c0", "c1700", "c2599"):
@@ -126,14 +127,14 @@ def test_rank_and_slope_scores_by_direct_computation(large, method):
 def test_missing_genes_are_told_and_small_sets_left_out(toy):
     atlas, _, sets = toy
     found = score_gene_sets(atlas, {"a": [*sets["a"], "TTN"], "few": ["gene1", "TTN"], "none": ["TTN"]})
-    assert list(found) == ["a"]
-    assert found.attrs["missing"] == {"a": ["TTN"], "few": ["TTN"], "none": ["TTN"]}
-    assert found.attrs["left_out"] == {
+    assert list(found.table) == ["a"]
+    assert found.missing == {"a": ["TTN"], "few": ["TTN"], "none": ["TTN"]}
+    assert found.left_out == {
         "few": "1 of its 2 genes in the dataset",
         "none": "none of its 1 genes in the dataset",
     }
-    assert found.attrs["genes"] == {"a": 12}
-    np.testing.assert_array_equal(found["a"], score_gene_sets(atlas, sets)["a"])
+    assert found.genes == {"a": 12}
+    np.testing.assert_array_equal(found.table["a"], score_gene_sets(atlas, sets).table["a"])
 
 
 def test_programmes_are_all_sets_but_markers_and_sex():
@@ -171,8 +172,11 @@ def test_scores_are_kept_in_the_dataset_and_read_back(tmp_path):
     assert path.name == "skeletal_muscle_10x_gene_set_scores.parquet"
     again = titin.open(report.path)
     assert again.manifest.files[path.name]["rows"] == 200
-    pd.testing.assert_frame_equal(read_gene_set_scores(again), scores)
+    pd.testing.assert_frame_equal(read_gene_set_scores(again).table, scores.table)
+    assert read_gene_set_scores(again).settings["method"] == scores.settings["method"]
     assert list(pd.read_parquet(path)) == ["slow", "fast"]
     with pytest.raises(TitinError, match="scores of 10 cells do not fit a dataset of 200"):
-        write_gene_set_scores(report.path, scores.iloc[:10])
+        write_gene_set_scores(report.path, replace(scores, table=scores.table.iloc[:10]))
+    with pytest.raises(TitinError, match="a table alone does not say how the cells were scored"):
+        write_gene_set_scores(report.path, scores.table)
     assert read_gene_set_scores(titin.open(report.path)) is not None

@@ -12,7 +12,8 @@ from scipy import sparse
 import titin
 from titin.errors import OutputError
 from titin.report import write_report
-from titin.report.sections import Files, Section, show
+from titin.report.render import Files, render, show
+from titin.section import Section
 
 SECTIONS = ["projections", "quality", "design", "markers", "composition", "fibres", "expression", "programmes",
             "senescence", "stem", "variance", "benchmark", "validation", "files", "methods"]  # fmt: skip
@@ -71,7 +72,7 @@ def test_numbers_are_those_of_the_analyses(demo):
 
     result, path = demo
     atlas = titin.open(path)
-    table = differential_expression(atlas)
+    table = differential_expression(atlas).table
     folder = Path(result["folder"])
     facts = json.loads((folder / "metrics.json").read_text("utf-8"))["sections"]
     assert facts == result["sections"]
@@ -157,10 +158,10 @@ def test_tables_beside_the_report_are_safe_in_a_spreadsheet(tmp_path):
 
 
 def test_text_of_the_data_is_shown_as_it_is(tmp_path):
-    section = Section("s", "<Title>", Files(tmp_path / "f"))
+    section = Section("s", "<Title>")
     section.say("a < b")
     section.table("t", pd.DataFrame({"<x>": ["<script>"]}), "T & U")
-    shown = section.render()
+    shown = render(section, Files(tmp_path / "f"))
     assert "&lt;Title&gt;" in shown
     assert "<script>" not in shown
     assert "a &lt; b" in shown

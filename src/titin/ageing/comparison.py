@@ -1,7 +1,7 @@
 """Which donors are compared, in which protocol, by which design: the same for expression and for composition."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from titin.ageing.design import (
 from titin.check.design import age_cut
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.results import Result
 from titin.study.groups import AGE, ROLES, need
 
 ALL = "all"  # name of the protocol where the dataset has none
@@ -29,8 +30,28 @@ _MIN_RESIDUAL_DF = 2
 Contrast = str | Mapping[str, float]
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Comparisons(Result):
+    """Tests of one contrast, over donors, in every type and protocol.
+
+    Attributes
+    ----------
+    tests
+        One entry a type and protocol tested: ``cell_type``, ``protocol``, ``donors``, ``columns`` of the design,
+        ``notes`` on what was left out of it, and what the method has to say.
+    skipped
+        The others, with the ``reason``.
+    caveat
+        What the numbers do not say.
+    """
+
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    caveat: str = ""
+
+
 @dataclass(frozen=True)
-class Question:
+class DonorContrast:
     """What is asked of all types and protocols alike.
 
     Attributes
@@ -70,7 +91,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ComparedUnits:
     """The units of one comparison.
 
     Attributes
@@ -114,7 +135,7 @@ def ask(
     min_donors: int = MIN_DONORS,
     drop_confounded: bool = False,
     known: Sequence[str] | None = None,
-) -> Question:
+) -> DonorContrast:
     """Settle what is asked, of a dataset whose groups of cells these are.
 
     Raises
@@ -150,7 +171,7 @@ def ask(
     if contrast == "young_old" and cut is None:
         raise TitinError("these ages do not part young from old: there are too few donors, or all of one age",
                          "ask for the contrast age, or give a formula")  # fmt: skip
-    return Question(
+    return DonorContrast(
         formula, OLD if contrast == "young_old" else contrast, "decade" if contrast == AGE else "", cut, min_donors,
         drop_confounded,
     )  # fmt: skip
@@ -166,7 +187,9 @@ def protocols(groups: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
         yield str(name), np.flatnonzero(names == name)
 
 
-def make_arm(groups: pd.DataFrame, rows: NDArray[np.int64], question: Question, *, min_cells: int = 1) -> Arm:
+def choose_units(
+    groups: pd.DataFrame, rows: NDArray[np.int64], question: DonorContrast, *, min_cells: int = 1
+) -> ComparedUnits:
     """Sum up which donors take part in one comparison.
 
     Parameters
@@ -215,16 +238,16 @@ def make_arm(groups: pd.DataFrame, rows: NDArray[np.int64], question: Question, 
     repeated = int(units["donor"].duplicated().sum())
     if repeated and "donor" not in variables:
         notes.append(f"{_number(repeated, 'donor')} compared with themselves count twice: add donor to the formula")
-    return Arm(rows, unit, units, design, notes + design.notes)
+    return ComparedUnits(rows, unit, units, design, notes + design.notes)
 
 
-def settings(question: Question) -> dict[str, Any]:
+def settings(question: DonorContrast) -> dict[str, Any]:
     """What was asked, for people and JSON."""
     return {"formula": question.formula, "contrast": question.name, "unit": question.unit, "age_cut": question.cut,
             "min_donors": question.min_donors, "drop_confounded": question.drop_confounded}  # fmt: skip
 
 
-def _contrast_variables(question: Question, table: pd.DataFrame) -> list[str]:
+def _contrast_variables(question: DonorContrast, table: pd.DataFrame) -> list[str]:
     """Variables of the table that the contrast is about."""
     if isinstance(question.contrast, str):
         names = [question.contrast]
@@ -239,7 +262,7 @@ def _repeated(table: pd.DataFrame, keys: list[str]) -> list[str]:
     return ["donor", *differ]
 
 
-def _check_donors(table: pd.DataFrame, question: Question) -> None:
+def _check_donors(table: pd.DataFrame, question: DonorContrast) -> None:
     """Refuse a comparison with too few donors on a side, or in all."""
     least = question.min_donors
     donors = table["donor"].nunique()

@@ -1,14 +1,38 @@
-"""How many cells of each type every sample has: what composition is computed from."""
+"""Composition: the cells of each type in every sample, and tests of their fractions for a change, over donors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import click
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
+from titin.ageing.analysis import (
+    ALPHA,
+    CONTRAST,
+    DROP_CONFOUNDED,
+    FORMULA,
+    LEVEL,
+    MALES_ONLY,
+    MIN_DONORS,
+    Analysis,
+    Findings,
+    Inputs,
+    hits,
+    main_result,
+)
+from titin.ageing.comparison import (
+    ComparedUnits,
+    Comparisons,
+    Contrast,
+    ask,
+    choose_units,
+    extra_columns,
+    protocols,
+    settings,
+)
 from titin.ageing.design import INTERCEPT, NotTestableError
 from titin.ageing.glmm import fit_poisson_mixed_model
 from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
@@ -16,34 +40,42 @@ from titin.atlas import Atlas
 from titin.check.design import age_cut
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.plot import composition_by_age
+from titin.results import Result
+from titin.section import Section
 from titin.study.groups import AGE, choose_level, group_cells, need
 
 
-@dataclass(frozen=True)
-class CellCounts:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CellCounts(Result):
     """Cells by sample and type.
 
     Attributes
     ----------
+    table
+        int64, samples × types; also called ``counts``.
     samples
         One row a sample (what has the same donor, sample, protocol, chemistry, sex and age): these columns, as far as
         they are known, and ``n_cells``, all types together.
-    counts
-        int64, samples × types.
     level
         Name of the level of labels.
     """
 
     samples: pd.DataFrame
-    counts: pd.DataFrame
     level: str = "cell_type"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         values = self.counts.to_numpy()
         if len(self.samples) != len(values):
             raise TitinError(f"{len(self.samples)} samples, but counts of {len(values)}", "give one row for each")
         if values.dtype.kind not in "iu" or (values < 0).any():
             raise TitinError("counts of cells must be whole numbers, zero or more", "give counts, not fractions")
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """int64, samples × types."""
+        return self.table
 
     def select(self, rows: NDArray[Any]) -> "CellCounts":
         """Keep some samples, by mask or positions."""
@@ -51,7 +83,7 @@ class CellCounts:
         return replace(
             self,
             samples=self.samples.iloc[positions].reset_index(drop=True),
-            counts=self.counts.iloc[positions].reset_index(drop=True),
+            table=self.counts.iloc[positions].reset_index(drop=True),
         )
 
 
@@ -87,7 +119,7 @@ def cell_counts(atlas: Atlas, cell_type_level: int | str | None = None, *, extra
     counts = np.zeros((len(samples), len(types)), np.int64)
     np.add.at(counts, (codes, names), table[layout.N_CELLS].to_numpy())
     samples[layout.N_CELLS] = counts.sum(axis=1)
-    return CellCounts(samples, pd.DataFrame(counts, columns=types), level)
+    return CellCounts(pd.DataFrame(counts, columns=types), samples=samples, level=level)
 
 
 def transform(fractions: Floats, method: str, total: Floats | None = None) -> Floats:
@@ -117,7 +149,7 @@ MIN_SAMPLE_CELLS = 1000
 
 def mann_whitney(
     cells: CellCounts, *, min_sample_cells: int = MIN_SAMPLE_CELLS, cut: float | None = None
-) -> pd.DataFrame:
+) -> "Composition":
     """Compare the fractions of every type between young and old by the Mann–Whitney test, in each protocol.
 
     The recipe of the muscle atlas: samples of more than ``min_sample_cells`` cells; the fraction of a type in each;
@@ -134,10 +166,10 @@ def mann_whitney(
 
     Returns
     -------
-    DataFrame
+    Composition
         One row a type and protocol: ``cell_type``, ``protocol``, ``n_young``, ``n_old``, mean ``fraction_young`` and
         ``fraction_old``, ``u`` (of the young), ``p_value``, ``adj_p_value`` (Benjamini–Hochberg over the types of a
-        protocol). ``attrs``: ``age_cut``, ``skipped`` (protocols, with the reason).
+        protocol).
 
     Raises
     ------
@@ -157,13 +189,14 @@ def mann_whitney(
         inside = np.flatnonzero(large.samples.get("protocol", pd.Series(protocol, large.samples.index)) == protocol)
         part = _compare(large.select(inside), cut)
         if isinstance(part, str):
-            skipped.append({"protocol": protocol, "reason": part})
+            skipped.append({"cell_type": None, "protocol": protocol, "reason": part})
         elif len(rows):
             parts.append(part.assign(protocol=protocol))
     table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
-    table.attrs = {"method": "Mann-Whitney", "age_cut": cut, "min_sample_cells": min_sample_cells, "skipped": skipped,
-                   "adjustment": "Benjamini-Hochberg over the types of one protocol"}  # fmt: skip
-    return table
+    done_with = {"method": _METHODS["mann_whitney"], "age_cut": cut, "min_sample_cells": min_sample_cells,
+                 "cell_type_level": cells.level,
+                 "adjustment": "Benjamini-Hochberg over the types of one protocol"}  # fmt: skip
+    return Composition(table, settings=done_with, skipped=skipped, caveat=CAVEAT)
 
 
 def rank_test(young: Floats, old: Floats) -> tuple[float, float]:
@@ -203,7 +236,9 @@ def _compare(cells: CellCounts, cut: float) -> pd.DataFrame | str:
     return table.assign(adj_p_value=adjust(table["p_value"].to_numpy(float)))
 
 
-Method = Literal["asin", "logit", "poisson", "mann_whitney"]
+CompositionMethod = Literal["asin", "logit", "poisson", "mann_whitney"]
+METHODS: tuple[CompositionMethod, ...] = ("asin", "logit", "poisson", "mann_whitney")
+_TYPES_SHOWN = 12
 
 CAVEAT = (
     "fractions add up to one: when one type grows all others shrink, so a change says nothing of absolute numbers, and "
@@ -226,10 +261,15 @@ _METHODS = {
 }
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Composition(Comparisons):
+    """Fractions of types tested in every protocol; see `composition` for the columns that each method gives."""
+
+
 def composition(
     data: CellCounts | Atlas,
     *,
-    method: Method = "asin",
+    method: CompositionMethod = "asin",
     cell_type_level: int | str | None = None,
     contrast: Contrast = AGE,
     formula: str | None = None,
@@ -238,7 +278,7 @@ def composition(
     min_donors: int = 3,
     min_sample_cells: int = MIN_SAMPLE_CELLS,
     drop_confounded: bool = False,
-) -> pd.DataFrame:
+) -> Composition:
     """Test every cell type in every protocol for a change of its fraction with age, or another contrast, over donors.
 
     Parameters
@@ -258,7 +298,7 @@ def composition(
 
     Returns
     -------
-    DataFrame
+    Composition
         One row a type and protocol, in all methods ``cell_type``, ``protocol``, ``p_value`` and ``adj_p_value``
         (Benjamini–Hochberg over the types of a protocol), but for ``poisson``, which has ``ltsr``, the posterior
         probability that the effect has the sign that it seems to have.
@@ -269,9 +309,6 @@ def composition(
 
         ``poisson``: ``effect``, the departure of the type's log slope from that of the average type, its posterior
         ``sd``, and ``fold_change`` = exp(effect) with its interval (for one unit of the contrast).
-
-        ``attrs``: ``method``, ``formula``, ``contrast``, ``caveat`` (fractions are not numbers), ``tests`` and
-        ``skipped``, as for `differential_expression`.
 
     Raises
     ------
@@ -288,9 +325,7 @@ def composition(
         data = cell_counts(data, cell_type_level, extra=extra_columns(contrast, formula, where))
     cells = _select(data, where or {})
     if method == "mann_whitney":
-        table = mann_whitney(cells, min_sample_cells=min_sample_cells)
-        table.attrs |= {"cell_type_level": cells.level, "caveat": CAVEAT}
-        return table
+        return mann_whitney(cells, min_sample_cells=min_sample_cells)
     question = ask(cells.samples, contrast, formula, min_donors=min_donors, drop_confounded=drop_confounded)
     parts: list[pd.DataFrame] = []
     tests: list[dict[str, Any]] = []
@@ -298,25 +333,26 @@ def composition(
     for protocol, rows in protocols(cells.samples):
         types = _common_types(cells, rows, min_type_cells, protocol, skipped)
         try:
-            arm = make_arm(cells.samples, rows, question)
-            part, facts = _poisson(cells, arm, types) if method == "poisson" else _linear(cells, arm, types, method)
+            compared = choose_units(cells.samples, rows, question)
+            part, facts = (
+                _poisson(cells, compared, types) if method == "poisson" else _linear(cells, compared, types, method)
+            )
         except NotTestableError as reason:
             skipped.append({"cell_type": None, "protocol": protocol, "reason": str(reason.args[0])})
             continue
         parts.append(part.assign(protocol=protocol))
-        tests.append({"protocol": protocol, "donors": arm.donors, "columns": arm.design.columns,
-                      "residual_df": arm.design.residual_df, **facts,
-                      "notes": [*arm.notes, *facts.get("notes", [])]})  # fmt: skip
+        tests.append({"protocol": protocol, "donors": compared.donors, "columns": compared.design.columns,
+                      "residual_df": compared.design.residual_df, **facts,
+                      "notes": [*compared.notes, *facts.get("notes", [])]})  # fmt: skip
     columns = POISSON_COLUMNS if method == "poisson" else LINEAR_COLUMNS
     table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-    attrs: dict[str, Any] = {
-        "method": _METHODS[method], **settings(question), "cell_type_level": cells.level, "caveat": CAVEAT,
-        "min_type_cells": min_type_cells, "tests": tests, "skipped": skipped,
+    done_with = {
+        "method": _METHODS[method], **settings(question), "cell_type_level": cells.level,
+        "min_type_cells": min_type_cells,
         "adjustment": "none: ltsr is a posterior probability" if method == "poisson"
                       else "Benjamini-Hochberg over the types of one protocol",
     }  # fmt: skip
-    table.attrs.update(attrs)
-    return table
+    return Composition(table, settings=done_with, tests=tests, skipped=skipped, caveat=CAVEAT)
 
 
 def _select(data: CellCounts, where: Mapping[str, Any]) -> CellCounts:
@@ -339,10 +375,12 @@ def _common_types(
     return [str(name) for name in totals.index[totals >= least]]
 
 
-def _linear(cells: CellCounts, arm: Arm, types: list[str], method: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _linear(
+    cells: CellCounts, compared: ComparedUnits, types: list[str], method: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     from scipy import stats
 
-    counts = _sum_rows(cells.counts.iloc[arm.rows].to_numpy(float), arm)
+    counts = _sum_rows(cells.counts.iloc[compared.rows].to_numpy(float), compared)
     total = counts.sum(axis=1)
     if (total == 0).any():
         raise NotTestableError("a donor has no cells")
@@ -350,11 +388,13 @@ def _linear(cells: CellCounts, arm: Arm, types: list[str], method: str) -> tuple
     if len(chosen) < 2:
         raise NotTestableError(f"{len(chosen) or 'no'} types with cells enough: there is nothing to compare")
     fractions = counts / total[:, None]
-    fit = fit_linear_models(transform(fractions, method, total).T[chosen], arm.design.matrix, arm.design.contrast)
+    fit = fit_linear_models(
+        transform(fractions, method, total).T[chosen], compared.design.matrix, compared.design.contrast
+    )
     found = moderate(fit)
     half = stats.t.ppf(0.975, found.df) * found.standard_error
     table = pd.DataFrame({
-        "cell_type": [str(t) for t in types], "n_donors": len(arm.donors),
+        "cell_type": [str(t) for t in types], "n_donors": len(compared.donors),
         "n_cells": counts.sum(axis=0)[chosen].astype(np.int64), "mean_fraction": fractions.mean(axis=0)[chosen],
         "fold_change": _fold_change(fit.mean, fit.effect, method), "effect": fit.effect, "ci_low": fit.effect - half,
         "ci_high": fit.effect + half, "t": found.t, "df": found.df, "p_value": found.p_value,
@@ -375,31 +415,31 @@ def _fold_change(mean: Floats, effect: Floats, method: str) -> Floats:
         return fraction(mean + effect / 2) / fraction(mean - effect / 2)
 
 
-def _poisson(cells: CellCounts, arm: Arm, types: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _poisson(cells: CellCounts, compared: ComparedUnits, types: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
     from scipy import stats
 
-    counts = cells.counts[types].iloc[arm.rows].to_numpy()
+    counts = cells.counts[types].iloc[compared.rows].to_numpy()
     kept = counts.sum(axis=1) > 0
-    counts, rows, unit = counts[kept], arm.rows[kept], arm.unit[kept]
+    counts, rows, unit = counts[kept], compared.rows[kept], compared.unit[kept]
     if counts.shape[1] < 3:
         raise NotTestableError(f"{counts.shape[1] or 'no'} types with cells enough, fewer than 3")
-    if len(np.unique(unit)) < len(arm.units):
+    if len(np.unique(unit)) < len(compared.units):
         raise NotTestableError("a donor has no cells of the types tested")
-    matrix = arm.design.matrix[unit]
-    centre = matrix.mean(axis=0) if INTERCEPT in arm.design.columns else 0.0
+    matrix = compared.design.matrix[unit]
+    centre = matrix.mean(axis=0) if INTERCEPT in compared.design.columns else 0.0
     scale = matrix.std(axis=0)
     varying = scale > 0
     scaled = np.where(varying, (matrix - centre) / np.where(varying, scale, 1), matrix)  # as random slopes want it
     found = fit_poisson_mixed_model(
-        counts, scaled, arm.design.columns, cells.samples["donor"].iloc[rows].to_numpy()
+        counts, scaled, compared.design.columns, cells.samples["donor"].iloc[rows].to_numpy()
     )  # fmt: skip
-    weights = np.where(varying, arm.design.contrast / np.where(varying, scale, 1), 0)
+    weights = np.where(varying, compared.design.contrast / np.where(varying, scale, 1), 0)
     effect = found.slopes @ weights
     sd = np.sqrt((found.slope_sd**2) @ weights**2)
-    fractions = _sum_rows(cells.counts.iloc[rows].to_numpy(float), arm, kept)
+    fractions = _sum_rows(cells.counts.iloc[rows].to_numpy(float), compared, kept)
     fractions = fractions / fractions.sum(axis=1, keepdims=True)
     table = pd.DataFrame({
-        "cell_type": [str(t) for t in types], "n_donors": len(arm.donors), "n_cells": counts.sum(axis=0),
+        "cell_type": [str(t) for t in types], "n_donors": len(compared.donors), "n_cells": counts.sum(axis=0),
         "mean_fraction": fractions.mean(axis=0)[cells.counts.columns.get_indexer(pd.Index(types))],
         "fold_change": np.exp(effect), "ci_low": np.exp(effect - 1.96 * sd), "ci_high": np.exp(effect + 1.96 * sd),
         "effect": effect, "sd": sd, "ltsr": stats.norm.cdf(np.abs(effect) / sd),
@@ -409,9 +449,79 @@ def _poisson(cells: CellCounts, arm: Arm, types: list[str]) -> tuple[pd.DataFram
     return table, facts
 
 
-def _sum_rows(counts: Floats, arm: Arm, kept: NDArray[np.bool_] | None = None) -> Floats:
+def _sum_rows(counts: Floats, compared: ComparedUnits, kept: NDArray[np.bool_] | None = None) -> Floats:
     """Sum samples of a unit: units × types."""
-    unit = arm.unit if kept is None else arm.unit[kept]
-    total = np.zeros((len(arm.units), counts.shape[1]))
+    unit = compared.unit if kept is None else compared.unit[kept]
+    total = np.zeros((len(compared.units), counts.shape[1]))
     np.add.at(total, unit, counts)
     return total
+
+
+def _counts(inputs: Inputs, level: int | str | None = None, extra: Sequence[str] = ()) -> CellCounts:
+    """Cells by sample and type, counted once."""
+    return inputs.once(("cells", level, *extra), lambda: cell_counts(inputs.atlas, level, extra=extra))
+
+
+def _run(
+    inputs: Inputs, *, level: int | str | None = None, males_only: bool = False,
+    parts: Sequence[CompositionMethod] = (), **options: Any,
+) -> Findings:  # fmt: skip
+    where = inputs.males() if males_only else None
+    extra = extra_columns(options.get("contrast", AGE), options.get("formula"), where)
+    cells = _counts(inputs, level, extra)
+    return Findings({method: composition(cells, method=method, where=where, **options) for method in parts or METHODS})
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:
+    """Add fractions of types along age, and their tests."""
+    cells, tests = _counts(inputs), main_result(findings, Composition).table
+    section.say(f"One dot a donor. Note: {CAVEAT}.")
+    keys = [c for c in ("donor", "protocol") if c in cells.samples]
+    about = [c for c in ("age", "sex") if c in cells.samples]
+    counts = cells.counts.groupby([cells.samples[k] for k in keys]).sum()
+    first = cells.samples.groupby(keys)[about].first() if about else pd.DataFrame(index=counts.index)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    long = shares.join(first).reset_index().melt([*keys, *about], var_name="cell_type", value_name="fraction")
+    for protocol in sorted(long["protocol"].unique()) if "protocol" in long else ["all"]:
+        own = long[long["protocol"] == protocol] if "protocol" in long else long
+        common = own.groupby("cell_type")["fraction"].mean()
+        kept = common[common > 0].sort_values(ascending=False).index[:_TYPES_SHOWN].tolist()
+        axes = composition_by_age(own, color="sex" if "sex" in own else None, types=kept)
+        n = own["donor"].nunique()
+        title = f"Fractions of the most frequent types in {protocol}, n = {n} donors"
+        section.figure(f"by_age_{protocol}", axes, title, own)
+    clear = tests[tests["adj_p_value"] < ALPHA]
+    section.facts |= {"tested": len(tests), "hits": hits(tests)}
+    said = ", ".join(f"{r.cell_type} in {r.protocol}" for r in clear.itertuples()) or "none"
+    section.say(f"{len(clear)} of {len(tests)} types change beyond chance (adjusted p < {ALPHA}): {said}.")
+    columns = ["cell_type", "protocol", "n_donors", "mean_fraction", "fold_change", "p_value", "adj_p_value"]
+    section.table("tests", tests.sort_values("p_value"), "Tests of the fractions", rows=15, columns=columns)
+
+
+COMPOSITION = Analysis(
+    name="composition",
+    title="Composition with age",
+    summary="Which cell types change with age.",
+    help="""Test every cell type of DATASET for a change of its fraction with age, in every protocol, over donors.
+
+    \b
+    titin age composition dataset
+    titin age composition dataset --method poisson --level annotation_level1
+
+    Fractions add up to one: when one type grows, all others shrink.
+    """,
+    needs=("donor", "age", "cell_type"),
+    result=Composition,
+    run=_run,
+    show=_show,
+    parts=METHODS,
+    refuses_empty=True,
+    in_report=lambda _: {"parts": ("asin",)},
+    options=(
+        LEVEL, CONTRAST, FORMULA, MIN_DONORS, DROP_CONFOUNDED, MALES_ONLY,
+        click.Option(["--method", "parts"], multiple=True, type=click.Choice(METHODS),
+                     help="Repeat for several.  [default: all]"),
+        click.Option(["--min-sample-cells"], type=click.IntRange(0), default=MIN_SAMPLE_CELLS, show_default=True,
+                     help="For mann_whitney: smaller samples are left out."),
+    ),
+)  # fmt: skip

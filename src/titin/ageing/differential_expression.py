@@ -1,4 +1,4 @@
-"""The same comparison by pydeseq2, for those who want DESeq2's model."""
+"""Differential expression: every gene of every type and protocol tested for a contrast, over donors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.ageing.comparison import Arm, Contrast, ask, extra_columns, make_arm, protocols, settings
+from titin.ageing.comparison import (
+    ComparedUnits,
+    Comparisons,
+    Contrast,
+    ask,
+    choose_units,
+    extra_columns,
+    protocols,
+    settings,
+)
 from titin.ageing.design import NotTestableError
 from titin.ageing.moderated import Floats, Prior, adjust, fit_linear_models, moderate, one_thread
 from titin.ageing.normalization import (
@@ -27,54 +36,7 @@ from titin.errors import TitinError
 from titin.progress import Progress
 from titin.study.groups import AGE, choose_level
 
-
-def fit_deseq2(counts: NDArray[np.int64], arm: "Arm") -> "GeneStatistics":
-    """Fit DESeq2's model by `pydeseq2` and test the contrast (Wald), Cook's filter off, nothing shrunk.
-
-    Parameters
-    ----------
-    counts
-        Units × genes.
-    arm
-        Its design is taken as it is.
-
-    Raises
-    ------
-    TitinError
-        If pydeseq2 is not installed.
-    """
-    import contextlib
-    import io
-    import warnings
-
-    from titin.ageing.differential_expression import GeneStatistics
-
-    try:
-        from pydeseq2.dds import DeseqDataSet
-        from pydeseq2.ds import DeseqStats
-    except ImportError:
-        raise TitinError("the method deseq2 needs pydeseq2", 'pip install "titin[deseq2]"') from None
-    names = [f"unit{i}" for i in range(len(counts))]
-    design = pd.DataFrame(arm.design.matrix, names, arm.design.columns)
-    table = pd.DataFrame(counts, names, [f"gene{i}" for i in range(counts.shape[1])])
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # of the libraries that it uses
-        data = DeseqDataSet(
-            counts=table, metadata=arm.units.set_axis(names), design=design, quiet=True, refit_cooks=False
-        )
-        data.deseq2()
-        result = DeseqStats(
-            data, contrast=arm.design.contrast, cooks_filter=False, independent_filter=False, quiet=True
-        )
-        result.summary()
-    found = result.results_df
-    effect, error = found["log2FoldChange"].to_numpy(float), found["lfcSE"].to_numpy(float)
-    half = 1.959963984540054 * error
-    z, df = found["stat"].to_numpy(float), np.full(len(found), np.inf)
-    return GeneStatistics(effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})
-
-
-Method = Literal["voom", "limma", "trend", "deseq2"]
+ExpressionMethod = Literal["voom", "limma", "trend", "deseq2"]
 
 COLUMNS = [
     "gene", "gene_id", "cell_type", "protocol", "n_donors", "n_cells", "mean_log_cpm", "log2_fold_change", "ci_low",
@@ -91,7 +53,7 @@ _METHODS = {
 
 
 @dataclass(frozen=True)
-class GeneStatistics:
+class GeneTests:
     """What a method says of the genes of one type and protocol: arrays, one value a gene."""
 
     effect: Floats
@@ -104,13 +66,31 @@ class GeneStatistics:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class DifferentialExpression(Comparisons):
+    """Genes tested in every type and protocol.
+
+    Attributes
+    ----------
+    table
+        One row a gene, type and protocol: ``gene``, ``gene_id``, ``cell_type``, ``protocol``, ``n_donors``,
+        ``n_cells``, ``mean_log_cpm``, ``log2_fold_change`` with its 95 % interval (``ci_low``, ``ci_high``) and
+        ``standard_error``, ``t`` (of deseq2, Wald's z), ``df``, ``p_value``, ``adj_p_value``.
+    settings
+        ``method``, ``formula``, ``contrast``, ``unit``, ``age_cut``, ``cell_type_level``, ``filter``,
+        ``normalisation``, ``adjustment`` and thresholds.
+    tests, skipped
+        As of `Comparisons`; of each test also ``n_units``, ``n_cells``, ``n_genes``, ``residual_df``, ``prior_df``.
+    """
+
+
 def differential_expression(
     data: Pseudobulk | Atlas,
     *,
     cell_type_level: int | str | None = None,
     contrast: Contrast = AGE,
     formula: str | None = None,
-    method: Method = "voom",
+    method: ExpressionMethod = "voom",
     where: Mapping[str, Any] | None = None,
     min_cells: int = MIN_CELLS,
     min_donors: int = 3,
@@ -118,7 +98,7 @@ def differential_expression(
     drop_confounded: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> DifferentialExpression:
     """Test every gene in every type and protocol for a change with age, or another contrast, over donors.
 
     1. The counts of a donor's cells of one type in one protocol are summed, all samples together; donors with fewer
@@ -157,16 +137,6 @@ def differential_expression(
     threads, progress
         For the pseudobulk.
 
-    Returns
-    -------
-    DataFrame
-        One row a gene, type and protocol: ``gene``, ``gene_id``, ``cell_type``, ``protocol``, ``n_donors``,
-        ``n_cells``, ``mean_log_cpm``, ``log2_fold_change`` with its 95 % interval (``ci_low``, ``ci_high``) and
-        ``standard_error``, ``t`` (of deseq2, Wald's z), ``df``, ``p_value``, ``adj_p_value``. Its ``attrs`` are
-        JSON-safe: ``method``, ``formula``, ``contrast``, ``filter``, ``normalisation``, ``adjustment``; ``tests``, one
-        for each type and protocol tested, with donors, design and what was left out of it; and ``skipped``, the others
-        with the reason.
-
     Raises
     ------
     TitinError
@@ -179,8 +149,9 @@ def differential_expression(
 
     Examples
     --------
-    >>> table = differential_expression(titin.open("dataset"), contrast="age")  # doctest: +SKIP
-    >>> table.query("adj_p_value < 0.05").sort_values("p_value")  # doctest: +SKIP
+    >>> found = differential_expression(titin.open("dataset"), contrast="age")  # doctest: +SKIP
+    >>> found.table.query("adj_p_value < 0.05").sort_values("p_value")  # doctest: +SKIP
+    >>> found.write("age.parquet")  # read again by DifferentialExpression.read  # doctest: +SKIP
     """
     if method not in _METHODS:
         raise TitinError(f"there is no method {method!r}", f"methods: {', '.join(_METHODS)}")
@@ -199,9 +170,9 @@ def differential_expression(
         for name in sorted(labels.iloc[rows].dropna().unique()):
             where_is = {"cell_type": str(name), "protocol": protocol}
             try:
-                arm = make_arm(found.groups, rows[labels.iloc[rows] == name], question, min_cells=min_cells)
+                compared = choose_units(found.groups, rows[labels.iloc[rows] == name], question, min_cells=min_cells)
                 with one_thread():
-                    part, facts = _compare(found, arm, min_count, test)
+                    part, facts = _compare(found, compared, min_count, test)
             except NotTestableError as reason:
                 skipped.append({**where_is, "reason": str(reason.args[0])})
                 continue
@@ -210,61 +181,61 @@ def differential_expression(
     table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
     for column in ("cell_type", "protocol"):
         table[column] = table[column].astype("category")
-    attrs: dict[str, Any] = {
-        "method": _METHODS[method], **settings(question), "where": {k: _plain(v) for k, v in (where or {}).items()},
+    done_with = {
+        "method": _METHODS[method], **settings(question), "where": dict(where or {}),
         "cell_type_level": level, "min_cells": min_cells,
         "filter": f"at least {min_count:g} counts in a library of median size in as many donors as the smallest group "
                   f"of the design has, and {MIN_TOTAL_COUNT} counts in all",
         "normalisation": "median of ratios (DESeq2)" if method == "deseq2" else "trimmed mean of M values (TMM)",
-        "adjustment": "Benjamini-Hochberg over the genes of one type and protocol", "tests": tests, "skipped": skipped,
+        "adjustment": "Benjamini-Hochberg over the genes of one type and protocol",
     }  # fmt: skip
-    table.attrs.update(attrs)
-    return table
+    return DifferentialExpression(table, settings=done_with, tests=tests, skipped=skipped)
 
 
 def _compare(
-    found: Pseudobulk, arm: Arm, min_count: float, test: Callable[[NDArray[np.int64], Arm], GeneStatistics]
+    found: Pseudobulk,
+    compared: ComparedUnits,
+    min_count: float,
+    test: Callable[[NDArray[np.int64], ComparedUnits], GeneTests],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    n_units = len(arm.units)
-    which = sparse.csr_matrix((np.ones(len(arm.rows), np.int64), (arm.unit, np.arange(len(arm.rows)))),
-                              shape=(n_units, len(arm.rows)))  # fmt: skip
-    counts = (which @ found.counts[arm.rows]).toarray()
+    n_units = len(compared.units)
+    which = sparse.csr_matrix((np.ones(len(compared.rows), np.int64), (compared.unit, np.arange(len(compared.rows)))),
+                              shape=(n_units, len(compared.rows)))  # fmt: skip
+    counts = (which @ found.counts[compared.rows]).toarray()
     if (counts.sum(axis=1) == 0).any():
         raise NotTestableError("a donor has no counts at all")
-    kept = np.flatnonzero(filter_genes(counts.astype(float), arm.design.matrix, min_count=min_count))
+    kept = np.flatnonzero(filter_genes(counts.astype(float), compared.design.matrix, min_count=min_count))
     if len(kept) < _FEWEST_GENES:
         raise NotTestableError(f"{len(kept) or 'no'} genes with counts enough, fewer than {_FEWEST_GENES}")
     counts = np.ascontiguousarray(counts[:, kept])
-    tested = test(counts, arm)
+    tested = test(counts, compared)
     library = counts.sum(axis=1) * normalization_factors(counts.astype(float))
     table = pd.DataFrame({
         "gene": found.genes["gene"].to_numpy()[kept], "gene_id": found.genes["gene_id"].to_numpy()[kept],
-        "n_donors": len(arm.donors), "n_cells": int(arm.units[layout.N_CELLS].sum()),
+        "n_donors": len(compared.donors), "n_cells": int(compared.units[layout.N_CELLS].sum()),
         "mean_log_cpm": log_counts(counts.astype(float), library).mean(axis=1), "log2_fold_change": tested.effect,
         "ci_low": tested.low, "ci_high": tested.high, "standard_error": tested.standard_error, "t": tested.statistic,
         "df": tested.df, "p_value": tested.p_value, "adj_p_value": adjust(tested.p_value),
     })  # fmt: skip
-    facts = {"donors": arm.donors, "n_units": n_units, "n_cells": int(arm.units[layout.N_CELLS].sum()),
-             "n_genes": len(kept), "columns": arm.design.columns, "residual_df": arm.design.residual_df,
-             "notes": arm.notes, **tested.facts}  # fmt: skip
+    facts = {"donors": compared.donors, "n_units": n_units, "n_cells": int(compared.units[layout.N_CELLS].sum()),
+             "n_genes": len(kept), "columns": compared.design.columns, "residual_df": compared.design.residual_df,
+             "notes": compared.notes, **tested.facts}  # fmt: skip
     return table, facts
 
 
-def _tests() -> dict[str, Callable[[NDArray[np.int64], Arm], GeneStatistics]]:
-    from titin.ageing.differential_expression import fit_deseq2
-
+def _tests() -> dict[str, Callable[[NDArray[np.int64], ComparedUnits], GeneTests]]:
     return {
-        "voom": lambda counts, arm: _test_linear(counts, arm, weighted=True, prior="local"),
-        "limma": lambda counts, arm: _test_linear(counts, arm, weighted=True, prior="common"),
-        "trend": lambda counts, arm: _test_linear(counts, arm, weighted=False, prior="trend"),
+        "voom": lambda counts, compared: _test_linear(counts, compared, weighted=True, prior="local"),
+        "limma": lambda counts, compared: _test_linear(counts, compared, weighted=True, prior="common"),
+        "trend": lambda counts, compared: _test_linear(counts, compared, weighted=False, prior="trend"),
         "deseq2": fit_deseq2,
     }
 
 
-def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool, prior: Prior) -> GeneStatistics:
+def _test_linear(counts: NDArray[np.int64], compared: ComparedUnits, *, weighted: bool, prior: Prior) -> GeneTests:
     from scipy import stats
 
-    plain, design = counts.astype(float), arm.design
+    plain, design = counts.astype(float), compared.design
     library = plain.sum(axis=1) * normalization_factors(plain)
     if weighted:
         logs = weigh_log_counts(plain, library, design.matrix)
@@ -275,9 +246,49 @@ def _test_linear(counts: NDArray[np.int64], arm: Arm, *, weighted: bool, prior: 
     half = stats.t.ppf(0.975, found.df) * found.standard_error
     middle = float(np.median(found.prior_df))
     prior_df = None if np.isinf(middle) else round(middle, 3)
-    return GeneStatistics(fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t, found.df,
+    return GeneTests(fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t, found.df,
                   found.p_value, {"prior_df": prior_df})  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
-    return value if np.isscalar(value) else [str(v) for v in value]
+def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits) -> GeneTests:
+    """Fit DESeq2's model by `pydeseq2` and test the contrast (Wald), Cook's filter off, nothing shrunk.
+
+    Parameters
+    ----------
+    counts
+        Units × genes.
+    compared
+        Its design is taken as it is.
+
+    Raises
+    ------
+    TitinError
+        If pydeseq2 is not installed.
+    """
+    import contextlib
+    import io
+    import warnings
+
+    try:
+        from pydeseq2.dds import DeseqDataSet
+        from pydeseq2.ds import DeseqStats
+    except ImportError:
+        raise TitinError("the method deseq2 needs pydeseq2", 'pip install "titin[deseq2]"') from None
+    names = [f"unit{i}" for i in range(len(counts))]
+    design = pd.DataFrame(compared.design.matrix, names, compared.design.columns)
+    table = pd.DataFrame(counts, names, [f"gene{i}" for i in range(counts.shape[1])])
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of the libraries that it uses
+        data = DeseqDataSet(
+            counts=table, metadata=compared.units.set_axis(names), design=design, quiet=True, refit_cooks=False
+        )
+        data.deseq2()
+        result = DeseqStats(
+            data, contrast=compared.design.contrast, cooks_filter=False, independent_filter=False, quiet=True
+        )
+        result.summary()
+    found = result.results_df
+    effect, error = found["log2FoldChange"].to_numpy(float), found["lfcSE"].to_numpy(float)
+    half = 1.959963984540054 * error
+    z, df = found["stat"].to_numpy(float), np.full(len(found), np.inf)
+    return GeneTests(effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})

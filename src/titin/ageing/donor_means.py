@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.ageing.comparison import Arm, Contrast, ask, make_arm, protocols, settings
+from titin.ageing.comparison import ComparedUnits, Comparisons, Contrast, ask, choose_units, protocols, settings
 from titin.ageing.design import NotTestableError
 from titin.ageing.moderated import Floats, adjust, fit_linear_models
 from titin.atlas import Atlas
@@ -37,10 +37,13 @@ class DonorMeans:
         them, ``cell_type`` and ``n_cells``.
     means
         float64, groups × features.
+    level
+        Name of the level of labels; None where all cells are of one type.
     """
 
     groups: pd.DataFrame
     means: pd.DataFrame
+    level: str | None = None
 
     def by_donor(self) -> pd.DataFrame:
         """One row a donor, protocol, type and feature: ``feature``, ``mean`` over the donor's cells, ``n_cells``."""
@@ -81,9 +84,8 @@ def donor_means(atlas: Atlas, values: pd.DataFrame, *, cell_type_level: int | st
         If there is no such level.
     """
     cells = group_cells(atlas)
-    names = pd.Series(ALL_CELLS, cells.table.index)
-    if cells.levels or cell_type_level is not None:
-        names = cells.table[choose_level(cells.levels, cell_type_level)]
+    level = choose_level(cells.levels, cell_type_level) if cells.levels or cell_type_level is not None else None
+    names = cells.table[level] if level is not None else pd.Series(ALL_CELLS, cells.table.index)
     places = atlas.obs_names.get_indexer(values.index)
     if (places < 0).any():
         raise TitinError(f"cell {values.index[np.flatnonzero(places < 0)[0]]!r} is not in the dataset", "score it anew")
@@ -95,7 +97,7 @@ def donor_means(atlas: Atlas, values: pd.DataFrame, *, cell_type_level: int | st
     groups = cells.table.drop(columns=cells.levels).assign(cell_type=names, **{layout.N_CELLS: counts})
     kept = (counts > 0) & names.notna().to_numpy()
     means = pd.DataFrame(sums[kept] / counts[kept, None], columns=values.columns)
-    return DonorMeans(groups[kept].reset_index(drop=True), means)
+    return DonorMeans(groups[kept].reset_index(drop=True), means, level)
 
 
 def compare_donor_means(
@@ -107,7 +109,7 @@ def compare_donor_means(
     min_donors: int = 3,
     drop_confounded: bool = False,
     families: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
+) -> Comparisons:
     """Test every feature in every type and protocol for a change with age, or another contrast, over donors.
 
     Ordinary least squares of donors' means: features are few and of different scales, so that nothing is borrowed
@@ -124,11 +126,11 @@ def compare_donor_means(
 
     Returns
     -------
-    DataFrame
+    Comparisons
         One row a feature, type and protocol: ``feature``, ``cell_type``, ``protocol``, ``n_donors``, ``n_cells``,
         ``mean`` over donors, ``effect`` (a decade, where age is the contrast) with its 95 % interval, ``t``, ``df``,
         ``p_value``, ``adj_p_value``, and ``detectable``: the effect that a two-sided test at 5 % finds in four of five
-        such studies. ``attrs``: what was asked, ``tests`` and ``skipped``.
+        such studies.
 
     Raises
     ------
@@ -142,36 +144,39 @@ def compare_donor_means(
         for name in sorted(labels.iloc[rows].unique()):
             own = {"cell_type": str(name), "protocol": protocol}
             try:
-                arm = make_arm(data.groups, rows[(labels.iloc[rows] == name).to_numpy()], question, min_cells=min_cells)
+                compared = choose_units(
+                    data.groups, rows[(labels.iloc[rows] == name).to_numpy()], question, min_cells=min_cells
+                )
             except NotTestableError as reason:
                 skipped.append({**own, "reason": str(reason.args[0])})
                 continue
-            parts.append(_test(data, arm, families or {}).assign(**own))
-            tests.append({**own, "donors": arm.donors, "columns": arm.design.columns, "notes": arm.notes})
+            parts.append(_test(data, compared, families or {}).assign(**own))
+            tests.append(
+                {**own, "donors": compared.donors, "columns": compared.design.columns, "notes": compared.notes}
+            )
     table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
-    facts: dict[Any, Any] = {
-        **settings(question), "method": "ordinary least squares of donors' means", "min_cells": min_cells,
-        "adjustment": "Benjamini-Hochberg over the features of one type and protocol", "tests": tests,
-        "skipped": skipped,
+    done_with = {
+        **settings(question), "method": "ordinary least squares of donors' means", "cell_type_level": data.level,
+        "min_cells": min_cells,
+        "adjustment": "Benjamini-Hochberg over the features of one type and protocol",
     }  # fmt: skip
-    table.attrs = facts
-    return table
+    return Comparisons(table, settings=done_with, tests=tests, skipped=skipped)
 
 
-def unit_means(data: DonorMeans, arm: Arm, features: Sequence[Any] | None = None) -> Floats:
-    """Means over the cells of each unit of an arm, features × units."""
-    weights = data.groups[layout.N_CELLS].to_numpy(float)[arm.rows]
-    values = data.means[list(features) if features is not None else list(data.means)].to_numpy()[arm.rows]
-    sums = np.zeros((len(arm.units), values.shape[1]))
-    np.add.at(sums, arm.unit, values * weights[:, None])
-    return (sums / np.bincount(arm.unit, weights)[:, None]).T
+def unit_means(data: DonorMeans, compared: ComparedUnits, features: Sequence[Any] | None = None) -> Floats:
+    """Means over the cells of each unit of an compared, features × units."""
+    weights = data.groups[layout.N_CELLS].to_numpy(float)[compared.rows]
+    values = data.means[list(features) if features is not None else list(data.means)].to_numpy()[compared.rows]
+    sums = np.zeros((len(compared.units), values.shape[1]))
+    np.add.at(sums, compared.unit, values * weights[:, None])
+    return (sums / np.bincount(compared.unit, weights)[:, None]).T
 
 
-def _test(data: DonorMeans, arm: Arm, families: Mapping[str, str]) -> pd.DataFrame:
+def _test(data: DonorMeans, compared: ComparedUnits, families: Mapping[str, str]) -> pd.DataFrame:
     from scipy import stats
 
-    y = unit_means(data, arm)
-    fit = fit_linear_models(y, arm.design.matrix, arm.design.contrast)
+    y = unit_means(data, compared)
+    fit = fit_linear_models(y, compared.design.matrix, compared.design.contrast)
     error = fit.unscaled * np.sqrt(fit.variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(error > 1e-9 * np.maximum(np.abs(fit.mean), 1e-12), fit.effect / error, np.nan)
@@ -182,8 +187,8 @@ def _test(data: DonorMeans, arm: Arm, families: Mapping[str, str]) -> pd.DataFra
     for kind in np.unique(kinds):
         adjusted[kinds == kind] = adjust(p[kinds == kind])
     return pd.DataFrame({
-        "feature": [str(name) for name in data.means], "n_donors": len(arm.donors),
-        "n_cells": int(arm.units[layout.N_CELLS].sum()), "mean": fit.mean, "effect": fit.effect,
+        "feature": [str(name) for name in data.means], "n_donors": len(compared.donors),
+        "n_cells": int(compared.units[layout.N_CELLS].sum()), "mean": fit.mean, "effect": fit.effect,
         "ci_low": fit.effect - half, "ci_high": fit.effect + half, "t": t, "df": fit.df, "p_value": p,
         "adj_p_value": adjusted, "detectable": error * detectable_factor(fit.df),
     })  # fmt: skip

@@ -1,33 +1,41 @@
 """Which gene sets the results of a comparison favour: by overlap with the genes found, and by the whole ranking."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from titin.ageing.differential_expression import DifferentialExpression
 from titin.ageing.moderated import Floats, adjust
 from titin.errors import TitinError
 from titin.features import GeneSet, programme_sets
+from titin.results import Result
 
 INTER_GENE_CORRELATION = 0.01  # limma's choice for its preranked test
 MIN_GENES = 5
 _DIRECTIONS = ("up", "down")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Enrichment(Result):
+    """Sets that a comparison favours, by type and protocol; see the function for the columns."""
+
+
 def over_representation(
-    results: pd.DataFrame,
+    results: DifferentialExpression | pd.DataFrame,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
     alpha: float = 0.05,
     min_genes: int = MIN_GENES,
-) -> pd.DataFrame:
+) -> Enrichment:
     """Ask whether the genes that rise, or fall, are in a set more often than the genes that were tested.
 
     Parameters
     ----------
     results
-        From `differential_expression`.
+        From `differential_expression`, or a table with its columns.
     sets
         Of symbols, by name; the bundled programmes where not given.
     alpha
@@ -37,7 +45,7 @@ def over_representation(
 
     Returns
     -------
-    DataFrame
+    Enrichment
         One row a type, protocol, direction and set: ``cell_type``, ``protocol``, ``direction`` (``up``, ``down``),
         ``set``, ``n_set`` (its genes among those tested), ``n_found``, ``n_overlap``, ``odds_ratio`` (half a gene added
         to each field), ``p_value`` (hypergeometric, one-sided), ``adj_p_value`` (over the sets of one type, protocol
@@ -74,25 +82,26 @@ def over_representation(
     columns = ["cell_type", "protocol", "direction", "set", "n_set", "n_found", "n_overlap", "odds_ratio", "p_value",
                "adj_p_value", "genes"]  # fmt: skip
     table = _adjusted(pd.DataFrame(rows), ["cell_type", "protocol", "direction"], columns)
-    table.attrs = {"method": "hypergeometric test", "background": "genes tested in the type and protocol",
-                   "alpha": alpha, "min_genes": min_genes}  # fmt: skip
-    return table
+    return Enrichment(table, settings={
+        "method": "hypergeometric test", "background": "genes tested in the type and protocol", "alpha": alpha,
+        "min_genes": min_genes,
+    })  # fmt: skip
 
 
 def ranked_enrichment(
-    results: pd.DataFrame,
+    results: DifferentialExpression | pd.DataFrame,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
     statistic: str = "t",
     correlation: float = INTER_GENE_CORRELATION,
     min_genes: int = MIN_GENES,
-) -> pd.DataFrame:
+) -> Enrichment:
     """Ask whether the statistics of a set's genes differ from those of all others (a competitive test).
 
     Parameters
     ----------
     results
-        From `differential_expression`.
+        From `differential_expression`, or a table with its columns.
     sets
         Of symbols, by name; the bundled programmes where not given.
     statistic
@@ -105,7 +114,7 @@ def ranked_enrichment(
 
     Returns
     -------
-    DataFrame
+    Enrichment
         One row a type, protocol and set: ``cell_type``, ``protocol``, ``set``, ``n_set``, ``mean`` of the statistic
         over the set's genes less that of the others, ``t``, ``p_value``, ``adj_p_value`` (over the sets of one type
         and protocol).
@@ -129,9 +138,10 @@ def ranked_enrichment(
                 rows.append({**where, "set": name, **_competitive(values, inside, correlation)})
     columns = ["cell_type", "protocol", "set", "n_set", "mean", "t", "p_value", "adj_p_value"]
     table = _adjusted(pd.DataFrame(rows), ["cell_type", "protocol"], columns)
-    table.attrs = {"method": "competitive t test of the ranking (CAMERA, preranked)", "statistic": statistic,
-                   "correlation": correlation, "min_genes": min_genes}  # fmt: skip
-    return table
+    return Enrichment(table, settings={
+        "method": "competitive t test of the ranking (CAMERA, preranked)", "statistic": statistic,
+        "correlation": correlation, "min_genes": min_genes,
+    })  # fmt: skip
 
 
 def _competitive(values: Floats, inside: Any, correlation: float) -> dict[str, Any]:
@@ -147,12 +157,15 @@ def _competitive(values: Floats, inside: Any, correlation: float) -> dict[str, A
     return {"n_set": m, "mean": float(difference), "t": float(t), "p_value": float(2 * stats.t.sf(abs(t), n - 2))}
 
 
-def _comparisons(results: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+def _comparisons(
+    results: DifferentialExpression | pd.DataFrame, needed: Sequence[str]
+) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """One type and protocol at a time; of several genes with one symbol, the most expressed."""
+    table = results.table if isinstance(results, DifferentialExpression) else results
     for name in ("gene", "cell_type", "protocol", *needed):
-        if name not in results:
+        if name not in table:
             raise TitinError(f"the table has no column {name!r}", "give what differential_expression returns")
-    order = results.sort_values("mean_log_cpm", ascending=False) if "mean_log_cpm" in results else results
+    order = table.sort_values("mean_log_cpm", ascending=False) if "mean_log_cpm" in table else table
     once = order.drop_duplicates(["cell_type", "protocol", "gene"])
     for (cell_type, protocol), part in once.groupby(["cell_type", "protocol"], observed=True):
         yield {"cell_type": str(cell_type), "protocol": str(protocol)}, part

@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.comparison import protocols
+from titin.ageing.analysis import FORMULA, LEVEL, SEED, Analysis, Findings, Inputs, main_result
+from titin.ageing.comparison import Comparisons, protocols
 from titin.ageing.donor_means import DonorMeans, compare_donor_means, donor_means
 from titin.ageing.moderated import Floats
 from titin.atlas import Atlas
 from titin.errors import TitinError
+from titin.plot import fibre_types, trend
+from titin.section import Section
 from titin.study.groups import AGE, choose_level, level_name
 
 _FIBRE = re.compile(
@@ -85,6 +89,7 @@ PURE = 0.8  # share of one myosin from which a fibre is of that type
 MIN_COUNTS = 3  # myosin counts of a cell, for it to be typed
 MIN_FIBRES = 20  # of a donor
 _TYPED = "myofibres"
+_FEWEST_OF_TREND = 6  # donors of a trend
 MEASURES = {
     "type_1_share": "mean share of MYH7 in the counts of MYH7, MYH2 and MYH1, over a donor's fibres",
     "type_1": f"fibres with {PURE:.0%} MYH7 or more, of all typed",
@@ -102,24 +107,29 @@ _WORDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fibres:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Fibres(Comparisons):
     """Fibre types of donors, and their trend.
 
     Attributes
     ----------
+    table
+        One row a measure and protocol: ``effect`` a decade with its 95 % interval, ``p_value``, ``detectable``,
+        as of `compare_donor_means`; and without other terms ``slope`` a decade with its interval by resampling donors
+        (``bootstrap_low``, ``bootstrap_high``), and the ``statement`` in words.
     donors
         One row a donor and protocol: ``age``, ``sex``, ``n_fibres`` (labelled so), ``n_typed`` (with enough myosin
         counts), the measures of `MEASURES`, ``ratio_1_to_2`` (fibres of type 1 for
         one of type 2, missing where there is none), ``n_label_type_1`` and ``n_label_type_2``.
-    trends
-        One row a measure and protocol: ``effect`` a decade with its 95 % interval, ``p_value``, ``detectable``,
-        as of `compare_donor_means`; and without other terms ``slope`` a decade with its interval by resampling donors
-        (``bootstrap_low``, ``bootstrap_high``), and the ``statement`` in words.
+    labels
+        Cell types that were taken for fibres.
+    measures
+        What each measure is.
     """
 
     donors: pd.DataFrame
-    trends: pd.DataFrame
+    labels: list[str]
+    measures: dict[str, str]
 
 
 def fibres(
@@ -185,9 +195,12 @@ def fibres(
     label_means = _one_type(donor_means(atlas, kinds, cell_type_level=level)) if len(kinds) else None
     donors = _donor_table(means, label_means, named[inside], atlas)
     trends = _trends(means, label_means, formula, min_fibres, n_bootstraps, seed)
-    trends.attrs |= {"labels": chosen, "cell_type_level": level, "min_counts": min_counts, "min_fibres": min_fibres,
-                     "pure": PURE, "n_bootstraps": n_bootstraps, "seed": seed, "measures": MEASURES}  # fmt: skip
-    return Fibres(donors, trends)
+    done_with = {"cell_type_level": level, "min_counts": min_counts, "min_fibres": min_fibres, "pure": PURE,
+                 "n_bootstraps": n_bootstraps, "seed": seed}  # fmt: skip
+    return Fibres(
+        trends.table, tests=trends.tests, skipped=trends.skipped, donors=donors, labels=chosen, measures=MEASURES,
+        settings={**trends.settings, **done_with},
+    )  # fmt: skip
 
 
 def _labelled(atlas: Atlas, level: int | str | None) -> tuple[pd.Series, str]:
@@ -243,30 +256,28 @@ def _wide(means: DonorMeans, keys: list[str]) -> pd.DataFrame:
 
 def _trends(
     means: DonorMeans, labels: DonorMeans | None, formula: str | None, least: int, n: int, seed: int
-) -> pd.DataFrame:
-    parts: list[pd.DataFrame] = []
-    attrs: dict[Any, Any] = {}
+) -> Comparisons:
+    """Trends of the measures by myosins and by labels; no rows, and the reason, where donors cannot be compared."""
+    found: list[Comparisons] = []
+    refused: list[dict[str, Any]] = []
     for own in (means, labels):
         if own is None:
             continue
         try:
-            table = compare_donor_means(own, formula=formula, min_cells=least)
+            found.append(compare_donor_means(own, formula=formula, min_cells=least))
         except TitinError as reason:
-            attrs = {"skipped": [{"cell_type": None, "protocol": None, "reason": str(reason.args[0])}]}
+            refused = [{"cell_type": None, "protocol": None, "reason": str(reason.args[0])}]
             break
-        attrs = attrs or dict(table.attrs)
-        parts.append(table)
-    if not parts:
+    if not found:
         empty = pd.DataFrame(columns=["measure", "protocol", "n_donors", "effect", "slope", "statement"])
-        empty.attrs = attrs
-        return empty
-    table = pd.concat(parts, ignore_index=True).rename(columns={"feature": "measure"}).drop(columns="cell_type")
+        return Comparisons(empty, skipped=refused)
+    table = pd.concat([own.table for own in found], ignore_index=True)
+    table = table.rename(columns={"feature": "measure"}).drop(columns="cell_type")
     extra = [_bootstrap(labels if m == "label_type_1" and labels is not None else means, m, p, least, n, seed)
              for m, p in zip(table["measure"], table["protocol"], strict=True)]  # fmt: skip
     table = pd.concat([table, pd.DataFrame(extra)], axis=1)
     table["statement"] = [_say(row) for row in table.to_dict("records")]
-    table.attrs = attrs
-    return table
+    return replace(found[0], table=table, skipped=found[0].skipped + refused)
 
 
 def _bootstrap(means: DonorMeans, measure: str, protocol: str, least: int, n: int, seed: int) -> dict[str, float]:
@@ -299,3 +310,56 @@ def _say(row: Mapping[Any, Any]) -> str:
         f"({low:+.3f} to {high:+.3f}; p = {p:.3g}; {n} donors); a change of ±{detectable:.3f} would be found in four "
         "of five such studies"
     )
+
+
+def _run(inputs: Inputs, *, level: int | str | None = None, labels: Sequence[str] = (), **options: Any) -> Findings:
+    return Findings({"": fibres(
+        inputs.atlas, labels=labels or None, cell_type_level=level, seed=inputs.seed, **options
+    )})  # fmt: skip
+
+
+def _statements(findings: Findings) -> list[str]:
+    return [str(said) for said in main_result(findings, Fibres).table["statement"]]
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+    """Add fibre types by donor, and their trends."""
+    found = main_result(findings, Fibres)
+    donors = found.donors
+    for protocol in sorted(donors["protocol"].unique()) if "protocol" in donors else ["all"]:
+        own = donors[donors["protocol"] == protocol] if "protocol" in donors else donors
+        if own["type_1"].notna().any():
+            title = f"Fibre types of each donor in {protocol}, typed fibres on top"
+            section.figure(f"types_{protocol}", fibre_types(own), title, own)
+        own = own[own["n_typed"] >= found.settings["min_fibres"]]
+        if "age" in own and own["age"].notna().sum() >= _FEWEST_OF_TREND:
+            shown = own.rename(columns={"type_1_share": "share of MYH7", "label_type_1": "type I by label"})
+            for column in ("share of MYH7", "type I by label"):
+                if column in shown and shown[column].notna().any():
+                    axes = trend(shown, x="age", y=column, color="sex" if "sex" in shown else None)
+                    title = f"{column[0].upper()}{column[1:]} along age in {protocol}, one dot a donor"
+                    section.figure(f"{column}_{protocol}", axes, title, shown)
+    section.list(_statements(findings), title="Adjusted for sex and chemistry as far as known:")
+    section.table("trends", found.table.drop(columns=["statement"]), "Trends with age")
+    section.table("donors", donors, "Fibre types of each donor", rows=40)
+    section.list([f"{name}: {text}" for name, text in found.measures.items()], title="What is measured", folded=True)
+
+
+FIBRES = Analysis(
+    name="fibres",
+    title="Fibre types",
+    summary="Fibre types by their myosins, with age.",
+    help="""Type the muscle fibres of DATASET by MYH7, MYH2 and MYH1, donor by donor, and follow the types with age.""",
+    needs=("donor", "cell_type", "counts"),
+    result=Fibres,
+    run=_run,
+    show=_show,
+    statements=_statements,
+    options=(
+        LEVEL, FORMULA, SEED,
+        click.Option(["--label", "labels"], multiple=True, metavar="NAME",
+                     help="A cell type that is a fibre; repeat.  [default: those called so]"),
+        click.Option(["--min-counts"], type=click.IntRange(1), default=MIN_COUNTS, show_default=True,
+                     help="Myosin counts of a cell, for it to be typed."),
+    ),
+)  # fmt: skip

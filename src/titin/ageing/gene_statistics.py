@@ -1,6 +1,7 @@
 """Mean, variance and detection of genes in groups of cells."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,31 @@ from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.dataset.block import GeneBlock
 from titin.progress import Progress
+from titin.results import Result
 from titin.study.groups import cell_keys
 
 _TARGET_SUM = 1e4
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class GeneStatistics(Result):
+    """Statistics of every gene in every group of cells.
+
+    Attributes
+    ----------
+    table
+        One row a group and gene, genes in the order of tokens: the keys (categorical where text), ``gene``,
+        ``gene_id``, ``n_cells`` and ``detected`` (int64, cells; of kind ``real``, cells with a value), ``mean`` and
+        ``variance`` (float64; over all cells of the group, ddof 1, NaN for one cell) of log-normalised values: the
+        source's own, or log1p of counts in 10,000 where it holds counts.
+    settings
+        ``by``, the keys, and ``kind`` of the dataset.
+    """
+
+
 def gene_statistics(
     atlas: Atlas, by: str | Sequence[str], *, threads: int | None = None, progress: Progress | None = None
-) -> pd.DataFrame:
+) -> GeneStatistics:
     """Mean, variance and detection of every gene in every group of cells, as a dot plot shows them.
 
     Parameters
@@ -34,14 +52,6 @@ def gene_statistics(
         All that the atlas was opened with, where not given.
     progress
         Told of the pass.
-
-    Returns
-    -------
-    DataFrame
-        One row a group and gene, genes in the order of tokens: the keys (categorical where text), ``gene``,
-        ``gene_id``, ``n_cells`` and ``detected`` (int64, cells; of kind ``real``, cells with a value), ``mean`` and
-        ``variance`` (float64; over all cells of the group, ddof 1, NaN for one cell) of log-normalised values: the
-        source's own, or log1p of counts in 10,000 where it holds counts.
 
     Raises
     ------
@@ -70,7 +80,7 @@ def gene_statistics(
         columns[name] = _repeat_names(genes[name], len(table))
     columns[layout.N_CELLS] = n_cells.repeat(n_genes)
     columns |= {"detected": detected.T.ravel(), "mean": mean.T.ravel(), "variance": variance.T.ravel()}
-    return pd.DataFrame(columns)
+    return GeneStatistics(pd.DataFrame(columns), settings={"by": names, "kind": atlas.kind})
 
 
 def _repeat_names(names: pd.Series, times: int) -> pd.Categorical:

@@ -1,13 +1,16 @@
 """One estimate from several protocols: inverse-variance weights, and how far the protocols agree."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from titin.ageing.differential_expression import DifferentialExpression
 from titin.ageing.moderated import Floats, adjust
 from titin.errors import TitinError
+from titin.results import Result
 
 META = "meta"
 COLUMNS = [
@@ -21,7 +24,32 @@ _SPREAD = ("log2_fold_change", "standard_error", "df", "n_donors", "n_cells", "m
 _NEEDED = ("gene", "gene_id", "cell_type", "protocol", "log2_fold_change", "standard_error", "df")
 
 
-def meta_analysis(results: pd.DataFrame) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MetaAnalysis(Result):
+    """Protocols of each gene and type combined.
+
+    Attributes
+    ----------
+    table
+        One row a gene and cell type that two protocols at least have tested: the columns of `DifferentialExpression`
+        (``protocol`` is ``meta``; ``n_donors`` counts each donor once), ``n_protocols``, and of the heterogeneity
+        Cochran's ``q``, its ``q_p_value``, and ``i2`` (share of the variation that is between protocols, 0 … 1).
+    settings
+        Those of the results combined, ``meta_analysis`` and ``adjustment``.
+    shared_donors
+        Donors that are in several protocols, by cell type.
+    correlation
+        Of the protocols, by cell type that shares donors.
+    caveat
+        What that means; empty where no donors are shared.
+    """
+
+    shared_donors: dict[str, list[str]] = field(default_factory=dict)
+    correlation: dict[str, float] = field(default_factory=dict)
+    caveat: str = ""
+
+
+def meta_analysis(results: DifferentialExpression) -> MetaAnalysis:
     """Combine the protocols of each gene and cell type with fixed effects.
 
     The combined effect is the mean of the protocols' effects by inverse variance. Its variance being estimated, it is
@@ -30,57 +58,64 @@ def meta_analysis(results: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     results
-        From `differential_expression`.
-
-    Returns
-    -------
-    DataFrame
-        One row a gene and cell type that two protocols at least have tested: the columns of ``results`` (``protocol``
-        is ``meta``; ``n_donors`` counts each donor once), ``n_protocols``, and of the heterogeneity Cochran's ``q``,
-        its ``q_p_value``, and ``i2`` (share of the variation that is between protocols, 0 … 1). ``attrs`` are those of
-        ``results``, with ``shared_donors``, the donors by cell type that are in several protocols, the ``correlation``
-        of the protocols by type, and a ``caveat`` where there are any.
+        From `differential_expression`, or read by ``DifferentialExpression.read``: a table alone does not say which
+        donors its protocols share.
 
     Raises
     ------
     TitinError
-        If ``results`` are not such, or no cell type was tested in two protocols.
+        If ``results`` are a bare table, do not say which donors were tested, or no cell type was tested in two
+        protocols.
 
     Notes
     -----
-    Protocols that share donors are not independent. Where they do (``attrs["tests"]`` tells), their correlation is
+    Protocols that share donors are not independent. Where they do (``results.tests`` tells), their correlation is
     estimated by the medians of sums and differences of the genes' standardised effects, one for each cell type, and
     enters the combined variance and Q: conservative where most genes change with age.
     """
-    missing = [name for name in _NEEDED if name not in results]
-    if missing:
-        raise TitinError(f"the table has no column {missing[0]!r}", "give what differential_expression returns")
-    known = results[np.isfinite(results["standard_error"]) & (results["standard_error"] > 0)]
+    table = _check(results)
+    error = table["standard_error"].to_numpy(float)
+    known = table[np.isfinite(error) & (error > 0)]
     several = known.groupby("cell_type", observed=True)["protocol"].nunique()
     known = known[known["cell_type"].isin(several.index[several > 1])]
     if known.empty:
         raise TitinError("no cell type was tested in two protocols: there is nothing to combine")
-    donors = _donors(results.attrs.get("tests", []))
+    donors = _donors(results.tests)
     shared = {name: sorted(d for d, n in found.items() if n > 1) for name, found in donors.items()}
-    table, correlations = _combine(known, shared)
-    table["n_donors"] = [len(donors.get(name, {})) or n for name, n in
-                         zip(table["cell_type"], table["n_donors"], strict=True)]  # fmt: skip
+    combined, correlation = _combine(known, shared)
+    combined["n_donors"] = [len(donors[name]) for name in combined["cell_type"]]
     for column in ("cell_type", "protocol"):
-        table[column] = table[column].astype("category")
-    table = table[COLUMNS]
-    attrs = {k: v for k, v in results.attrs.items() if k not in ("tests", "skipped")}
-    table.attrs = {
-        **attrs, "meta_analysis": "inverse variance, fixed effects", "correlation": correlations,
-        "shared_donors": {name: shared[name] for name in correlations},
-        "adjustment": "Benjamini-Hochberg over the genes of one type",
-    }  # fmt: skip
-    if correlations:
-        most = max(len(shared[name]) for name in correlations)
-        table.attrs["caveat"] = (
+        combined[column] = combined[column].astype("category")
+    caveat = ""
+    if correlation:
+        most = max(len(shared[name]) for name in correlation)
+        caveat = (
             f"up to {most} donors are in several protocols, whose estimates are therefore not independent: their "
             "correlation, estimated over the genes of each type, is allowed for"
         )
-    return table
+    return MetaAnalysis(
+        combined[COLUMNS], correlation=correlation, shared_donors={name: shared[name] for name in correlation},
+        caveat=caveat, settings={**results.settings, "meta_analysis": "inverse variance, fixed effects",
+                                 "adjustment": "Benjamini-Hochberg over the genes of one type"},
+    )  # fmt: skip
+
+
+def _check(results: DifferentialExpression) -> pd.DataFrame:
+    """The table of results that say which donors stand behind each row."""
+    if not isinstance(results, DifferentialExpression):
+        raise TitinError(
+            "a table alone does not say which donors its protocols share",
+            "give what differential_expression returns, or DifferentialExpression.read of what it wrote",
+        )
+    missing = [name for name in _NEEDED if name not in results.table]
+    if missing:
+        raise TitinError(f"the table has no column {missing[0]!r}", "give what differential_expression returns")
+    told = {(str(test["cell_type"]), str(test["protocol"])) for test in results.tests}
+    for cell_type, protocol in results.table[["cell_type", "protocol"]].drop_duplicates().itertuples(index=False):
+        if (str(cell_type), str(protocol)) not in told:
+            raise TitinError(f"the results do not say which donors were tested for {cell_type} in {protocol}",
+                             "give what differential_expression returns, its tests with it")  # fmt: skip
+    return results.table
 
 
 def _combine(known: pd.DataFrame, shared: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, dict[str, float]]:

@@ -293,9 +293,9 @@ def adjust(p_value: Floats) -> Floats:
     >>> adjust(np.array([0.01, 0.04, 0.03, np.nan])).round(4).tolist()
     [0.03, 0.04, 0.04, nan]
     """
+    from scipy.stats import false_discovery_control
+
     adjusted = np.full(len(p_value), np.nan)
-    known = np.flatnonzero(np.isfinite(p_value))
-    order = known[np.argsort(p_value[known], kind="stable")]
-    ranked = p_value[order] * len(order) / np.arange(1, len(order) + 1)
-    adjusted[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1)
+    known = np.isfinite(p_value)
+    adjusted[known] = false_discovery_control(p_value[known]) if known.any() else []
     return adjusted

@@ -2,51 +2,76 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import click
 import pandas as pd
 
-from titin.ageing.comparison import Contrast
+from titin.ageing.analysis import (
+    ALPHA,
+    CONTRAST,
+    FORMULA,
+    LEVEL,
+    SCORE,
+    SEED,
+    Analysis,
+    Findings,
+    Inputs,
+    hits,
+    main_result,
+    unstack,
+)
+from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
+from titin.ageing.comparison import Comparisons, Contrast
 from titin.ageing.donor_means import MIN_CELLS, compare_donor_means, donor_means
+from titin.ageing.enrichment import over_representation, ranked_enrichment
+from titin.ageing.gene_changes import expression_of
 from titin.atlas import Atlas
 from titin.errors import TitinError
-from titin.features import GeneSet, gene_sets, programme_sets, score_gene_sets
-from titin.features.scores import Method
+from titin.features import GeneSet, GeneSetScores, programme_sets, read_gmt, score_gene_sets, write_gene_set_scores
+from titin.features.scores import ScoreMethod
+from titin.plot import forest, heat_map
 from titin.progress import Progress
+from titin.publish import refresh_card
+from titin.results import Result
+from titin.section import Section
 from titin.study.groups import AGE
 
+_SETS_SHOWN = 30
 CAVEAT = (
     "a score compares donors within one type and protocol; between types it also differs by what the types express "
     "anyway, and sets share genes, so that their tests are not independent"
 )
 
 
-@dataclass(frozen=True)
-class Programmes:
-    """Scores, their donor means, and their tests.
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Programmes(Comparisons):
+    """Scores of gene sets compared between donors.
 
     Attributes
     ----------
-    scores
-        float32, cells × sets; see `titin.features.score_gene_sets`.
+    table
+        One row a set (``feature``), type and protocol; see `compare_donor_means`.
     donors
         One row a donor, protocol, type and set (``feature``): ``mean``, ``n_cells``, ``age``, ``sex``.
-    tests
-        One row a set (``feature``), type and protocol; see `compare_donor_means`.
+    genes
+        Genes of each set in the dataset, where the scores say so.
+    left_out
+        Sets that were not scored, with the reason.
     """
 
-    scores: pd.DataFrame
     donors: pd.DataFrame
-    tests: pd.DataFrame
+    genes: dict[str, int]
+    left_out: dict[str, str]
 
 
 def programmes(
     atlas: Atlas,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
-    method: Method = "score_genes",
-    scores: pd.DataFrame | None = None,
+    method: ScoreMethod = "score_genes",
+    scores: GeneSetScores | None = None,
     cell_type_level: int | str | None = None,
     contrast: Contrast = AGE,
     formula: str | None = None,
@@ -66,7 +91,7 @@ def programmes(
     method, seed
         As for `titin.features.score_gene_sets`.
     scores
-        Scores that are there already, cells × sets; nothing is then scored.
+        Scores that are there already; nothing is then scored.
     cell_type_level, contrast, formula, min_cells
         As for `differential_expression`.
     threads, progress
@@ -81,113 +106,96 @@ def programmes(
     found = scores
     if found is None:
         found = score_gene_sets(atlas, chosen, method=method, seed=seed, threads=threads, progress=progress)
-    means = donor_means(atlas, found, cell_type_level=cell_type_level)
+    means = donor_means(atlas, found.table, cell_type_level=cell_type_level)
     tests = compare_donor_means(means, contrast=contrast, formula=formula, min_cells=min_cells)
-    tests.attrs |= {"score": found.attrs.get("method", "as given"), "caveat": CAVEAT,
-                    "left_out": found.attrs.get("left_out", {}), "genes": found.attrs.get("genes", {})}  # fmt: skip
-    return Programmes(found, means.by_donor(), tests)
+    return Programmes(
+        tests.table, tests=tests.tests, skipped=tests.skipped, caveat=CAVEAT, donors=means.by_donor(),
+        genes=found.genes, left_out=found.left_out,
+        settings={**tests.settings, **score_settings(found)},
+    )  # fmt: skip
 
 
-SETS = (
-    "SenMayo", "CellAge_induces", "REACTOME_SENESCENCE_ASSOCIATED_SECRETORY_PHENOTYPE_SASP", "inflammatory_cytokines",
-    "HALLMARK_INFLAMMATORY_RESPONSE", "HALLMARK_TNFA_SIGNALING_VIA_NFKB", "HALLMARK_P53_PATHWAY",
-)  # fmt: skip
-GENES = ("CDKN1A", "CDKN2A", "GDF15", "CCL2", "IL6", "CXCL8")
-DETECTED = " detected"
-SENESCENCE_CAVEAT = (
-    "these sets hold genes that fibroblasts, endothelium and immune cells express at any age: donors are compared "
-    "within a type. CDKN2A is hardly seen by droplet methods, so that no cell is called senescent by it"
-)
+def score_settings(scores: GeneSetScores) -> dict[str, Any]:
+    """What cells were scored with, as a part of the settings of what compares the scores."""
+    return {"score": scores.settings.get("method", "as given"),
+            **{name: value for name, value in scores.settings.items() if name != "method"}}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Senescence:
-    """Donor means and tests.
-
-    Attributes
-    ----------
-    donors
-        One row a donor, protocol, type and ``feature``: a set's name, or ``GENE detected``; ``mean`` over the donor's
-        cells of the score, or the share of cells in which the gene was detected.
-    tests
-        One row a feature, type and protocol; see `compare_donor_means`.
-    detection
-        One row a gene and type: ``n_cells``, ``n_detected``, ``n_donors`` in which it was.
-    """
-
-    donors: pd.DataFrame
-    tests: pd.DataFrame
-    detection: pd.DataFrame
-
-
-def senescence(
-    atlas: Atlas,
-    *,
-    scores: pd.DataFrame | None = None,
-    method: Method = "score_genes",
-    cell_type_level: int | str | None = None,
-    contrast: Contrast = AGE,
-    formula: str | None = None,
-    min_cells: int = MIN_CELLS,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Senescence:
-    """Compare senescence and inflammation between donors, in each type and protocol.
-
-    Parameters
-    ----------
-    atlas
-        The dataset.
-    scores
-        Scores that are there already, cells × sets; those of `SETS` are taken from it, and nothing is scored.
-    method, seed
-        As for `titin.features.score_gene_sets`.
-    cell_type_level, contrast, formula, min_cells
-        As for `differential_expression`.
-    threads, progress
-        For the scores.
-
-    Raises
-    ------
-    TitinError
-        If the dataset lacks donors, ages, or all genes of the sets.
-    """
-    known = [gene for gene in GENES if gene in atlas]
+def _run(
+    inputs: Inputs, *, level: int | str | None = None, method: ScoreMethod = "score_genes", gmt: Sequence[Path] = (),
+    scores: GeneSetScores | None = None, write: bool = False, no_enrichment: bool = False, **options: Any,
+) -> Findings:  # fmt: skip
+    sets = {name: own for file in gmt for name, own in read_gmt(file).items()} or programme_sets()
     if scores is None:
-        bundled = gene_sets()
+        scores = score_gene_sets(inputs.atlas, sets, method=method, seed=inputs.seed, threads=inputs.threads,
+                                 progress=inputs.progress)  # fmt: skip
+    results: dict[str, Result] = {"": programmes(inputs.atlas, scores=scores, cell_type_level=level, **options)}
+    missing: dict[str, str] = {}
+    if not no_enrichment:
         try:
-            scores = score_gene_sets(atlas, {name: bundled[name] for name in SETS}, method=method, seed=seed,
-                                     threads=threads, progress=progress)  # fmt: skip
+            genes = expression_of(inputs, cell_type_level=level, **options)
         except TitinError as reason:
-            if not known:
-                raise TitinError("this dataset has none of the genes of senescence or inflammation, by their symbols",
-                                 "gene symbols as HGNC spells them are needed") from reason  # fmt: skip
-            scores = pd.DataFrame(index=atlas.obs_names)
-    values: dict[str, Any] = {name: scores[name].to_numpy(np.float64) for name in SETS if name in scores}
-    found = {gene: (atlas[gene] > 0).reindex(scores.index).to_numpy() for gene in known}
-    values |= {f"{gene}{DETECTED}": where.astype(np.float64) for gene, where in found.items()}
-    if not values:
-        raise TitinError("there are no scores or genes of senescence or inflammation in this dataset",
-                         "give scores of its sets, or gene symbols as HGNC spells them")  # fmt: skip
-    means = donor_means(atlas, pd.DataFrame(values, index=scores.index), cell_type_level=cell_type_level)
-    families = {name: "detection" if name.endswith(DETECTED) else "score" for name in values}
-    donors = means.by_donor() if "donor" in means.groups else pd.DataFrame()
-    tests = compare_donor_means(means, contrast=contrast, formula=formula, min_cells=min_cells, families=families)
-    tests.attrs |= {"caveat": SENESCENCE_CAVEAT, "score": scores.attrs.get("method", "as given"),
-                    "missing_genes": [gene for gene in GENES if gene not in known]}  # fmt: skip
-    return Senescence(donors, tests, _detection(donors, known))
+            missing["enrichment"] = str(reason.args[0])
+        else:
+            results["enrichment"] = ranked_enrichment(genes, sets)
+            results["overlap"] = over_representation(genes, sets)
+    files = [write_gene_set_scores(inputs.atlas.folder, scores, last=refresh_card)] if write else []
+    return Findings(results, missing, files)
 
 
-def _detection(donors: pd.DataFrame, genes: list[str]) -> pd.DataFrame:
-    rows = []
-    for gene in genes:
-        own = donors[donors["feature"] == f"{gene}{DETECTED}"]
-        own = own.assign(n_detected=(own["mean"] * own["n_cells"]).round().astype(int))
-        for name, part in own.groupby("cell_type"):
-            rows.append({
-                "gene": gene, "cell_type": name, "n_cells": int(part["n_cells"].sum()),
-                "n_detected": int(part["n_detected"].sum()),
-                "n_donors": int(part.loc[part["n_detected"] > 0, "donor"].nunique()),
-            })  # fmt: skip
-    return pd.DataFrame(rows, columns=["gene", "cell_type", "n_cells", "n_detected", "n_donors"])
+def name_tests(tests: pd.DataFrame, n: int = 20) -> pd.DataFrame:
+    """The clearest tests, each with a ``name`` for a forest plot."""
+    best = tests.dropna(subset=["p_value"]).sort_values("p_value").head(n)
+    parts = [best[column].astype(str) for column in ("feature", "cell_type", "protocol") if column in best]
+    return best.assign(name=[" · ".join(named) for named in zip(*parts, strict=True)])
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+    """Add gene-set scores over donors, and the enrichment of differential expression."""
+    found = main_result(findings, Programmes)
+    tests = found.table
+    section.say(f"Scores of the cells: {found.settings['score']}; donors' means are compared. Note: {CAVEAT}.")
+    section.facts |= {"sets": found.donors["feature"].nunique(), "hits": hits(tests)}
+    if len(tests):
+        best = name_tests(tests)
+        axes = forest(best, label="name", xlabel="change of the score a decade")
+        section.figure("clearest", axes, "The clearest programmes", best)
+        wide = tests.assign(where=tests["cell_type"] + " · " + tests["protocol"])
+        kept = wide.groupby("feature")["p_value"].min().sort_values().index[:_SETS_SHOWN]
+        wide = wide[wide["feature"].isin(kept)].set_index(["feature", "where"])
+        marks = unstack(wide["adj_p_value"], "where") < ALPHA
+        axes = heat_map(unstack(wide["t"], "where"), centre=0, label="t of the change a decade", marks=marks,
+                        x_label="", y_label="")  # fmt: skip
+        section.figure("all", axes, "Programmes by type; a dot where adjusted p < 0.05", tests)
+    section.table("tests", tests.sort_values("p_value"), "Tests of the programmes")
+    if "enrichment" in findings.missing:
+        section.say(f"No enrichment of differential expression: {findings.missing['enrichment']}.", kind="soft")
+    else:
+        enriched = findings.results["enrichment"].table.sort_values("p_value")
+        section.table("enrichment", enriched, "Sets that differential expression favours (ranked test)")
+
+
+PROGRAMMES = Analysis(
+    name="programmes",
+    title="Gene programmes",
+    summary="Gene programmes with age.",
+    help="""Score gene sets in every cell of DATASET, and test donors' means for a change with age in every type.
+
+    \b
+    titin age programmes dataset
+    titin age programmes dataset --gmt hallmark.gmt --method ucell --write
+    """,
+    needs=("donor", "age"),
+    result=Programmes,
+    run=_run,
+    show=_show,
+    parts=("", "enrichment", "overlap"),
+    in_report=lambda inputs: {"scores": inputs.scores()},
+    options=(
+        LEVEL, CONTRAST, FORMULA, MIN_CELLS_OPTION, SCORE, SEED,
+        click.Option(["--gmt"], multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+                     help="Gene sets to score instead of the bundled ones; repeat."),
+        click.Option(["--write"], is_flag=True, help="Put the scores of all cells into the dataset."),
+        click.Option(["--no-enrichment"], is_flag=True, help="Leave out the enrichment of differential expression."),
+    ),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Diffusion pseudotime: how far every cell is from a first one along the graph of neighbours.
+"""Muscle stem cells with age: subtypes, programmes, and the order from stem cell to myocyte by diffusion pseudotime.
 
 After Haghverdi et al., Nature Methods 13, 845 (2016), with Gaussian weights, as scanpy computes it.
 """
@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from titin.ageing.analysis import FORMULA, LEVEL, SEED, Analysis, Findings, Inputs, main_result
+from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
+from titin.ageing.comparison import Comparisons
 from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
 from titin.ageing.fibres import stem_labels
 from titin.ageing.moderated import Floats
+from titin.ageing.programmes import name_tests
 from titin.atlas import Atlas
 from titin.embed import neighbors, pca
 from titin.errors import TitinError
-from titin.features import gene_sets, highly_variable, score_gene_sets
+from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene_sets
+from titin.plot import forest, pseudotime
 from titin.progress import Progress
+from titin.section import Section
 from titin.study.groups import choose_level, level_name
 
 _STATIONARY = 0.9994  # eigenvalues from which on a component says nothing of time
@@ -111,38 +118,45 @@ SETS = ("cell_cycle_S", "cell_cycle_G2M", "MuSC_quiescence", "MuSC_activation", 
 MAX_CELLS = 20_000
 _STEM = "muscle stem cells"
 _FEWEST = 50  # cells of a trajectory
+_FEWEST_DRAWN = 24
 
 
-@dataclass(frozen=True)
-class StemCells:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class StemCells(Comparisons):
     """What becomes of muscle stem cells.
 
     Attributes
     ----------
+    table
+        One row a feature and protocol; see `compare_donor_means`.
     donors
         One row a donor, protocol and ``feature``: ``mean``, ``n_cells``. Features are ``share of LABEL`` (of the
         donor's stem cells, by the finest labels), sets (mean score), and ``phase S``, ``phase G2M`` (shares of cells).
-    tests
-        One row a feature and protocol; see `compare_donor_means`.
     cells
         One row a cell of the trajectory: ``cell_id``, ``donor``, ``label``, ``pseudotime`` (0 … 1; missing where no
         path leads there), scores, ``phase``, and the markers' log-normalised values.
     markers
         One row a marker: ``centre``, the mean pseudotime of its expression, with its interval by resampling donors
         (``ci_low``, ``ci_high``), ``n_cells`` that express it, and ``expected``, its place in the expected order.
+    labels
+        Cell types that were taken for stem cells.
+    trajectory
+        Its ``protocol``, ``n_cells`` and how many there were to draw ``of``, ``n_neighbors``, ``n_comps``, ``n_genes``,
+        ``unreached`` cells, ``seed``.
     """
 
     donors: pd.DataFrame
-    tests: pd.DataFrame
     cells: pd.DataFrame
     markers: pd.DataFrame
+    labels: list[str]
+    trajectory: dict[str, Any]
 
 
 def stem_cells(
     atlas: Atlas,
     *,
     labels: Sequence[str] | None = None,
-    scores: pd.DataFrame | None = None,
+    scores: GeneSetScores | None = None,
     cell_type_level: int | str | None = None,
     formula: str | None = None,
     min_cells: int = MIN_CELLS,
@@ -166,7 +180,7 @@ def stem_cells(
     labels
         Cell types that are muscle stem cells; those whose names say so where not given.
     scores
-        Scores of all cells that are there already, cells × sets; those of `SETS` are taken from it. Scored among the
+        Scores of all cells that are there already; those of `SETS` are taken from it. Scored among the
         stem cells where not given.
     cell_type_level
         Level of ``labels``; the coarsest where not given. Subtypes are those of the finest level.
@@ -199,21 +213,24 @@ def stem_cells(
     last = list(columns.values())[-1]
     finest = atlas.cell_columns(last, inside)[last].astype("string")
     if scores is None:
-        scores = _scores(atlas, inside, seed, threads)
+        own = _scores(atlas, inside, seed, threads)
     else:
-        scores = scores.reindex(atlas.obs_names[inside])[[name for name in SETS if name in scores]]
-    features = _features(finest, scores)
+        own = scores.table.reindex(atlas.obs_names[inside])[[name for name in SETS if name in scores.table]]
+    features = _features(finest, own)
     means = donor_means(atlas, features, cell_type_level=level)
     means = DonorMeans(means.groups.assign(cell_type=_STEM), means.means)
     if "donor" not in means.groups:
         raise TitinError("this dataset has no donors: stem cells are compared between donors",
                          "build it again with --donor COLUMN")  # fmt: skip
     tests = _tests(means, formula, min_cells)
-    cells = _trajectory(atlas, inside, finest, scores, max_cells, n_neighbors, seed, threads, progress or Progress())
-    markers = marker_order(cells, n_bootstraps=n_bootstraps, seed=seed)
-    tests.attrs |= {"labels": chosen, "cell_type_level": level, "subtype_level": list(columns)[-1],
-                    "trajectory": cells.attrs}  # fmt: skip
-    return StemCells(means.by_donor(), tests, cells, markers)
+    cells, trajectory = _trajectory(
+        atlas, inside, finest, own, max_cells, n_neighbors, seed, threads, progress or Progress()
+    )
+    return StemCells(
+        tests.table, tests=tests.tests, skipped=tests.skipped, donors=means.by_donor(), cells=cells,
+        markers=marker_order(cells, n_bootstraps=n_bootstraps, seed=seed), labels=chosen, trajectory=trajectory,
+        settings={**tests.settings, "cell_type_level": level, "subtype_level": list(columns)[-1]},
+    )  # fmt: skip
 
 
 def marker_order(
@@ -267,7 +284,7 @@ def phases(s_score: Floats, g2m_score: Floats) -> pd.Categorical:
 def _scores(atlas: Atlas, inside: Any, seed: int, threads: int | None) -> pd.DataFrame:
     bundled = gene_sets()
     try:
-        return score_gene_sets(atlas, {n: bundled[n] for n in SETS}, cells=inside, seed=seed, threads=threads)
+        return score_gene_sets(atlas, {n: bundled[n] for n in SETS}, cells=inside, seed=seed, threads=threads).table
     except TitinError:  # none of these genes
         return pd.DataFrame(index=atlas.obs_names[inside])
 
@@ -286,20 +303,19 @@ def _phase(scores: pd.DataFrame) -> pd.Categorical:
     return phases(scores["cell_cycle_S"].to_numpy(float), scores["cell_cycle_G2M"].to_numpy(float))
 
 
-def _tests(means: DonorMeans, formula: str | None, min_cells: int) -> pd.DataFrame:
+def _tests(means: DonorMeans, formula: str | None, min_cells: int) -> Comparisons:
     families = {str(name): "share" if str(name).startswith(("share", "phase")) else "score" for name in means.means}
     try:
         return compare_donor_means(means, formula=formula, min_cells=min_cells, families=families)
     except TitinError as reason:
         empty = pd.DataFrame(columns=["feature", "protocol", "n_donors", "effect", "p_value", "adj_p_value"])
-        empty.attrs = {"skipped": [{"cell_type": _STEM, "protocol": None, "reason": str(reason.args[0])}]}
-        return empty
+        return Comparisons(empty, skipped=[{"cell_type": _STEM, "protocol": None, "reason": str(reason.args[0])}])
 
 
 def _trajectory(
     atlas: Atlas, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int, n_neighbors: int, seed: int,
     threads: int | None, progress: Progress,
-) -> pd.DataFrame:  # fmt: skip
+) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     obs, roles = atlas.cell_columns(cells=inside), atlas.roles
     kept, protocol = np.ones(len(inside), bool), None
     if roles.get("protocol"):
@@ -336,7 +352,57 @@ def _trajectory(
     if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):
         table["phase"] = _phase(scores.iloc[places])
     table = table.assign(**markers)
-    table.attrs = {"protocol": protocol, "n_cells": len(places), "of": int(kept.sum()), "n_neighbors": n_neighbors,
+    return table, {"protocol": protocol, "n_cells": len(places), "of": int(kept.sum()), "n_neighbors": n_neighbors,
                    "n_comps": n_comps, "n_genes": int(genes.sum()) if genes is not None else atlas.n_vars,
                    "unreached": int(np.isnan(time).sum()), "seed": seed}  # fmt: skip
-    return table
+
+
+def _run(inputs: Inputs, *, level: int | str | None = None, labels: Sequence[str] = (), **options: Any) -> Findings:
+    return Findings({"": stem_cells(
+        inputs.atlas, labels=labels or None, cell_type_level=level, seed=inputs.seed, threads=inputs.threads,
+        progress=inputs.progress, **options,
+    )})  # fmt: skip
+
+
+def _order(found: StemCells) -> list[str]:
+    return [str(name) for name in found.markers.dropna(subset=["centre"])["marker"]]
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+    """Add muscle stem cells: subtypes, programmes, and the way to myocytes."""
+    found = main_result(findings, StemCells)
+    best = name_tests(found.table.drop(columns="cell_type", errors="ignore"), len(found.table))
+    if len(best):
+        axes = forest(best, label="name", xlabel="change a decade")
+        section.figure("changes", axes, "Subtypes and programmes with age", best)
+    facts, cells = found.trajectory, found.cells
+    known = [gene for gene in MARKERS if gene in cells and cells[gene].gt(0).any()]
+    if known and len(cells) >= _FEWEST_DRAWN:
+        named = f" in {facts['protocol']}" if facts["protocol"] else ""
+        title = f"Markers along the pseudotime of {facts['n_cells']:,} stem cells{named}"
+        section.figure("pseudotime", pseudotime(cells, markers=known), title, cells)
+    order = _order(found)
+    section.say(f"Order along the pseudotime: {' → '.join(order)}; expected: {' → '.join(MARKERS)}.")
+    section.table("markers", found.markers, "Markers along the pseudotime")
+    section.table("tests", found.table, "Tests")
+    section.facts |= {"cells": facts["n_cells"], "order": order}
+
+
+STEM_CELLS = Analysis(
+    name="stemcells",
+    section="stem",
+    title="Muscle stem cells",
+    summary="Muscle stem cells: states, programmes, pseudotime.",
+    help="""Compare the muscle stem cells of DATASET between donors, and order them from stem cell to myocyte.""",
+    needs=("donor", "cell_type"),
+    result=StemCells,
+    run=_run,
+    show=_show,
+    statements=lambda found: [f"markers along the pseudotime: {' → '.join(_order(main_result(found, StemCells)))}"],
+    in_report=lambda inputs: {"scores": inputs.scores(), "max_cells": 8_000, "n_bootstraps": 200},
+    options=(
+        LEVEL, FORMULA, MIN_CELLS_OPTION, SEED,
+        click.Option(["--label", "labels"], multiple=True, metavar="NAME",
+                     help="A cell type that is a muscle stem cell; repeat.  [default: those called so]"),
+    ),
+)  # fmt: skip

@@ -1,19 +1,25 @@
 """How much of each gene's variance goes with type, protocol, chemistry, age, sex and donor: sums of squares in turn."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.ageing.analysis import LEVEL, Analysis, Findings, Inputs, main_result
+from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
 from titin.ageing.moderated import Floats
 from titin.ageing.normalization import log_counts, normalization_factors
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.plot import variance_parts
 from titin.progress import Progress
+from titin.results import Result
+from titin.section import Section
 from titin.study.groups import AGE, choose_level
 
 MIN_CELLS = 10
@@ -25,6 +31,34 @@ METHOD = (
 )
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class VariancePartition(Result):
+    """Parts of the genes' variance.
+
+    Attributes
+    ----------
+    table
+        One row a gene: ``gene``, ``gene_id``, ``mean_log_cpm``, a share (0 … 1) a term, ``residual``.
+    terms
+        Their degrees of freedom.
+    n_units, n_donors
+        Types of donors, and donors, that the variance is over.
+    left_out
+        Terms that could not be told, with the reason.
+    order
+        Terms by falling mean share.
+    summary
+        The same in words.
+    """
+
+    terms: dict[str, int]
+    n_units: int
+    n_donors: int
+    left_out: dict[str, str]
+    order: list[str]
+    summary: str
+
+
 def variance_partition(
     data: Pseudobulk | Atlas,
     *,
@@ -33,7 +67,7 @@ def variance_partition(
     min_log_cpm: float = MIN_LOG_CPM,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> VariancePartition:
     """Part the variance of every gene, over the types of donors.
 
     The terms enter one after the other: cell type, protocol, chemistry, sex, age, donor (what donors differ by beyond
@@ -53,13 +87,6 @@ def variance_partition(
         Genes with a lower mean of log2 counts per million are left out.
     threads, progress
         For the pseudobulk.
-
-    Returns
-    -------
-    DataFrame
-        One row a gene: ``gene``, ``gene_id``, ``mean_log_cpm``, a share (0 … 1) a term, ``residual``. ``attrs``:
-        ``method``, ``terms`` with their degrees of freedom, ``n_units``, ``n_donors``, ``left_out`` (terms, with the
-        reason), ``order``, the terms by their mean share, and ``summary`` in words.
 
     Raises
     ------
@@ -87,12 +114,11 @@ def variance_partition(
     mean = {term: float(table[term].mean()) for term in df}
     order = sorted(mean, key=lambda term: -mean[term])
     said = " > ".join(f"{term} {mean[term]:.1%}" for term in order)
-    table.attrs = {
-        "method": METHOD, "cell_type_level": level, "terms": df, "n_units": len(units), "n_donors": int(n_donors),
-        "min_cells": min_cells, "min_log_cpm": min_log_cpm, "left_out": left_out, "order": order,
-        "summary": f"{said}; residual {table['residual'].mean():.1%}",
-    }  # fmt: skip
-    return table
+    return VariancePartition(
+        table, terms=df, n_units=len(units), n_donors=int(n_donors), left_out=left_out, order=order,
+        summary=f"{said}; residual {table['residual'].mean():.1%}",
+        settings={"method": METHOD, "cell_type_level": level, "min_cells": min_cells, "min_log_cpm": min_log_cpm},
+    )  # fmt: skip
 
 
 def _log_values(units: Pseudobulk, least: float) -> tuple[Floats, NDArray[np.int64]]:
@@ -162,9 +188,40 @@ def _beyond(columns: Floats, known: Floats) -> Floats:
     return basis
 
 
-def summarise(table: pd.DataFrame, terms: Sequence[str] = (*TERMS, "residual")) -> pd.DataFrame:
+def summarise(parts: VariancePartition, terms: Sequence[str] = (*TERMS, "residual")) -> pd.DataFrame:
     """One row a term: ``mean``, ``median`` and upper quartile (``upper``) of its share over the genes, falling."""
+    table = parts.table
     known = [term for term in terms if term in table]
     rows = [{"term": t, "mean": table[t].mean(), "median": table[t].median(), "upper": table[t].quantile(0.75)}
             for t in known]  # fmt: skip
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def _run(inputs: Inputs, *, level: int | str | None = None, **options: Any) -> Findings:
+    return Findings({"": variance_partition(inputs.pseudobulk(), cell_type_level=level, **options)})
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+    """Add the parts of the genes' variance."""
+    found = main_result(findings, VariancePartition)
+    table, terms = found.table, summarise(found)["term"].tolist()
+    axes = variance_parts(table, terms=[*(t for t in terms if t != "residual"), "residual"])
+    title = f"Variance of {len(table):,} genes over {found.n_units} types of donors"
+    section.figure("shares", axes, title, table.drop(columns=["gene_id"]))
+    section.say(f"{found.summary}. {METHOD.capitalize()}.")
+    section.list([f"{term}: {reason}" for term, reason in found.left_out.items()], title="Left out", folded=True)
+    section.facts |= {"order": found.order, "mean": {t: float(np.mean(table[t])) for t in terms}}
+
+
+VARIANCE = Analysis(
+    name="variance",
+    title="Where the variance lies",
+    summary="How much of each gene's variance goes with type, protocol, chemistry, sex, age and donor.",
+    help="""Part the variance of every gene of DATASET between type, protocol, chemistry, sex, age and donor.""",
+    needs=("donor", "cell_type", "counts"),
+    result=VariancePartition,
+    run=_run,
+    show=_show,
+    statements=lambda found: [main_result(found, VariancePartition).summary],
+    options=(LEVEL, MIN_CELLS_OPTION),
+)

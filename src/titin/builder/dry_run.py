@@ -117,7 +117,7 @@ def _sample(
         cells = metadata.make_cell_table(context)
         scanned, spill = scan(context)
         panel = choose_panel_genes(context, scanned)
-        tokens = scanned.tokens[panel["position"].to_numpy()].astype(np.int64)
+        tokens = scanned.tokens[panel.table["position"].to_numpy()].astype(np.int64)
         _, by_gene = write_cells(context, scanned, spill, cells.label_table, tokens)
         write_genes(context, scanned, by_gene)
         metadata.write_cell_table(context, cells)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from titin import __version__
 from titin.builder import metadata
@@ -26,7 +25,7 @@ from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.spill import Spill
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, TitinError
-from titin.features import choose_panel, gene_sets
+from titin.features import Panel, choose_panel, gene_sets
 from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish import card
@@ -228,14 +227,14 @@ class _Run:
 
     def _do_cells(self, cells: metadata.CellTable) -> dict[str, Any]:
         panel = choose_panel_genes(self.context, self.scan)
-        tokens = self.scan.tokens[panel["position"].to_numpy()].astype(np.int64)
+        tokens = self.scan.tokens[panel.table["position"].to_numpy()].astype(np.int64)
         spill = Spill.reopen(self.context.work / "cells")
         files, by_gene = write_cells(self.context, self.scan, spill, cells.label_table, tokens)
         by_gene.close()
         spill.close()
-        names = self.context.panel_names(panel["position"].to_numpy(), [layout.CELL_ID, *cells.labels])
-        reasons = dict(zip(names, panel["reason"], strict=True))
-        return {"files": files, "panel": {"genes": reasons, "sets": panel.attrs["sets"]}}
+        names = self.context.panel_names(panel.table["position"].to_numpy(), [layout.CELL_ID, *cells.labels])
+        reasons = dict(zip(names, panel.table["reason"], strict=True))
+        return {"files": files, "panel": {"genes": reasons, "sets": panel.sets}}
 
     def _do_genes(self) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError):  # gone already if this step was interrupted
@@ -295,7 +294,7 @@ class _Run:
         return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}
 
 
-def choose_panel_genes(context: Context, scanned: Scan) -> pd.DataFrame:
+def choose_panel_genes(context: Context, scanned: Scan) -> Panel:
     """Genes of the wide view; see `titin.features.choose_panel`."""
     n_cells = context.source.X.shape[0]
     mean, variance = metadata.moments(scanned.totals[:, 4], scanned.totals[:, 5], n_cells)

@@ -1,6 +1,7 @@
-"""Which genes the wide panel holds."""
+"""The genes that the wide panel holds."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from titin.features.gene_sets import MARKERS, GeneSet, gene_sets
 from titin.features.highly_variable import highly_variable_from_moments
+from titin.results import Result
 
 HIGHLY_VARIABLE = "highly variable"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Panel(Result):
+    """Genes chosen for the wide view.
+
+    Attributes
+    ----------
+    table
+        One row a chosen gene: ``gene`` (symbol), ``position`` (int64, among the genes chosen from), ``n_cells`` (int64)
+        and ``reason``, which is ``marker``, ``sex``, ``SenMayo``, ``GenAge`` or ``highly variable``; in the order of
+        these reasons, then by falling ``n_cells``. A gene of several sets counts for the first.
+    sets
+        For each of the four sets how many ``genes`` it has beyond those of the sets before it, and how many of them
+        were ``chosen`` (for whatever reason), ``left_out`` for want of room, and ``absent`` from every cell.
+    """
+
+    sets: dict[str, dict[str, int]]
 
 
 def choose_panel(
@@ -20,7 +40,7 @@ def choose_panel(
     *,
     size: int = 512,
     sets: Mapping[str, GeneSet] | None = None,
-) -> pd.DataFrame:
+) -> Panel:
     """Choose the genes of the wide panel: bundled gene sets first, then highly variable genes.
 
     A quarter of the panel is kept for highly variable genes. The rest goes to the genes of the bundled sets that at
@@ -44,13 +64,8 @@ def choose_panel(
 
     Returns
     -------
-    pandas.DataFrame
-        One row a chosen gene: ``gene`` (symbol), ``position`` (int64, in ``genes``), ``n_cells`` (int64) and
-        ``reason``, which is ``marker``, ``sex``, ``SenMayo``, ``GenAge`` or ``highly variable``; in the order of
-        these reasons, then by falling ``n_cells``. A gene of several sets counts for the first.
-        ``attrs["sets"]`` says for each of the four sets how many ``genes`` it has beyond those of the sets before
-        it, and how many of them were ``chosen`` (for whatever reason), ``left_out`` for want of room, and ``absent``
-        from every cell.
+    Panel
+        The genes, and what became of each set.
 
     Raises
     ------
@@ -60,7 +75,8 @@ def choose_panel(
     Examples
     --------
     >>> symbols = pd.Index(["ACTB", "CD79A", "XIST"])
-    >>> choose_panel(symbols, [9.0, 0.1, 0.5], [8.0, 0.3, 0.9], [90, 4, 20])[["gene", "reason"]].to_numpy().tolist()
+    >>> panel = choose_panel(symbols, [9.0, 0.1, 0.5], [8.0, 0.3, 0.9], [90, 4, 20])
+    >>> panel.table[["gene", "reason"]].to_numpy().tolist()
     [['CD79A', 'marker'], ['XIST', 'sex'], ['ACTB', 'highly variable']]
     """
     detection = np.asarray(n_cells, np.int64)
@@ -79,8 +95,7 @@ def choose_panel(
         [(genes[p], p, detection[p], reason) for reason, taken in chosen.items() for p in taken],
         columns=["gene", "position", "n_cells", "reason"],
     ).astype({"position": np.int64, "n_cells": np.int64})
-    panel.attrs["sets"] = _account(members, symbols, set(panel["position"]))
-    return panel
+    return Panel(panel, sets=_account(members, symbols, set(panel["position"])))
 
 
 def _set_symbols(sets: Mapping[str, GeneSet]) -> dict[str, list[str]]:

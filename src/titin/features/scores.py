@@ -1,7 +1,7 @@
 """Which genes of a dataset are in a set, and which stand beside it for comparison."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from titin.features import kernels
 from titin.features.gene_sets import MARKERS, GeneSet, gene_sets
 from titin.presets import Preset
 from titin.progress import Progress
+from titin.results import Result
 
 Tokens = NDArray[np.int64]
 
@@ -107,7 +108,8 @@ def draw_controls(means: pd.Series, genes: Sequence[str], *, n_bins: int, size: 
     return means.index[chosen].difference(pd.Index(genes), sort=False)
 
 
-Method = Literal["score_genes", "ucell", "ulm"]
+_METHOD_KEY = b"titin.scores"  # in the file's metadata
+ScoreMethod = Literal["score_genes", "ucell", "ulm"]
 Floats = NDArray[np.float64]
 
 METHODS: dict[str, str] = {
@@ -120,6 +122,29 @@ MAX_RANK = 1500
 _NOT_PROGRAMMES = (MARKERS, "sex_", "differentiation_")
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GeneSetScores(Result):
+    """Scores of gene sets in cells.
+
+    Attributes
+    ----------
+    table
+        float32, cells (index cell_id) × sets.
+    settings
+        ``method``, and what it was used with.
+    genes
+        Genes of each set in the dataset.
+    missing
+        Symbols of each set that are not.
+    left_out
+        Sets that were not scored, with the reason.
+    """
+
+    genes: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
 def programme_sets(preset: Preset | None = None) -> dict[str, GeneSet]:
     """Return those of `gene_sets` that stand for a programme of cells: all but markers of types and of sex."""
     return {name: found for name, found in gene_sets(preset).items() if not name.startswith(_NOT_PROGRAMMES)}
@@ -129,7 +154,7 @@ def score_gene_sets(
     atlas: Atlas,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
-    method: Method = "score_genes",
+    method: ScoreMethod = "score_genes",
     cells: Any = None,
     min_genes: int = MIN_GENES,
     control_size: int = 50,
@@ -138,7 +163,7 @@ def score_gene_sets(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> GeneSetScores:
     """Score gene sets in every cell, from log-normalised values.
 
     Parameters
@@ -154,7 +179,7 @@ def score_gene_sets(
     cells
         As in ``atlas.X[cells]``; all where not given. Means and controls are of these cells.
     min_genes
-        Sets with fewer genes in the dataset are left out, and told of in ``attrs``.
+        Sets with fewer genes in the dataset are left out, and told of in ``left_out``.
     control_size, n_bins
         For ``score_genes``: genes drawn from each bin of like expression, and how many bins.
     max_rank
@@ -166,9 +191,8 @@ def score_gene_sets(
 
     Returns
     -------
-    DataFrame
-        float32, cells (in the dataset's order, index cell_id) × sets. ``attrs``: ``method``, ``parameters``, ``genes``
-        (found, by set), ``missing`` (symbols not in the dataset, by set), ``left_out`` (sets, with the reason).
+    GeneSetScores
+        Cells in the dataset's order.
 
     Raises
     ------
@@ -212,12 +236,11 @@ def score_gene_sets(
         progress.advance(n_cells)
     progress.finish()
     table = pd.DataFrame(scores, index=atlas.obs_names[reader.cells], columns=list(members.tokens), copy=False)
-    table.attrs = {
-        "method": METHODS[method], "parameters": parameters,
-        "genes": {name: len(tokens) for name, tokens in members.tokens.items()},
-        "missing": {name: genes for name, genes in members.missing.items() if genes}, "left_out": members.left_out,
-    }  # fmt: skip
-    return table
+    return GeneSetScores(
+        table, settings={"method": METHODS[method], **parameters}, left_out=dict(members.left_out),
+        genes={name: len(tokens) for name, tokens in members.tokens.items()},
+        missing={name: list(genes) for name, genes in members.missing.items() if genes},
+    )  # fmt: skip
 
 
 def gene_means(reader: BlockReader, threads: int) -> Floats:
@@ -321,7 +344,7 @@ def _ulm(atlas: Atlas, members: Members) -> Callable[[Block], Floats]:
 
 
 def write_gene_set_scores(
-    folder: Path | str, scores: pd.DataFrame, *, last: Callable[[Draft], object] | None = None
+    folder: Path | str, scores: GeneSetScores, *, last: Callable[[Draft], object] | None = None
 ) -> Path:
     """Put scores into a dataset, in place of those it has; in one step, or not at all.
 
@@ -344,19 +367,23 @@ def write_gene_set_scores(
     DatasetError, OutputError
         As for `titin.dataset.replace.revise`.
     TitinError
-        If the scores are not of as many cells as the dataset has.
+        If the scores are a bare table, which does not say how they were made, or not of as many cells as the dataset
+        has.
     """
+    if not isinstance(scores, GeneSetScores):
+        raise TitinError("a table alone does not say how the cells were scored", "give what score_gene_sets returns")
+    frame = scores.table
     with revise(Path(folder)) as draft:
-        if len(scores) != draft.manifest.n_cells:
+        if len(frame) != draft.manifest.n_cells:
             raise TitinError(
-                f"scores of {len(scores):,} cells do not fit a dataset of {draft.manifest.n_cells:,}",
+                f"scores of {len(frame):,} cells do not fit a dataset of {draft.manifest.n_cells:,}",
                 "score all cells of the dataset that is changed",
             )
         name = draft.manifest.layout.gene_set_scores
-        columns: dict[str, Any] = {layout.CELL_ID: pa.array(scores.index.astype(str), pa.string())}
-        columns |= {str(c): pa.array(scores[c].to_numpy(np.float32)) for c in scores}
+        columns: dict[str, Any] = {layout.CELL_ID: pa.array(frame.index.astype(str), pa.string())}
+        columns |= {str(c): pa.array(frame[c].to_numpy(np.float32)) for c in frame}
         fields = [layout.required(column, values.type) for column, values in columns.items()]
-        method = {b"titin.scores": str(scores.attrs.get("method", "")).encode()}
+        method = {_METHOD_KEY: str(scores.settings.get("method", "")).encode()}
         schema = pa.schema(fields, metadata={**layout.file_metadata(), **method})
         table = pa.table(columns, schema=with_pandas_index(schema, layout.CELL_ID))
         pq.write_table(
@@ -368,9 +395,11 @@ def write_gene_set_scores(
     return Path(folder) / name
 
 
-def read_gene_set_scores(atlas: Atlas) -> pd.DataFrame | None:
-    """Read the scores that a dataset has, cells (index cell_id) × sets, float32; None if it has none."""
+def read_gene_set_scores(atlas: Atlas) -> GeneSetScores | None:
+    """Read the scores that a dataset has; None if it has none."""
     if atlas.layout.gene_set_scores not in atlas.manifest.files:
         return None
-    scores: pd.DataFrame = atlas.store.table(atlas.layout.gene_set_scores).to_pandas()
-    return scores.set_axis(atlas.obs_names)
+    stored = atlas.store.table(atlas.layout.gene_set_scores)
+    frame: pd.DataFrame = stored.to_pandas()
+    method = (stored.schema.metadata or {}).get(_METHOD_KEY, b"").decode() or "not recorded"
+    return GeneSetScores(frame.set_axis(atlas.obs_names), settings={"method": method})

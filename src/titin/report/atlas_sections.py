@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.plot import dot_plot, embedding, heat_map, ridge, stacked_bars
 from titin.plot.palettes import Palette, palette_of
 from titin.presets import MARKERS
-from titin.report.context import Context
-from titin.report.sections import Section
+from titin.report.data import ReportData
+from titin.section import Section
 
 _QUALITY = {
     "counts": ("n_counts", "total_counts", "nCount_RNA", "n_umi"),
@@ -24,21 +26,16 @@ _MAPS = ("X_umap", "X_tsne", "X_pca")
 _POINTS = 60_000  # rows of a map's CSV
 
 
-def projections(section: Section, context: Context) -> None:
+def projections(section: Section, data: ReportData) -> None:
     """Add the maps of the cells, on the same axes, by type, age, sex, donor and protocol."""
-    atlas = context.atlas
-    keys = [key for key in atlas.obsm if np.ndim(atlas.obsm[key]) == 2 and np.shape(atlas.obsm[key])[1] >= 2]
-    keys.sort(key=lambda key: _MAPS.index(key) if key in _MAPS else len(_MAPS))
-    if not keys:
-        raise TitinError("this dataset has no projection: `titin embed` computes some")
-    key = keys[0]
+    atlas = data.atlas
+    key, matrix = _first_map(atlas)
     stem = key.removeprefix("X_").upper()
     x, y = f"{stem}1", f"{stem}2"
-    matrix = np.asarray(atlas.obsm[key])
     table = pd.DataFrame({x: matrix[:, 0], y: matrix[:, 1]})
     colors = {
-        "cell type": context.labels,
-        **{name: context.keys.get(name) for name in ("age", "sex", "donor", "protocol")},
+        "cell type": data.labels,
+        **{name: data.keys.get(name) for name in ("age", "sex", "donor", "protocol")},
     }
     for name, column in colors.items():
         if column is None:
@@ -52,18 +49,26 @@ def projections(section: Section, context: Context) -> None:
         section.figure(f"by_{name}", axes, f"{stem} by {name}")
     if len(table.columns) == 2:
         section.figure("cells", embedding(table, x=x, y=y), f"{stem}; nothing is known to colour it by")
-    section.flush()
-    link = section.files.write_table("projections_cells", table.assign(cell_id=atlas.obs_names).head(_POINTS))
     more = f" (the first {_POINTS:,} cells; all of them are in the dataset)" if len(table) > _POINTS else ""
-    section.body.append(f'<p class="soft">Coordinates and colours: <a href="{link}">CSV</a>{more}.</p>')
+    cells = table.assign(cell_id=atlas.obs_names).head(_POINTS)
+    section.numbers("cells", cells, f"Coordinates and colours: {{link}}{more}.")
     if key == "X_scVI" or "scvi" in key.lower():
         section.say("This projection was trained on all donors: it is to look at, and no basis for tests between them.")
 
 
-def quality(section: Section, context: Context) -> None:
+def _first_map(atlas: Atlas) -> tuple[str, NDArray[Any]]:
+    """The embedding to show, UMAP rather than others; embeddings are read one by one until one has two columns."""
+    for key in sorted(atlas.obsm, key=lambda key: _MAPS.index(key) if key in _MAPS else len(_MAPS)):
+        matrix = np.asarray(atlas.obsm[key])
+        if matrix.ndim == 2 and matrix.shape[1] >= 2:
+            return key, matrix
+    raise TitinError("this dataset has no projection: `titin embed` computes some")
+
+
+def quality(section: Section, data: ReportData) -> None:
     """Add distributions of counts, genes and mitochondrial share by donor."""
-    obs = context.atlas.cell_columns()
-    if "donor" not in context.keys:
+    obs = data.atlas.cell_columns()
+    if "donor" not in data.keys:
         raise TitinError("this dataset has no donors: quality is shown by donor")
     found = False
     for name, candidates in _QUALITY.items():
@@ -73,10 +78,10 @@ def quality(section: Section, context: Context) -> None:
         found = True
         values = obs[column].to_numpy(np.float64)
         shown, label = (values, column) if name.startswith("mito") else (np.log10(1 + values), f"log10 (1 + {column})")
-        table = pd.DataFrame({"donor": context.keys["donor"].to_numpy(), name: shown})
-        if "protocol" in context.keys:
-            table["protocol"] = context.keys["protocol"].to_numpy()
-        donors = [d for d in context.donors_by_age if (table["donor"] == d).any()]
+        table = pd.DataFrame({"donor": data.keys["donor"].to_numpy(), name: shown})
+        if "protocol" in data.keys:
+            table["protocol"] = data.keys["protocol"].to_numpy()
+        donors = [d for d in data.donors_by_age if (table["donor"] == d).any()]
         quartiles = table.groupby("donor")[name].describe()[["count", "min", "25%", "50%", "75%", "max"]].reset_index()
         axes = ridge(
             table, group="donor", value=name, order=donors, xlabel=label, figsize=(5.0, 1.4 + 0.23 * len(donors))
@@ -89,51 +94,51 @@ def quality(section: Section, context: Context) -> None:
         section.say(f"{int(obs[doublets].sum()):,} cells are flagged as doublets ({doublets}).")
 
 
-def design(section: Section, context: Context) -> None:
+def design(section: Section, data: ReportData) -> None:
     """Add who was sampled: donors by age, sex and protocol; and the cells of each donor by type."""
-    keys = context.keys
+    keys = data.keys
     if "donor" not in keys:
         raise TitinError("this dataset has no donors: nothing can be compared between people")
     about = [c for c in ("age", "sex", "protocol", "chemistry") if c in keys]
     grouped = keys.groupby("donor")
     said = {c: grouped[c].first() if c in ("age", "sex") else grouped[c].agg(_join) for c in about}
     donors = pd.DataFrame({"cells": grouped.size(), **said})
-    donors = donors.loc[context.donors_by_age].reset_index()
+    donors = donors.loc[data.donors_by_age].reset_index()
     section.facts |= {"donors": len(donors)}
     section.table("donors", donors, "Donors, the youngest first", rows=60)
-    if context.labels is None:
+    if data.labels is None:
         section.say("Not here: this dataset has no cell types, so that donors cannot be shown by type.", kind="soft")
         return
-    counts = pd.crosstab(context.labels.astype(str).to_numpy(), keys["donor"].to_numpy())
-    counts = counts.reindex(columns=context.donors_by_age)
+    counts = pd.crosstab(data.labels.astype(str).to_numpy(), keys["donor"].to_numpy())
+    counts = counts.reindex(columns=data.donors_by_age)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
     logs = counts.where(counts > 0).astype(float).map(np.log10)
     axes = heat_map(logs, label="log10 cells", x_label="donor, the youngest first", y_label="cell type")
     section.figure("cells", axes, "Cells of each donor and type; blank where there are none",
                    counts.rename_axis("cell_type").reset_index())  # fmt: skip
-    long = pd.DataFrame({"donor": keys["donor"].to_numpy(), "cell type": context.labels.astype(str).to_numpy()})
-    axes = stacked_bars(long, group="donor", part="cell type", share=True, order=context.donors_by_age,
+    long = pd.DataFrame({"donor": keys["donor"].to_numpy(), "cell type": data.labels.astype(str).to_numpy()})
+    axes = stacked_bars(long, group="donor", part="cell type", share=True, order=data.donors_by_age,
                         figsize=(max(6.0, 4.4 + 0.26 * len(donors)), 4.6))  # fmt: skip
     axes.set_xlabel("donor, the youngest first")
     section.figure("composition", axes, "Composition of each donor, both protocols together", counts.T.reset_index())
 
 
-def markers(section: Section, context: Context) -> None:
+def markers(section: Section, data: ReportData) -> None:
     """Add markers by type as dots: the first of each type, and those that the preset shows."""
-    if context.labels is None:
+    if data.labels is None:
         raise TitinError("this dataset has no cell types: markers are shown by type")
-    types = [str(t) for t in context.labels.cat.categories]
-    preset = context.atlas.preset
+    types = [str(t) for t in data.labels.cat.categories]
+    preset = data.atlas.preset
     sets = gene_sets(preset)
     wanted: list[str] = []
     for name in types:
         own = sets.get(f"{MARKERS}{name}")
-        wanted += [gene for gene in (own.genes if own else ()) if gene in context.atlas and gene not in wanted][:1]
+        wanted += [gene for gene in (own.genes if own else ()) if gene in data.atlas and gene not in wanted][:1]
     wanted = list(dict.fromkeys([*wanted, *preset.report.markers]))
-    known = [gene for gene in wanted if gene in context.atlas]
+    known = [gene for gene in wanted if gene in data.atlas]
     if not known:
         raise TitinError("this dataset has none of the markers of its preset, by their symbols")
-    table = pd.concat([context.lines(gene) for gene in known], ignore_index=True)
+    table = pd.concat([data.lines(gene) for gene in known], ignore_index=True)
     axes = dot_plot(table, x="gene", y="cell_type", x_order=known, color_label="mean value", size_label="cells with it")
     section.figure("markers", axes, "Markers by cell type: area the share of cells, colour the mean", table)
 
@@ -181,9 +186,9 @@ def validation_findings(folder: Path) -> tuple[dict[str, Any] | None, list[tuple
     return document, sorted(found)
 
 
-def validation(section: Section, context: Context) -> None:
+def validation(section: Section, data: ReportData) -> None:
     """Add what `titin validate` found."""
-    document, _ = validation_findings(context.folder)
+    document, _ = validation_findings(data.folder)
     if document is None:
         raise TitinError("this dataset has not been validated: `titin validate` does it")
     summary = document.get("validation_summary", {})
@@ -200,9 +205,9 @@ def validation(section: Section, context: Context) -> None:
     section.facts |= {key: summary.get(key) for key in ("errors", "warnings", "notes")}
 
 
-def benchmark(section: Section, context: Context) -> None:
+def benchmark(section: Section, data: ReportData) -> None:
     """Add the scores and figures of `titin bench`."""
-    folder = beside(context.folder, "benchmark")
+    folder = beside(data.folder, "benchmark")
     document = read_document(folder / "scores.json")
     if document is None:
         raise TitinError("this dataset has not been benchmarked: `titin bench` does it")
@@ -244,9 +249,9 @@ def _best(section: Section, task: str, scores: pd.DataFrame) -> None:
         section.table(f"leaky_{task}", own[leaky].sort_values("value"), title, rows=40, columns=columns)
 
 
-def files(section: Section, context: Context) -> None:
+def files(section: Section, data: ReportData) -> None:
     """Add what the dataset holds, and how large it is."""
-    manifest = context.atlas.manifest
+    manifest = data.atlas.manifest
     table = pd.DataFrame(
         [{"file": name, "bytes": int(own["bytes"]), "rows": own.get("rows")} for name, own in manifest.files.items()]
     )

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from titin import __version__, html
+from titin.ageing import ANALYSES, Analysis, Inputs
 from titin.atlas import open_atlas
 from titin.dataset.manifest import write_json
 from titin.errors import OutputError, TitinError
 from titin.presets import Preset
 from titin.progress import Progress
-from titin.report.ageing_sections import AGEING_SECTIONS, PROGRAMME_SECTIONS, VARIANCE_SECTION
 from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validation_findings
-from titin.report.context import Context
-from titin.report.sections import Files, Section, attempt
+from titin.report.data import ReportData
+from titin.report.render import Files, render
+from titin.section import Section
 from titin.text import json_safe, size
 
 _METRICS = "metrics.json"
@@ -42,9 +43,6 @@ td, li, figcaption { overflow-wrap: anywhere; } .scroll td { overflow-wrap: norm
   .scroll table { font-size: 7.5pt; } .scroll :is(td, th) { overflow-wrap: anywhere; padding: .2rem .35rem; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 </style>"""
-
-
-_SECTIONS = (*ATLAS_SECTIONS, *AGEING_SECTIONS, *PROGRAMME_SECTIONS, VARIANCE_SECTION, *RESULT_SECTIONS)
 
 
 @dataclass(frozen=True)
@@ -120,23 +118,27 @@ def write_report(
     path = _choose_path(folder, output, force)
     files = Files(path.with_name(f"{path.stem}_files"))
     _clear(files.folder)
-    context = Context(atlas, folder, seed, atlas.reader.resources.threads, progress or Progress())
-    sections, seconds = [], {}
-    left_out = set(atlas.preset.report.leave_out)
-    for name, title, make in (section for section in _SECTIONS if section[0] not in left_out):
+    threads = atlas.reader.resources.threads
+    data = ReportData(Inputs(atlas, seed, threads, progress or Progress()), folder)
+    sections, shown, seconds = [], [], {}
+    for name, title, make in _all_sections(atlas.preset):
         start = time.perf_counter()
-        sections.append(_make(name, title, make, files, context))
+        section = _fill(Section(name, title), make, data)
+        sections.append(section)
+        shown.append(render(section, files))
+        section.blocks.clear()  # figures take room
         seconds[name] = round(time.perf_counter() - start, 2)
     missing = {s.name: s.facts["missing"] for s in sections if s.facts.get("missing")}
     facts = {s.name: s.facts for s in sections}
-    sections.append(_methods(files, context, seconds))
-    text = html.page(f"Report of {_title(context)}", _body(context, sections), subtitle=_subtitle(context))
+    sections.append(_methods(data, seconds))
+    shown.append(render(sections[-1], files))
+    text = html.page(f"Report of {_title(data)}", _body(data, sections, shown), subtitle=_subtitle(data))
     total = round(time.perf_counter() - began, 2)
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         write_json(files.folder / _METRICS, json_safe({
             "schema_version": 1, "titin": __version__, "dataset": str(folder), "seconds": seconds, "sections": facts,
-            "parameters": context.parameters, "files": files.written,
+            "parameters": data.parameters, "files": files.written,
         }))  # fmt: skip
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text(text, "utf-8")
@@ -178,49 +180,61 @@ def _clear(folder: Path) -> None:
     raise OutputError(f"{folder} is there and is not of an earlier report", "move it, or give another --output")
 
 
-def _make(name: str, title: str, make: Callable[[Section, Context], None], files: Files, context: Context) -> Section:
-    section = Section(name, title, files)
-    attempt(section, lambda: make(section, context))
+def _fill(section: Section, make: Callable[[Section, ReportData], None], data: ReportData) -> Section:
+    section.attempt(lambda: make(section, data))
     return section
 
 
-def _title(context: Context) -> str:
-    return context.folder.absolute().name
+def _all_sections(preset: Preset) -> list[tuple[str, str, Callable[[Section, ReportData], None]]]:
+    """Anchor, title and maker of every section that the preset does not leave out, in order."""
+    ageing = [(analysis.anchor, analysis.title, _of_analysis(analysis)) for analysis in ANALYSES]
+    return [one for one in (*ATLAS_SECTIONS, *ageing, *RESULT_SECTIONS) if one[0] not in preset.report.leave_out]
 
 
-def _subtitle(context: Context) -> str:
-    manifest = context.atlas.manifest
+def _of_analysis(analysis: Analysis) -> Callable[[Section, ReportData], None]:
+    def make(section: Section, data: ReportData) -> None:
+        data.parameters[analysis.title] = analysis.fill(section, data.inputs)
+
+    return make
+
+
+def _title(data: ReportData) -> str:
+    return data.folder.absolute().name
+
+
+def _subtitle(data: ReportData) -> str:
+    manifest = data.atlas.manifest
     checksum = str(manifest.source.get("sha256", ""))[:12]
     made = f", made from {manifest.source.get('name')}" if manifest.source.get("name") else ""
     return f"{manifest.tissue.replace('_', ' ')}, {manifest.method}, {manifest.kind}{made} (sha256 {checksum}…)"
 
 
-def _body(context: Context, sections: list[Section]) -> str:
-    atlas, keys = context.atlas, context.keys
+def _body(data: ReportData, sections: list[Section], shown: list[str]) -> str:
+    atlas, keys = data.atlas, data.keys
     facts = [(f"{atlas.n_obs:,}", "cells"), (f"{atlas.n_vars:,}", "genes")]
     if "donor" in keys:
         facts.append((f"{keys['donor'].nunique():,}", "donors"))
     if "age" in keys and keys["age"].notna().any():
         facts.append((f"{keys['age'].min():.0f}–{keys['age'].max():.0f}", "years of age"))
-    if context.labels is not None:
-        facts.append((f"{context.labels.nunique():,}", "cell types"))
+    if data.labels is not None:
+        facts.append((f"{data.labels.nunique():,}", "cell types"))
     hits = next((s.facts.get("hits") for s in sections if s.name == "expression"), None)
     if hits is not None:
         facts.append((f"{hits:,}", "genes with age, adjusted p < 0.05"))
     contents = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
     return "\n".join([
-        _STYLE, _alerts(context), html.tiles(facts), f'<nav class="contents"><ul>{contents}</ul></nav>',
-        *(section.render() for section in sections),
+        _STYLE, _alerts(data), html.tiles(facts), f'<nav class="contents"><ul>{contents}</ul></nav>',
+        *shown,
         f'<footer>Written by titin {html.escape(__version__)}. Donors are the replicates of every test.</footer>',
     ])  # fmt: skip
 
 
-def _alerts(context: Context) -> str:
+def _alerts(data: ReportData) -> str:
     """What a reader must know first: findings of the validation, and what the design does not allow."""
-    document, found = validation_findings(context.folder)
-    roles, keys = context.atlas.roles, context.keys
+    document, found = validation_findings(data.folder)
+    roles, keys = data.atlas.roles, data.keys
     own = []
-    if context.atlas.kind == "real":
+    if data.atlas.kind == "real":
         own.append("There are no counts: differential expression, fibre types and parts of the variance need them.")
     for role, name in (("donor", "donors"), ("age", "ages"), ("cell_type", "cell types")):
         if not roles.get(role):
@@ -229,7 +243,7 @@ def _alerts(context: Context) -> str:
         own.append("There is one donor: nothing can be said of ageing.")
     if document is None:
         own.append("The dataset has not been validated.")
-    own += _design_alerts(context)
+    own += _design_alerts(data)
     lines = [f"{severity}: {sentence}" for severity, sentence in found] + own
     errors = sum(severity == "error" for severity, _ in found)
     kind = "bad" if errors else "" if lines else " fine"
@@ -241,32 +255,33 @@ def _alerts(context: Context) -> str:
     return f'<div class="alerts {kind}" role="note">{inside}</div>'
 
 
-def _design_alerts(context: Context) -> list[str]:
+def _design_alerts(data: ReportData) -> list[str]:
     """What `titin.check` says of the design."""
     from titin.check import CHECKS, load_checks, validate
 
     load_checks()
     names = [name for name in CHECKS if name.startswith("design.")]
-    report = validate(context.folder, level="quick", checks=names, threads=context.threads)
+    report = validate(data.folder, level="quick", checks=names, threads=data.inputs.threads)
     return [finding.message for _, finding in report.findings()]
 
 
-def _methods(files: Files, context: Context, seconds: dict[str, float]) -> Section:
-    section = Section("methods", "Methods", files)
+def _methods(data: ReportData, seconds: dict[str, float]) -> Section:
+    section = Section("methods", "Methods")
     section.say(
         "Counts are summed over a donor's cells of a type in a protocol before anything is tested; protocols are "
         "tested apart. p-values are adjusted after Benjamini and Hochberg within a comparison."
     )
-    for name, settings in context.parameters.items():
-        section.list([f"{k.replace('_', ' ')}: {v}" for k, v in settings.items()], title=name.capitalize(), folded=True)
+    for name, settings in data.parameters.items():
+        said = {k: v for k, v in settings.items() if v not in (None, "", {}, [])}
+        section.list([f"{k.replace('_', ' ')}: {v}" for k, v in said.items()], title=name, folded=True)
     versions = [f"Python {platform.python_version()}", f"titin {__version__}"]
     for name in _LIBRARIES:
         try:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    section.say(f"Seed {context.seed}. {', '.join(versions)}.")
-    section.say(f"Made by: titin report {context.folder.name} --seed {context.seed}")
+    section.say(f"Seed {data.inputs.seed}. {', '.join(versions)}.")
+    section.say(f"Made by: titin report {data.folder.name} --seed {data.inputs.seed}")
     section.list(
         [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True
     )

@@ -1,4 +1,4 @@
-"""What the sections of a report share, computed once."""
+"""The dataset of a report, and what its sections share, computed once."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,36 +8,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.ageing import Pseudobulk, cell_counts, differential_expression, pseudobulk
-from titin.ageing.composition import CellCounts
+from titin.ageing import Inputs
 from titin.atlas import Atlas
-from titin.features import read_gene_set_scores, score_gene_sets
-from titin.progress import Progress
 from titin.study.groups import cell_keys
-
-MAX_STEM_CELLS = 8_000
 
 
 @dataclass
-class Context:
+class ReportData:
     """A dataset and what was asked of it.
 
     Attributes
     ----------
-    atlas, folder
-        The dataset.
-    seed, threads, progress
-        For everything that is computed.
+    inputs
+        The dataset, and what analyses take from it.
+    folder
+        Where it lies.
     parameters
         What was computed with, by section; for the methods.
     """
 
-    atlas: Atlas
+    inputs: Inputs
     folder: Path
-    seed: int
-    threads: int
-    progress: Progress
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def atlas(self) -> Atlas:
+        """The dataset."""
+        return self.inputs.atlas
 
     @cached_property
     def keys(self) -> pd.DataFrame:
@@ -65,30 +62,6 @@ class Context:
             return sorted(names.unique())
         ages = self.keys.groupby("donor")["age"].median()
         return sorted(ages.index, key=lambda name: (np.nan_to_num(ages[name], nan=np.inf), name))
-
-    @cached_property
-    def pseudobulk(self) -> Pseudobulk:
-        """Counts by donor and type."""
-        return pseudobulk(self.atlas, threads=self.threads, progress=self.progress)
-
-    @cached_property
-    def counts(self) -> CellCounts:
-        """Cells by sample and type."""
-        return cell_counts(self.atlas)
-
-    @cached_property
-    def expression(self) -> pd.DataFrame:
-        """Differential expression with age."""
-        return differential_expression(self.pseudobulk)
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """Gene-set scores: those of the dataset, or computed."""
-        stored = read_gene_set_scores(self.atlas)
-        if stored is not None:
-            stored.attrs = {"method": "the scores that the dataset has", "parameters": {}}
-            return stored
-        return score_gene_sets(self.atlas, seed=self.seed, threads=self.threads, progress=self.progress)
 
     def lines(self, gene: str) -> pd.DataFrame:
         """Share of cells that express a gene, and its mean value, by coarsest label."""

@@ -1,0 +1,169 @@
+"""Senescence and inflammation with age: scores of gene sets and the detection of single genes, over donors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from titin.ageing.analysis import FORMULA, LEVEL, SCORE, SEED, Analysis, Findings, Inputs, main_result, unstack
+from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
+from titin.ageing.comparison import Comparisons, Contrast
+from titin.ageing.donor_means import MIN_CELLS, compare_donor_means, donor_means
+from titin.ageing.programmes import name_tests, score_settings
+from titin.atlas import Atlas
+from titin.errors import TitinError
+from titin.features import GeneSetScores, gene_sets, score_gene_sets
+from titin.features.scores import ScoreMethod
+from titin.plot import forest, heat_map
+from titin.progress import Progress
+from titin.section import Section
+from titin.study.groups import AGE
+
+SETS = (
+    "SenMayo", "CellAge_induces", "REACTOME_SENESCENCE_ASSOCIATED_SECRETORY_PHENOTYPE_SASP", "inflammatory_cytokines",
+    "HALLMARK_INFLAMMATORY_RESPONSE", "HALLMARK_TNFA_SIGNALING_VIA_NFKB", "HALLMARK_P53_PATHWAY",
+)  # fmt: skip
+GENES = ("CDKN1A", "CDKN2A", "GDF15", "CCL2", "IL6", "CXCL8")
+DETECTED = " detected"
+CAVEAT = (
+    "these sets hold genes that fibroblasts, endothelium and immune cells express at any age: donors are compared "
+    "within a type. CDKN2A is hardly seen by droplet methods, so that no cell is called senescent by it"
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Senescence(Comparisons):
+    """Senescence and inflammation compared between donors.
+
+    Attributes
+    ----------
+    table
+        One row a feature, type and protocol; see `compare_donor_means`.
+    donors
+        One row a donor, protocol, type and ``feature``: a set's name, or ``GENE detected``; ``mean`` over the donor's
+        cells of the score, or the share of cells in which the gene was detected.
+    detection
+        One row a gene and type: ``n_cells``, ``n_detected``, ``n_donors`` in which it was.
+    missing_genes
+        Of the single genes, those that the dataset does not have.
+    """
+
+    donors: pd.DataFrame
+    detection: pd.DataFrame
+    missing_genes: list[str]
+
+
+def senescence(
+    atlas: Atlas,
+    *,
+    scores: GeneSetScores | None = None,
+    method: ScoreMethod = "score_genes",
+    cell_type_level: int | str | None = None,
+    contrast: Contrast = AGE,
+    formula: str | None = None,
+    min_cells: int = MIN_CELLS,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Senescence:
+    """Compare senescence and inflammation between donors, in each type and protocol.
+
+    Parameters
+    ----------
+    atlas
+        The dataset.
+    scores
+        Scores that are there already; those of `SETS` are taken from it, and nothing is scored.
+    method, seed
+        As for `titin.features.score_gene_sets`.
+    cell_type_level, contrast, formula, min_cells
+        As for `differential_expression`.
+    threads, progress
+        For the scores.
+
+    Raises
+    ------
+    TitinError
+        If the dataset lacks donors, ages, or all genes of the sets.
+    """
+    known = [gene for gene in GENES if gene in atlas]
+    if scores is None:
+        bundled = gene_sets()
+        try:
+            scores = score_gene_sets(atlas, {name: bundled[name] for name in SETS}, method=method, seed=seed,
+                                     threads=threads, progress=progress)  # fmt: skip
+        except TitinError as reason:
+            if not known:
+                raise TitinError("this dataset has none of the genes of senescence or inflammation, by their symbols",
+                                 "gene symbols as HGNC spells them are needed") from reason  # fmt: skip
+            scores = GeneSetScores(pd.DataFrame(index=atlas.obs_names))
+    frame = scores.table
+    values: dict[str, Any] = {name: frame[name].to_numpy(np.float64) for name in SETS if name in frame}
+    found = {gene: (atlas[gene] > 0).reindex(frame.index).to_numpy() for gene in known}
+    values |= {f"{gene}{DETECTED}": where.astype(np.float64) for gene, where in found.items()}
+    if not values:
+        raise TitinError("there are no scores or genes of senescence or inflammation in this dataset",
+                         "give scores of its sets, or gene symbols as HGNC spells them")  # fmt: skip
+    means = donor_means(atlas, pd.DataFrame(values, index=frame.index), cell_type_level=cell_type_level)
+    families = {name: "detection" if name.endswith(DETECTED) else "score" for name in values}
+    donors = means.by_donor() if "donor" in means.groups else pd.DataFrame()
+    tests = compare_donor_means(means, contrast=contrast, formula=formula, min_cells=min_cells, families=families)
+    return Senescence(
+        tests.table, tests=tests.tests, skipped=tests.skipped, caveat=CAVEAT, donors=donors,
+        detection=_detection(donors, known), missing_genes=[gene for gene in GENES if gene not in known],
+        settings={**tests.settings, **score_settings(scores)},
+    )  # fmt: skip
+
+
+def _detection(donors: pd.DataFrame, genes: list[str]) -> pd.DataFrame:
+    rows = []
+    for gene in genes:
+        own = donors[donors["feature"] == f"{gene}{DETECTED}"]
+        own = own.assign(n_detected=(own["mean"] * own["n_cells"]).round().astype(int))
+        for name, part in own.groupby("cell_type"):
+            rows.append({
+                "gene": gene, "cell_type": name, "n_cells": int(part["n_cells"].sum()),
+                "n_detected": int(part["n_detected"].sum()),
+                "n_donors": int(part.loc[part["n_detected"] > 0, "donor"].nunique()),
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=["gene", "cell_type", "n_cells", "n_detected", "n_donors"])
+
+
+def _run(inputs: Inputs, *, level: int | str | None = None, **options: Any) -> Findings:
+    return Findings({"": senescence(
+        inputs.atlas, cell_type_level=level, seed=inputs.seed, threads=inputs.threads, progress=inputs.progress,
+        **options,
+    )})  # fmt: skip
+
+
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+    """Add scores of senescence and inflammation, and the detection of single genes."""
+    found = main_result(findings, Senescence)
+    section.say(f"Note: {found.caveat}.")
+    best = name_tests(found.table)
+    if len(best):
+        section.figure("clearest", forest(best, label="name", xlabel="change a decade"), "The clearest changes", best)
+    seen = found.detection
+    if len(seen):
+        share = (seen["n_detected"] / seen["n_cells"]).to_numpy() * 100
+        wide = unstack(seen.assign(share=share).set_index(["cell_type", "gene"])["share"], "gene")
+        axes = heat_map(wide, label="% of cells", x_label="", y_label="cell type")
+        section.figure("detection", axes, "Cells in which single genes were detected", seen)
+    section.table("tests", found.table.sort_values("p_value"), "Tests")
+    if found.missing_genes:
+        section.say(f"Not in the dataset: {', '.join(found.missing_genes)}.", kind="soft")
+
+
+SENESCENCE = Analysis(
+    name="senescence",
+    title="Senescence and inflammation",
+    summary="Senescence and inflammation with age.",
+    help="""Compare scores of senescence and inflammation, and the detection of CDKN1A and others, between donors.""",
+    needs=("donor", "age"),
+    result=Senescence,
+    run=_run,
+    show=_show,
+    in_report=lambda inputs: {"scores": inputs.scores()},
+    options=(LEVEL, FORMULA, MIN_CELLS_OPTION, SCORE, SEED),
+)

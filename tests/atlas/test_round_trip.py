@@ -13,7 +13,7 @@ import pytest
 from anndata.tests.helpers import assert_equal
 from scipy import sparse
 
-from titin.builder import Report, build
+from titin.builder import BuildReport, build
 from titin.dataset.spill import Spill
 from titin.exporter import export
 
@@ -112,7 +112,9 @@ def text_as_objects(value: Any) -> Any:
     return value.astype(object) if is_text else value
 
 
-def assert_comes_back(source: Path, folder: Path, *, to: tuple[str, ...] = ("h5ad", "zarr"), **options: Any) -> Report:
+def assert_comes_back(
+    source: Path, folder: Path, *, to: tuple[str, ...] = ("h5ad", "zarr"), **options: Any
+) -> BuildReport:
     """Build, export and compare; return what the build reported."""
     report = build(source, folder / "dataset", memory="512MiB", **options)
     expected = read(source)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from titin.builder import Report, build
+from titin.builder import BuildReport, build
 
 
 def log_normalised(counts: np.ndarray, target: float = 1e4) -> sp.csr_matrix:
@@ -54,10 +54,12 @@ def atlas(counts: np.ndarray) -> anndata.AnnData:
 
 
 @pytest.fixture
-def build_atlas(tmp_path: Path) -> Callable[..., Report]:
+def build_atlas(tmp_path: Path) -> Callable[..., BuildReport]:
     """A function that writes an AnnData as ``.h5ad`` and builds it; ``out`` names the folder."""
 
-    def write_and_build(adata: anndata.AnnData, out: str = "dataset", name: str = "atlas", **options: object) -> Report:
+    def write_and_build(
+        adata: anndata.AnnData, out: str = "dataset", name: str = "atlas", **options: object
+    ) -> BuildReport:
         path = tmp_path / f"{name}.h5ad"
         if not path.exists():
             anndata.io.write_h5ad(path, adata, convert_strings_to_categoricals=False)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.matrix import row_groups
 from titin.builder.metadata import moments
 from titin.builder.options import Options
@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(Resources, "scan_values", values)
         with open_source(path) as source:
             choices, names = (Options(**options), Resources(threads), Progress()), layout.Layout("a")
-            context = Context(source, *choices, names, {}, tmp_path, tmp_path)
+            context = BuildJob(source, *choices, names, {}, tmp_path, tmp_path)
             found, spill = scan(context)
             groups = [spill.read(b) for b in range(spill.n_buckets)]
             spill.discard()

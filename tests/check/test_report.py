@@ -11,7 +11,7 @@ import pytest
 from good_datasets import Good
 from mutations import edit_table, set_in_list, sign
 
-from titin.check import CHECKS, Finding, Outcome, Report, validate
+from titin.check import CHECKS, Finding, Outcome, ValidationReport, validate
 from titin.check.page import make_page
 from titin.check.registry import check
 from titin.check.report import HTML_NAME, JSON_NAME, render
@@ -104,7 +104,7 @@ def test_the_page_needs_nothing_from_anywhere_and_escapes_what_it_shows(corrupte
 def test_a_page_shows_text_as_text(good: Callable[[str], Good]) -> None:
     report = validate(good("log1p").path, checks=["integrity.files"])
     bad = Outcome([Finding("<b>5 < 6</b> & more", "<place>", "<do>")])
-    hostile = Report(**{**vars(report), "results": [type(report.results[0])(CHECKS["integrity.files"], bad)]})
+    hostile = ValidationReport(**{**vars(report), "results": [type(report.results[0])(CHECKS["integrity.files"], bad)]})
     text = make_page(hostile)
     assert "<b>5" not in text
     assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in text

@@ -16,7 +16,7 @@ from titin.builder import build
 from titin.check import validate
 from titin.cli import cli
 from titin.dataset.manifest import Manifest
-from titin.publish import RefusedError, publish, write_card
+from titin.publish import PublicationRefusedError, publish, write_card
 from titin.publish import upload as to_hub
 from titin.publish.privacy import age_bins, bin_middles, exact_age_columns, find_identifiers
 from titin.publish.upload import public_copy
@@ -256,7 +256,7 @@ def refused(folder: Path, *arguments: str) -> str:
 
 def test_no_licence_no_publish(built, tmp_path, quick):
     assert "refused: no licence is stated for these data" in refused(built)
-    with pytest.raises(RefusedError, match="no licence is stated"):
+    with pytest.raises(PublicationRefusedError, match="no licence is stated"):
         publish(built, "me/x", token="hf_x")
 
 

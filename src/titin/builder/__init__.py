@@ -6,12 +6,12 @@ from typing import Any
 
 from titin.builder.add_embeddings import Embedded, embed
 from titin.builder.options import Options, make_options
-from titin.builder.pipeline import Report, build_dataset
+from titin.builder.pipeline import BuildReport, build_dataset
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
 
-__all__ = ["Embedded", "Options", "Progress", "Report", "build", "embed", "plan"]
+__all__ = ["BuildReport", "Embedded", "Options", "Progress", "build", "embed", "plan"]
 
 
 def build(
@@ -28,7 +28,7 @@ def build(
     roles: dict[str, Any] | None = None,
     project: Sequence[str] | None = None,
     **options: Any,
-) -> Report:
+) -> BuildReport:
     """Turn an atlas into a dataset folder.
 
     Parameters
@@ -61,7 +61,7 @@ def build(
 
     Returns
     -------
-    Report
+    BuildReport
         The dataset's path and manifest; time and memory taken.
 
     Raises

@@ -8,7 +8,7 @@ from typing import Any
 
 from titin.atlas import open_atlas
 from titin.builder.options import DEFAULT_PROJECTIONS
-from titin.builder.projections import Asked, Place, project, record
+from titin.builder.projections import ProjectionRequest, TargetDataset, project, record
 from titin.dataset.manifest import Manifest
 from titin.dataset.replace import Draft, revise
 from titin.embed.methods import Method, choose_methods
@@ -93,7 +93,7 @@ def embed(
     chosen = _choose(before, list(methods), parameters, force)
     done = Embedded(folder, before)
     if chosen:
-        asked = Asked(seed, resources.beside(before.n_cells), progress, parameters)
+        asked = ProjectionRequest(seed, resources.beside(before.n_cells), progress, parameters)
         with revise(folder) as draft:
             for method in chosen:
                 started = time.perf_counter()
@@ -124,12 +124,12 @@ def _choose(
     return wanted
 
 
-def _replace(method: Method, draft: Draft, asked: Asked) -> None:
+def _replace(method: Method, draft: Draft, asked: ProjectionRequest) -> None:
     """Compute a projection into the draft; drop what of the old one has another name now."""
     manifest, key = draft.manifest, method.key
     old = manifest.obsm.get(key)
     stale = set(manifest.shards(old["file"])) if old else set()
-    place = Place(draft.folder, draft.replace, lambda: open_atlas(draft.folder).uns)
+    place = TargetDataset(draft.folder, draft.replace, lambda: open_atlas(draft.folder).uns)
     outcome = project(method, place, manifest, asked)
     if old is not None and "computed" not in old:
         outcome["left_out"][f"obsm/{key}"] = "replaced by one that titin computed"

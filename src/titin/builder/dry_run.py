@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from titin.builder import metadata
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.matrix import write_cells, write_genes
 from titin.builder.options import Options, choose_prefix
 from titin.builder.pipeline import choose_panel_genes, missing_projections
@@ -111,20 +111,18 @@ def _sample(
             source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm=_first_rows(source.obsm, n_cells),
             counts=None if source.counts is None else _Head(source.counts, n_cells), left_out=dict(source.left_out),
         )  # fmt: skip
-        context = Context(
-            first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work
-        )
-        cells = metadata.make_cell_table(context)
-        scanned, spill = scan(context)
-        panel = choose_panel_genes(context, scanned)
+        job = BuildJob(first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work)
+        cells = metadata.make_cell_table(job)
+        scanned, spill = scan(job)
+        panel = choose_panel_genes(job, scanned)
         tokens = scanned.tokens[panel.table["position"].to_numpy()].astype(np.int64)
-        _, by_gene = write_cells(context, scanned, spill, cells.label_table, tokens)
-        write_genes(context, scanned, by_gene)
-        metadata.write_cell_table(context, cells)
-        metadata.write_gene_table(context, scanned)
+        _, by_gene = write_cells(job, scanned, spill, cells.label_table, tokens)
+        write_genes(job, scanned, by_gene)
+        metadata.write_cell_table(job, cells)
+        metadata.write_gene_table(job, scanned)
         lost: dict[str, str] = {}
-        metadata.write_projections(context, lost)
-        metadata.write_documents(context, scanned, lost)
+        metadata.write_projections(job, lost)
+        metadata.write_documents(job, scanned, lost)
         spill.close()
         by_gene.close()
         files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}

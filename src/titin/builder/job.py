@@ -23,7 +23,7 @@ _STABLE_ID = r"ENS[A-Z]*G\d{6,}(\.\d+)?"
 
 
 @dataclass
-class Context:
+class BuildJob:
     """Source, choices and places of a build.
 
     Attributes

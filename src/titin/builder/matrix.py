@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.scan import TARGET_SUM, Scan
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
@@ -52,7 +52,7 @@ class Bucket:
 
 
 def write_cells(
-    context: Context, scan: Scan, spill: Spill, labels: pa.Table, panel: NDArray[np.int64]
+    job: BuildJob, scan: Scan, spill: Spill, labels: pa.Table, panel: NDArray[np.int64]
 ) -> tuple[list[str], Spill]:
     """Write ``expression`` and ``expression_panel``; file the same values by gene.
 
@@ -68,35 +68,35 @@ def write_cells(
     names, by_gene
         Files written; a finished spill with one group a bucket: token row pointers, rows, counts.
     """
-    n_cells, _ = context.source.X.shape
-    by_gene = Spill(context.work / "genes", spill.n_buckets)
-    expression = _ExpressionWriter(context, scan, labels)
-    wide = _PanelWriter(context, scan, labels, panel)
-    context.progress.start("write expression", n_cells, "cells")
+    n_cells, _ = job.source.X.shape
+    by_gene = Spill(job.work / "genes", spill.n_buckets)
+    expression = _ExpressionWriter(job, scan, labels)
+    wide = _PanelWriter(job, scan, labels, panel)
+    job.progress.start("write expression", n_cells, "cells")
     # one writer thread a file; the next bucket is sorted meanwhile
     with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
         writing: list[Future[None]] = []
-        for bucket in _buckets(context, scan, spill):
+        for bucket in _buckets(job, scan, spill):
             for future in writing:
                 future.result()
             writing = [first.submit(expression.write, bucket), second.submit(wide.write, bucket)]
             by_gene.append(bucket.start // scan.bucket_cells, bucket.gene_indptr, bucket.rows, bucket.gene_counts)
-            context.progress.advance(bucket.n_cells)
+            job.progress.advance(bucket.n_cells)
         for future in writing:
             future.result()
     by_gene.finish()
     return expression.close() + wide.close(), by_gene
 
 
-def _buckets(context: Context, scan: Scan, spill: Spill) -> Iterator[Bucket]:
-    n_cells, n_genes = context.source.X.shape
+def _buckets(job: BuildJob, scan: Scan, spill: Spill) -> Iterator[Bucket]:
+    n_cells, n_genes = job.source.X.shape
     tokens = scan.tokens
 
     def work(index: int) -> Bucket:
         start = index * scan.bucket_cells
         return _sort_bucket(spill.read(index), start, min(scan.bucket_cells, n_cells - start), n_genes, tokens, scan)
 
-    return ordered_map(work, range(spill.n_buckets), max(1, context.resources.threads - 1))
+    return ordered_map(work, range(spill.n_buckets), max(1, job.resources.threads - 1))
 
 
 def _sort_bucket(
@@ -138,9 +138,9 @@ def _place(
 class _ExpressionWriter:
     """``expression``: labels, source row, scale, genes, counts, levels; 1,024 cells a row group."""
 
-    def __init__(self, context: Context, scan: Scan, labels: pa.Table) -> None:
-        self._labels, self._source_rows, self._kind = labels, context.source_rows, scan.kind
-        genes = layout.list_of(layout.gene_type(context.source.X.shape[1]))
+    def __init__(self, job: BuildJob, scan: Scan, labels: pa.Table) -> None:
+        self._labels, self._source_rows, self._kind = labels, job.source_rows, scan.kind
+        genes = layout.list_of(layout.gene_type(job.source.X.shape[1]))
         element = layout.list_of(pa.from_numpy_dtype(scan.element))
         fields = [*labels.schema, required(layout.SOURCE_ROW, pa.int64())]
         if scan.kind == "log1p":
@@ -149,8 +149,8 @@ class _ExpressionWriter:
         fields.append(required(layout.VALUES if scan.kind == "real" else layout.COUNTS, element))
         if scan.kind == "log1p":
             fields.append(required(layout.LEVELS, layout.list_of(pa.float64() if scan.float64 else pa.float32())))
-        self._schema = context.index_schema(pa.schema(fields), layout.CELL_ID)
-        self._file = ParquetFile(context.out, context.layout.expression, self._schema)
+        self._schema = job.index_schema(pa.schema(fields), layout.CELL_ID)
+        self._file = ParquetFile(job.out, job.layout.expression, self._schema)
 
     def write(self, bucket: Bucket) -> None:
         for a in range(0, bucket.n_cells, layout.ROW_GROUP_CELLS):
@@ -173,14 +173,14 @@ class _ExpressionWriter:
 class _PanelWriter:
     """``expression_panel``: labels and float32 log-normalised values of the panel's genes."""
 
-    def __init__(self, context: Context, scan: Scan, labels: pa.Table, panel: NDArray[np.int64]) -> None:
-        self._labels, self._kind, self._n_cells = labels, scan.kind, context.source.X.shape[0]
-        self._column = np.full(context.source.X.shape[1], -1, np.int32)
+    def __init__(self, job: BuildJob, scan: Scan, labels: pa.Table, panel: NDArray[np.int64]) -> None:
+        self._labels, self._kind, self._n_cells = labels, scan.kind, job.source.X.shape[0]
+        self._column = np.full(job.source.X.shape[1], -1, np.int32)
         self._column[panel] = np.arange(len(panel), dtype=np.int32)
-        names = context.panel_names(scan.source_columns[panel], labels.column_names)
+        names = job.panel_names(scan.source_columns[panel], labels.column_names)
         fields = [*labels.schema, *(required(name, pa.float32()) for name in names)]
-        self._schema = context.index_schema(pa.schema(fields), layout.CELL_ID)
-        self._file = ParquetFile(context.out, context.layout.expression_panel, self._schema)
+        self._schema = job.index_schema(pa.schema(fields), layout.CELL_ID)
+        self._file = ParquetFile(job.out, job.layout.expression_panel, self._schema)
         self._pending = np.empty((layout.PANEL_ROW_GROUP_CELLS, len(panel)), np.float32, order="F")
         self._filled = self._written = 0
 
@@ -219,22 +219,22 @@ class _PanelWriter:
         return self._file.close()
 
 
-def write_genes(context: Context, scan: Scan, spill: Spill) -> list[str]:
+def write_genes(job: BuildJob, scan: Scan, spill: Spill) -> list[str]:
     """Write ``expression_by_gene``; return the names of its files."""
     n_cells_by_token = scan.n_cells_by_gene[scan.source_columns]
     groups = row_groups(n_cells_by_token)
     indptr = np.concatenate([[0], np.cumsum(n_cells_by_token)])
-    genes = context.gene_names(scan.source_columns)
+    genes = job.gene_names(scan.source_columns)
     element = layout.list_of(pa.from_numpy_dtype(scan.element))
-    schema = context.index_schema(pa.schema([
+    schema = job.index_schema(pa.schema([
         required(layout.GENE, pa.string()), required(layout.GENE_ID, pa.string()),
         required(layout.TOKEN, pa.int32()), required(layout.N_CELLS, pa.int64()),
         required(layout.CELLS, layout.list_of(pa.uint32())),
         required(layout.VALUES if scan.kind == "real" else layout.COUNTS, element),
     ]), layout.GENE)  # fmt: skip
-    file = ParquetFile(context.out, context.layout.expression_by_gene, schema)
-    context.progress.start("write expression by gene", len(genes), "genes")
-    for first, last, cells, counts in _strips(context, scan, spill, groups, indptr):
+    file = ParquetFile(job.out, job.layout.expression_by_gene, schema)
+    job.progress.start("write expression by gene", len(genes), "genes")
+    for first, last, cells, counts in _strips(job, scan, spill, groups, indptr):
         for a, b in groups[(groups[:, 0] >= first) & (groups[:, 0] < last)].tolist():
             offsets = indptr[a : b + 1] - indptr[first]
             names = genes.slice(a, b - a)
@@ -243,7 +243,7 @@ def write_genes(context: Context, scan: Scan, spill: Spill) -> list[str]:
                 pa.array(np.arange(a, b, dtype=np.int32)), pa.array(n_cells_by_token[a:b]),
                 list_column(offsets, cells), list_column(offsets, counts),
             ], schema=schema))  # fmt: skip
-        context.progress.advance(last - first)
+        job.progress.advance(last - first)
     return file.close()
 
 
@@ -268,10 +268,10 @@ _Strip = tuple[int, int, NDArray[np.uint32], NDArray]
 
 
 def _strips(
-    context: Context, scan: Scan, spill: Spill, groups: NDArray[np.int64], indptr: NDArray[np.int64]
+    job: BuildJob, scan: Scan, spill: Spill, groups: NDArray[np.int64], indptr: NDArray[np.int64]
 ) -> Iterator[_Strip]:
     """Row groups gathered from all buckets, as many at a time as memory allows."""
-    limit = context.resources.bucket_values
+    limit = job.resources.bucket_values
     ranges, first = [], 0
     for i in range(len(groups)):
         last = groups[i, 1]
@@ -283,7 +283,7 @@ def _strips(
     def work(strip: tuple[int, int]) -> _Strip:
         return _gather(scan, spill, indptr, *strip)
 
-    return read_ahead(ordered_map(work, ranges, max(1, context.resources.threads - 1)))
+    return read_ahead(ordered_map(work, ranges, max(1, job.resources.threads - 1)))
 
 
 def _gather(scan: Scan, spill: Spill, indptr: NDArray[np.int64], first: int, last: int) -> _Strip:

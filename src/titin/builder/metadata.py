@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
 from titin.dataset.arrow import write_table
@@ -52,11 +52,11 @@ class CellTable:
         return picked.combine_chunks().unify_dictionaries()
 
 
-def make_cell_table(context: Context) -> CellTable:
+def make_cell_table(job: BuildJob) -> CellTable:
     """Obs with ages, in the dataset's order."""
-    obs, roles = context.source.obs, context.roles
+    obs, roles = job.source.obs, job.roles
     reserved = set(layout.CELL_COLUMNS)
-    ages, notes = _ages(context)
+    ages, notes = _ages(job)
     table, records = encode_table(obs, index_name=layout.CELL_ID, reserved=reserved | set(ages))
     for name, years in ages.items():
         table = table.append_column(name, pa.array(years.to_numpy(), pa.float64(), from_pandas=True))
@@ -65,15 +65,15 @@ def make_cell_table(context: Context) -> CellTable:
     labels = list(dict.fromkeys(stored[c] for c in wanted if c is not None))
     known = [name for name in (layout.AGE_NUMERIC, layout.AGE_YEARS) if name in table.column_names]
     labels += [name for name in known if name not in labels]
-    return CellTable(table.take(pa.array(context.source_rows)).combine_chunks(), records, labels, notes)
+    return CellTable(table.take(pa.array(job.source_rows)).combine_chunks(), records, labels, notes)
 
 
-def _ages(context: Context) -> tuple[dict[str, pd.Series], list[str]]:
+def _ages(job: BuildJob) -> tuple[dict[str, pd.Series], list[str]]:
     """Columns of ages that obs does not have itself."""
-    obs, roles = context.source.obs, context.roles
+    obs, roles = job.source.obs, job.roles
     ages: dict[str, pd.Series] = {}
     notes: list[str] = []
-    expected = context.options.preset.build.roles.get("age")
+    expected = job.options.preset.build.roles.get("age")
     if roles["age"] is None and expected in obs.columns:
         notes.append(f"{expected!r} holds no age that can be read: ages are not known")
     if roles["age"] is not None and roles["age"] != layout.AGE_NUMERIC:
@@ -81,15 +81,15 @@ def _ages(context: Context) -> tuple[dict[str, pd.Series], list[str]]:
         ages[layout.AGE_NUMERIC] = years
         if n_unread := int(years.isna().sum()):
             notes.append(f"{n_unread:,} cells have no age that can be read from {roles['age']!r}")
-    if context.options.donors is not None:
+    if job.options.donors is not None:
         if roles["donor"] is None:
             raise TitinError("--donors gives ages by donor, but obs has no donor column", "name it with --donor COLUMN")
-        known = read_donor_ages(context.options.donors)
+        known = read_donor_ages(job.options.donors)
         donors = donor_names(obs[roles["donor"]])
         missing = sorted(set(donors.dropna().unique()) - set(known.index))
         if len(missing) == donors.nunique():
             raise TitinError(
-                f"--donors: {context.options.donors} names none of the donors in {roles['donor']!r} "
+                f"--donors: {job.options.donors} names none of the donors in {roles['donor']!r} "
                 f"({', '.join(missing[:3])} …)", "check the donor names, or name the donor column with --donor COLUMN",
             )  # fmt: skip
         if missing:
@@ -108,18 +108,18 @@ def donor_names(column: pd.Series) -> pd.Series:
     return column.astype(object).map(known)
 
 
-def write_cell_table(context: Context, cells: CellTable) -> list[str]:
+def write_cell_table(job: BuildJob, cells: CellTable) -> list[str]:
     """Write ``sample_metadata``."""
-    table = cells.table.cast(context.index_schema(cells.table.schema, layout.CELL_ID))
-    return write_table(context.out, context.layout.sample_metadata, table)
+    table = cells.table.cast(job.index_schema(cells.table.schema, layout.CELL_ID))
+    return write_table(job.out, job.layout.sample_metadata, table)
 
 
-def write_gene_table(context: Context, scan: Scan) -> tuple[list[str], list[dict[str, Any]]]:
+def write_gene_table(job: BuildJob, scan: Scan) -> tuple[list[str], list[dict[str, Any]]]:
     """Write ``feature_metadata``, one row a token; return its files and what restores var."""
-    var, order = context.source.var, scan.source_columns
-    names = context.gene_names(np.arange(len(var)))
-    index = context.var_name_column
-    ours = _gene_columns(context, scan, names)
+    var, order = job.source.var, scan.source_columns
+    names = job.gene_names(np.arange(len(var)))
+    index = job.var_name_column
+    ours = _gene_columns(job, scan, names)
     same = [c for c in var.columns if c in ours.column_names and c != index and _equal(var[c], ours.column(c))]
     rest, records = encode_table(var.drop(columns=same), index_name=index, reserved=layout.GENE_COLUMNS)
     kept, kept_records = encode_table(var[same], index_name=index)
@@ -131,13 +131,13 @@ def write_gene_table(context: Context, scan: Scan) -> tuple[list[str], list[dict
     for field in list(rest.schema)[1:]:
         ours = ours.append_column(field, rest.column(field.name))
     table = ours.take(pa.array(order)).combine_chunks()
-    table = table.cast(context.index_schema(table.schema, index))
-    files = write_table(context.out, context.layout.feature_metadata, table)
+    table = table.cast(job.index_schema(table.schema, index))
+    files = write_table(job.out, job.layout.feature_metadata, table)
     return files, [records[0], *(by_name[c] for c in var.columns)]
 
 
-def _gene_columns(context: Context, scan: Scan, names: pa.Table) -> pa.Table:
-    n_cells = context.source.X.shape[0]
+def _gene_columns(job: BuildJob, scan: Scan, names: pa.Table) -> pa.Table:
+    n_cells = job.source.X.shape[0]
     totals = scan.totals
     mean, variance = moments(totals[:, 2], totals[:, 3], n_cells)
     columns = {
@@ -167,27 +167,27 @@ def _equal(column: pd.Series, stored: pa.ChunkedArray) -> bool:
     return bool((column.astype(object).to_numpy() == ours.astype(object).to_numpy()).all())
 
 
-def write_projections(context: Context, left_out: dict[str, str]) -> tuple[list[str], dict[str, Any]]:
+def write_projections(job: BuildJob, left_out: dict[str, str]) -> tuple[list[str], dict[str, Any]]:
     """Write one file for each of the source's embeddings; name in ``left_out`` what is no embedding."""
     files: list[str] = []
     records: dict[str, Any] = {}
-    cell_ids = pa.array(context.source.obs.index.astype(str), pa.string())
-    for key in context.source.obsm:
-        value = context.source.obsm[key]
+    cell_ids = pa.array(job.source.obs.index.astype(str), pa.string())
+    for key in job.source.obsm:
+        value = job.source.obsm[key]
         if isinstance(value, pd.DataFrame):
             frame, columns = value, None
         elif isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiub" and value.shape[1]:
             columns = layout.projection_columns(key, value.shape[1])
-            frame = pd.DataFrame(value, columns=columns, index=context.source.obs.index)
+            frame = pd.DataFrame(value, columns=columns, index=job.source.obs.index)
         else:
             shape = getattr(value, "shape", None)
             left_out[f"obsm/{key}"] = f"not a table with one row a cell ({type(value).__name__}, shape {shape})"
             continue
         table, column_records = encode_table(frame, index_name=layout.CELL_ID)
         table = table.set_column(0, layout.CELL_ID, cell_ids)
-        table = table.cast(context.index_schema(table.schema, layout.CELL_ID))
-        name = projection_file(context.layout, key, files)
-        files += write_table(context.out, name, table, context.source_rows)
+        table = table.cast(job.index_schema(table.schema, layout.CELL_ID))
+        name = projection_file(job.layout, key, files)
+        files += write_table(job.out, name, table, job.source_rows)
         records[key] = {"file": name, "columns": column_records, "frame": columns is None}
         if columns is not None:
             records[key]["dtype"] = str(value.dtype)
@@ -201,16 +201,16 @@ def projection_file(names: layout.Layout, key: str, taken: list[str]) -> str:
     return next(name for name in candidates if name.lower() not in used)
 
 
-def write_documents(context: Context, scan: Scan, left_out: dict[str, str]) -> list[str]:
+def write_documents(job: BuildJob, scan: Scan, left_out: dict[str, str]) -> list[str]:
     """Write uns and the structure file."""
-    document, lost = encode_uns(context.source.uns)
+    document, lost = encode_uns(job.source.uns)
     left_out |= {f"uns/{path.lstrip('/')}": reason for path, reason in lost.items()}
-    write_json(context.out / context.layout.unstructured_metadata, document)
-    obs, var = context.source.obs, context.source.var
-    n_cells, n_genes = context.source.X.shape
-    types = context.roles["cell_type"]
+    write_json(job.out / job.layout.unstructured_metadata, document)
+    obs, var = job.source.obs, job.source.var
+    n_cells, n_genes = job.source.X.shape
+    types = job.roles["cell_type"]
     structure = {
-        "obsm_keys": list(context.source.obsm),
+        "obsm_keys": list(job.source.obsm),
         "var_columns": [str(c) for c in var.columns],
         "obs_columns": [str(c) for c in obs.columns],
         "annotation_mapping": {str(c): _counts(obs[c]) for c in types},
@@ -219,8 +219,8 @@ def write_documents(context: Context, scan: Scan, left_out: dict[str, str]) -> l
         "nonzeros": scan.nnz,
         "sparsity": 100 * (1 - scan.nnz / (n_cells * n_genes)),
     }
-    write_json(context.out / layout.STRUCTURE, structure)
-    return [context.layout.unstructured_metadata, layout.STRUCTURE]
+    write_json(job.out / layout.STRUCTURE, structure)
+    return [job.layout.unstructured_metadata, layout.STRUCTURE]
 
 
 def _few(column: pd.Series) -> bool:

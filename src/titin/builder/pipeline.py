@@ -14,10 +14,10 @@ import numpy as np
 
 from titin import __version__
 from titin.builder import metadata
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.matrix import write_cells, write_genes
 from titin.builder.options import Options, choose_prefix
-from titin.builder.projections import Asked, Place, record, try_project
+from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
 from titin.builder.workspace import Workspace, check_target
 from titin.dataset import layout
@@ -36,7 +36,7 @@ _LIBRARIES = ("anndata", "h5py", "numba", "numpy", "pandas", "pyarrow", "scipy",
 
 
 @dataclass
-class Report:
+class BuildReport:
     """What a build did.
 
     Attributes
@@ -72,7 +72,7 @@ def build_dataset(
     force: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> BuildReport:
     """Build a dataset folder from a source; see `titin.build`."""
     began = time.perf_counter()
     progress = progress or Progress()
@@ -90,7 +90,7 @@ def build_dataset(
         except OSError as error:
             _raise_for_disk(error, target.absolute().parent)
             raise
-        context = Context(
+        job = BuildJob(
             source,
             options,
             resources.beside(source.X.shape[0]),
@@ -100,7 +100,7 @@ def build_dataset(
             workspace.out,
             workspace.work,
         )
-        run = _Run(context, workspace, tissue, method)
+        run = _BuildRun(job, workspace, tissue, method)
         try:
             manifest = run.everything()
         except OSError as error:
@@ -119,7 +119,7 @@ def build_dataset(
     finally:
         source.close()
     run.seconds["total"] = time.perf_counter() - began
-    return Report(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
+    return BuildReport(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
 
 
 def _raise_for_disk(error: OSError, folder: Path) -> None:
@@ -160,11 +160,11 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
-class _Run:
+class _BuildRun:
     """The steps of one build; a finished step's result is kept in the workspace and not computed again."""
 
-    def __init__(self, context: Context, workspace: Workspace, tissue: str, method: str) -> None:
-        self.context, self.workspace = context, workspace
+    def __init__(self, job: BuildJob, workspace: Workspace, tissue: str, method: str) -> None:
+        self.job, self.workspace = job, workspace
         self.tissue, self.method = tissue, method
         self.seconds: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
@@ -173,11 +173,11 @@ class _Run:
     def _step(self, name: str, work: Callable[[], Any]) -> Any:
         """Do a step unless it is done; its result is JSON-safe."""
         done = self.workspace.result(name)
-        if done is not None and all((self.context.out / f).is_file() for f in done.get("files", [])):
+        if done is not None and all((self.job.out / f).is_file() for f in done.get("files", [])):
             return done
         began = time.perf_counter()
         result = metadata.check_json_safe(work())
-        self.context.progress.finish()
+        self.job.progress.finish()
         self.workspace.record(name, result)
         self.seconds[name] = time.perf_counter() - began
         self.peaks[name] = peak_memory()
@@ -197,7 +197,7 @@ class _Run:
         if self.workspace.published:
             self.workspace.remove()
             return Manifest.read(self.workspace.target)
-        cells = metadata.make_cell_table(self.context)
+        cells = metadata.make_cell_table(self.job)
         self._step("scan", self._do_scan)
         written = self._step("cells", lambda: self._do_cells(cells))
         checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
@@ -206,7 +206,7 @@ class _Run:
         source_sha256 = self._step("checksum", checksum)["sha256"]
         files = written["files"] + by_gene["files"] + tables["files"]
         manifest = self._manifest(written["panel"], files, tables, cells, source_sha256)
-        for method in missing_projections(self.context.options, tables["obsm"]):
+        for method in missing_projections(self.job.options, tables["obsm"]):
             record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
         self.workspace.publish()
@@ -216,77 +216,77 @@ class _Run:
     def scan(self) -> Scan:
         """Result of the first pass."""
         if self._scan is None:
-            self._scan = Scan.load(self.context.work / "scan.npz")
+            self._scan = Scan.load(self.job.work / "scan.npz")
         return self._scan
 
     def _do_scan(self) -> dict[str, Any]:
-        self._scan, spill = scan(self.context)
-        self._scan.save(self.context.work / "scan.npz")
+        self._scan, spill = scan(self.job)
+        self._scan.save(self.job.work / "scan.npz")
         spill.close()
         return {"kind": self._scan.kind}
 
     def _do_cells(self, cells: metadata.CellTable) -> dict[str, Any]:
-        panel = choose_panel_genes(self.context, self.scan)
+        panel = choose_panel_genes(self.job, self.scan)
         tokens = self.scan.tokens[panel.table["position"].to_numpy()].astype(np.int64)
-        spill = Spill.reopen(self.context.work / "cells")
-        files, by_gene = write_cells(self.context, self.scan, spill, cells.label_table, tokens)
+        spill = Spill.reopen(self.job.work / "cells")
+        files, by_gene = write_cells(self.job, self.scan, spill, cells.label_table, tokens)
         by_gene.close()
         spill.close()
-        names = self.context.panel_names(panel.table["position"].to_numpy(), [layout.CELL_ID, *cells.labels])
+        names = self.job.panel_names(panel.table["position"].to_numpy(), [layout.CELL_ID, *cells.labels])
         reasons = dict(zip(names, panel.table["reason"], strict=True))
         return {"files": files, "panel": {"genes": reasons, "sets": panel.sets}}
 
     def _do_genes(self) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError):  # gone already if this step was interrupted
-            Spill.reopen(self.context.work / "cells").discard()
-        spill = Spill.reopen(self.context.work / "genes")
-        files = write_genes(self.context, self.scan, spill)
+            Spill.reopen(self.job.work / "cells").discard()
+        spill = Spill.reopen(self.job.work / "genes")
+        files = write_genes(self.job, self.scan, spill)
         spill.close()
         return {"files": files}
 
     def _do_metadata(self, cells: metadata.CellTable) -> dict[str, Any]:
-        left_out = dict(self.context.source.left_out)
-        files = metadata.write_cell_table(self.context, cells)
-        gene_files, var = metadata.write_gene_table(self.context, self.scan)
-        projections, obsm = metadata.write_projections(self.context, left_out)
-        documents = metadata.write_documents(self.context, self.scan, left_out)
+        left_out = dict(self.job.source.left_out)
+        files = metadata.write_cell_table(self.job, cells)
+        gene_files, var = metadata.write_gene_table(self.job, self.scan)
+        projections, obsm = metadata.write_projections(self.job, left_out)
+        documents = metadata.write_documents(self.job, self.scan, left_out)
         return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": left_out}
 
     def _do_checksum(self) -> dict[str, Any]:
-        return {"sha256": self.context.source.sha256()}
+        return {"sha256": self.job.source.sha256()}
 
     def _do_projection(self, method: Method, manifest: Manifest) -> dict[str, Any]:
-        context, out = self.context, self.context.out
-        place = Place(out, out.joinpath, lambda: context.source.uns)
-        return try_project(method, place, manifest, Asked(context.options.seed, context.resources, context.progress))
+        job, out = self.job, self.job.out
+        place = TargetDataset(out, out.joinpath, lambda: job.source.uns)
+        return try_project(method, place, manifest, ProjectionRequest(job.options.seed, job.resources, job.progress))
 
     def _manifest(
         self, panel: dict[str, Any], files: list[str], tables: dict[str, Any], cells: metadata.CellTable, sha256: str
     ) -> Manifest:
-        source, scanned = self.context.source, self.scan
+        source, scanned = self.job.source, self.scan
         witness = source.counts.name if source.counts is not None and scanned.kind == "log1p" else None
         return Manifest(
-            prefix=self.context.layout.prefix, tissue=self.tissue, method=self.method, kind=scanned.kind,
+            prefix=self.job.layout.prefix, tissue=self.tissue, method=self.method, kind=scanned.kind,
             n_cells=source.X.shape[0], n_genes=source.X.shape[1], nnz=scanned.nnz,
             source={
                 "name": source.path.name, "format": source.format, "sha256": sha256, "matrix": source.X.name,
                 "dtype": str(source.X.dtype), "storage": source.X.storage,
             },
-            settings=self.context.options.deciding(),
+            settings=self.job.options.deciding(),
             recovery={
                 "witness": witness, "worst_ulp": round(scanned.worst_ulp, 3), "target_sum": scanned.target_sum,
                 "target_of": scanned.target_of or None,
                 "refused": scanned.refused,
             },
-            roles={role: _jsonable(column) for role, column in self.context.roles.items()},
+            roles={role: _jsonable(column) for role, column in self.job.roles.items()},
             obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=tables["obsm"],
             panel=panel, left_out=tables["left_out"], notes=_notes(scanned) + cells.notes,
-            libraries={"titin": __version__, **library_versions()}, preset=record_preset(self.context.options.preset),
+            libraries={"titin": __version__, **library_versions()}, preset=record_preset(self.job.options.preset),
             files={name: {} for name in sorted(files)},
         )  # fmt: skip
 
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
-        out = self.context.out
+        out = self.job.out
         manifest.files = {name: describe_file(out / name) for name in sorted(manifest.files)}
         (out / layout.CARD).write_text(card(out, manifest), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
@@ -294,13 +294,13 @@ class _Run:
         return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}
 
 
-def choose_panel_genes(context: Context, scanned: Scan) -> Panel:
+def choose_panel_genes(job: BuildJob, scanned: Scan) -> Panel:
     """Genes of the wide view; see `titin.features.choose_panel`."""
-    n_cells = context.source.X.shape[0]
+    n_cells = job.source.X.shape[0]
     mean, variance = metadata.moments(scanned.totals[:, 4], scanned.totals[:, 5], n_cells)
     mean = np.maximum(mean, 0.0)  # of scaled values: no dispersion, so never chosen as highly variable
-    sets = gene_sets(context.options.preset)
-    return choose_panel(context.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES, sets=sets)
+    sets = gene_sets(job.options.preset)
+    return choose_panel(job.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES, sets=sets)
 
 
 def _notes(scanned: Scan) -> list[str]:

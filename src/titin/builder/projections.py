@@ -20,7 +20,7 @@ from titin.dataset.arrow import write_table
 from titin.dataset.manifest import Manifest, write_json
 from titin.dataset.tables import encode_table, with_pandas_index
 from titin.dataset.unstructured import encode_uns
-from titin.embed.methods import Method, Projection, Task
+from titin.embed.methods import Method, MethodInput, Projection
 from titin.errors import DatasetError, OutputError, TitinError
 from titin.progress import Progress
 from titin.resources import Resources
@@ -29,7 +29,7 @@ LOADINGS = "PCs"
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetDataset:
     """A dataset that is being written.
 
     Attributes
@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProjectionRequest:
     """What holds for all projections of one run.
 
     Attributes
@@ -63,7 +63,7 @@ class Asked:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def project(method: Method, place: Place, manifest: Manifest, asked: Asked) -> dict[str, Any]:
+def project(method: Method, place: TargetDataset, manifest: Manifest, asked: ProjectionRequest) -> dict[str, Any]:
     """Compute one projection and write its files.
 
     Returns
@@ -81,7 +81,7 @@ def project(method: Method, place: Place, manifest: Manifest, asked: Asked) -> d
     resources = asked.resources
     atlas = open_atlas(place.folder, memory=resources.memory, threads=resources.threads)
     chosen = {**method.parameters, **asked.parameters.get(method.name, {})}
-    task = Task(atlas, _stands_on(atlas, chosen), chosen, asked.seed, resources, asked.progress)
+    task = MethodInput(atlas, _stands_on(atlas, chosen), chosen, asked.seed, resources, asked.progress)
     began = time.perf_counter()
     found = method.run(task)
     asked.progress.finish()
@@ -92,7 +92,7 @@ def project(method: Method, place: Place, manifest: Manifest, asked: Asked) -> d
     return _Writer(method, place, manifest, atlas).write(found, computed)
 
 
-def try_project(method: Method, place: Place, manifest: Manifest, asked: Asked) -> dict[str, Any]:
+def try_project(method: Method, place: TargetDataset, manifest: Manifest, asked: ProjectionRequest) -> dict[str, Any]:
     """As `project`, but a projection that cannot be computed of this dataset becomes a note."""
     try:
         return project(method, place, manifest, asked)
@@ -128,7 +128,7 @@ def _stands_on(atlas: Atlas, parameters: Mapping[str, Any]) -> NDArray[np.float3
 class _Writer:
     """Writes the files of one projection, whole, and then puts them in their places."""
 
-    def __init__(self, method: Method, place: Place, manifest: Manifest, atlas: Atlas) -> None:
+    def __init__(self, method: Method, place: TargetDataset, manifest: Manifest, atlas: Atlas) -> None:
         self.method, self.place, self.manifest, self.atlas = method, place, manifest, atlas
 
     def write(self, found: Projection, computed: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.codec import KINDS, Encoded, InvalidValueError, Kind, RefusedError, encode
@@ -168,7 +168,7 @@ def _cell_sums(block: Encoded) -> NDArray[np.float64]:
     return sums
 
 
-def scan(context: Context) -> tuple[Scan, Spill]:
+def scan(job: BuildJob) -> tuple[Scan, Spill]:
     """Encode all cells as the first kind that all of them are, and file them by bucket.
 
     Raises
@@ -180,7 +180,7 @@ def scan(context: Context) -> tuple[Scan, Spill]:
     kinds = list(KINDS)
     while True:
         try:
-            return _scan_as(context, kinds, refused)
+            return _scan_as(job, kinds, refused)
         except _RefusedAt as refusal:
             refused[refusal.kind] = refusal.cells
             kinds = kinds[kinds.index(refusal.kind) + 1 :]
@@ -191,31 +191,31 @@ class _RefusedAt(Exception):  # noqa: N818 - a turn in the road, not an error
         self.kind, self.cells = kind, cells
 
 
-def _scan_as(context: Context, kinds: list[Kind], refused: dict[str, list[str]]) -> tuple[Scan, Spill]:
-    n_cells, n_genes = context.source.X.shape
-    blocks = read_ahead(_blocks_with_witness(context))
+def _scan_as(job: BuildJob, kinds: list[Kind], refused: dict[str, list[str]]) -> tuple[Scan, Spill]:
+    n_cells, n_genes = job.source.X.shape
+    blocks = read_ahead(_blocks_with_witness(job))
     spill: Spill | None = None
     try:
         first = next(blocks)
-        kind = _kind_of(context, first, kinds, refused)
-        bucket_cells = context.bucket_cells
-        spill = Spill(context.work / "cells", -(-n_cells // bucket_cells))
+        kind = _kind_of(job, first, kinds, refused)
+        bucket_cells = job.bucket_cells
+        spill = Spill(job.work / "cells", -(-n_cells // bucket_cells))
         tally = _Tally(Scan(kind, bucket_cells, np.zeros((n_genes, 6)), refused=refused))
 
         def work(item: tuple[Block, NDArray | None]) -> tuple[Block, Encoded, "_Filed"]:
-            encoded = _encode(context, *item, kind)
-            return item[0], encoded, _file(encoded, context.positions[item[0].start :], bucket_cells, n_genes)
+            encoded = _encode(job, *item, kind)
+            return item[0], encoded, _file(encoded, job.positions[item[0].start :], bucket_cells, n_genes)
 
-        context.progress.start("read and encode", n_cells, "cells")
-        for block, encoded, filed in ordered_map(work, chain([first], blocks), context.resources.threads):
+        job.progress.start("read and encode", n_cells, "cells")
+        for block, encoded, filed in ordered_map(work, chain([first], blocks), job.resources.threads):
             tally.add(encoded)
             for bucket, arrays in filed:
                 spill.append(bucket, *arrays)
-            context.progress.advance(block.n_cells)
+            job.progress.advance(block.n_cells)
         if kind == "log1p" and tally.chance > _PROVEN:
             raise _RefusedAt(kind, ["all cells together: they have too few distinct values to prove counts"])
         spill.finish()
-        return tally.finish(context.source.obs), spill
+        return tally.finish(job.source.obs), spill
     except BaseException:
         if spill is not None:
             spill.discard()
@@ -225,27 +225,27 @@ def _scan_as(context: Context, kinds: list[Kind], refused: dict[str, list[str]])
 
 
 def _kind_of(
-    context: Context, first: tuple[Block, NDArray | None], kinds: list[Kind], refused: dict[str, list[str]]
+    job: BuildJob, first: tuple[Block, NDArray | None], kinds: list[Kind], refused: dict[str, list[str]]
 ) -> Kind:
     for kind in kinds:
         try:
-            _encode(context, *first, kind)
+            _encode(job, *first, kind)
         except _RefusedAt as refusal:
             refused[kind] = refusal.cells
         else:
             return kind
     raise SourceError(
-        f"{context.source.path}: {context.source.X.name} holds integers too large to keep exactly (over 2^53)",
+        f"{job.source.path}: {job.source.X.name} holds integers too large to keep exactly (over 2^53)",
         "store it as floating point, or choose another matrix with --layer or --raw",
     )
 
 
-def _encode(context: Context, block: Block, witness: NDArray | None, kind: Kind) -> Encoded:
-    source = context.source
+def _encode(job: BuildJob, block: Block, witness: NDArray | None, kind: Kind) -> Encoded:
+    source = job.source
     try:
         return encode(
             block.indptr, block.indices, block.data, source.X.shape[1], kind,
-            witness=witness, allow_negative=context.options.allow_negative,
+            witness=witness, allow_negative=job.options.allow_negative,
         )  # fmt: skip
     except RefusedError as refusal:
         # the first alone: which others stand in its block depends on the memory given
@@ -274,11 +274,11 @@ def _explain(matrix: Matrix, path: str, error: InvalidValueError, cell: str, gen
     return f"{where}: the value is {name}", "replace or remove such values before building"
 
 
-def _blocks_with_witness(context: Context) -> Iterator[tuple[Block, NDArray | None]]:
+def _blocks_with_witness(job: BuildJob) -> Iterator[tuple[Block, NDArray | None]]:
     """Blocks of X, each with the known counts parallel to its values where the source has them."""
-    source, size = context.source, context.block_bytes
-    rows = _Rows(source.counts.blocks(size, context.work)) if source.counts is not None else None
-    for block in source.X.blocks(size, context.work):
+    source, size = job.source, job.block_bytes
+    rows = _Rows(source.counts.blocks(size, job.work)) if source.counts is not None else None
+    for block in source.X.blocks(size, job.work):
         witness = None
         if rows is not None:
             known = rows.take(block.n_cells)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from titin.builder.add_embeddings import Embedded
-from titin.builder.pipeline import Report
+from titin.builder.pipeline import BuildReport
 from titin.dataset.description import describe_roles
 from titin.dataset.manifest import Manifest
 from titin.embed.methods import METHODS
@@ -17,7 +17,7 @@ _KINDS = {
 }
 
 
-def report_document(report: Report) -> dict[str, Any]:
+def report_document(report: BuildReport) -> dict[str, Any]:
     """What a build did, JSON-safe."""
     manifest = report.manifest
     return {

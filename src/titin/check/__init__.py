@@ -2,7 +2,7 @@
 
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check
-from titin.check.report import Report, Result
+from titin.check.report import Result, ValidationReport
 from titin.check.run import load_checks, validate
 
-__all__ = ["CHECKS", "Check", "Finding", "Outcome", "Report", "Result", "load_checks", "validate"]
+__all__ = ["CHECKS", "Check", "Finding", "Outcome", "Result", "ValidationReport", "load_checks", "validate"]

@@ -25,7 +25,7 @@ _SLACK = {"genes": 1e-6, "counts": 1e-5, "percent": 1e-4}  # relative: stored as
 
 
 @dataclass(frozen=True)
-class Quality:
+class QualityComparison:
     """How a column compares.
 
     Attributes
@@ -43,7 +43,9 @@ class Quality:
     severity: Severity | None = None
 
 
-def compare_quality(stated: NDArray[np.float64], actual: NDArray[np.float64], name: str, measure: str) -> Quality:
+def compare_quality(
+    stated: NDArray[np.float64], actual: NDArray[np.float64], name: str, measure: str
+) -> QualityComparison:
     """Compare a column with what the matrix gives.
 
     A column that differs in most cells was taken from other counts (before genes or cells were removed, say), which is
@@ -58,14 +60,14 @@ def compare_quality(stated: NDArray[np.float64], actual: NDArray[np.float64], na
     """
     known = np.isfinite(stated) & np.isfinite(actual)
     if not known.any():
-        return Quality(0.0, f"no cell has a {name} to compare", severity="note")
+        return QualityComparison(0.0, f"no cell has a {name} to compare", severity="note")
     if measure == "percent" and np.median(stated[known]) * 10 < np.median(actual[known]):
         stated = 100 * stated
     differ = known & ~(np.abs(stated - actual) <= _SLACK[measure] * np.maximum(np.abs(actual), 1.0))
     n, total = int(differ.sum()), int(known.sum())
     share = 1 - n / total
     if not n:
-        return Quality(1.0)
+        return QualityComparison(1.0)
     row = int(np.flatnonzero(differ)[0])
     first = f"the first has {stated[row]:g}, its values give {actual[row]:g}"
     if 2 * n > total:
@@ -74,8 +76,8 @@ def compare_quality(stated: NDArray[np.float64], actual: NDArray[np.float64], na
         alike = f"; correlation {correlation:.3f}" if np.isfinite(correlation) else ""
         said = f"{n:,} of {total:,} cells have another {name} than their values give ({higher:,} a higher one"
         said += f"{alike}): it was taken from other counts, as before genes were removed"
-        return Quality(share, said, "recompute it before using it beside these counts", None, "note")
-    return Quality(share, f"{n:,} of {total:,} cells have another {name} than their values give; {first}",
+        return QualityComparison(share, said, "recompute it before using it beside these counts", None, "note")
+    return QualityComparison(share, f"{n:,} of {total:,} cells have another {name} than their values give; {first}",
                    "recompute it in the source", row)  # fmt: skip
 
 

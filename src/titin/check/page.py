@@ -11,7 +11,7 @@ import pandas as pd
 from titin import html
 from titin.check.design import donor_ages
 from titin.check.findings import SEVERITIES, Finding
-from titin.check.report import MARKS, Report, Result, Status
+from titin.check.report import MARKS, Result, Status, ValidationReport
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS, projection_columns
 from titin.errors import TitinError
 from titin.plot import alt_text, density, embedding, stacked_bars, to_png
@@ -139,7 +139,7 @@ _CLASSES: dict[Status, str] = {"passed": "pass", "note": "pass", "warning": "war
                                "skipped": "skipped"}  # fmt: skip
 
 
-def make_figures(report: Report) -> "tuple[Sequence[Figure], str]":
+def make_figures(report: ValidationReport) -> "tuple[Sequence[Figure], str]":
     """Draw the figures of a report; without matplotlib, none, and why."""
     if report.context is None:
         return [], ""
@@ -153,7 +153,7 @@ def make_figures(report: Report) -> "tuple[Sequence[Figure], str]":
         return [], str(error.args[0])
 
 
-def make_page(report: Report, figures: "Sequence[Figure]" = (), reason: str = "") -> str:
+def make_page(report: ValidationReport, figures: "Sequence[Figure]" = (), reason: str = "") -> str:
     """Return the report as one self-contained page.
 
     Parameters
@@ -182,7 +182,7 @@ def make_page(report: Report, figures: "Sequence[Figure]" = (), reason: str = ""
     return html.page(title, "\n".join(parts), subtitle=subtitle)
 
 
-def _finding_section(report: Report) -> str:
+def _finding_section(report: ValidationReport) -> str:
     rows = []
     for severity in SEVERITIES:
         for result, finding in report.findings(severity):
@@ -200,7 +200,7 @@ def _describe(name: str, finding: Finding) -> str:
     return "<br>".join(parts)
 
 
-def _check_table(report: Report) -> str:
+def _check_table(report: ValidationReport) -> str:
     rows = [
         [
             f'<span class="{_CLASSES[r.status]}">{MARKS[r.status]} {r.status}</span>',

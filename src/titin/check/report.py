@@ -56,7 +56,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Report:
+class ValidationReport:
     """A validation.
 
     Attributes
@@ -212,7 +212,7 @@ _FINDING_STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow"
 _WIDTH = 120  # where there is no terminal to ask
 
 
-def render(report: Report, *, colour: bool = False, width: int | None = None) -> str:
+def render(report: ValidationReport, *, colour: bool = False, width: int | None = None) -> str:
     """Return every check with its mark, what it found, where, and what to do; then the sum.
 
     Parameters
@@ -266,7 +266,7 @@ def _finding(finding: Finding, severity: Severity) -> "RenderableType":
     return text
 
 
-def summary(report: Report) -> str:
+def summary(report: ValidationReport) -> str:
     """One line: how many checks, and what they found."""
     ran = sum(result.status != "skipped" for result in report.results)
     skipped = len(report.results) - ran

@@ -11,7 +11,7 @@ from pathlib import Path
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check, Level
-from titin.check.report import Report, Result
+from titin.check.report import Result, ValidationReport
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.progress import Progress
@@ -54,7 +54,7 @@ def validate(
     threads: int | None = None,
     memory: int | str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> ValidationReport:
     """Check a dataset, and compare it with its source if that is given.
 
     Parameters
@@ -75,7 +75,7 @@ def validate(
 
     Returns
     -------
-    Report
+    ValidationReport
         ``report.passed`` is whether no error was found; ``report.findings()`` says what was.
 
     Raises
@@ -106,7 +106,7 @@ def validate(
     manifest = context.manifest
     facts = {"prefix": manifest.prefix, "kind": manifest.kind, "n_cells": manifest.n_cells,
              "n_genes": manifest.n_genes, "nnz": manifest.nnz, "source": dict(manifest.source)}  # fmt: skip
-    return Report(
+    return ValidationReport(
         folder, opened.path if opened is not None else None, level, results, facts, stamp,
         time.perf_counter() - began, peak_memory(), context.memory, context,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.builder import Report, build
+from titin.builder import BuildReport, build
 from titin.demo.design import design, read_table, write_donor_table
 from titin.demo.expression import MITO, RIBO, YEARS, Effects, draw_counts, gene_table, marker_genes, plant
 from titin.errors import OutputError, TitinError
@@ -186,7 +186,7 @@ ATLAS, DONORS, DATASET = "atlas.h5ad", "donors.csv", "skeletal_muscle_10x"
 
 def make_demo(
     folder: Path, *, n_cells: int, n_genes: int, seed: int, force: bool, progress: Progress, **limits: Any
-) -> Report:
+) -> BuildReport:
     """Write ``atlas.h5ad`` and ``donors.csv`` into a folder and build ``skeletal_muscle_10x`` from them.
 
     Raises
@@ -215,7 +215,7 @@ def make_demo(
     )  # fmt: skip  (no texts: they are the study's, and these cells are drawn)
 
 
-def next_steps(folder: Path, report: Report) -> str:
+def next_steps(folder: Path, report: BuildReport) -> str:
     """What to try after the demo."""
     manifest, dataset = report.manifest, report.path
     return f"""What to try next:

@@ -24,7 +24,7 @@ _TSNE_ITERATIONS = 500
 
 
 @dataclass(frozen=True)
-class Task:
+class MethodInput:
     """What a method works on.
 
     Attributes
@@ -93,7 +93,7 @@ class Method:
 
     name: str
     key: str
-    run: Callable[[Task], Projection]
+    run: Callable[[MethodInput], Projection]
     parameters: Mapping[str, Any]
     libraries: Mapping[str, str]
     dimensions: int
@@ -118,7 +118,7 @@ class Method:
         return {package: version(package) for package in sorted(self.libraries.values())}
 
 
-def _pca(task: Task) -> Projection:
+def _pca(task: MethodInput) -> Projection:
     from titin.embed.pca import pca
 
     chosen, resources = dict(task.parameters), task.resources
@@ -134,7 +134,7 @@ def _pca(task: Task) -> Projection:
     return Projection(found.scores, chosen, came_out, found.loadings[task.atlas.source_columns], uns)
 
 
-def _genes(task: Task) -> NDArray[np.bool_] | None:
+def _genes(task: MethodInput) -> NDArray[np.bool_] | None:
     """The genes that components are of, as a mask over var; None for all."""
     which = task.parameters["genes"]
     if which == "all":
@@ -146,7 +146,7 @@ def _genes(task: Task) -> NDArray[np.bool_] | None:
     return highly_variable(task.atlas, VARIABLE_GENES)["highly_variable"].to_numpy()
 
 
-def _umap(task: Task) -> Projection:
+def _umap(task: MethodInput) -> Projection:
     from titin.embed.neighbors import neighbors
     from titin.embed.umap import check_cells, umap
 
@@ -160,7 +160,7 @@ def _umap(task: Task) -> Projection:
     return Projection(values, chosen, _searched(near, threads))
 
 
-def _tsne(task: Task) -> Projection:
+def _tsne(task: MethodInput) -> Projection:
     from titin.embed.neighbors import neighbors
     from titin.embed.tsne import check_perplexity, tsne
 
@@ -174,7 +174,7 @@ def _tsne(task: Task) -> Projection:
     return Projection(values, {**chosen, "n_neighbors": n_neighbors}, _searched(near, threads))
 
 
-def _scvi(task: Task) -> Projection:
+def _scvi(task: MethodInput) -> Projection:
     from titin.embed.scvi import scvi
 
     found = scvi(task.atlas, **task.parameters, random_state=task.seed, threads=task.resources.threads,
@@ -189,7 +189,7 @@ def _searched(near: "Neighbors", threads: int) -> dict[str, Any]:
     return how if index == "exact" else {**how, "threads": threads}
 
 
-def _scores(task: Task) -> NDArray[np.float32]:
+def _scores(task: MethodInput) -> NDArray[np.float32]:
     from titin.embed.libraries import check_scores
 
     return check_scores(task.scores)

@@ -4,32 +4,30 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from titin.atlas.source_order import source_blocks
 from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_order
-
-if TYPE_CHECKING:
-    from titin.exporter.export import Job
+from titin.exporter.job import ExportJob
 
 _CHUNK = 2**17  # stored values a chunk
 _DENSE_CHUNK_BYTES = 2**20
 
 
-def write_h5ad(job: "Job", path: Path) -> None:
+def write_h5ad(job: ExportJob, path: Path) -> None:
     """Write an ``.h5ad`` file."""
     import h5py
 
-    with _File(path) as file:
+    with _PatientFile(path) as file:
         with h5py.File(file, "w") as root:
             _write(job, root)
         file.check()
 
 
-class _File(io.FileIO):
+class _PatientFile(io.FileIO):
     """A file that swallows a failure to write until `check`: the HDF5 library crashes where a disk is full."""
 
     def __init__(self, path: Path) -> None:
@@ -55,14 +53,14 @@ class _File(io.FileIO):
             raise self._error
 
 
-def write_zarr(job: "Job", path: Path) -> None:
+def write_zarr(job: ExportJob, path: Path) -> None:
     """Write an AnnData ``.zarr`` folder, format 2, which every release of anndata reads."""
     import zarr
 
     _write(job, zarr.open_group(str(path), mode="w", zarr_format=2))
 
 
-def _write(job: "Job", root: Any) -> None:
+def _write(job: ExportJob, root: Any) -> None:
     from anndata import settings
     from anndata.io import write_elem
 
@@ -87,7 +85,7 @@ def _write(job: "Job", root: Any) -> None:
         _write_sparse(job, root)
 
 
-def _write_sparse(job: "Job", root: Any) -> None:
+def _write_sparse(job: ExportJob, root: Any) -> None:
     manifest = job.manifest
     shape = (manifest.n_cells, manifest.n_genes)
     group = root.create_group("X")
@@ -111,7 +109,7 @@ def _write_sparse(job: "Job", root: Any) -> None:
     pointers.finish()
 
 
-def _write_dense(job: "Job", root: Any) -> None:
+def _write_dense(job: ExportJob, root: Any) -> None:
     manifest = job.manifest
     dtype = np.dtype(np.uint32) if job.counts else np.dtype(manifest.source["dtype"])
     shape = (manifest.n_cells, manifest.n_genes)

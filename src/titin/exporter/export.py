@@ -3,49 +3,18 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from titin.dataset.manifest import Manifest
 from titin.dataset.store import Store
 from titin.errors import OutputError, TitinError
 from titin.exporter.anndata_file import write_h5ad, write_zarr
+from titin.exporter.job import ExportJob
 from titin.exporter.tables import write_mtx, write_wide
 from titin.progress import Progress
-from titin.resources import Resources, is_disk_full, make_resources
+from titin.resources import is_disk_full, make_resources
 
-
-@dataclass(frozen=True)
-class Job:
-    """One export: where from, with what, how told.
-
-    Attributes
-    ----------
-    scratch
-        Folder for intermediate files, beside the output.
-    counts
-        Integer counts instead of the source's values.
-    genes
-        Symbols or ids (``wide`` only); None for all.
-    compression
-        Of ``.h5ad``: None, ``gzip`` or ``lzf``.
-    """
-
-    store: Store
-    scratch: Path
-    resources: Resources
-    progress: Progress
-    counts: bool = False
-    genes: Sequence[str] | None = None
-    compression: str | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the dataset says of itself."""
-        return self.store.manifest
-
-
-FORMATS: dict[str, tuple[str, Callable[[Job, Path], None]]] = {
+FORMATS: dict[str, tuple[str, Callable[[ExportJob, Path], None]]] = {
     "h5ad": (".h5ad", write_h5ad),
     "zarr": (".zarr", write_zarr),
     "mtx": ("_mtx", write_mtx),
@@ -124,7 +93,7 @@ def export(
         raise OutputError(f"cannot write in {target.parent}: {error.strerror}", "choose another --output") from error
     try:
         resources = make_resources(threads, memory)
-        job = Job(store, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
+        job = ExportJob(store, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
         whole = scratch / target.name
         write(job, whole)
         job.progress.finish()

@@ -2,7 +2,6 @@
 
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,17 +16,14 @@ from titin.dataset.block import Block
 from titin.dataset.kernels import scatter_columns
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
+from titin.exporter.job import ExportJob
 from titin.parallel import ordered_map
 from titin.text import memory
-
-if TYPE_CHECKING:
-    from titin.exporter.export import Job
-
 
 _LEVEL = 4  # of gzip: its default of 9 takes ten times as long for a tenth less
 
 
-def write_mtx(job: "Job", path: Path) -> None:
+def write_mtx(job: ExportJob, path: Path) -> None:
     """Write the folder; Seurat's Read10X, scanpy's read_10x_mtx and R's Matrix read it."""
     path.mkdir()
     manifest = job.manifest
@@ -41,7 +37,7 @@ def write_mtx(job: "Job", path: Path) -> None:
     _write_matrix(job, path / "matrix.mtx.gz")
 
 
-def _write_matrix(job: "Job", path: Path) -> None:
+def _write_matrix(job: ExportJob, path: Path) -> None:
     manifest = job.manifest
     field = "integer" if job.counts or manifest.kind == "counts" else "real"
     head = f"%%MatrixMarket matrix coordinate {field} general\n{manifest.n_genes} {manifest.n_cells} {manifest.nnz}\n"
@@ -72,7 +68,7 @@ def _lines(block: Block, field: str) -> pa.Buffer:
 _ROW_GROUP_BYTES = 64 * 2**20
 
 
-def write_wide(job: "Job", path: Path) -> None:
+def write_wide(job: ExportJob, path: Path) -> None:
     """Write ``cell_id`` and a column for each gene asked for; all genes if they fit in memory as a table.
 
     Raises
@@ -100,7 +96,7 @@ def write_wide(job: "Job", path: Path) -> None:
     _write(job, path, names, columns, dtype)
 
 
-def _write(job: "Job", path: Path, names: list[str], columns: np.ndarray, dtype: np.dtype) -> None:
+def _write(job: ExportJob, path: Path, names: list[str], columns: np.ndarray, dtype: np.dtype) -> None:
     manifest = job.manifest
     kind = pa.from_numpy_dtype(dtype)
     fields = [

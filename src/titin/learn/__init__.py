@@ -1,22 +1,22 @@
 """The machine-learning benchmark: tasks, splits that hold donors out, features, models, scores, a leaderboard."""
 
 from titin.learn.folds import Split, freeze, make_splits, read_splits
-from titin.learn.models import Context, Model, all_models, find_models
+from titin.learn.models import Model, TrainingContext, all_models, find_models
 from titin.learn.run import Benchmark, run_benchmark
 from titin.learn.tasks import TASKS, Eligibility, Rules, Task, check_task, find_tasks
-from titin.learn.units import Units, make_units
+from titin.learn.units import BenchmarkUnits, make_units
 from titin.study.design_table import atlas_design, design_table
 
 __all__ = [
     "TASKS",
     "Benchmark",
-    "Context",
+    "BenchmarkUnits",
     "Eligibility",
     "Model",
     "Rules",
     "Split",
     "Task",
-    "Units",
+    "TrainingContext",
     "all_models",
     "atlas_design",
     "check_task",

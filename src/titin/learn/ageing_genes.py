@@ -1,6 +1,6 @@
 """Whether models have learnt biology: sex from sex genes, types from their markers, age from genes known to age."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,10 +11,9 @@ from titin.atlas import Atlas
 from titin.dataset.manifest import write_json
 from titin.features import gene_sets
 from titin.learn.cells import symbol_positions
-from titin.learn.folds import Fold
 from titin.learn.leaderboard import ranked
-from titin.learn.plan import Job
-from titin.learn.store import Store
+from titin.learn.plan import BenchmarkJob, FoldsOf
+from titin.learn.store import ResultStore
 from titin.learn.tasks import Task
 from titin.presets import MARKERS
 from titin.study.design_table import CELL_TYPE
@@ -87,7 +86,7 @@ def overlap(atlas: Atlas, genes: Iterable[str], members: Iterable[str], *, seed:
 
 
 def check_biology(
-    atlas: Atlas, store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], scores: pd.DataFrame,
+    atlas: Atlas, store: ResultStore, jobs: Sequence[BenchmarkJob], folds_of: FoldsOf, scores: pd.DataFrame,
     seed: int = 0, further_sets: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Check the best linear model of each task, with one donor left out; write ``biology.json`` and ``biology.md``.

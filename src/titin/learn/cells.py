@@ -18,7 +18,7 @@ from titin.atlas.passes import BlockReader
 from titin.atlas.selection import check_memory
 from titin.dataset import layout
 from titin.learn import kernels as _kernels
-from titin.learn.units import Units, spread
+from titin.learn.units import BenchmarkUnits, spread
 from titin.progress import Progress
 from titin.study.design_table import levels_of
 
@@ -190,7 +190,7 @@ class Gathered:
 
     atlas: Atlas = field(repr=False)
     moments: Moments = field(repr=False)
-    units: Units
+    units: BenchmarkUnits
     X: Any = field(repr=False)
     genes: Positions = field(repr=False)
     quality: NDArray[np.float32] = field(repr=False)
@@ -253,7 +253,7 @@ def gather_moments(
 
 
 def gather_units(
-    moments: Moments, atlas: Atlas, wanted: Mapping[str, tuple[Units, Positions]], *, threads: int,
+    moments: Moments, atlas: Atlas, wanted: Mapping[str, tuple[BenchmarkUnits, Positions]], *, threads: int,
     progress: Progress | None = None,
 ) -> dict[str, Gathered]:  # fmt: skip
     """Read units × genes of several levels in one pass.
@@ -298,7 +298,7 @@ def gather_units(
     }
 
 
-def unit_means(values: NDArray[np.float32], units: Units) -> NDArray[np.float32]:
+def unit_means(values: NDArray[np.float32], units: BenchmarkUnits) -> NDArray[np.float32]:
     """Mean over the cells of each unit, of cells × columns."""
     cells = np.flatnonzero(units.of_cell >= 0)
     if units.level == "cell":
@@ -334,10 +334,10 @@ def _affordable(atlas: Atlas, n: int) -> int:
     return min(n, atlas.reader.resources.memory // 8 // per_cell)
 
 
-class _Sparse:
+class _CellValues:
     """Cells × genes, filled block by block."""
 
-    def __init__(self, atlas: Atlas, units: Units, genes: Positions) -> None:
+    def __init__(self, atlas: Atlas, units: BenchmarkUnits, genes: Positions) -> None:
         nnz = int(atlas.reader.genes.n_cells[genes].sum())
         check_memory(nnz * 8, atlas.reader.resources.memory, f"{len(units):,} cells × {len(genes):,} genes",
                      "allow more memory, or leave out tasks that are about cells")  # fmt: skip
@@ -361,10 +361,10 @@ class _Sparse:
         return X
 
 
-class _Dense:
+class _UnitMeans:
     """Units × genes, added up block by block."""
 
-    def __init__(self, atlas: Atlas, units: Units, genes: Positions) -> None:
+    def __init__(self, atlas: Atlas, units: BenchmarkUnits, genes: Positions) -> None:
         check_memory(len(units) * len(genes) * 4, atlas.reader.resources.memory,
                      f"{len(units):,} {units.level}s × {len(genes):,} genes", "allow more memory")  # fmt: skip
         self.sums = np.zeros((len(units), len(genes)), np.float32)
@@ -378,8 +378,8 @@ class _Dense:
         return np.log1p(self.sums, out=self.sums) if is_log else self.sums
 
 
-def _make_store(atlas: Atlas, units: Units, genes: Positions) -> "_Sparse | _Dense":
-    return _Sparse(atlas, units, genes) if units.level == "cell" else _Dense(atlas, units, genes)
+def _make_store(atlas: Atlas, units: BenchmarkUnits, genes: Positions) -> "_CellValues | _UnitMeans":
+    return _CellValues(atlas, units, genes) if units.level == "cell" else _UnitMeans(atlas, units, genes)
 
 
 def _column_of(read: Positions, genes: Positions) -> NDArray[np.int32]:

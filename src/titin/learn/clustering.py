@@ -14,7 +14,7 @@ from scipy import sparse
 from titin.atlas import Atlas
 from titin.dataset.manifest import write_json
 from titin.learn import metrics
-from titin.learn.store import Store
+from titin.learn.store import ResultStore
 from titin.learn.units import spread
 
 N_NEIGHBORS, SAMPLE = 30, 10_000
@@ -116,7 +116,7 @@ def transfer_labels(neighbours: NDArray[Any], donors: NDArray[Any], types: NDArr
 
 
 def write_clustering(
-    atlas: Atlas, design: pd.DataFrame, store: Store, *, seed: int = 0, figures: bool = True
+    atlas: Atlas, design: pd.DataFrame, store: ResultStore, *, seed: int = 0, figures: bool = True
 ) -> pd.DataFrame:
     """Score every projection of a dataset; write ``clustering.parquet``, ``.json``, ``.md`` and a figure."""
     if "cell_type_0" not in design or not list(atlas.obsm):
@@ -153,7 +153,7 @@ def _markdown(table: pd.DataFrame, n_cells: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(table: pd.DataFrame, store: Store) -> None:
+def _draw(table: pd.DataFrame, store: ResultStore) -> None:
     """How far types are apart against how well donors mix, a dot a projection."""
     from titin.plot import dots, save_figure
 

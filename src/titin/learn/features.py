@@ -55,7 +55,7 @@ def expressed_genes(moments: Moments, groups: Groups, n_top: int) -> Positions:
 
 
 @dataclass
-class Genes:
+class GeneFeatures:
     """Values of chosen genes.
 
     Parameters
@@ -79,7 +79,7 @@ class Genes:
         out = _members(atlas, self.leave_out)
         return np.setdiff1d(self.choose(moments, groups, self.n_top), out)
 
-    def fit(self, data: Gathered, rows: Positions) -> "Genes":
+    def fit(self, data: Gathered, rows: Positions) -> "GeneFeatures":
         """See `FeatureMaker`."""
         self.genes_ = self.select(data.atlas, data.moments, data.moments.mask(data.units.obs.iloc[rows]))
         self.names = data.atlas.var_names[self.genes_].astype(str).tolist()
@@ -91,7 +91,7 @@ class Genes:
 
 
 @dataclass
-class ClassGenes(Genes):
+class ClassGenes(GeneFeatures):
     """For each class the genes that set its training cells most apart from all others, by Welch's t.
 
     Half of them are the first of all, which may be genes that all cells have; half are the first of those that at most
@@ -126,7 +126,7 @@ class ClassGenes(Genes):
 
 
 @dataclass
-class Centred(Genes):
+class Centred(GeneFeatures):
     """Genes less their mean in training units of the same type and protocol, over their spread; donors weigh alike.
 
     Units of a type and protocol that were not trained on are centred by type, or else by all.
@@ -181,7 +181,7 @@ class Components:
     The components of `titin.embed.pca` would need a pass over the dataset for each fold.
     """
 
-    inner: Genes = field(default_factory=Genes)
+    inner: GeneFeatures = field(default_factory=GeneFeatures)
     n_comps: int = 50
     names: list[str] = field(default_factory=list, repr=False)
 
@@ -290,7 +290,7 @@ class SetScores:
     """
 
     sets: Sequence[str] = ()
-    pool: Genes = field(default_factory=Genes)
+    pool: GeneFeatures = field(default_factory=GeneFeatures)
     names: list[str] = field(default_factory=list, repr=False)
 
     def select(self, atlas: Atlas, moments: Moments, groups: Groups) -> Positions:
@@ -397,10 +397,11 @@ class MarkerRatios:
 
 
 @dataclass
-class TopTokens(Genes):
+class TopTokens(GeneFeatures):
     """Which genes stand first in a unit when ordered as in `titin.load.tokens`: by value over the training mean.
 
-    1 for the first, falling evenly to 0 for the one after the last of ``n_tokens``; the vocabulary is that of `Genes`.
+    1 for the first, falling evenly to 0 for the one after the last of ``n_tokens``; the vocabulary is that of
+    `GeneFeatures`.
     """
 
     n_tokens: int = 64
@@ -427,7 +428,7 @@ class TopTokens(Genes):
 
 
 @dataclass
-class Projection:
+class ProjectionFeatures:
     """A projection that the dataset came with. TRANSDUCTIVE: it was made with all donors, held-out ones included."""
 
     key: str = "X_scVI"
@@ -439,7 +440,7 @@ class Projection:
             raise TitinError(f"the dataset has no projection {self.key!r}", f"it has: {', '.join(atlas.obsm)}")
         return np.zeros(0, np.int64)
 
-    def fit(self, data: Gathered, rows: Positions) -> "Projection":  # noqa: ARG002
+    def fit(self, data: Gathered, rows: Positions) -> "ProjectionFeatures":  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`; nothing is fitted."""
         self.names = [f"{self.key}:{i + 1}" for i in range(_projected(data, self.key).shape[1])]
         return self
@@ -450,7 +451,7 @@ class Projection:
 
 
 @dataclass
-class Quality:
+class QualityFeatures:
     """What is known of a cell without naming a gene: `QUALITY`, averaged over larger units."""
 
     names: list[str] = field(default_factory=lambda: list(QUALITY), repr=False)
@@ -459,7 +460,7 @@ class Quality:
         """See `titin.learn.features.FeatureMaker`; none are needed."""
         return np.zeros(0, np.int64)
 
-    def fit(self, data: Gathered, rows: Positions) -> "Quality":  # noqa: ARG002
+    def fit(self, data: Gathered, rows: Positions) -> "QualityFeatures":  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`; nothing is fitted."""
         return self
 
@@ -469,7 +470,7 @@ class Quality:
 
 
 @dataclass
-class Facts:
+class DesignFeatures:
     """The design table itself, for models that know of a unit no more than its donor's sex or arm."""
 
     names: list[str] = field(default_factory=list, repr=False)
@@ -478,7 +479,7 @@ class Facts:
         """See `titin.learn.features.FeatureMaker`; none are needed."""
         return np.zeros(0, np.int64)
 
-    def fit(self, data: Gathered, rows: Positions) -> "Facts":  # noqa: ARG002
+    def fit(self, data: Gathered, rows: Positions) -> "DesignFeatures":  # noqa: ARG002
         """See `titin.learn.features.FeatureMaker`; nothing is fitted."""
         self.names = [str(name) for name in data.units.obs.columns]
         return self

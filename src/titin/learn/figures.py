@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from titin.learn import metrics
-from titin.learn.folds import Fold
 from titin.learn.leaderboard import leak_gap, ranked
-from titin.learn.plan import Job
+from titin.learn.plan import BenchmarkJob, FoldsOf
 from titin.learn.scoring import classes_of, headline, parents
-from titin.learn.store import Store, shares_of
+from titin.learn.store import ResultStore, shares_of
 from titin.presets import Preset
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _FEWEST = 20  # units of a bin of confidence that is drawn
 
 
 def draw_figures(
-    store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], scores: pd.DataFrame,
+    store: ResultStore, jobs: Sequence[BenchmarkJob], folds_of: FoldsOf, scores: pd.DataFrame,
     design: pd.DataFrame, preset: Preset,
 ) -> list[str]:  # fmt: skip
     """Draw what there is to draw into ``figures/``; the names of the files.
@@ -50,7 +49,7 @@ def draw_figures(
 
 
 def _draw_best(
-    store: Store, jobs: Sequence[Job], folds_of: Callable[[Job], Sequence[Fold]], held: pd.DataFrame,
+    store: ResultStore, jobs: Sequence[BenchmarkJob], folds_of: FoldsOf, held: pd.DataFrame,
     design: pd.DataFrame, preset: Preset, keep: Callable[["Axes", str], None],
 ) -> None:  # fmt: skip
     """Figures of the best model that is no baseline."""
@@ -93,7 +92,7 @@ def _draw_best(
         keep(axes, f"{task.name}_reliability")
 
 
-def _draw_comparisons(jobs: Sequence[Job], scores: pd.DataFrame, keep: Callable[["Axes", str], None]) -> None:
+def _draw_comparisons(jobs: Sequence[BenchmarkJob], scores: pd.DataFrame, keep: Callable[["Axes", str], None]) -> None:
     """Leak gap and learning curve, where there is one."""
     from titin.plot import learning
 

@@ -15,7 +15,7 @@ from titin.learn.estimators import LoaderCells
 from titin.learn.features import FeatureMaker, donor_weights
 from titin.learn.folds import Fold
 from titin.learn.metrics import permute_donors
-from titin.learn.models import Context, Model, make_features
+from titin.learn.models import Model, TrainingContext, make_features
 from titin.learn.store import SHARE
 from titin.learn.tasks import Task
 from titin.learn.units import spread
@@ -86,7 +86,9 @@ def run_fold(
     """
     obs = data.units.obs
     y = target(task, obs, features.rows)
-    context = Context(task, features.maker.names, len(features.rows), seed, threads, sparse.issparse(features.X))
+    context = TrainingContext(
+        task, features.maker.names, len(features.rows), seed, threads, sparse.issparse(features.X)
+    )
     estimator = model.estimator(context)
     fit(estimator, features.X, y, obs["donor"].iloc[features.rows].astype(str).to_numpy(object))
     parts = [_predict(estimator, task, X) for X in features.held_out(data, fold.test)]
@@ -161,7 +163,14 @@ def _predict(estimator: Any, task: Task, X: Any) -> dict[str, Any]:
 
 
 def _permuted(
-    model: Model, context: Context, task: Task, data: Gathered, fold: Fold, features: FittedFeatures, n: int, seed: int
+    model: Model,
+    context: TrainingContext,
+    task: Task,
+    data: Gathered,
+    fold: Fold,
+    features: FittedFeatures,
+    n: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Donors held out × permutations: median prediction when all donors' values are permuted."""
     values = donor_values(task, data)

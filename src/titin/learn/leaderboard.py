@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from titin.learn.scoring import HIGHER_IS_BETTER, headline
-from titin.learn.store import Store
+from titin.learn.store import ResultStore
 from titin.learn.tasks import Eligibility, Task
 
 _NAMES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "spearman": "Spearman", "within_arm_mae": "MAE within arms",
@@ -23,7 +23,7 @@ LEAKY = "**LEAKY, for demonstration only**: units of every donor are on both sid
 
 
 def write_leaderboard(
-    store: Store, scores: pd.DataFrame, comparisons: pd.DataFrame, checked: Mapping[str, Eligibility],
+    store: ResultStore, scores: pd.DataFrame, comparisons: pd.DataFrame, checked: Mapping[str, Eligibility],
     facts: Mapping[str, Any], told: Sequence[str],
 ) -> None:  # fmt: skip
     """Write ``leaderboard.md``."""

@@ -16,12 +16,12 @@ from titin.learn.features import (
     Centred,
     ClassGenes,
     Components,
-    Facts,
+    DesignFeatures,
     FeatureMaker,
-    Genes,
+    GeneFeatures,
     MarkerRatios,
-    Projection,
-    Quality,
+    ProjectionFeatures,
+    QualityFeatures,
     SetMeans,
     SetScores,
     TopTokens,
@@ -34,7 +34,7 @@ SEX_SETS = ("sex_female", "sex_male")
 
 
 @dataclass(frozen=True)
-class Context:
+class TrainingContext:
     """What a model may know when its estimator is made.
 
     Attributes
@@ -70,7 +70,7 @@ class Model:
     name
         As on the command line and in the leaderboard.
     make
-        From a `Context` makes an unfitted estimator; or from nothing, as a class does.
+        From a `TrainingContext` makes an unfitted estimator; or from nothing, as a class does.
     kinds
         Kinds of tasks it can do.
     features
@@ -124,7 +124,7 @@ class Model:
         features = task.features if self.features == "task" else self.features
         return replace(self, features=f"{features}:{task.column}" if features in CLASS_FEATURES else features)
 
-    def estimator(self, context: Context) -> Any:
+    def estimator(self, context: TrainingContext) -> Any:
         """Make an unfitted estimator."""
         takes = [p for p in inspect.signature(self.make).parameters.values() if p.default is p.empty]
         takes = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -132,19 +132,19 @@ class Model:
 
 
 FEATURES: dict[str, Callable[[], FeatureMaker]] = {
-    "hvg": Genes,
+    "hvg": GeneFeatures,
     "pca": Components,
-    "expressed": lambda: Genes(expressed_genes, 4000),
+    "expressed": lambda: GeneFeatures(expressed_genes, 4000),
     "centred": lambda: Centred(leave_out=SEX_SETS),
     "centred_all": Centred,
     "centred_pca": lambda: Components(Centred(leave_out=SEX_SETS)),
     "gene_sets": SetScores,
     "markers": MarkerRatios,
-    "quality": Quality,
+    "quality": QualityFeatures,
     "tokens": TopTokens,
     "sex_genes": lambda: SetMeans(SEX_SETS),
     "type_markers": lambda: SetMeans(("markers_*",)),
-    "facts": Facts,
+    "facts": DesignFeatures,
 }
 # of the classes of a column, which is the task's: name:column
 CLASS_FEATURES: dict[str, Callable[[str], FeatureMaker]] = {
@@ -162,7 +162,7 @@ def make_features(name: str) -> FeatureMaker:
         If there are no such features.
     """
     if name.startswith("X_"):
-        return Projection(name)
+        return ProjectionFeatures(name)
     if name.startswith("type+"):
         return WithType(make_features(name.removeprefix("type+")))
     kind, _, column = name.partition(":")
@@ -245,10 +245,10 @@ def _imported(text: str) -> Model:
     from sklearn.base import is_classifier, is_regressor
 
     try:
-        made = Model(text, found).estimator(Context(Task(text, "", "regression", "cell", ""), [], 0))
+        made = Model(text, found).estimator(TrainingContext(Task(text, "", "regression", "cell", ""), [], 0))
     except Exception as error:
         raise TitinError(
-            f"{text} makes no estimator: {error}", "it must be callable, with a Context or nothing"
+            f"{text} makes no estimator: {error}", "it must be callable, with a TrainingContext or nothing"
         ) from error
     kinds: tuple[Kind, ...] = ()
     kinds += ("regression",) if is_regressor(made) else ()
@@ -260,73 +260,73 @@ _REGRESSION: tuple[Kind, ...] = ("regression",)
 _AGE = ("age_*",)
 
 
-def _mean(context: Context) -> Any:  # noqa: ARG001
+def _mean(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import GroupMean
 
     return GroupMean()
 
 
-def _median(context: Context) -> Any:  # noqa: ARG001
+def _median(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import GroupMean
 
     return GroupMean(statistic="median")
 
 
-def _sex_only(context: Context) -> Any:
+def _sex_only(context: TrainingContext) -> Any:
     from titin.learn.estimators import GroupMajority, GroupMean
 
     return GroupMean("sex") if context.task.kind == "regression" else GroupMajority("sex")
 
 
-def _oracle(context: Context) -> Any:  # noqa: ARG001
+def _oracle(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import GroupMean
 
     return GroupMean("young_old")
 
 
-def _majority(context: Context) -> Any:
+def _majority(context: TrainingContext) -> Any:
     from titin.learn.estimators import GroupMajority
 
     return GroupMajority(by_donor=context.task.of_donor)
 
 
-def _sex_rule(context: Context) -> Any:  # noqa: ARG001
+def _sex_rule(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import MarkerRule
 
     return MarkerRule(("female", "male"))
 
 
-def _type_rule(context: Context) -> Any:
+def _type_rule(context: TrainingContext) -> Any:
     from titin.learn.estimators import MarkerRule
 
     return MarkerRule(tuple(name.removeprefix("markers_") for name in context.names))
 
 
-def _ridge(context: Context) -> Any:  # noqa: ARG001
+def _ridge(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import DonorRidge
 
     return DonorRidge()
 
 
-def _ridge_by_type(context: Context) -> Any:  # noqa: ARG001
+def _ridge_by_type(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import DonorRidge, PerTypeRegressor
 
     return PerTypeRegressor(DonorRidge())
 
 
-def _elastic_net(context: Context) -> Any:  # noqa: ARG001
+def _elastic_net(context: TrainingContext) -> Any:  # noqa: ARG001
     from sklearn.linear_model import ElasticNet
 
     return ElasticNet(alpha=1.0, l1_ratio=0.5, tol=1e-3, max_iter=2000)
 
 
-def _pls(context: Context) -> Any:
+def _pls(context: TrainingContext) -> Any:
     from sklearn.cross_decomposition import PLSRegression
 
     return PLSRegression(n_components=max(1, min(3, context.n_units - 1)), scale=False)
 
 
-def _logistic(context: Context) -> Any:
+def _logistic(context: TrainingContext) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -337,7 +337,7 @@ def _logistic(context: Context) -> Any:
     )
 
 
-def _sparse_logistic(context: Context) -> Any:
+def _sparse_logistic(context: TrainingContext) -> Any:
     from inspect import signature
 
     from sklearn.linear_model import LogisticRegression
@@ -349,7 +349,7 @@ def _sparse_logistic(context: Context) -> Any:
                               random_state=context.seed, **lasso)  # fmt: skip
 
 
-def _sgd(context: Context) -> Any:
+def _sgd(context: TrainingContext) -> Any:
     from sklearn.linear_model import SGDClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
@@ -361,7 +361,7 @@ def _sgd(context: Context) -> Any:
     )  # fmt: skip
 
 
-def _knn(context: Context) -> Any:
+def _knn(context: TrainingContext) -> Any:
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
     n = min(15 if context.task.level == "cell" else 5, context.n_units)
@@ -370,7 +370,7 @@ def _knn(context: Context) -> Any:
     return KNeighborsClassifier(n_neighbors=n, n_jobs=context.threads)
 
 
-def _boosting(context: Context) -> Any:
+def _boosting(context: TrainingContext) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     # without l2_regularization the trees of rare classes overshoot: their hessians are small. Finding the bins of units
@@ -383,7 +383,7 @@ def _boosting(context: Context) -> Any:
     return HistGradientBoostingClassifier(max_iter=n_iter, learning_rate=0.2, **common)
 
 
-def _lightgbm(context: Context) -> Any:
+def _lightgbm(context: TrainingContext) -> Any:
     try:
         import lightgbm
     except ImportError as error:
@@ -396,7 +396,7 @@ def _lightgbm(context: Context) -> Any:
     return lightgbm.LGBMClassifier(class_weight="balanced", **common)
 
 
-def _mlp(context: Context) -> Any:
+def _mlp(context: TrainingContext) -> Any:
     try:
         from titin.learn.mlp import LoaderMLP
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Which model is run on which task, split and fold, and which genes that takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,11 @@ from titin.learn.cells import Moments, Positions
 from titin.learn.folds import DEFAULT, Fold, Split
 from titin.learn.models import Model, make_features
 from titin.learn.tasks import Eligibility, Level, Task
-from titin.learn.units import Units
+from titin.learn.units import BenchmarkUnits
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchmarkJob:
     """A model on a task and a split, on units of a level."""
 
     task: Task
@@ -25,9 +25,12 @@ class Job:
     level: Level
 
 
+FoldsOf = Callable[[BenchmarkJob], Sequence[Fold]]
+
+
 def make_jobs(
     checked: Sequence[Eligibility], splits: Mapping[str, Split], models: Sequence[Model], names: Sequence[str]
-) -> tuple[list[Job], list[str]]:
+) -> tuple[list[BenchmarkJob], list[str]]:
     """List what is to be run, and say in sentences what cannot be.
 
     Parameters
@@ -62,7 +65,7 @@ def make_jobs(
             if split.column and split.column == task.column:
                 told.append(f"{task.name}: {split.name} trains on one class alone")
                 continue
-            jobs += [Job(task, split, model, level_of(model, task, split)) for model in suited]
+            jobs += [BenchmarkJob(task, split, model, level_of(model, task, split)) for model in suited]
     return jobs, told
 
 
@@ -74,7 +77,7 @@ def level_of(model: Model, task: Task, split: Split) -> Level:
     return task.level if split.leaky and model.level == "donor" else model.level
 
 
-def usable_units(eligibility: Eligibility, units: Units) -> np.ndarray:
+def usable_units(eligibility: Eligibility, units: BenchmarkUnits) -> np.ndarray:
     """Mask of the units that have a cell which can be used; all cells of a unit are alike in what decides it."""
     mask = np.zeros(len(units), bool)
     cells = np.flatnonzero((units.of_cell >= 0) & eligibility.usable)
@@ -83,7 +86,7 @@ def usable_units(eligibility: Eligibility, units: Units) -> np.ndarray:
     return np.asarray(mask & known, bool)
 
 
-def folds_of(job: Job, eligibility: Eligibility, units: Units) -> list[Fold]:
+def folds_of(job: BenchmarkJob, eligibility: Eligibility, units: BenchmarkUnits) -> list[Fold]:
     """Return the folds of a job; those that would train on one class or value alone are left out."""
     column = units.obs[job.task.column] if job.task.column in units.obs else pd.Series(dtype=object)
     folds = job.split.apply(units.obs, usable_units(eligibility, units))
@@ -91,7 +94,10 @@ def folds_of(job: Job, eligibility: Eligibility, units: Units) -> list[Fold]:
 
 
 def genes_needed(
-    jobs: Sequence[tuple[Job, Sequence[Fold]]], units: Mapping[str, Units], atlas: Atlas, moments: Moments
+    jobs: Sequence[tuple[BenchmarkJob, Sequence[Fold]]],
+    units: Mapping[str, BenchmarkUnits],
+    atlas: Atlas,
+    moments: Moments,
 ) -> dict[str, Positions]:
     """Genes that some fold of some job needs, by level, ascending."""
     found: dict[str, list[Positions]] = {level: [np.zeros(0, np.int64)] for level in units}
@@ -109,7 +115,10 @@ def genes_needed(
 
 
 def unseen_donors(
-    jobs: Sequence[Job], checked: Mapping[str, Eligibility], units: Mapping[str, Units], design: pd.DataFrame
+    jobs: Sequence[BenchmarkJob],
+    checked: Mapping[str, Eligibility],
+    units: Mapping[str, BenchmarkUnits],
+    design: pd.DataFrame,
 ) -> list[str]:
     """Sentences on donors that have no unit of the level that a task is done on."""
     told = []

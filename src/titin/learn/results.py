@@ -1,27 +1,25 @@
 """What a benchmark leaves behind for people and machines: scores, comparisons, the leaderboard, figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from titin.dataset.manifest import write_json
-from titin.learn.folds import Fold
 from titin.learn.leaderboard import write_leaderboard
 from titin.learn.metrics import donor_errors
-from titin.learn.plan import Job
+from titin.learn.plan import BenchmarkJob, FoldsOf
 from titin.learn.scoring import SCORE_COLUMNS, compare, parents, score_job
-from titin.learn.store import Store
+from titin.learn.store import ResultStore
 from titin.learn.tasks import Eligibility
 from titin.presets import Preset
 
-FoldsOf = Callable[[Job], Sequence[Fold]]
-
 
 def write_results(
-    store: Store, jobs: Sequence[Job], folds_of: FoldsOf, checked: Mapping[str, Eligibility], design: pd.DataFrame,
-    facts: dict[str, Any], told: Sequence[str], seed: int, preset: Preset, *, figures: bool = True,
+    store: ResultStore, jobs: Sequence[BenchmarkJob], folds_of: FoldsOf, checked: Mapping[str, Eligibility],
+    design: pd.DataFrame, facts: dict[str, Any], told: Sequence[str], seed: int, preset: Preset, *,
+    figures: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Score every job; write scores (Parquet, JSON), comparisons (Parquet), the leaderboard and figures.
 
@@ -32,7 +30,7 @@ def write_results(
     """
     rows: list[dict[str, Any]] = []
     compared: list[pd.DataFrame] = []
-    by_place: dict[tuple[str, str], list[Job]] = {}
+    by_place: dict[tuple[str, str], list[BenchmarkJob]] = {}
     for job in jobs:
         by_place.setdefault((job.task.name, job.split.name), []).append(job)
     for (task, split), together in by_place.items():

@@ -16,10 +16,10 @@ from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_unit
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
 from titin.learn.models import CLASS_FEATURES, Model, find_models
-from titin.learn.plan import Job, folds_of, genes_needed, make_jobs, unseen_donors
-from titin.learn.store import Store, key_of
+from titin.learn.plan import BenchmarkJob, folds_of, genes_needed, make_jobs, unseen_donors
+from titin.learn.store import ResultStore, key_of
 from titin.learn.tasks import Eligibility, Rules, check_task, find_tasks
-from titin.learn.units import Units, make_units
+from titin.learn.units import BenchmarkUnits, make_units
 from titin.parallel import ordered_map
 from titin.presets import Preset
 from titin.progress import Progress
@@ -58,24 +58,24 @@ class Benchmark:
 
 
 @dataclass
-class _Run:
+class _BenchmarkRun:
     """Everything a run holds on to."""
 
     atlas: Atlas
     design: pd.DataFrame
     checked: dict[str, Eligibility]
-    store: Store
+    store: ResultStore
     seed: int
     threads: int
     permutations: int
     progress: Progress
     identity: str
     rules: Rules
-    units: dict[str, Units] = field(default_factory=dict)
+    units: dict[str, BenchmarkUnits] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _folds: dict[tuple[str, str, str], list[Fold]] = field(default_factory=dict)
 
-    def folds(self, job: Job) -> list[Fold]:
+    def folds(self, job: BenchmarkJob) -> list[Fold]:
         key = job.task.name, job.split.name, job.level
         if key not in self._folds:
             if job.level not in self.units:
@@ -83,18 +83,18 @@ class _Run:
             self._folds[key] = folds_of(job, self.checked[job.task.name], self.units[job.level])
         return self._folds[key]
 
-    def key(self, job: Job, fold: Fold) -> str:
+    def key(self, job: BenchmarkJob, fold: Fold) -> str:
         return key_of(
             version=_VERSION, dataset=self.identity, task=asdict(job.task), split=job.split.digest, fold=fold.number,
             model=job.model.name, features=job.model.features, level=job.level, max_units=job.model.max_units,
             seed=self.seed, permutations=self.permutations_of(job), rules=asdict(self.rules),
         )  # fmt: skip
 
-    def permutations_of(self, job: Job) -> int:
+    def permutations_of(self, job: BenchmarkJob) -> int:
         once = not job.split.leaky and job.split.name == "leave_one_donor_out" and job.task.of_donor
         return self.permutations if once and job.model.several else 0
 
-    def done(self, job: Job, fold: Fold) -> bool:
+    def done(self, job: BenchmarkJob, fold: Fold) -> bool:
         path = self.store.path(job.task.name, job.split.name, job.model.name, fold.number)
         return self.store.has(path, self.key(job, fold))
 
@@ -206,14 +206,14 @@ def run_benchmark(
 def _start(
     atlas: Atlas, folder: Path, tasks: Sequence[str], seed: int, permutations: int, rules: Rules, threads: int,
     progress: Progress,
-) -> _Run:  # fmt: skip
+) -> _BenchmarkRun:  # fmt: skip
     design = atlas_design(atlas)
     for name in tasks:
         if name.startswith(OBS):
             design = add_obs_column(design, atlas.cell_columns(), name.removeprefix(OBS))
     checked = {task.name: check_task(task, design, rules) for task in find_tasks(design, tasks)}
     files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
-    return _Run(atlas, design, checked, Store(folder), seed, threads, permutations, progress,
+    return _BenchmarkRun(atlas, design, checked, ResultStore(folder), seed, threads, permutations, progress,
                 key_of(files=files, preset=_seen(atlas.preset)), rules)  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def _beside(atlas: Atlas) -> Path:
     return folder.with_name(f"{folder.name}.benchmark")
 
 
-def _curve(jobs: Sequence[Job], run: _Run) -> list[Job]:
+def _curve(jobs: Sequence[BenchmarkJob], run: _BenchmarkRun) -> list[BenchmarkJob]:
     """Jobs on fewer donors, for models that are no baselines, where one donor is left out."""
     made = []
     cache: dict[tuple[str, int], list[Split]] = {}
@@ -245,11 +245,11 @@ def _curve(jobs: Sequence[Job], run: _Run) -> list[Job]:
         key = (job.task.name, len(donors))
         if key not in cache:
             cache[key] = fewer_donors(job.split, sizes, donors, run.seed)
-        made += [Job(job.task, split, job.model, job.level) for split in cache[key]]
+        made += [BenchmarkJob(job.task, split, job.model, job.level) for split in cache[key]]
     return made
 
 
-def _run_jobs(run: _Run, jobs: Sequence[Job]) -> tuple[int, int]:
+def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, int]:
     """Run what is not there yet; folds run, folds kept."""
     planned = [(job, run.folds(job)) for job in jobs]
     total = sum(len(folds) for _, folds in planned)
@@ -262,7 +262,7 @@ def _run_jobs(run: _Run, jobs: Sequence[Job]) -> tuple[int, int]:
 
     whole = WHOLE_CELLS if any(job.model.features.partition(":")[0] in CLASS_FEATURES for job, _ in pending) else 0
     moments = gather_moments(run.atlas, run.design, threads=run.threads, whole_cells=whole, progress=run.progress)
-    levels: dict[str, Units] = {job.level: run.units[job.level] for job, _ in pending}
+    levels: dict[str, BenchmarkUnits] = {job.level: run.units[job.level] for job, _ in pending}
     genes = genes_needed(pending, levels, run.atlas, moments)
     gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},
                             threads=run.threads, progress=run.progress)  # fmt: skip
@@ -275,7 +275,7 @@ def _run_jobs(run: _Run, jobs: Sequence[Job]) -> tuple[int, int]:
 
 
 @contextmanager
-def _complaints(run: _Run) -> Iterator[None]:
+def _complaints(run: _BenchmarkRun) -> Iterator[None]:
     """Note which model says, in whatever thread, that it did not converge; pass on all other warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -291,9 +291,9 @@ def _complaints(run: _Run) -> Iterator[None]:
         yield
 
 
-def _together(pending: Sequence[tuple[Job, Sequence[Fold]]]) -> list[list[tuple[Job, Fold]]]:
+def _together(pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]]) -> list[list[tuple[BenchmarkJob, Fold]]]:
     """Jobs on the same fold with the same features, which are then made once."""
-    groups: dict[tuple[Any, ...], list[tuple[Job, Fold]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[BenchmarkJob, Fold]]] = {}
     for job, folds in pending:
         for fold in folds:
             of = (job.task.name, job.split.name, job.level, fold.number, job.model.features, job.model.max_units)
@@ -301,7 +301,7 @@ def _together(pending: Sequence[tuple[Job, Sequence[Fold]]]) -> list[list[tuple[
     return list(groups.values())
 
 
-def _run_together(run: _Run, together: list[tuple[Job, Fold]], gathered: dict[str, Gathered]) -> int:
+def _run_together(run: _BenchmarkRun, together: list[tuple[BenchmarkJob, Fold]], gathered: dict[str, Gathered]) -> int:
     """Run models on a fold, whose features they share; how many."""
     job, fold = together[0]
     data = gathered[job.level]

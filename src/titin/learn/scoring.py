@@ -9,7 +9,7 @@ import pandas as pd
 
 from titin.learn import metrics
 from titin.learn import metrics as inference
-from titin.learn.plan import Job
+from titin.learn.plan import BenchmarkJob
 from titin.learn.store import shares_of
 from titin.learn.tasks import Task
 from titin.study.design_table import CELL_TYPE
@@ -28,7 +28,7 @@ def headline(task: Task) -> tuple[str, str]:
 
 
 def score_job(
-    job: Job, table: pd.DataFrame, permuted: pd.DataFrame, *, parent: Mapping[str, str] | None = None,
+    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, *, parent: Mapping[str, str] | None = None,
     permutations: int = 1000, seed: int = 0,
 ) -> Rows:  # fmt: skip
     """Score the predictions of a job, over all of its folds together.
@@ -57,7 +57,7 @@ def _row(of: str, metric: str, value: float, draws: Any = None) -> dict[str, Any
 
 
 def _regression(
-    job: Job, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
+    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
 ) -> Rows:  # fmt: skip
     arms = table.get("young_old")
     rows = [_row("unit", *item) for item in metrics.regression_scores(table["true"], table["predicted"], arms).items()]
@@ -84,7 +84,7 @@ def _regression(
 
 
 def _classification(
-    job: Job, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
+    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
 ) -> Rows:  # fmt: skip
     classes = classes_of(table)
     shares = shares_of(table, classes)

@@ -17,7 +17,7 @@ _KEY = b"titin.benchmark"
 
 
 @dataclass(frozen=True)
-class Store:
+class ResultStore:
     """A folder of results.
 
     ``predictions/TASK/SPLIT/MODEL/fold-000.parquet`` has the predictions of a fold, and beside it ``genes-000`` the

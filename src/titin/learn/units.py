@@ -15,7 +15,7 @@ _GROUP = ("donor", "protocol", "chemistry", "cell_type_0")
 
 
 @dataclass(frozen=True)
-class Units:
+class BenchmarkUnits:
     """Samples, each of one donor.
 
     Attributes
@@ -36,7 +36,7 @@ class Units:
         return len(self.obs)
 
 
-def make_units(design: pd.DataFrame, level: Level, *, seed: int = 0, per_group: int = PER_GROUP) -> Units:
+def make_units(design: pd.DataFrame, level: Level, *, seed: int = 0, per_group: int = PER_GROUP) -> BenchmarkUnits:
     """Group cells into units.
 
     A pseudocell is 15 to 50 cells (30 where there are enough) of one donor, cell type, protocol and chemistry, drawn
@@ -64,9 +64,9 @@ def make_units(design: pd.DataFrame, level: Level, *, seed: int = 0, per_group: 
     return _units(level, design, _renumbered(of_cell.astype(np.int64)))
 
 
-def donor_units(donors: pd.DataFrame) -> Units:
+def donor_units(donors: pd.DataFrame) -> BenchmarkUnits:
     """Take a table of one row a donor, with the columns of a design table, for units of level ``donor``."""
-    return Units("donor", donors.reset_index(drop=True), np.arange(len(donors)))
+    return BenchmarkUnits("donor", donors.reset_index(drop=True), np.arange(len(donors)))
 
 
 def _grouped(design: pd.DataFrame, known: NDArray[np.bool_], seed: int, per_group: int | None) -> NDArray[np.int64]:
@@ -102,7 +102,7 @@ def _renumbered(of_cell: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(of_cell >= 0, np.searchsorted(found, of_cell), -1)
 
 
-def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> Units:
+def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> BenchmarkUnits:
     cells = np.flatnonzero(of_cell >= 0)
     _, first, sizes = np.unique(of_cell[cells], return_index=True, return_counts=True)
     obs = design.iloc[cells[first]].reset_index(drop=True)
@@ -110,7 +110,7 @@ def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> Un
         names = [str(name) for name in obs.columns]
         facts = ("donor", "sex", "young_old", "age_bin")
         obs = obs[[name for name in names if name in facts or name.startswith(("age", "obs:"))]]
-    return Units(level, obs.assign(n_cells=sizes), of_cell)
+    return BenchmarkUnits(level, obs.assign(n_cells=sizes), of_cell)
 
 
 def spread(obs: pd.DataFrame, n: int, by: Sequence[str] = ("donor",)) -> NDArray[np.int64]:

@@ -2,11 +2,11 @@
 
 from titin.publish.card import Written, card, refresh_card, write_card
 from titin.publish.licence import check_licence
-from titin.publish.upload import Publication, RefusedError, publish
+from titin.publish.upload import Publication, PublicationRefusedError, publish
 
 __all__ = [
     "Publication",
-    "RefusedError",
+    "PublicationRefusedError",
     "Written",
     "card",
     "check_licence",

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from titin.dataset import layout
-from titin.publish.facts import Config, Facts
+from titin.publish.facts import CardConfig, Facts
 from titin.publish.licence import licences
 
 FILE = "croissant.json"
@@ -76,7 +76,7 @@ def _file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _records(facts: Facts, config: Config, shard: str) -> dict[str, Any]:
+def _records(facts: Facts, config: CardConfig, shard: str) -> dict[str, Any]:
     name = config.name if len(config.shards) == 1 else f"{config.name}_{config.shards.index(shard):05d}"
     fields = [_field(name, field, shard) for field in facts.schema(config.file)]
     return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}

@@ -24,7 +24,7 @@ _SPLIT = "train"
 
 
 @dataclass(frozen=True)
-class Config:
+class CardConfig:
     """One config of the Hub: a table, in one file or in shards."""
 
     name: str
@@ -73,7 +73,7 @@ class Facts:
         )
 
     @cached_property
-    def configs(self) -> list[Config]:
+    def configs(self) -> list[CardConfig]:
         """Tables in the order of the card; the first is the default."""
         files = [
             ("expression", self.layout.expression), ("expression_by_gene", self.layout.expression_by_gene),
@@ -86,7 +86,7 @@ class Facts:
         files += [(f"varm_{_safe(key)}", entry["file"]) for key, entry in self.manifest.varm.items()]
         derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores))
         files += [(name, file) for name, file in derived if self._has(file)]
-        return [Config(name, file, tuple(self.manifest.shards(file))) for name, file in files]
+        return [CardConfig(name, file, tuple(self.manifest.shards(file))) for name, file in files]
 
     def _has(self, file: str) -> bool:
         stem = file.removesuffix(".parquet")

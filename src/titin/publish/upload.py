@@ -23,7 +23,7 @@ from titin.publish.hub import ATTEMPTS, PAUSE, PublishError, Remote, Repository
 from titin.publish.privacy import BIN_YEARS, Identifier, ages_in_uns, coarsen_ages, exact_age_columns, find_identifiers
 
 if TYPE_CHECKING:
-    from titin.check import Report
+    from titin.check import ValidationReport
 
 
 @contextmanager
@@ -87,7 +87,7 @@ _KEPT = {".gitattributes", ".gitignore"}
 _SHOWN = 5
 
 
-class RefusedError(PublishError):
+class PublicationRefusedError(PublishError):
     """The dataset is not to be published as it is."""
 
 
@@ -181,7 +181,7 @@ def publish(
 
     Raises
     ------
-    RefusedError
+    PublicationRefusedError
         If the validation finds errors, no licence is stated, or there are direct identifiers.
     PublishError
         If the Hub refuses or cannot be reached; what has been uploaded is kept there.
@@ -199,7 +199,7 @@ def publish(
     )  # fmt: skip
     refusals = _refusals(folder, facts.licence, facts.uns, allow, exact_ages)
     if refusals and not dry_run:
-        raise RefusedError(refusals[0]["message"], refusals[0]["hint"])
+        raise PublicationRefusedError(refusals[0]["message"], refusals[0]["hint"])
     with public_copy(folder, repo_id, facts.licence, exact_ages=exact_ages, progress=progress) as (copy, ages):
         report = _validate(copy, threads, memory, progress)
         manifest = Manifest.read(copy)
@@ -212,7 +212,7 @@ def publish(
         if repository is None:
             return publication
         if refusals:
-            raise RefusedError(refusals[0]["message"], refusals[0]["hint"])
+            raise PublicationRefusedError(refusals[0]["message"], refusals[0]["hint"])
         _upload(repository, publication, copy, private, message or _message(manifest), tag)
     return publication
 
@@ -291,14 +291,14 @@ def _identifier_refusal(identifier: Identifier) -> dict[str, str]:
     }
 
 
-def _validate(copy: Path, threads: int | None, memory: int | str | None, progress: Progress) -> "Report":
+def _validate(copy: Path, threads: int | None, memory: int | str | None, progress: Progress) -> "ValidationReport":
     from titin.check import validate
 
     progress.note("validating what is to be published")
     return validate(copy, level="full", threads=threads, memory=memory, progress=progress)
 
 
-def _validation_refusal(report: "Report") -> dict[str, str]:
+def _validation_refusal(report: "ValidationReport") -> dict[str, str]:
     errors = [finding for _, finding in report.findings("error")]
     shown = "; ".join(finding.message for finding in errors[:_SHOWN])
     more = f" and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
@@ -306,7 +306,7 @@ def _validation_refusal(report: "Report") -> dict[str, str]:
             "hint": "titin validate DATASET says what and where; mend it, or build again"}  # fmt: skip
 
 
-def _summary(report: "Report") -> dict[str, Any]:
+def _summary(report: "ValidationReport") -> dict[str, Any]:
     return {
         "passed": report.passed, **{f"{s}s": report.count(s) for s in ("error", "warning", "note")},
         "findings": [

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from titin.check.hub_features import dtype_name
 from titin.dataset import layout
-from titin.publish.facts import Config, Facts
+from titin.publish.facts import CardConfig, Facts
 from titin.publish.markdown import bullets, code, listed, section, table
 from titin.text import number, size
 
@@ -57,7 +57,7 @@ def _config_of(facts: Facts, name: str) -> str:
     return next((code(c.name) for c in facts.configs if name in c.shards), "–")
 
 
-def _head(facts: Facts, config: Config, what: str) -> str:
+def _head(facts: Facts, config: CardConfig, what: str) -> str:
     entries = [facts.manifest.files[shard] for shard in config.shards]
     rows, n_bytes = sum(e["rows"] for e in entries), sum(e["bytes"] for e in entries)
     where = code(config.file) if len(config.shards) == 1 else f"{len(config.shards)} shards of {code(config.file)}"
@@ -65,7 +65,7 @@ def _head(facts: Facts, config: Config, what: str) -> str:
     return f"{where}: {rows:,} rows × {columns:,} columns, {size(n_bytes)}. {what}"
 
 
-def _config(facts: Facts, name: str) -> Config:
+def _config(facts: Facts, name: str) -> CardConfig:
     return next(c for c in facts.configs if c.name == name)
 
 
@@ -204,7 +204,7 @@ def _shown(value: Any) -> str:
     return listed([str(v) for v in value], 4) if isinstance(value, list) else str(value)
 
 
-def _extent(facts: Facts, config: Config) -> tuple[float, float]:
+def _extent(facts: Facts, config: CardConfig) -> tuple[float, float]:
     """Least and greatest value, from the files' own statistics where they have them."""
     low, high = np.inf, -np.inf
     for shard in config.shards:

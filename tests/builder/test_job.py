@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titin.builder.job import Context
+from titin.builder.job import BuildJob
 from titin.builder.options import Options
 from titin.dataset.layout import Layout
 from titin.progress import Progress
@@ -21,7 +21,7 @@ def context(index=SYMBOLS, shape=(10, 4), nnz=None, memory=2**30, options=None, 
     X = SimpleNamespace(shape=shape, nnz=nnz, dtype=np.dtype("f4"))
     source = SimpleNamespace(X=X, var=pd.DataFrame(var, index=list(index)))
     resources, here = Resources(2, memory), Path()
-    return Context(source, options or Options(), resources, Progress(), Layout("a"), {}, here, here)
+    return BuildJob(source, options or Options(), resources, Progress(), Layout("a"), {}, here, here)
 
 
 # cells

@@ -1,0 +1,40 @@
+"""What the writers of all formats are given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from titin.dataset.manifest import Manifest
+from titin.dataset.store import Store
+from titin.progress import Progress
+from titin.resources import Resources
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """One export: where from, with what, how told.
+
+    Attributes
+    ----------
+    scratch
+        Folder for intermediate files, beside the output.
+    counts
+        Integer counts instead of the source's values.
+    genes
+        Symbols or ids (``wide`` only); None for all.
+    compression
+        Of ``.h5ad``: None, ``gzip`` or ``lzf``.
+    """
+
+    store: Store
+    scratch: Path
+    resources: Resources
+    progress: Progress
+    counts: bool = False
+    genes: Sequence[str] | None = None
+    compression: str | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the dataset says of itself."""
+        return self.store.manifest

@@ -1,0 +1,113 @@
+"""Presets that are data and nothing else: two atlases from the file to validation, benchmark and report."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import titin
+from titin.check import validate
+from titin.features import gene_sets
+from titin.learn import run_benchmark
+from titin.presets import read_preset
+from titin.report import ReportResult, write_report
+
+LIVER = "human_liver_cellxgene_146x33452.h5ad"
+ONTOLOGY = ("assay", "cell_type", "development_stage", "disease", "sex", "tissue")
+TYPES = {"hepatocyte": ("ALB", "APOA1", "TF", "CYP2E1"), "Kupffer cell": ("CD5L", "MARCO", "VSIG4", "CD163")}
+
+
+@pytest.fixture(scope="module")
+def follower(tmp_path_factory) -> Path:
+    """A small atlas that follows the CELLxGENE schema: two types, eight donors with ages, ids of ontologies."""
+    rng = np.random.default_rng(0)
+    n, donors = 320, 8
+    donor = np.arange(n) % donors
+    kind = np.array(list(TYPES))[(np.arange(n) // donors) % 2]
+    symbols = [*dict.fromkeys(g for genes in TYPES.values() for g in genes), "XIST", "RPS4Y1", "CDKN1A"]
+    symbols += [f"GENE{i}" for i in range(60)]
+    counts = rng.poisson(1.0, (n, len(symbols)))
+    for name, genes in TYPES.items():
+        counts[np.ix_(kind == name, [symbols.index(g) for g in genes])] += 12
+    female = donor % 2 == 0
+    counts[:, symbols.index("XIST")] = np.where(female, rng.poisson(4, n), 0)
+    counts[:, symbols.index("RPS4Y1")] = np.where(female, 0, rng.poisson(4, n))
+    obs = pd.DataFrame({
+        "donor_id": [f"D{d}" for d in donor], "cell_type": kind,
+        "development_stage": [f"{25 + 7 * d}-year-old stage" for d in donor],
+        "sex": np.where(female, "female", "male"), "suspension_type": "cell", "assay": "10x 3' v3",
+        "disease": "normal", "tissue": "liver", "sample": [f"S{d}" for d in donor],
+    }, index=[f"cell{i}" for i in range(n)])  # fmt: skip
+    for column in ONTOLOGY:
+        obs[f"{column}_ontology_term_id"] = pd.factorize(obs[column])[0].astype(str)
+    var = pd.DataFrame({"feature_name": symbols}, index=[f"ENSG{i:011d}" for i in range(len(symbols))])
+    path = tmp_path_factory.mktemp("follower") / "follower.h5ad"
+    ad.AnnData(sparse.csr_matrix(counts.astype(np.float32)), obs.astype("category"), var).write_h5ad(path)
+    return path
+
+
+def _all_the_way(source: Path, preset: str, folder: Path) -> tuple[Path, ReportResult]:
+    """Build, validate, benchmark and report with a preset; the dataset and its report."""
+    dataset = titin.build(source, folder / preset, preset=preset, project=(), threads=1).path
+    assert validate(dataset, level="quick").passed
+    done = run_benchmark(dataset, tasks=["cell_type"], models=["logistic@markers"], splits=["leave_one_donor_out"],
+                         permutations=0, figures=False)  # fmt: skip
+    assert {"logistic@markers", "marker_rule"} <= set(done.scores["model"])
+    return dataset, write_report(dataset)
+
+
+@pytest.mark.parametrize("preset", ["liver", "cellxgene"])
+def test_a_file_that_follows_the_schema_goes_all_the_way(follower, tmp_path, preset):
+    dataset, report = _all_the_way(follower, preset, tmp_path)
+    atlas, source = titin.open(dataset), ad.read_h5ad(follower)
+    assert atlas.preset == read_preset(preset)
+    assert [atlas.roles[role] for role in ("donor", "age", "sex", "protocol", "chemistry")] == [
+        "donor_id", "development_stage", "sex", "suspension_type", "assay",
+    ]  # fmt: skip
+    assert atlas.roles["cell_type"] == ["cell_type"]
+    assert sorted(atlas.obs["age_numeric"].unique()) == [25 + 7 * d for d in range(8)]
+    kept = atlas.obs.loc[source.obs_names]
+    for column in ONTOLOGY:
+        pd.testing.assert_series_equal(
+            kept[f"{column}_ontology_term_id"], source.obs[f"{column}_ontology_term_id"], check_names=False
+        )
+    assert not set(report.missing) & {"composition", "design"}
+    card = (dataset / "README.md").read_text("utf-8")
+    if preset == "liver":
+        assert set(pd.read_csv(report.folder / "markers_markers.csv")["gene"]) == {"ALB", "CD5L"}
+        assert "zonation" in card
+    else:  # of no tissue, so that it has no markers
+        assert "markers" in report.missing
+        assert "| CELLxGENE |" in card
+
+
+def test_the_markers_of_a_preset_are_those_of_the_panel_the_check_and_the_models(follower, tmp_path):
+    built = {preset: titin.build(follower, tmp_path / (preset or "none"), preset=preset, project=(), threads=1).manifest
+             for preset in ("liver", None)}  # fmt: skip
+    reasons = {preset: {g for g, why in m.panel["genes"].items() if why == "marker"} for preset, m in built.items()}
+    assert reasons["liver"] == {g for genes in TYPES.values() for g in genes}
+    assert reasons[None] < reasons["liver"]  # of the shared markers: those of macrophages
+    markers = validate(tmp_path / "liver", checks=["biology.markers"])["biology.markers"].outcome.facts["types"]
+    assert {row["type"]: row["auroc"] > 0.9 for row in markers} == dict.fromkeys(TYPES, True)
+    bench = run_benchmark(tmp_path / "liver", tasks=["cell_type"], models=["marker_rule"], figures=False,
+                          splits=["leave_one_donor_out"], permutations=0)  # fmt: skip
+    score = bench.scores.query("model == 'marker_rule' and metric == 'macro_f1'")["value"]
+    assert score.min() > 0.9
+
+
+def test_the_liver_atlas_of_cellxgene(shared, tmp_path):
+    dataset, report = _all_the_way(shared / "data" / "h5ad" / LIVER, "liver", tmp_path)
+    atlas = titin.open(dataset)
+    assert atlas.manifest.prefix == "liver_10x"
+    assert atlas.roles["donor"] == "donor_id"
+    assert atlas.roles["age"] is None  # its stages are adult and mature
+    assert "'development_stage' holds no age that can be read: ages are not known" in atlas.manifest.notes
+    assert not {name for name in gene_sets(atlas.preset) if name in ("markers_MuSC", "fibre_slow")}
+    card = (dataset / "README.md").read_text("utf-8")
+    assert "zonation" in card
+    assert "antibody-secreting B cells" in card
+    assert report.path.is_file()
+    assert {"composition", "expression"} <= set(report.missing)

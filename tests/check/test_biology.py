@@ -11,11 +11,11 @@ from good_datasets import Good
 from scipy.stats import linregress, mannwhitneyu
 
 from titin.check import biology  # noqa: F401 - registers the checks
-from titin.check.biology import _areas, slope
+from titin.check.biology import _areas, _units, slope
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Outcome
 from titin.check.registry import CHECKS
-from titin.study.units import Units, protocol_kind, sex_of, units
+from titin.study.groups import CellGroups
 
 
 class Changed(CheckedDataset):
@@ -95,12 +95,6 @@ def test_a_sample_of_the_other_sex_is_named(demo):
     assert any("donor 339C, sample stray is recorded as F but expresses the genes of a male" in m for m in messages)
 
 
-def test_names_of_sexes_and_protocols():
-    assert [sex_of(v) for v in ("F", "female", "Male", "m", "unknown", np.nan)] == ["F", "F", "M", "M", None, None]
-    assert [protocol_kind(v) for v in ("nucleus", "snRNA-seq", "cells", "single-cell", "10x")] == [
-        "nuclei", "nuclei", "cells", "cells", None]  # fmt: skip
-
-
 def test_nuclei_need_two_donors_on_either_side(demo):
     outcome = run(Changed(demo, lambda obs: obs.assign(batch="cells")), "biology.nuclei")
     assert outcome.skipped.endswith("and 0 have 20 nuclei or more")
@@ -113,10 +107,10 @@ def test_sex_cannot_be_evaluated_where_no_donor_has_evidence(demo, monkeypatch):
 
 def test_units_sum_and_median_by_donor_and_protocol(demo):
     context = Changed(demo)
-    by = units(context, ["donor", "protocol", "chemistry"])
+    by = _units(context, ["donor", "protocol", "chemistry"])
     frame = context.obs.assign(n=context.totals.n_counts)
     expected = frame.groupby(["DonorID", "batch", "10X_version"], observed=True)["n"]
-    assert by.table["cells"].tolist() == expected.size().tolist()
+    assert by.table["n_cells"].tolist() == expected.size().tolist()
     assert by.sum(context.totals.n_counts) == pytest.approx(expected.sum().to_numpy())
     assert by.median(context.totals.n_counts) == pytest.approx(expected.median().to_numpy())
     genes = ["XIST", "MALAT1", "CDKN1A"]
@@ -127,24 +121,24 @@ def test_units_sum_and_median_by_donor_and_protocol(demo):
 
 def test_gene_counts_are_the_same_in_small_batches(demo, monkeypatch):
     context = Changed(demo)
-    by = units(context, ["donor"])
+    by = _units(context, ["donor"])
     genes = context.atlas.var_names[:50].tolist()
     whole = by.gene_counts(context.atlas, genes)
-    monkeypatch.setattr("titin.study.units._BATCH_VALUES", 7 * len(context.obs))
+    monkeypatch.setattr("titin.study.groups._BATCH_VALUES", 7 * len(context.obs))
     assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
 
 
 def test_cells_that_lack_a_donor_belong_to_no_unit(demo):
     context = Changed(demo, lambda obs: obs.assign(DonorID=obs["DonorID"].astype(str).where(obs["Sex"] == "F")))
-    by = units(context, ["donor"])
-    assert (by.codes == -1).sum() == (context.obs["Sex"] == "M").sum() == len(by.codes) - by.table["cells"].sum()
+    by = _units(context, ["donor"])
+    assert (by.codes == -1).sum() == (context.obs["Sex"] == "M").sum() == len(by.codes) - by.table["n_cells"].sum()
 
 
 def test_auroc_is_that_of_the_rank_sum_test_within_donors():
     rng = np.random.default_rng(3)
     donors, types = np.repeat([0, 1, 2], 60), rng.integers(0, 3, 180)
     score = rng.poisson(1 + (types == 1), 180).astype(float)
-    areas, counted = _areas(score, types, 3, Units(pd.DataFrame({"cells": [60] * 3}), donors))
+    areas, counted = _areas(score, types, 3, CellGroups(pd.DataFrame({"n_cells": [60] * 3}), donors))
     for kind in range(3):
         by_donor = []
         for donor in range(3):
@@ -157,7 +151,9 @@ def test_auroc_is_that_of_the_rank_sum_test_within_donors():
 
 def test_a_type_with_few_cells_has_no_auroc():
     types = np.array([0] * 90 + [1] * 9)
-    areas, counted = _areas(np.arange(99.0), types, 2, Units(pd.DataFrame({"cells": [99]}), np.zeros(99, np.int64)))
+    areas, counted = _areas(
+        np.arange(99.0), types, 2, CellGroups(pd.DataFrame({"n_cells": [99]}), np.zeros(99, np.int32))
+    )
     assert np.isnan(areas[1])
     assert counted[1] == 0
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from titin.errors import TitinError
-from titin.study.ages import parse_age, parse_ages
+from titin.study.ages import age_cut, donor_ages, parse_age, parse_ages, young_or_old
 from titin.study.roles import read_donor_ages
 
 
@@ -22,6 +22,9 @@ from titin.study.roles import read_donor_ages
     ("2 month-old stage", 2 / 12), ("20 month-old stage", 20 / 12), ("60-79 year-old stage", 69.5),
     ("2-5 year-old child stage", 3.5), ("15-19 year-old human stage", 17), ("third decade stage", 25),
     ("third decade human stage", 25), ("sixth decade stage", 55), ("eleventh decade stage", 105),
+    # decimal commas, as against ranges in brackets or with a space
+    ("3,5", 3.5), ("1,5 years", 1.5), ("0,5y", 0.5), ("30,25", 30.25), ("1,5-2,5", 2), ("1,5 to 2,5 months", 2 / 12),
+    ("15, 20", 17.5), ("[15,20)", 17.5), ("(3,5]", 4),
     # numbers that are numbers
     (31, 31), (31.5, 31.5), (np.float32(0.5), 0.5), (np.int8(7), 7),
 ])  # fmt: skip
@@ -86,6 +89,30 @@ def test_every_stage_of_a_real_census(shared):
     }  # fmt: skip
     known = stages.isin(years.index)
     assert parse_ages(stages).notna().tolist() == known.tolist()
+
+
+# young and old
+
+
+@pytest.mark.parametrize(("ages", "expected"), [
+    ([19, 22, 28, 29, 29, 35, 37, 38, 50, 58, 60, 61, 64, 70, 70, 73, 74], 44.0),
+    ([20, 21, 22, 24, 90], 23.0),  # one donor of five is less than a quarter
+    ([30, 30, 30, 30], None),
+    ([20, 70, 71], None),
+])  # fmt: skip
+def test_the_cut_between_young_and_old_lies_in_the_widest_gap(ages, expected):
+    assert age_cut(pd.Series(ages, dtype=float)) == expected
+
+
+def test_an_age_at_the_cut_is_old_and_an_unknown_one_neither():
+    assert young_or_old([44.9, 45, np.nan, 90], 45.0).tolist() == ["young", "old", None, "old"]
+
+
+def test_a_donor_has_the_median_of_its_ages():
+    ages, donor = pd.Series([30.0, 31, 50, np.nan, 70, 20]), pd.Series(["b", "b", "b", "c", None, "a"])
+    for column in (donor, donor.astype("category"), donor.astype("string")):
+        assert donor_ages(ages, column).to_dict() == {"a": 20.0, "b": 31.0}
+    assert donor_ages(ages, pd.Series([2, 2, 2, 3, 3, 1])).to_dict() == {"1": 20.0, "2": 31.0, "3": 70.0}
 
 
 # donor tables

@@ -16,10 +16,10 @@ from titin.features import GeneSetScores, read_gene_set_scores, score_gene_sets
 from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
-from titin.study.groups import cell_keys, choose_level, level_name, need
+from titin.study.design import Study, choose_level, level_name, need
+from titin.study.vocabulary import sex_of
 
 ALPHA = 0.05
-_MALE = ("m", "male", "man", "men", "males")
 _T = TypeVar("_T")
 
 
@@ -80,8 +80,8 @@ class Inputs:
             If the dataset does not tell them.
         """
         need([role for role, column in self.atlas.roles.items() if column], "sex", "only males are asked for")
-        sexes = cell_keys(self.atlas)["sex"].dropna().unique()
-        males = [str(sex) for sex in sexes if str(sex).strip().lower() in _MALE]
+        sexes = Study.of(self.atlas).keys(["sex"])["sex"].dropna().unique()
+        males = [str(sex) for sex in sexes if sex_of(sex) == "M"]
         if not males:
             raise TitinError(f"no donor is male: the sexes are {', '.join(map(str, sexes))}", "leave --males-only out")
         return {"sex": males}

@@ -17,11 +17,11 @@ from titin.ageing.design import (
     formula_variables,
     make_design,
 )
-from titin.check.design import age_cut
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.results import Result
-from titin.study.groups import AGE, ROLES, need
+from titin.study.ages import age_cut, donor_ages, young_or_old
+from titin.study.design import AGE, ROLES, need
 
 ALL = "all"  # name of the protocol where the dataset has none
 MIN_DONORS = 3
@@ -164,7 +164,7 @@ def ask(
                          f"it has {', '.join(map(str, known))}")  # fmt: skip
     cut = None
     if AGE in groups:
-        ages = groups.dropna(subset=["donor", AGE]).groupby("donor")[AGE].median()
+        ages = donor_ages(groups[AGE], groups["donor"])
         if contrast in (AGE, "young_old") and ages.empty:
             raise TitinError("no donor's age can be read: the comparison is of ages", "give years, or ranges as 15-20")
         cut = age_cut(ages)
@@ -270,7 +270,7 @@ def _check_donors(table: pd.DataFrame, question: DonorContrast) -> None:
         raise NotTestableError(f"{_number(donors, 'donor')} with enough cells, fewer than {2 * least}")
     for name in _contrast_variables(question, table):
         if name == AGE and question.cut is not None:
-            side = pd.Series(np.where(table[AGE] * 10 >= question.cut, "old", "young"), table.index)
+            side = pd.Series(young_or_old(table[AGE] * 10, question.cut), table.index)
             expected = ["young", "old"]
         elif name == OLD:
             side, expected = table[OLD].map({0.0: "young", 1.0: "old"}), ["young", "old"]

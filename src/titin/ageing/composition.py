@@ -37,13 +37,14 @@ from titin.ageing.design import INTERCEPT, NotTestableError
 from titin.ageing.glmm import fit_poisson_mixed_model
 from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
 from titin.atlas import Atlas
-from titin.check.design import age_cut
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.plot import composition_by_age
 from titin.results import Result
 from titin.section import Section
-from titin.study.groups import AGE, choose_level, group_cells, need
+from titin.study.ages import age_cut, donor_ages, young_or_old
+from titin.study.design import AGE, choose_level, need
+from titin.study.groups import group_cells
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -179,7 +180,7 @@ def mann_whitney(
     need([str(name) for name in cells.samples], "donor", "donors are what is compared")
     need([str(name) for name in cells.samples], AGE, "the comparison is of ages")
     if cut is None:
-        cut = age_cut(cells.samples.dropna(subset=["donor", AGE]).groupby("donor")[AGE].median())
+        cut = age_cut(donor_ages(cells.samples[AGE], cells.samples["donor"]))
     if cut is None:
         raise TitinError("these ages do not part young from old: there are too few donors, or all of one age",
                          "give the age from which a donor is old")  # fmt: skip
@@ -221,7 +222,8 @@ def _compare(cells: CellCounts, cut: float) -> pd.DataFrame | str:
     keys = [samples["donor"], *([samples["chemistry"]] if "chemistry" in samples else [])]
     grouped = fractions.groupby([key.fillna("").to_numpy() for key in keys])
     means = grouped.mean()
-    old = (samples[AGE].groupby([key.fillna("").to_numpy() for key in keys]).median() >= cut).to_numpy()
+    ages = samples[AGE].groupby([key.fillna("").to_numpy() for key in keys]).median()
+    old = young_or_old(ages, cut) == "old"
     if not old.any() or old.all():
         return f"{int((~old).sum())} young and {int(old.sum())} old donors with samples large enough"
     rows: list[dict[str, Any]] = []

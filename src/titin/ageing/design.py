@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from titin.ageing.moderated import Floats
 from titin.dataset import layout
 from titin.errors import TitinError
-from titin.study.groups import AGE
+from titin.study.ages import young_or_old
+from titin.study.design import AGE
 
 OLD = "old"  # a donor at or above the age cut
 NUISANCE = ("sex", "chemistry")
@@ -78,7 +79,7 @@ def add_variables(groups: pd.DataFrame, cut: float | None) -> pd.DataFrame:
     years = groups[AGE]
     found = groups.assign(**{AGE: years / 10})
     if cut is not None:
-        found[OLD] = np.where(years.isna(), np.nan, (years >= cut).astype(float))
+        found[OLD] = pd.Series(young_or_old(years, cut), years.index).map({"young": 0.0, "old": 1.0}).astype(float)
     return found
 
 

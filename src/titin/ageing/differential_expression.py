@@ -34,7 +34,7 @@ from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.progress import Progress
-from titin.study.groups import AGE, choose_level
+from titin.study.design import AGE, choose_level
 
 ExpressionMethod = Literal["voom", "limma", "trend", "deseq2"]
 

@@ -15,7 +15,8 @@ from titin.ageing.moderated import Floats, adjust, fit_linear_models
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
-from titin.study.groups import AGE, choose_level, group_cells
+from titin.study.design import AGE, choose_level
+from titin.study.groups import group_cells
 
 ALL_CELLS = "all cells"
 MIN_CELLS = 10

@@ -18,7 +18,7 @@ from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.plot import fibre_types, trend
 from titin.section import Section
-from titin.study.groups import AGE, choose_level, level_name
+from titin.study.design import AGE, choose_level, level_name
 
 _FIBRE = re.compile(
     r"^MF\b|^Hyb\b|^Specialised MF|myofib|myonucle|muscle (?:fib|cell)|fast|slow|type[ _-]?I+|^I+[ABX]?$", re.I

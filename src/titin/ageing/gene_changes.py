@@ -30,7 +30,7 @@ from titin.ageing.pseudobulk import write_pseudobulk
 from titin.errors import TitinError
 from titin.plot import heat_map, ma_plot, volcano
 from titin.section import Section
-from titin.study.groups import AGE
+from titin.study.design import AGE
 
 _VOLCANOES = 6
 _SHARED = 30  # genes of the heat map

@@ -15,7 +15,7 @@ from titin.dataset import layout
 from titin.dataset.block import GeneBlock
 from titin.progress import Progress
 from titin.results import Result
-from titin.study.groups import cell_keys
+from titin.study.design import Study
 
 _TARGET_SUM = 1e4
 
@@ -60,8 +60,7 @@ def gene_statistics(
     """
     threads = threads or atlas.reader.resources.threads
     names = [by] if isinstance(by, str) else list(by)
-    known = cell_keys(atlas)
-    keys = cell_keys(atlas, extra=[name for name in names if name not in known])[names]
+    keys = Study.of(atlas, names).keys(names)
     grouped = keys.groupby(names, sort=True, dropna=True)
     codes = grouped.ngroup().fillna(-1).to_numpy().astype(np.int32)
     sizes = grouped.size()

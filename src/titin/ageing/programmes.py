@@ -36,7 +36,7 @@ from titin.progress import Progress
 from titin.publish import refresh_card
 from titin.results import Result
 from titin.section import Section
-from titin.study.groups import AGE
+from titin.study.design import AGE
 
 _SETS_SHOWN = 30
 CAVEAT = (

@@ -23,7 +23,8 @@ from titin.errors import TitinError
 from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.publish import refresh_card
-from titin.study.groups import CellGroups, group_cells, level_name, need
+from titin.study.design import level_name, need
+from titin.study.groups import CellGroups, group_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -18,7 +18,7 @@ from titin.features.scores import ScoreMethod
 from titin.plot import forest, heat_map
 from titin.progress import Progress
 from titin.section import Section
-from titin.study.groups import AGE
+from titin.study.design import AGE
 
 SETS = (
     "SenMayo", "CellAge_induces", "REACTOME_SENESCENCE_ASSOCIATED_SECRETORY_PHENOTYPE_SASP", "inflammatory_cytokines",

@@ -27,7 +27,7 @@ from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene
 from titin.plot import forest, pseudotime
 from titin.progress import Progress
 from titin.section import Section
-from titin.study.groups import choose_level, level_name
+from titin.study.design import choose_level, level_name
 
 _STATIONARY = 0.9994  # eigenvalues from which on a component says nothing of time
 

@@ -20,7 +20,7 @@ from titin.plot import variance_parts
 from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
-from titin.study.groups import AGE, choose_level
+from titin.study.design import AGE, choose_level
 
 MIN_CELLS = 10
 MIN_LOG_CPM = 5.0

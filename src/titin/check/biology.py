@@ -1,6 +1,6 @@
 """Whether cell types express their markers: AUROC of a type against all others, within donors."""
 
-import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,17 +8,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from titin.check.design import donor_ages
 from titin.check.findings import Finding, Outcome
+from titin.check.genes import bundled, normalised, present
 from titin.check.registry import check
 from titin.features import gene_sets
 from titin.presets import MARKERS
-from titin.study.units import FEWEST_CELLS, Units, bundled, normalised, present, protocol_kind, sex_of, units
+from titin.study.groups import CellGroups, group_by
+from titin.study.vocabulary import plain, protocol_of, sex_of
 
 if TYPE_CHECKING:
     from titin.check.dataset import CheckedDataset
 
 
+FEWEST_CELLS = 20  # of a unit that is compared with others
 _FEWEST = 10  # cells of a type, and of all others, in a donor that counts
 _FEWEST_OF_ALL = 30  # cells of a type in all donors that count
 _FEWEST_MARKERS = 2  # one alone may mark something else as well
@@ -36,12 +38,7 @@ def markers(context: "CheckedDataset") -> Outcome:
     level, labels, sets = _matching(context)
     if not sets:
         return Outcome(skipped="no label of the dataset is a cell type whose markers the preset has")
-    roles = [role for role in ("donor", "protocol") if context.missing(role) is None]
-    by = (
-        units(context, roles)
-        if roles
-        else Units(pd.DataFrame({"cells": [len(labels)]}), np.zeros(len(labels), np.int64))
-    )
+    by = _units(context, ["donor", "protocol"])
     codes: NDArray[np.int64] = np.asarray(labels.cat.codes, np.int64)
     names = [str(c) for c in labels.cat.categories]
     rows: list[dict[str, Any]] = []
@@ -77,12 +74,12 @@ def _judge(row: dict[str, Any], where: str) -> list[Finding]:
 def _matching(context: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
     """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
     sets = gene_sets(context.atlas.preset)
-    known = {_plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
+    known = {plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
     best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
     for level in context.roles["cell_type"]:
         labels = context.obs[level].astype("string").astype("category")
         found = {
-            str(c): present(context.atlas, known[_plain(c)].genes) for c in labels.cat.categories if _plain(c) in known
+            str(c): present(context.atlas, known[plain(c)].genes) for c in labels.cat.categories if plain(c) in known
         }
         found = {name: genes for name, genes in found.items() if len(genes) >= _FEWEST_MARKERS}
         if best is None or len(found) > len(best[2]):
@@ -90,12 +87,8 @@ def _matching(context: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list
     return best if best is not None else ("", pd.Series(dtype="category"), {})
 
 
-def _plain(name: object) -> str:
-    return re.sub(r"[\s._-]+", "", str(name)).lower()
-
-
 def _areas(
-    score: NDArray[np.floating[Any]], types: NDArray[np.int64], n: int, by: Units
+    score: NDArray[np.floating[Any]], types: NDArray[np.int64], n: int, by: CellGroups
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Area under the ROC curve of each type against all other cells: median over the units that count, and how many do.
 
@@ -134,10 +127,10 @@ def ageing(context: "CheckedDataset") -> Outcome:
     Counts of a donor's cells are summed first, all types together; the model is a straight line, its interval that of
     Student's t.
     """
-    ages = donor_ages(context.obs, context.roles["age"], context.column("donor"))
+    ages = context.study.donor_ages
     if ages is None:
         return Outcome(skipped="no donor's age can be read")
-    by = units(context, ["donor", "protocol"])
+    by = _units(context, ["donor", "protocol"])
     years = by.table["donor"].map(ages).to_numpy(float)
     library = np.maximum(by.sum(context.totals.n_counts), 1)
     sets = {name: bundled(context, name) for name in _SETS} | {g: present(context.atlas, [g]) for g in _GENES}
@@ -165,9 +158,9 @@ def ageing(context: "CheckedDataset") -> Outcome:
     )
 
 
-def _arms(by: Units) -> list[tuple[str, NDArray[np.bool_]]]:
+def _arms(by: CellGroups) -> list[tuple[str, NDArray[np.bool_]]]:
     """Units of each protocol that have enough cells."""
-    enough = by.table["cells"].to_numpy() >= FEWEST_CELLS
+    enough = by.table["n_cells"].to_numpy() >= FEWEST_CELLS
     if "protocol" not in by.table:
         return [("all", enough)]
     return [(str(p), enough & (by.table["protocol"] == p).to_numpy(bool)) for p in by.table["protocol"].unique()]
@@ -217,14 +210,14 @@ def sex(context: "CheckedDataset") -> Outcome:
     if not female or not male:
         return Outcome(skipped=f"the dataset has no {'XIST' if not female else 'gene of the Y chromosome'}")
     x, y = (np.any([context.atlas.counts_of(g).to_numpy() > 0 for g in genes], axis=0) for genes in (female, male))
-    donors = _sexes(context, units(context, ["donor"]), x & ~y, y & ~x)
+    donors = _sexes(context, _units(context, ["donor"]), x & ~y, y & ~x)
     where = context.layout.sample_metadata
     wrong = donors[donors["contradicts"]]
     findings = [_contradiction(row, where) for row in wrong.itertuples()]
     mixed = donors[donors["called"] == "mixed"]
     findings += [_mixture(row, where) for row in mixed.itertuples()]
     if context.missing("sample") is None:
-        samples = _sexes(context, units(context, ["donor", "sample"]), x & ~y, y & ~x)
+        samples = _sexes(context, _units(context, ["donor", "sample"]), x & ~y, y & ~x)
         odd = samples[samples["contradicts"] & ~samples["donor"].isin(wrong["donor"])]
         findings += [_contradiction(row, where) for row in odd.itertuples()]
     evaluable = int(donors["called"].notna().sum())
@@ -234,7 +227,7 @@ def sex(context: "CheckedDataset") -> Outcome:
     return Outcome(findings, read, {"donors": _records(donors)})
 
 
-def _sexes(context: "CheckedDataset", by: Units, female: Any, male: Any) -> pd.DataFrame:
+def _sexes(context: "CheckedDataset", by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
     recorded = pd.Series(context.column("sex").astype("string").to_numpy())
@@ -253,7 +246,7 @@ def _contradiction(row: Any, where: str) -> Finding:
     name = f"donor {row.donor}" + (f", sample {row.sample}" if hasattr(row, "sample") else "")
     like = "male" if row.called == "M" else "female"
     return Finding(
-        f"{name} is recorded as {row.recorded} but expresses the genes of a {like} (of {row.cells:,} cells, "
+        f"{name} is recorded as {row.recorded} but expresses the genes of a {like} (of {row.n_cells:,} cells, "
         f"{row.female_cells:,} have XIST alone, {row.male_cells:,} genes of the Y chromosome alone)",
         where, "the sex may be recorded wrongly, or the sample swapped with another",
     )  # fmt: skip
@@ -261,7 +254,7 @@ def _contradiction(row: Any, where: str) -> Finding:
 
 def _mixture(row: Any, where: str) -> Finding:
     return Finding(
-        f"donor {row.donor} has cells of both sexes: of {row.cells:,}, {row.female_cells:,} have XIST alone, "
+        f"donor {row.donor} has cells of both sexes: of {row.n_cells:,}, {row.female_cells:,} have XIST alone, "
         f"{row.male_cells:,} genes of the Y chromosome alone",
         where, "its samples may be of two people, or of multiplexed ones not told apart", "warning",
     )  # fmt: skip
@@ -271,10 +264,10 @@ def _mixture(row: Any, where: str) -> Finding:
        needs=("protocol", "counts"))  # fmt: skip
 def nuclei(context: "CheckedDataset") -> Outcome:
     """Compare the protocols over donors, then each donor with its protocol."""
-    by = units(context, ["donor", "protocol"])
+    by = _units(context, ["donor", "protocol"])
     malat = present(context.atlas, ["MALAT1"])
     totals = context.totals
-    table = by.table.assign(kind=by.table["protocol"].map(protocol_kind))
+    table = by.table.assign(kind=by.table["protocol"].map(protocol_of))
     library = np.maximum(by.sum(totals.n_counts), 1)
     measures = {}
     if malat:
@@ -282,7 +275,7 @@ def nuclei(context: "CheckedDataset") -> Outcome:
     if totals.mitochondrial.any():
         measures["mitochondrial"] = 1e4 * by.sum(totals.mitochondrial) / library
     table = table.assign(**measures)
-    arms = {k: table[(table["kind"] == k) & (table["cells"] >= FEWEST_CELLS)] for k in ("cells", "nuclei")}
+    arms = {k: table[(table["kind"] == k) & (table["n_cells"] >= FEWEST_CELLS)] for k in ("cells", "nuclei")}
     if not measures:
         return Outcome(skipped="neither MALAT1 nor mitochondrial genes are in the dataset")
     if min(map(len, arms.values())) < _FEWEST_DONORS_BIOLOGY:
@@ -309,17 +302,17 @@ def nuclei(context: "CheckedDataset") -> Outcome:
 
 def _other_arm(row: pd.Series, medians: dict[str, dict[str, float]], measures: Any) -> bool:
     """Whether each measure of a unit is nearer to the other protocol's median than to its own, in logarithms."""
-    if row["kind"] is None or row["cells"] < FEWEST_CELLS:
+    if row["kind"] is None or row["n_cells"] < FEWEST_CELLS:
         return False
     own, other = row["kind"], "cells" if row["kind"] == "nuclei" else "nuclei"
     far = [abs(np.log1p(row[m]) - np.log1p(medians[k][m])) for k in (own, other) for m in measures]
     return all(mine > theirs for mine, theirs in zip(far[: len(measures)], far[len(measures) :], strict=True))
 
 
-def _misplaced(context: "CheckedDataset", by: Units, row: Any, values: pd.Series) -> Finding:
+def _misplaced(context: "CheckedDataset", by: CellGroups, row: Any, values: pd.Series) -> Finding:
     other = "cells" if values["kind"] == "nuclei" else "nuclei"
     return Finding(
-        f"{by.name(row)}: its {values['cells']:,} {values['kind']} look like {other} by MALAT1 and mitochondrial RNA",
+        f"{by.name(row)}: its {values['n_cells']:,} {values['kind']} look like {other} by MALAT1 and mitochondrial RNA",
         context.layout.sample_metadata, "its protocol may be recorded wrongly", "warning",
     )  # fmt: skip
 
@@ -328,9 +321,9 @@ def _misplaced(context: "CheckedDataset", by: Units, row: Any, values: pd.Series
        severity="note", level="full", needs=("donor", "counts"))  # fmt: skip
 def library_size(context: "CheckedDataset") -> Outcome:
     """Compare the median counts a cell of each donor with the median over donors, within protocol and chemistry."""
-    by = units(context, ["donor", "protocol", "chemistry"])
+    by = _units(context, ["donor", "protocol", "chemistry"])
     table = by.table.assign(median_counts=by.median(context.totals.n_counts))
-    compared = table[table["cells"] >= FEWEST_CELLS].copy()
+    compared = table[table["n_cells"] >= FEWEST_CELLS].copy()
     arms = [role for role in ("protocol", "chemistry") if role in compared]
     medians = compared["median_counts"]
     typical = medians.groupby([compared[a] for a in arms]).transform("median") if arms else medians.median()
@@ -382,6 +375,11 @@ def cells_per_type(context: "CheckedDataset") -> Outcome:
     ]  # fmt: skip
     facts = {"level": level, "cells": {str(t): {str(d): int(n) for d, n in row.items()} for t, row in table.iterrows()}}
     return Outcome(findings, f"{table.shape[0]} types of {table.shape[1]} donors", facts)
+
+
+def _units(context: "CheckedDataset", roles: Sequence[str]) -> CellGroups:
+    """Group the cells by those of the roles that the dataset has."""
+    return group_by(context.study.keys([role for role in roles if context.missing(role) is None]), complete=True)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

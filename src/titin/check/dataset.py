@@ -20,6 +20,7 @@ from titin.errors import TitinError
 from titin.progress import Progress
 from titin.resources import make_resources
 from titin.source import Source
+from titin.study.design import Study
 
 Result = TypeVar("Result")
 
@@ -99,6 +100,11 @@ class CheckedDataset:
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells in the dataset's order, with ``age_numeric`` and ``age_years`` where known."""
         return self.atlas.cell_columns()
+
+    @cached_property
+    def study(self) -> Study:
+        """What part each column of obs plays."""
+        return Study(self.obs, self.roles)
 
     @cached_property
     def var(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from titin.check.findings import Finding, Outcome, Severity
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.study.ages import parse_ages
+from titin.study.roles import role_columns
 
 # names that the columns go by, in lower case: upstream's, scanpy's, Seurat's
 QUALITY: dict[str, frozenset[str]] = {
@@ -202,9 +203,7 @@ def categories(context: CheckedDataset) -> Outcome:
     """Categories of one cell, and unused ones, of every column of labels; names beyond a thousand are no labels."""
     found = []
     n = 0
-    of_roles = {
-        c for column in context.roles.values() if column for c in (column if isinstance(column, list) else [column])
-    }
+    of_roles = role_columns(context.roles)
     for name in context.obs.columns:
         column = context.obs[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or len(column.cat.categories) > 1000:

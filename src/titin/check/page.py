@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from titin import html
-from titin.check.design import donor_ages
 from titin.check.findings import SEVERITIES, Finding
 from titin.check.report import MARKS, Result, Status, ValidationReport
-from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS, projection_columns
+from titin.dataset.layout import projection_columns
 from titin.errors import TitinError
 from titin.plot import alt_text, density, embedding, stacked_bars, to_png
 from titin.plot.palettes import AGE
@@ -100,8 +99,7 @@ def _columns(context: "CheckedDataset") -> dict[str, pd.Series]:
         first = named[0] if isinstance(named, list) else named
         column: pd.Series = context.obs.loc[:, str(first)]
         if role == "age":
-            years = next((context.obs[c] for c in (AGE_YEARS, AGE_NUMERIC) if c in context.obs), None)
-            column = column if years is None else years.rename("age (years)")
+            column = column if context.study.ages is None else context.study.ages.rename("age (years)")
         if role != "age" and column.dtype.name != "category":
             column = column.astype("string")
         columns[role] = column
@@ -124,14 +122,11 @@ def _bars(context: "CheckedDataset", columns: dict[str, pd.Series], title: str) 
     """Donors by age where it is known, else by name."""
     donor = columns["donor"].astype("string")
     table = pd.DataFrame({"donor": donor.array, "type": columns["cell_type"].astype("string").array})
-    names = sorted(str(d) for d in donor.dropna().unique())
-    ages = donor_ages(context.obs, context.roles["age"], donor)
-    if ages is not None:
-        names.sort(key=lambda name: (float(ages.get(name, np.inf)), name))
+    names = context.study.donors_by_age
     axes = stacked_bars(
         table, group="donor", part="type", order=names, title=title, figsize=(max(6.0, 3.6 + 0.26 * len(names)), 4.2)
     )
-    axes.set_xlabel("donor, by age" if ages is not None else "donor")
+    axes.set_xlabel("donor" if context.study.donor_ages is None else "donor, by age")
     return axes
 
 

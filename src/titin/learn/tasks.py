@@ -1,7 +1,7 @@
 """What is to be predicted, as records: a benchmark's tasks, and how a dataset comes by them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
-from titin.study.design_table import CELL_TYPE, OBS, levels_of
+from titin.study.design_table import CELL_TYPE, OBS, YOUNG_OLD, design_cut, levels_of
 
 Kind = Literal["regression", "classification"]
 Level = Literal["cell", "pseudocell", "pseudobulk", "donor"]
@@ -53,6 +53,7 @@ class Task:
 
 
 _BIN_MIDDLES = "age, years; the middle of a bin where ages come in bins"
+_HALVES = "young or old, on which side of the widest gap in the donors' ages"
 _BINS = "age in coarse bins: under 30, 30 to 44, 45 to 64, 65 and over"
 _OF_AGE: dict[str, Any] = {"of_donor": True, "features": "centred"}
 
@@ -61,7 +62,7 @@ TASKS: dict[str, Task] = {
     for task in (
         Task("age_years", "age_years", "regression", "pseudocell", "exact age, years", **_OF_AGE),
         Task("age_numeric", "age_numeric", "regression", "pseudocell", _BIN_MIDDLES, **_OF_AGE),
-        Task("young_old", "young_old", "classification", "pseudocell", "younger than 45 years, or not", **_OF_AGE),
+        Task(YOUNG_OLD, YOUNG_OLD, "classification", "pseudocell", _HALVES, **_OF_AGE),
         Task("age_bin", "age_bin", "classification", "pseudocell", _BINS, **_OF_AGE, default=False),
         Task("sex", "sex", "classification", "pseudocell", "sex of the donor", of_donor=True, features="centred_all"),
         Task(
@@ -108,6 +109,8 @@ def find_tasks(design: pd.DataFrame, names: Sequence[str] = ()) -> list[Task]:
     exact = "age_years" if "age_years" in design else "age_numeric"
     levels = [cell_type_task(i) for i in range(len(levels_of(design)))]
     known = TASKS | {task.name: task for task in levels}
+    if (cut := design_cut(design)) is not None:
+        known[YOUNG_OLD] = replace(known[YOUNG_OLD], description=f"younger than {cut:g} years, or not")
     if not names:
         inexact = "age_numeric" if exact == "age_years" else "age_years"
         found = [task for task in known.values() if task.default and task.name != inexact]

@@ -20,6 +20,7 @@ from titin.load.cache import open_cache
 from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
+from titin.study.roles import role_columns
 
 
 class Obs(Mapping[str, pd.Series]):
@@ -422,7 +423,7 @@ def _columns(atlas: Atlas, genes: Sequence[str] | None) -> tuple[NDArray[np.int3
 def _handed_out(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
     """The columns of obs that are named, or those with a role."""
     if columns is None:
-        wanted = [c for r in atlas.roles.values() for c in (r if isinstance(r, list) else [r]) if c is not None]
+        wanted = role_columns(atlas.roles)
         columns = [c for c in atlas.obs.columns if c in wanted or c in ("age_numeric", "age_years")]
     return atlas.cell_columns(columns)
 

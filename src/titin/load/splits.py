@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from titin.atlas import Atlas
 from titin.errors import TitinError
+from titin.study.roles import named_column
 
 Indices = NDArray[np.int64]
 Fold = dict[str, list[str]]  # "train" and "test": names of donors
@@ -235,13 +236,8 @@ def refuse(message: str, hint: str) -> NoReturn:
 
 def obs_column(atlas: Atlas, name: str, cells: Any) -> pd.Series:
     """A column of obs, by role or by name, for the cells chosen."""
-    column = atlas.roles.get(name)
-    if isinstance(column, list):
-        refuse(f"several columns have the role {name!r}", f"name one of them: {', '.join(map(str, column))}")
-    if column is None and name not in atlas.obs:
-        refuse(f"the dataset has no {name} column", f"build it with --{name} COLUMN, or give the values of each cell")
-    column = name if column is None else column
-    return atlas.cell_columns(column, cells)[column]
+    column = named_column(atlas.roles, atlas.obs.columns, name)
+    return pd.Series(atlas.cell_columns(column, cells)[column])
 
 
 def strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
 """Which colour stands for what: categories, lineages, ordered values, and the roles that look the same everywhere."""
 
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from titin.plot.colour import from_lch, hexadecimal, rgb
 from titin.plot.labels import densest, separateness, write_labels
 from titin.plot.style import SMALL, figure_of, ink_of, style_legend
+from titin.study.vocabulary import PROTOCOL_WORDS, plain, sex_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,15 +34,8 @@ SEQUENTIAL = "viridis"
 AGE = "cividis"
 DIVERGING = "RdBu_r"
 
-# names without case and separators, by what they mean
-_ROLES: tuple[tuple[str, str, str], ...] = (
-    ("female", r"f|female|woman|women", "#e07fb2"),
-    ("male", r"m|male|man|men", "#0060a0"),
-    ("cells", r"cells?|singlecells?|sc|scrnaseq", "#e69f00"),
-    ("nuclei", r"nucleus|nuclei|singlenucle(?:us|i)|sn|snrnaseq", "#006464"),
-    ("young", r"young|younger", "#56b4e9"),
-    ("old", r"old|older|aged", "#a6212c"),
-)
+_ROLES = {"F": "#e07fb2", "M": "#0060a0", "cells": "#e69f00", "nuclei": "#006464", "young": "#56b4e9", "old": "#a6212c"}
+_AGES = {"young": "young", "younger": "young", "old": "old", "older": "old", "aged": "old"}
 _LIGHTEST, _DARKEST = 78.0, 40.0
 
 
@@ -54,8 +47,8 @@ def role_color(name: object) -> str | None:
     >>> role_color("F") == role_color("female"), role_color("nucleus") == role_color("nuclei"), role_color("FB")
     (True, True, None)
     """
-    plain = re.sub(r"[\s._-]+", "", str(name)).lower()
-    return next((color for _, pattern, color in _ROLES if re.fullmatch(pattern, plain)), None)
+    word = plain(name)
+    return _ROLES.get(sex_of(name) or PROTOCOL_WORDS.get(word) or _AGES.get(word) or "")
 
 
 def category_palette(categories: Iterable[Hashable]) -> dict[Any, str]:

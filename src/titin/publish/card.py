@@ -88,12 +88,11 @@ def text_of(facts: Facts) -> str:
 
 
 def design_notes(facts: Facts) -> list[str]:
-    """What the design of the study allows and forbids to conclude; see `titin.check.design`."""
-    from titin.check.design import design_facts
-    from titin.check.design import design_notes as sentences
+    """What the design of the study allows and forbids to conclude; see `titin.study.confounding`."""
+    from titin.study.confounding import design_facts
+    from titin.study.confounding import design_notes as sentences
 
-    roles: dict[str, Any] = {role: facts.column(role) for role in layout.ROLES if role != "cell_type"}
-    return sentences(design_facts(facts.obs, {**roles, "cell_type": facts.cell_types}))
+    return sentences(design_facts(facts.study))
 
 
 _PREFERRED = ("umap", "tsne")

@@ -19,6 +19,7 @@ from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
 from titin.presets import CardTexts, Preset
+from titin.study.design import Study
 
 _SPLIT = "train"
 
@@ -131,20 +132,26 @@ class Facts:
         """Column in the files of each column of obs, by the source's name."""
         return {record["name"]: record["column"] for record in self.manifest.obs["columns"][1:]}
 
+    @cached_property
+    def study(self) -> Study:
+        """What part each column in the files plays."""
+
+        def stored(columns: Any) -> Any:
+            if isinstance(columns, list):
+                return [self.stored.get(column, column) for column in columns]
+            return self.stored.get(columns, columns)
+
+        return Study(self.obs, {role: stored(columns) for role, columns in self.manifest.roles.items()})
+
     def column(self, role: str) -> str | None:
         """Column in the files that plays a role; None if there is none."""
-        named = self.manifest.roles.get(role)
-        found = self.stored.get(named, named) if named is not None else None
-        return found if found in self.obs.columns else None
+        found: str | None = self.study.column(role)
+        return found
 
-    @cached_property
+    @property
     def cell_types(self) -> list[str]:
         """Columns of cell types in the files, coarsest first."""
-        return [
-            self.stored.get(c, c)
-            for c in self.manifest.roles.get("cell_type") or []
-            if self.stored.get(c, c) in self.obs
-        ]
+        return self.study.levels
 
     @cached_property
     def roles(self) -> dict[str, str]:
@@ -153,13 +160,10 @@ class Facts:
         known = {column: role for column, role in found.items() if column is not None}
         return known | dict.fromkeys(self.cell_types, "cell type")
 
-    @cached_property
+    @property
     def ages(self) -> pd.Series | None:
         """Age in years of each cell, exact where known; None if no age is known."""
-        for name in (layout.AGE_YEARS, layout.AGE_NUMERIC, self.column("age")):
-            if name in self.obs and pd.api.types.is_numeric_dtype(self.obs[name]) and self.obs[name].notna().any():
-                return self.obs[name].astype(np.float64)
-        return None
+        return self.study.ages
 
     @cached_property
     def n_donors(self) -> int | None:

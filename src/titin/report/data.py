@@ -10,7 +10,7 @@ import pandas as pd
 
 from titin.ageing import Inputs
 from titin.atlas import Atlas
-from titin.study.groups import cell_keys
+from titin.study.design import Study
 
 
 @dataclass
@@ -39,7 +39,12 @@ class ReportData:
     @cached_property
     def keys(self) -> pd.DataFrame:
         """Donor, protocol, sex, age … of every cell."""
-        return cell_keys(self.atlas)
+        return self.study.keys()
+
+    @cached_property
+    def study(self) -> Study:
+        """What part each column of obs plays."""
+        return Study.of(self.atlas)
 
     @cached_property
     def level(self) -> str | None:
@@ -55,13 +60,7 @@ class ReportData:
     @cached_property
     def donors_by_age(self) -> list[str]:
         """Donors, the youngest first; by name where ages are not known."""
-        if "donor" not in self.keys:
-            return []
-        names = self.keys["donor"].dropna()
-        if "age" not in self.keys:
-            return sorted(names.unique())
-        ages = self.keys.groupby("donor")["age"].median()
-        return sorted(ages.index, key=lambda name: (np.nan_to_num(ages[name], nan=np.inf), name))
+        return self.study.donors_by_age
 
     def lines(self, gene: str) -> pd.DataFrame:
         """Share of cells that express a gene, and its mean value, by coarsest label."""

@@ -9,13 +9,13 @@ import pandas as pd
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
-from titin.study.ages import parse_ages
+from titin.study.ages import age_bin, age_cut, donor_ages, parse_ages, young_or_old
+from titin.study.design import AGE, ROLES, Study
+from titin.study.vocabulary import SEX_NAMES, sex_of
 
-YOUNG_BELOW = 45.0  # years
-AGE_EDGES = (30.0, 45.0, 65.0)  # of the coarse bins
 CELL_TYPE = "cell_type_"  # followed by the number of the level, 0 the coarsest
 OBS = "obs:"  # followed by the name of a column of obs
-_SEXES = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
+YOUNG_OLD = "young_old"
 
 
 def design_table(obs: pd.DataFrame, roles: Mapping[str, Any]) -> pd.DataFrame:
@@ -34,23 +34,29 @@ def design_table(obs: pd.DataFrame, roles: Mapping[str, Any]) -> pd.DataFrame:
         One row a cell, in the same order, numbered from 0, with whichever of these there are: ``donor``, ``sample``,
         ``sex`` (``female``, ``male``, or as it stands), ``protocol``, ``chemistry``, ``cell_type_0`` … (coarsest
         first), all categorical with text as categories and missing values kept; ``age_numeric`` and ``age_years``
-        (float64 years), ``age``, which is the latter if any cell has it, and what follows from ``age``: ``young_old``
-        (`YOUNG_BELOW`) and ``age_bin`` (`AGE_EDGES`).
+        (float64 years), ``age``, which is the latter if any cell has it, and what follows from ``age``: ``age_bin``
+        (`titin.study.ages.AGE_EDGES`) and, if donors' ages part young from old (`titin.study.ages.age_cut`),
+        ``young_old``.
     """
+    study = Study(obs, roles)
     columns: dict[str, Any] = {}
-    for role in ("donor", "sample", "sex", "protocol", "chemistry"):
-        name = roles.get(role)
-        if name is not None and obs[name].notna().any():
-            columns[role] = text_column(obs[name], _SEXES if role == "sex" else {})
-    for level, name in enumerate(roles.get("cell_type") or []):
+    for role in ROLES:
+        if study.column(role) is not None and study.values(role).notna().any():
+            columns[role] = text_column(study.values(role), sexes=role == "sex")
+    for level, name in enumerate(study.levels):
         columns[f"{CELL_TYPE}{level}"] = text_column(obs[name])
-    columns |= _ages(obs, roles.get("age"))
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(obs)))
+    return pd.DataFrame(columns | _ages(study), index=pd.RangeIndex(len(obs)))
 
 
 def atlas_design(atlas: Atlas) -> pd.DataFrame:
     """Return `design_table` of an atlas, in the dataset's order."""
-    return design_table(atlas.cell_columns(), atlas.roles)
+    study = Study.of(atlas)
+    return design_table(study.obs, study.roles)
+
+
+def design_cut(design: pd.DataFrame) -> float | None:
+    """Years from which a donor of a design table is old; None if its donors' ages do not part young from old."""
+    return age_cut(donor_ages(design[AGE], design["donor"])) if {AGE, "donor"} <= set(design) else None
 
 
 def add_obs_column(design: pd.DataFrame, obs: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -69,10 +75,10 @@ def add_obs_column(design: pd.DataFrame, obs: pd.DataFrame, name: str) -> pd.Dat
     return design.assign(**{f"{OBS}{name}": values})
 
 
-def text_column(column: pd.Series, words: Mapping[str, str] = {}) -> pd.Categorical:
-    """Text as categories; ``words`` says what some of them are called here."""
+def text_column(column: pd.Series, *, sexes: bool = False) -> pd.Categorical:
+    """Text as categories; of sexes, all spellings of one as one."""
     codes, distinct = pd.factorize(column, sort=False)
-    names = [words.get(str(value).strip().lower(), str(value)) for value in distinct]
+    names = [(sexes and SEX_NAMES.get(sex_of(value) or "")) or str(value) for value in distinct]
     return pd.Categorical(np.array([*names, None], object)[codes])
 
 
@@ -81,24 +87,19 @@ def levels_of(design: pd.DataFrame) -> list[str]:
     return [str(name) for name in design.columns if str(name).startswith(CELL_TYPE)]
 
 
-def age_bin(age: pd.Series) -> Any:
-    """Name the coarse bin of each age: ``<30``, ``30-44``, ``45-64``, ``>=65``."""
-    low, *rest = AGE_EDGES
-    names = [f"<{low:g}", *(f"{a:g}-{b - 1:g}" for a, b in zip(AGE_EDGES, rest, strict=False)), f">={rest[-1]:g}"]
-    return pd.cut(age, [-np.inf, *AGE_EDGES, np.inf], right=False, labels=names).to_numpy()
-
-
-def _ages(obs: pd.DataFrame, column: Any) -> dict[str, Any]:
+def _ages(study: Study) -> dict[str, Any]:
     found = {
-        name: obs[name].to_numpy(np.float64, na_value=np.nan)
+        name: parse_ages(study.obs[name]).to_numpy(np.float64)
         for name in (layout.AGE_NUMERIC, layout.AGE_YEARS)
-        if name in obs and pd.api.types.is_numeric_dtype(obs[name])
+        if name in study.obs
     }
-    if layout.AGE_NUMERIC not in found and column is not None:
-        found[layout.AGE_NUMERIC] = parse_ages(obs[column]).to_numpy(np.float64)
+    if layout.AGE_NUMERIC not in found and study.column(AGE) is not None:
+        found[layout.AGE_NUMERIC] = parse_ages(study.values(AGE)).to_numpy(np.float64)
     found = {name: years for name, years in found.items() if np.isfinite(years).any()}
-    if not found:
+    if study.ages is None:
         return {}
-    age = pd.Series(found.get(layout.AGE_YEARS, found.get(layout.AGE_NUMERIC)))
-    young = [None if np.isnan(years) else "young" if years < YOUNG_BELOW else "old" for years in age]
-    return {**found, "age": age.to_numpy(), "young_old": pd.Categorical(young), "age_bin": age_bin(age)}
+    age = study.ages.to_numpy(np.float64)
+    columns = {**found, AGE: age, "age_bin": age_bin(pd.Series(age))}
+    if study.age_cut is not None:
+        columns[YOUNG_OLD] = pd.Categorical(young_or_old(age, study.age_cut))
+    return columns

@@ -1,24 +1,21 @@
-"""Which group every cell belongs to: by donor, sample, protocol, chemistry, sex, age, and label at each level."""
+"""Cells grouped by donor, sample, protocol and whatever else tells them apart: the units that are compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from titin.atlas import Atlas
 from titin.dataset import layout
-from titin.errors import TitinError
-from titin.study.ages import parse_ages
+from titin.study.design import Study, level_name
 
-AGE = "age"
-ROLES = ("donor", "sample", "protocol", "chemistry", "sex")  # under these names, whatever obs calls them
-_RESERVED = {*ROLES, AGE, layout.N_CELLS, layout.GENES, layout.COUNTS, layout.CELLS}
+_BATCH_VALUES = 50_000_000  # cells × genes read at a time; a few in a hundred are stored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellGroups:
     """Cells by group.
 
@@ -27,18 +24,84 @@ class CellGroups:
     table
         One row a group, sorted: a column for each key (text; ``age`` float64 years) and ``n_cells``.
     codes
-        int32 a cell: row of its group.
+        int32 a cell: row of its group, -1 for a cell of none.
     levels
         Columns of ``table`` that hold labels, coarsest first.
     """
 
     table: pd.DataFrame
     codes: NDArray[np.int32]
-    levels: list[str]
+    levels: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def sum(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Sum of a value a cell, by group (float64)."""
+        mine = self.codes >= 0
+        return np.bincount(self.codes[mine], values[mine].astype(np.float64), minlength=len(self)).astype(np.float64)
+
+    def median(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Median of a value a cell, by group (float64)."""
+        mine = self.codes >= 0
+        medians = pd.Series(values[mine]).groupby(self.codes[mine]).median()
+        return medians.reindex(range(len(self))).to_numpy(np.float64)
+
+    def gene_counts(self, atlas: Atlas, genes: Sequence[str]) -> NDArray[np.float64]:
+        """Counts of genes summed by group, shape ``(groups, genes)``; a bounded number of genes is held at a time."""
+        mine = np.flatnonzero(self.codes >= 0)
+        which = sparse.csr_array((np.ones(len(mine)), (self.codes[mine], mine)), shape=(len(self), len(self.codes)))
+        batch = max(1, _BATCH_VALUES // max(len(self.codes), 1))
+        parts = [
+            (which @ atlas.counts[:, list(genes[i : i + batch])].astype(np.float64)).toarray()
+            for i in range(0, len(genes), batch)
+        ]
+        return np.hstack(parts) if parts else np.zeros((len(self), 0))
+
+    def name(self, row: int) -> str:
+        """Name of a group, for messages: its first key, and what of it."""
+        first, *rest = (str(v) for v in self.table.drop(columns=layout.N_CELLS).iloc[row])
+        return f"{first} ({', '.join(rest)})" if rest else first
+
+
+def group_by(keys: pd.DataFrame, *, complete: bool = False) -> CellGroups:
+    """Group cells by all columns together.
+
+    Parameters
+    ----------
+    keys
+        From `Study.keys`; without columns, all cells are one group.
+    complete
+        Cells that lack a key are of no group; else what is missing is a value like any other, sorted last.
+    """
+    codes, whole = np.zeros(len(keys), np.int64), np.ones(len(keys), bool)
+    for name in keys:
+        code, distinct = pd.factorize(keys[name], sort=True)
+        whole &= code >= 0
+        _, codes = np.unique(codes * (len(distinct) + 1) + np.where(code < 0, len(distinct), code), return_inverse=True)
+    mine = np.flatnonzero(whole) if complete else np.arange(len(keys))
+    _, first, of_mine = np.unique(codes[mine], return_index=True, return_inverse=True)
+    table = keys.iloc[mine[first]].reset_index(drop=True)
+    table[layout.N_CELLS] = np.bincount(of_mine, minlength=len(table)).astype(np.int64)
+    of_cell = np.full(len(keys), -1, np.int32)
+    of_cell[mine] = of_mine
+    return CellGroups(table, of_cell)
+
+
+def cell_keys(atlas: Atlas, *, extra: Sequence[str] = ()) -> pd.DataFrame:
+    """Keys of every cell of an atlas: all that it has, and further columns of obs; see `Study.keys`.
+
+    Raises
+    ------
+    UnknownNameError
+        If obs has no such column.
+    """
+    study = Study.of(atlas, extra)
+    return study.keys(list(dict.fromkeys([*study.key_names, *extra])))
 
 
 def group_cells(atlas: Atlas, *, extra: Sequence[str] = ()) -> CellGroups:
-    """Group the cells by everything that plays a role in a comparison of donors.
+    """Group the cells of an atlas by everything that plays a role in a comparison of donors.
 
     Parameters
     ----------
@@ -49,99 +112,9 @@ def group_cells(atlas: Atlas, *, extra: Sequence[str] = ()) -> CellGroups:
 
     Raises
     ------
-    TitinError
+    UnknownNameError
         If obs has no such column.
     """
-    keys = cell_keys(atlas, extra=extra)
+    found = group_by(cell_keys(atlas, extra=extra))
     levels = [level_name(column) for column in atlas.roles.get("cell_type") or []]
-    codes = np.zeros(atlas.n_obs, np.int64)
-    for name in keys:
-        code, distinct = pd.factorize(keys[name], sort=True)
-        _, codes = np.unique(codes * (len(distinct) + 1) + np.where(code < 0, len(distinct), code), return_inverse=True)
-    first = np.unique(codes, return_index=True)[1]
-    table = keys.iloc[first].reset_index(drop=True)
-    table[layout.N_CELLS] = np.bincount(codes, minlength=len(table)).astype(np.int64)
-    return CellGroups(table, codes.astype(np.int32), levels)
-
-
-def cell_keys(atlas: Atlas, *, extra: Sequence[str] = ()) -> pd.DataFrame:
-    """Keys of every cell, one column each, those that the dataset has: labels by level, roles, age in years.
-
-    Text, but for ``age`` (float64 years; exact ages where the dataset has them) and numeric extras.
-    """
-    obs = atlas.cell_columns()
-    missing = [name for name in extra if name not in obs]
-    if missing:
-        known = ", ".join(map(str, obs.columns))
-        raise TitinError(f"obs has no column {missing[0]!r}", f"roles: {', '.join((*ROLES, AGE))}; columns: {known}")
-    keys: dict[str, Any] = {}
-    for column in atlas.roles.get("cell_type") or []:
-        keys[level_name(column)] = _text(obs[column])
-    for role in ROLES:
-        if atlas.roles.get(role):
-            keys[role] = _text(obs[atlas.roles[role]])
-    if atlas.roles.get(AGE):
-        exact = next((name for name in (layout.AGE_YEARS, layout.AGE_NUMERIC) if name in obs), None)
-        keys[AGE] = (obs[exact] if exact else parse_ages(obs[atlas.roles[AGE]])).to_numpy(np.float64)
-    for column in extra:
-        numeric = pd.api.types.is_numeric_dtype(obs[column].dtype) and not pd.api.types.is_bool_dtype(obs[column].dtype)
-        keys[column] = obs[column].to_numpy(np.float64) if numeric else _text(obs[column])
-    return pd.DataFrame(keys, index=pd.RangeIndex(len(obs)))
-
-
-def level_name(column: str) -> str:
-    """Name of a column of labels among the keys: its own, unless that means something else there.
-
-    Examples
-    --------
-    >>> level_name("annotation_level0"), level_name("cells")
-    ('annotation_level0', 'cells_')
-    """
-    return f"{column}_" if column in _RESERVED else column
-
-
-def choose_level(levels: Sequence[str], level: int | str | None) -> str:
-    """Name of a level given by its name, its place (0 is the coarsest), or not at all (the coarsest).
-
-    Raises
-    ------
-    TitinError
-        If there is none, or not that one.
-    """
-    if not levels:
-        raise TitinError(
-            "this dataset has no cell types: no obs column has the role cell_type",
-            "build it again with --cell-type COLUMN",
-        )
-    if level is None:
-        return levels[0]
-    if isinstance(level, int) and 0 <= level < len(levels):
-        return levels[level]
-    text = str(level)
-    if text in levels:
-        return text
-    if level_name(text) in levels:
-        return level_name(text)
-    if text.isdecimal() and int(text) < len(levels):
-        return levels[int(text)]
-    raise TitinError(f"there is no level {level!r} of cell types", f"levels: {', '.join(levels)}")
-
-
-def need(keys: Sequence[str], role: str, purpose: str) -> None:
-    """Refuse in one sentence where a role is missing.
-
-    Raises
-    ------
-    TitinError
-        If ``role`` is not among ``keys``.
-    """
-    if role not in keys:
-        noun = {"donor": "donors", AGE: "ages"}.get(role, role)
-        raise TitinError(
-            f"this dataset has no {noun}: {purpose}, and no obs column has the role {role}",
-            f"build it again with --{role} COLUMN",
-        )
-
-
-def _text(column: pd.Series) -> Any:
-    return column.astype("string").astype(object).where(column.notna(), None).to_numpy()
+    return CellGroups(found.table, found.codes, levels)

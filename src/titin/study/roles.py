@@ -1,8 +1,8 @@
-"""Which obs columns hold cell type, donor, sample, age, sex, protocol and chemistry."""
+"""The obs columns of cell type, donor, sample, age, sex, protocol and chemistry: found by name, or as given."""
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.study.ages import parse_ages
+from titin.study.vocabulary import PROTOCOL_WORDS, plain
 
 # names by which columns go, best first, without case, spaces, dots, dashes and underscores
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -25,13 +26,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 _CELL_TYPES = ("celltype", "celltypes", "authorcelltype", "celltypebroad", "celltypefine", "annotation", "annotations",
                "celllabel", "cellannotation")  # fmt: skip
 _LEVEL = re.compile(r"(?:annotation|celltype|annlevel|annotationlevel|celltypelevel|level)(?:level)?(\d+)")
-_PROTOCOLS = {"cell", "cells", "nucleus", "nuclei", "singlecell", "singlenucleus", "scrnaseq", "snrnaseq", "sc", "sn"}
 _DETECTED = 0.5  # share of cells whose age must be readable for a column to be taken for the age
-
-
-def plain(name: object) -> str:
-    """Lower case without separators."""
-    return re.sub(r"[\s._-]+", "", str(name)).lower()
 
 
 def find_column(table: pd.DataFrame, role: str) -> Any:
@@ -49,7 +44,7 @@ def _fits(column: pd.Series, role: str) -> bool:
     if role == "age":
         return bool(parse_ages(column).notna().mean() >= _DETECTED)
     if role == "protocol":
-        return {plain(v) for v in column.dropna().unique()} <= _PROTOCOLS
+        return {plain(v) for v in column.dropna().unique()} <= PROTOCOL_WORDS.keys()
     return True
 
 
@@ -105,6 +100,31 @@ def find_roles(obs: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
     return roles
 
 
+def role_columns(roles: Mapping[str, Any]) -> list[Any]:
+    """All columns that have a role, each once."""
+    found = [c for column in roles.values() for c in (column if isinstance(column, list) else [column])]
+    return list(dict.fromkeys(column for column in found if column is not None))
+
+
+def named_column(roles: Mapping[str, Any], columns: Collection[Any], name: str) -> Any:
+    """Column that is meant by the name of a role, or by its own.
+
+    Raises
+    ------
+    TitinError
+        If there is none, or several have that role.
+    """
+    column = roles.get(name)
+    if isinstance(column, list):
+        known = ", ".join(map(str, column))
+        raise TitinError(f"several columns have the role {name!r}", f"name one of them: {known}")
+    if column is None and name not in columns:
+        raise TitinError(
+            f"the dataset has no {name} column", f"build it with --{name} COLUMN, or give the values of each cell"
+        )
+    return name if column is None else column
+
+
 def _require(obs: pd.DataFrame, role: str, column: Any) -> None:
     if column in obs.columns:
         return
@@ -131,8 +151,6 @@ def read_donor_ages(path: Path) -> pd.Series:
         raise TitinError(f"--donors: {path} does not exist", "give a table with a donor and an age column") from None
     except (OSError, ValueError) as error:
         raise TitinError(f"--donors: {path} cannot be read as a table: {error}", "give CSV, TSV or Parquet") from error
-    from titin.study.roles import find_column  # the one list of names that columns go by
-
     donor, age = find_column(table, "donor"), find_column(table, "age")
     if donor is None or age is None:
         missing = "donor" if donor is None else "age"

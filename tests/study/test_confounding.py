@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from titin.check.design import age_cut, cramers_v, design_facts, design_notes, donor_ages
+from titin.study.confounding import cramers_v, design_facts, design_notes
+from titin.study.design import Study
 
 ROLES = {"cell_type": ["type"], "donor": "donor", "age": "age", "sex": "sex", "protocol": "protocol",
          "chemistry": "chemistry", "sample": None}  # fmt: skip
@@ -25,7 +26,7 @@ def study(cells=5, types=("FB", "T")):
 
 
 def facts_of(obs, **roles):
-    return design_facts(obs, ROLES | roles)
+    return design_facts(Study(obs, ROLES | roles))
 
 
 def test_the_cells_of_a_donor_do_not_count_as_donors():
@@ -119,23 +120,6 @@ def test_an_empty_study_has_no_notes():
     assert design_notes(facts_of(study().head(0))) == []
 
 
-@pytest.mark.parametrize(("ages", "expected"), [
-    ([19, 22, 28, 29, 29, 35, 37, 38, 50, 58, 60, 61, 64, 70, 70, 73, 74], 44.0),
-    ([20, 21, 22, 24, 90], 23.0),  # one donor of five is less than a quarter
-    ([30, 30, 30, 30], None),
-    ([20, 70, 71], None),
-])  # fmt: skip
-def test_the_cut_between_young_and_old_lies_in_the_widest_gap(ages, expected):
-    assert age_cut(pd.Series(ages, dtype=float)) == expected
-
-
-def test_exact_ages_are_preferred_to_bins():
-    obs = study().assign(age_years=lambda t: t["donor"].map({"y1": 21.0, "o1": 64.0}).fillna(40.0))
-    ages = donor_ages(obs, "age", obs["donor"])
-    assert ages["y1"] == 21.0
-    assert donor_ages(obs.drop(columns="age_years"), "age", obs["donor"])["y1"] == 22.5
-
-
 def test_cramers_v_of_known_tables():
     assert cramers_v(pd.DataFrame([[3, 0], [0, 5]])) == pytest.approx(1)
     assert cramers_v(pd.DataFrame([[2, 2], [3, 3]])) == 0
@@ -148,8 +132,8 @@ def test_the_design_of_the_muscle_atlas(shared):
     from titin.demo import make_demo_atlas
 
     obs = make_demo_atlas(n_cells=2000, n_genes=150).obs
-    facts = design_facts(obs, {"donor": "DonorID", "age": "Age_group", "sex": "Sex", "protocol": "batch",
-                               "chemistry": "10X_version", "cell_type": ["annotation_level0"]})  # fmt: skip
+    facts = design_facts(Study(obs, {"donor": "DonorID", "age": "Age_group", "sex": "Sex", "protocol": "batch",
+                               "chemistry": "10X_version", "cell_type": ["annotation_level0"]}))  # fmt: skip
     by_arm = donors.groupby(donors.columns[donors.isin(["cells", "nuclei"]).any()][0])
     donor_column = next(c for c in donors if donors[c].astype(str).isin(["470BR"]).any())
     for name, part in by_arm:

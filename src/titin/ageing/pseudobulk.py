@@ -102,7 +102,7 @@ class Pseudobulk:
 
         Examples
         --------
-        >>> muscle_stem = pseudobulk(atlas).select(protocol="cells", annotation_level0="MuSC")  # doctest: +SKIP
+        >>> own = pseudobulk(atlas).select(protocol="cells", cell_type="B cell")  # doctest: +SKIP
         """
         positions = np.arange(len(self)) if mask is None else np.arange(len(self))[np.asarray(mask)]
         for name, value in columns.items():

@@ -104,7 +104,7 @@ class Atlas(Facts):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = make_demo(Path(folder), n_cells=50, n_genes=200, seed=0, force=False, progress=Progress())
     ...     atlas = titin.open(report.path)
-    ...     atlas.shape, atlas["MYH7"].shape, atlas.X[:10, ["MYH1", "MYH2"]].shape
+    ...     atlas.shape, atlas["XIST"].shape, atlas.X[:10, ["XIST", "MALAT1"]].shape
     ((50, 200), (50,), (10, 2))
     """
 

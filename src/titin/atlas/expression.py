@@ -144,7 +144,7 @@ _INSTEAD = (
 class Expression(Statistics):
     """Cells × genes as a DataFrame has them, read when asked for.
 
-    One gene, ``expression["MYH7"]``, is a Series and a list of genes a DataFrame. Cells chosen by ``loc``, ``iloc`` or
+    One gene, ``expression["XIST"]``, is a Series and a list of genes a DataFrame. Cells chosen by ``loc``, ``iloc`` or
     a mask are another Expression. Statistics stream over the cells with float64 sums and give ordinary Series.
     Whatever would be a dense table over the memory limit raises `MemoryLimitError` instead.
 

@@ -56,12 +56,12 @@ class Layout:
     Parameters
     ----------
     prefix
-        ``{tissue}_{method}``, e.g. ``skeletal_muscle_10x``.
+        ``{tissue}_{method}``, e.g. ``liver_10x``.
 
     Examples
     --------
-    >>> Layout("skeletal_muscle_10x").expression
-    'skeletal_muscle_10x_expression.parquet'
+    >>> Layout("liver_10x").expression
+    'liver_10x_expression.parquet'
     >>> Layout("liver_10x").projection("X_umap")
     'liver_10x_projection_X_umap.parquet'
     """

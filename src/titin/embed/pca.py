@@ -155,7 +155,7 @@ def pca(
     Examples
     --------
     >>> import titin
-    >>> found = pca(titin.open("skeletal_muscle_10x"))  # doctest: +SKIP
+    >>> found = pca(titin.open("dataset"))  # doctest: +SKIP
     >>> found.scores.shape, found.variance_ratio[:2]  # doctest: +SKIP
     """
     reader = BlockReader(atlas, cells=cells, genes=genes)

@@ -59,7 +59,8 @@ def scvi(
 ) -> ScviResult:
     """Train scVI on the counts and return where it puts the cells.
 
-    The defaults are the muscle study's: 30 dimensions, 2 layers, samples as batches, the 10,000 most variable genes.
+    The defaults are those of Kedlian et al., Nature Aging 4, 727 (2024): 30 dimensions, 2 layers, samples as batches,
+    the 10,000 most variable genes.
     A tenth of the cells is held out to watch the training. All cells and donors are trained on, so the result is
     for looking and for neighbours, not for a score with donors held out.
 

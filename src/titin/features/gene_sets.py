@@ -25,7 +25,7 @@ def gene_sets(preset: Preset | None = None) -> dict[str, GeneSet]:
     Returns
     -------
     dict
-        ``markers_<type>`` for the cell types of the preset (33 of skeletal muscle without one), and what else it has;
+        ``markers_<type>`` for the cell types of the preset (33 without one), and what else it has;
         then those for every tissue: ``sex_male`` and ``sex_female``; sets of ageing and senescence (``SenMayo``,
         ``GenAge_human``, ``CellAge…``, ``HAGR_ageing_up`` and ``…_down``); the cell cycle, and parts of Hallmark and
         Reactome. ``SOURCES.md`` beside the files lists them all.

@@ -345,7 +345,7 @@ def highly_variable(
     Examples
     --------
     >>> import titin
-    >>> table = highly_variable(titin.open("skeletal_muscle_10x"), batch_key="SampleID")  # doctest: +SKIP
+    >>> table = highly_variable(titin.open("dataset"), batch_key="sample")  # doctest: +SKIP
     >>> genes = table.index[table["highly_variable"]]  # doctest: +SKIP
     """
     if flavor not in ("seurat", "seurat_v3"):

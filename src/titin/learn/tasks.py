@@ -102,7 +102,7 @@ def find_tasks(design: pd.DataFrame, names: Sequence[str] = ()) -> list[Task]:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"age_numeric": [17.5], "cell_type_0": ["MuSC"]})
+    >>> table = pd.DataFrame({"age_numeric": [17.5], "cell_type_0": ["B cell"]})
     >>> [task.name for task in find_tasks(table, ["age", "cell_type"])]
     ['age_numeric', 'cell_type_0']
     """

@@ -24,7 +24,7 @@ from titin.study.roles import role_columns
 
 
 class Obs(Mapping[str, pd.Series]):
-    """obs of one batch: ``obs["annotation_level0"]`` is a Series, ``obs.to_frame()`` the data frame.
+    """obs of one batch: ``obs["cell_type"]`` is a Series, ``obs.to_frame()`` the data frame.
 
     Cutting a data frame for every batch takes longer than making the batch; so a column is cut when it is asked for.
 
@@ -141,11 +141,11 @@ class Loader:
 
     Examples
     --------
-    >>> loader = Loader("skeletal_muscle_10x", batch_size=512)  # doctest: +SKIP
+    >>> loader = Loader("dataset", batch_size=512)  # doctest: +SKIP
     >>> for epoch in range(10):  # doctest: +SKIP
     ...     loader.set_epoch(epoch)
     ...     for X, obs in loader:
-    ...         model.partial_fit(X, obs["annotation_level0"], classes=classes)
+    ...         model.partial_fit(X, obs["cell_type"], classes=classes)
     """
 
     def __init__(

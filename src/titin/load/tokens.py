@@ -43,8 +43,8 @@ class Vocabulary:
 
     Examples
     --------
-    >>> vocabulary = Vocabulary({"<pad>": 0, "<cls>": 1, "MYH7": 2}, by="symbols")
-    >>> vocabulary["MYH7"], len(vocabulary), "MYH2" in vocabulary
+    >>> vocabulary = Vocabulary({"<pad>": 0, "<cls>": 1, "ACTB": 2}, by="symbols")
+    >>> vocabulary["ACTB"], len(vocabulary), "XIST" in vocabulary
     (2, 3, False)
     """
 

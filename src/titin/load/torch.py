@@ -59,8 +59,8 @@ class TorchDataset(IterableDataset):
 
     Examples
     --------
-    >>> loader = Loader("skeletal_muscle_10x", batch_size=512)  # doctest: +SKIP
-    >>> dataset = TorchDataset(loader, target="annotation_level0")  # doctest: +SKIP
+    >>> loader = Loader("dataset", batch_size=512)  # doctest: +SKIP
+    >>> dataset = TorchDataset(loader, target="cell_type")  # doctest: +SKIP
     >>> for X, y in torch.utils.data.DataLoader(dataset, batch_size=None):  # doctest: +SKIP
     ...     loss = torch.nn.functional.cross_entropy(model(X), y)
     """

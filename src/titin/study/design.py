@@ -157,8 +157,8 @@ def level_name(column: str) -> str:
 
     Examples
     --------
-    >>> level_name("annotation_level0"), level_name("cells")
-    ('annotation_level0', 'cells_')
+    >>> level_name("cell_type"), level_name("cells")
+    ('cell_type', 'cells_')
     """
     return f"{column}_" if column in _RESERVED else column
 

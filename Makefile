@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null)
 .PHONY: demo test lint bench format clean
 
 demo: $(VENV)/.installed
-	$(BIN)/titin demo demo --force
+	$(BIN)/titin demo --force
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto

@@ -22,7 +22,7 @@ import pytest
 import scipy.io
 from scipy import sparse
 
-from titin.cli import cli, main
+from titin.cli import COMMANDS, cli, main
 from titin.demo import write_demo_atlas
 
 ANSI = "\x1b["
@@ -89,9 +89,20 @@ def manifest(folder: str | Path) -> dict[str, Any]:
 
 def every_command() -> list[list[str]]:
     """Names of all commands; those in a group after its own."""
-    groups = {name: group for name, group in cli.commands.items() if isinstance(group, click.Group)}
-    inside = [[name, own] for name, group in groups.items() for own in group.list_commands(click.Context(group))]
-    return [[], *([name] for name in cli.commands), *inside]
+    return [[], *([name] for name in COMMANDS), *(path for path, _ in leaf_commands() if len(path) > 1)]
+
+
+def leaf_commands() -> list[tuple[list[str], click.Command]]:
+    """All commands but groups, by their names."""
+    context = click.Context(cli)
+    loaded = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    found = []
+    for name, command in loaded.items():
+        if isinstance(command, click.Group):
+            found += [([name, own], inner) for own, inner in command.commands.items()]
+        elif command is not None:
+            found.append(([name], command))
+    return found
 
 
 @pytest.mark.parametrize("command", every_command(), ids=" ".join)
@@ -113,17 +124,17 @@ def test_help_lists_every_command_in_the_order_of_use(titin: Run) -> None:
     ]  # fmt: skip
 
 
-COMMANDS = {
+EXAMPLES = {
     "build": ["build", "{atlas}", "-o", "out"],
     "dry run": ["build", "{atlas}", "-o", "out", "--dry-run"],
     "info": ["info", "{dataset}"],
-    "export": ["export", "{dataset}", "--to", "h5ad", "-o", "out"],
-    "demo": ["demo", "out", "--cells", "200", "--genes", "150"],
+    "export": ["export", "{dataset}", "--format", "h5ad", "-o", "out"],
+    "demo": ["demo", "-o", "out", "--n-cells", "200", "--n-genes", "150"],
     "doctor": ["doctor"],
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("command", EXAMPLES.values(), ids=EXAMPLES)
 def test_json_is_one_document_and_text_is_on_stdout_alone(
     command: list[str], titin: Run, atlas: Path, dataset: Path, tmp_path: Path
 ) -> None:
@@ -144,7 +155,7 @@ def test_json_is_one_document_and_text_is_on_stdout_alone(
 
 
 def test_an_error_leaves_stdout_empty_with_json_too(titin: Run) -> None:
-    for arguments in (["info", "nowhere"], ["build", "nowhere.h5ad"], ["export", "nowhere", "--to", "mtx"]):
+    for arguments in (["info", "nowhere"], ["build", "nowhere.h5ad"], ["export", "nowhere", "--format", "mtx"]):
         outcome = titin(*arguments, "--json", "-q")
         assert outcome.code == 2
         assert outcome.stdout == ""
@@ -261,10 +272,10 @@ def test_threads_and_memory_follow_the_same_order(
 
 
 def test_build_without_output_is_named_after_tissue_and_method(titin: Run, atlas: Path, tmp_path: Path) -> None:
-    outcome = titin("build", atlas, "--tissue", "leg muscle", "--method", "10x", "--json", "-q")
+    outcome = titin("build", atlas, "--tissue", "leg muscle", "--technology", "10x", "--json", "-q")
     assert outcome.document["path"] == "leg_muscle_10x"
     assert names(tmp_path) == ["leg_muscle_10x"]
-    assert titin("build", atlas, "--tissue", "leg muscle", "--method", "10x").code == 2
+    assert titin("build", atlas, "--tissue", "leg muscle", "--technology", "10x").code == 2
 
 
 def test_what_a_build_reports_is_what_it_wrote(titin: Run, atlas: Path, tmp_path: Path) -> None:
@@ -344,7 +355,7 @@ def test_info_of_something_else(titin: Run, tmp_path: Path, dataset: Path) -> No
 def test_export_to_h5ad_and_zarr_is_the_atlas_again(titin: Run, atlas: Path, dataset: Path) -> None:
     source = ad.read_h5ad(atlas)
     for to, read in (("h5ad", ad.read_h5ad), ("zarr", ad.read_zarr)):
-        outcome = titin("export", dataset, "--to", to, "--json")
+        outcome = titin("export", dataset, "--format", to, "--json")
         path = outcome.document["path"]
         assert path == f"muscle_10x.{to}"
         back = read(path)
@@ -355,7 +366,7 @@ def test_export_to_h5ad_and_zarr_is_the_atlas_again(titin: Run, atlas: Path, dat
 
 def test_export_to_mtx_holds_the_counts(titin: Run, atlas: Path, dataset: Path) -> None:
     source = ad.read_h5ad(atlas)
-    assert titin("export", dataset, "--to", "mtx").stdout == "wrote muscle_10x_mtx\n"
+    assert titin("export", dataset, "--format", "mtx").stdout == "wrote muscle_10x_mtx\n"
     counts = sparse.csr_matrix(scipy.io.mmread("muscle_10x_mtx/matrix.mtx.gz")).T
     total = source.obs["n_counts"].to_numpy()
     assert np.array_equal(np.asarray(counts.sum(1)).ravel(), total)
@@ -366,10 +377,10 @@ def test_export_to_mtx_holds_the_counts(titin: Run, atlas: Path, dataset: Path) 
 def test_export_wide(titin: Run, atlas: Path, dataset: Path, tmp_path: Path) -> None:
     source = ad.read_h5ad(atlas)
     wanted = list(source.var_names[[3, 7, 11]])
-    assert titin("export", dataset, "--to", "wide", "--genes", ",".join(wanted), "-o", "few.parquet").code == 0
+    assert titin("export", dataset, "--format", "wide", "--genes", ",".join(wanted), "-o", "few.parquet").code == 0
     (tmp_path / "list.txt").write_text("\n".join(wanted) + "\n")
-    assert titin("export", dataset, "--to", "wide", "--genes", "@list.txt", "-o", "listed.parquet").code == 0
-    assert titin("export", dataset, "--to", "wide").stdout == "wrote muscle_10x_wide.parquet\n"
+    assert titin("export", dataset, "--format", "wide", "--genes", "@list.txt", "-o", "listed.parquet").code == 0
+    assert titin("export", dataset, "--format", "wide").stdout == "wrote muscle_10x_wide.parquet\n"
     few = pd.read_parquet("few.parquet")
     assert list(few.columns) == wanted
     assert list(few.index) == list(source.obs_names)
@@ -389,9 +400,9 @@ def refused(outcome: Outcome, *parts: str) -> None:
 def test_export_wide_refuses_what_does_not_fit_in_memory(
     titin: Run, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("titin.exporter.export"), "make_resources", lambda *_: _Tiny())
-    outcome = titin("export", dataset, "--to", "wide")
-    refused(outcome, "300 cells × 300 genes", "GiB of memory", "--genes", "--memory")
+    monkeypatch.setattr(importlib.import_module("titin.exporter.formats"), "make_resources", lambda *_: _Tiny())
+    outcome = titin("export", dataset, "--format", "wide")
+    refused(outcome, "300 cells × 300 genes", "KiB of memory", "--genes", "--memory")
     assert names(tmp_path) == []
 
 
@@ -401,19 +412,19 @@ class _Tiny:
 
 def test_export_refusals(titin: Run, dataset: Path, tmp_path: Path) -> None:
     known = pd.read_parquet(dataset / "muscle_10x_feature_metadata.parquet").index[0]
-    wide = ("export", dataset, "--to", "wide")
+    wide = ("export", dataset, "--format", "wide")
     refused(titin(*wide, "--genes", f"{known}X"), f"no gene '{known}X'", "did you mean", known)
     refused(titin(*wide, "--genes", "@nowhere.txt"), "nowhere.txt cannot be read", "one gene a line")
     refused(titin(*wide, "--genes", " , "), "names no gene")
-    refused(titin("export", dataset, "--to", "h5ad", "--genes", known), "--to wide")
-    refused(titin("export", dataset, "--to", "mtx", "--compression", "gzip"), "--to h5ad")
-    refused(titin("export", dataset, "--to", "loom"), "'loom'", "h5ad")
-    refused(titin("export", dataset), "--to")
+    refused(titin("export", dataset, "--format", "h5ad", "--genes", known), "--format wide")
+    refused(titin("export", dataset, "--format", "mtx", "--compression", "gzip"), "--format h5ad")
+    refused(titin("export", dataset, "--format", "loom"), "'loom'", "h5ad")
+    refused(titin("export", dataset), "--format")
     (tmp_path / "mine.h5ad").write_text("mine")
-    refused(titin("export", dataset, "--to", "h5ad", "-o", "mine.h5ad"), "mine.h5ad exists already", "--force")
+    refused(titin("export", dataset, "--format", "h5ad", "-o", "mine.h5ad"), "mine.h5ad exists already", "--force")
     assert (tmp_path / "mine.h5ad").read_text() == "mine"
     assert names(tmp_path) == ["mine.h5ad"]
-    assert titin("export", dataset, "--to", "h5ad", "-o", "mine.h5ad", "--force", "--compression", "gzip").code == 0
+    assert titin("export", dataset, "--format", "h5ad", "-o", "mine.h5ad", "--force", "--compression", "gzip").code == 0
     assert ad.read_h5ad("mine.h5ad").shape == (300, 300)
 
 
@@ -421,11 +432,11 @@ def test_export_refusals(titin: Run, dataset: Path, tmp_path: Path) -> None:
 
 
 def test_demo(titin: Run, tmp_path: Path) -> None:
-    outcome = titin("demo", "demo", "--cells", "300", "--genes", "200")
+    outcome = titin("demo", "-o", "demo", "--n-cells", "300", "--n-genes", "200")
     assert outcome.code == 0, outcome
     assert names(tmp_path / "demo") == ["atlas.h5ad", "donors.csv", "skeletal_muscle_10x"]
-    refused(titin("demo", "demo", "--cells", "300", "--genes", "200"), "atlas.h5ad exists already", "--force")
-    assert titin("demo", "demo", "--cells", "200", "--genes", "200", "--force", "-q").stderr == ""
+    refused(titin("demo", "-o", "demo", "--n-cells", "300", "--n-genes", "200"), "atlas.h5ad exists already", "--force")
+    assert titin("demo", "--n-cells", "200", "--n-genes", "200", "--force", "-q").stderr == ""
     assert manifest("demo/skeletal_muscle_10x")["n_cells"] == 200
     # what it says to try next works
     nexts = [line.split() for line in outcome.stdout.splitlines() if line.startswith("  titin ")]

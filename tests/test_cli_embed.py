@@ -81,7 +81,7 @@ def test_embed_as_json_and_quiet(dataset: Path, titin: Run) -> None:
 
 @pytest.mark.parametrize("genes", ["all", "hvg"])
 def test_genes_and_a_projection_to_stand_on(genes: str, dataset: Path, titin: Run) -> None:
-    assert titin("embed", dataset, "pca", "--genes", genes)[0] == 0
+    assert titin("embed", dataset, "pca", "--which-genes", genes)[0] == 0
     computed = Manifest.read(dataset).obsm["X_pca"]["computed"]["parameters"]
     assert computed["genes"] == genes
     code, _, said = titin("embed", dataset, "tsne", "--on", "X_scVI", "--perplexity", "8", "--threads", "1")

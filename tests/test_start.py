@@ -1,10 +1,17 @@
 """Starting: nothing heavy is imported before it is needed, and every public name is where it should be."""
 
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import pytest
+
+import titin
+from titin.cli import COMMANDS
 
 HEAVY = ("numpy", "pandas", "pyarrow", "numba", "anndata", "h5py", "zarr", "scipy", "rich", "datasets")
 
@@ -35,11 +42,49 @@ def test_nothing_heavy_is_imported(code: str) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    ["import titin", "import titin.builder", "import titin.exporter.export", "import titin.atlas", "import titin.cli"],
+    [
+        "import titin",
+        "import titin.builder",
+        "import titin.exporter.formats",
+        "import titin.builder.embeddings",
+        "import titin.atlas",
+        "import titin.cli",
+    ],
 )
 def test_public_functions_are_not_shadowed_by_packages(first: str) -> None:
     done = python(f"{first}\nimport titin, types\nfor name in titin.__all__: print(name, getattr(titin, name))")
     assert "<module" not in done.stdout
+
+
+ROOMS = sorted(path.parent.name for path in Path(titin.__file__).parent.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_name_of_a_room_resolves_whatever_is_imported_first(room: str) -> None:
+    """No module of the room has the name of what the room gives, or it would hide it."""
+    package = importlib.import_module(f"titin.{room}")
+    modules = [found.name for found in pkgutil.iter_modules(package.__path__)]
+    given = list(getattr(package, "__all__", ()))
+    if "lazy_names" in vars(package):
+        assert not set(modules) & set(given)
+        assert sorted(given) == dir(package)
+    for name in given:
+        assert not isinstance(getattr(package, name), types.ModuleType)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "age"])
+def test_help_of_every_command_imports_nothing_heavy(command: str) -> None:
+    code = f"from titin.cli import main\ntry: main([{command!r}, '--help'])\nexcept SystemExit: pass"
+    done = python(f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))")
+    assert "Usage: " in done.stdout
+    assert set(json.loads(done.stdout.splitlines()[-1])).isdisjoint(HEAVY)
+
+
+def test_the_list_of_commands_imports_no_room() -> None:
+    code = "from titin.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    done = python(f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))")
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert not [name for name in loaded for room in ROOMS if name.startswith(f"titin.{room}")]
 
 
 def test_every_public_name_resolves() -> None:
@@ -50,7 +95,6 @@ def test_every_public_name_resolves() -> None:
 
 
 def test_other_names_are_attribute_errors() -> None:
-    import titin
 
     with pytest.raises(AttributeError, match="no attribute 'bulid'"):
         _ = titin.bulid  # type: ignore[attr-defined]
@@ -58,7 +102,6 @@ def test_other_names_are_attribute_errors() -> None:
 
 
 def test_the_module_runs_as_the_command_does() -> None:
-    import titin
 
     module = subprocess.run([sys.executable, "-m", "titin", "--version"], capture_output=True, text=True, check=True)
     assert module.stdout == f"titin, version {titin.__version__}\n"

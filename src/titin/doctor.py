@@ -9,13 +9,26 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import click
+
 from titin import __version__
+from titin.options import print_result, shared_options
 from titin.resources import DEFAULT_MEMORY, available_threads
 from titin.text import memory as as_memory
 from titin.text import size
 
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;]*(?:;(.*))?")
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+
+
+@click.command()
+@shared_options
+def doctor(as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - it says nothing on stderr
+    """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels."""
+    document = examine()
+    print_result(document, as_json, describe)
+    if document["problems"]:
+        raise SystemExit(1)
 
 
 def examine() -> dict[str, Any]:

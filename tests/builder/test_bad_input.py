@@ -175,7 +175,7 @@ def test_impossible_values_are_named_with_cell_and_gene(
 def test_a_negative_value_may_be_kept(titin: Callable[..., Outcome]) -> None:
     outcome = titin("build", write(with_value(-1.5)), "-o", "out", "--allow-negative")
     assert outcome.code == 0, outcome
-    assert titin("export", "out", "--to", "h5ad", "-o", "back.h5ad").code == 0
+    assert titin("export", "out", "--format", "h5ad", "-o", "back.h5ad").code == 0
     assert ad.read_h5ad("back.h5ad").X[7, 3] == np.float32(-1.5)
 
 
@@ -297,7 +297,7 @@ def test_an_age_column_without_ages(titin: Callable[..., Outcome]) -> None:
         (["--preset", "heart"], ("no preset 'heart'",), "muscle"),
         (["--preset", "muscle"], ("annotation_level0",), "columns of obs: donor"),
         (["--tissue", "…"], ("--tissue", "'…'"), "letters and digits"),
-        (["--method", "//"], ("--method", "'//'"), "letters and digits"),
+        (["--technology", "//"], ("--technology", "'//'"), "letters and digits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -453,7 +453,7 @@ def test_dry_run_refuses_the_same(titin: Callable[..., Outcome]) -> None:
 def same(adata: ad.AnnData, titin: Callable[..., Outcome], *arguments: str) -> dict[str, Any]:
     """Build, export and compare; return the manifest."""
     assert titin("build", write(adata), "-o", "out", *arguments).code == 0
-    outcome = titin("export", "out", "--to", "h5ad", "-o", "back.h5ad")
+    outcome = titin("export", "out", "--format", "h5ad", "-o", "back.h5ad")
     assert outcome.code == 0, outcome
     back = ad.read_h5ad("back.h5ad")
     assert back.X.dtype == adata.X.dtype

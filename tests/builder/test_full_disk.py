@@ -153,7 +153,7 @@ def test_an_old_dataset_is_untouched(
 @pytest.mark.parametrize("to", ["h5ad", "zarr", "mtx", "wide"])
 def test_an_export_to_a_small_disk(kilobytes: int, to: str, dataset: Path, tmp_path: Path, server: Server) -> None:
     disk = Disk(server, tmp_path, kilobytes)
-    outcome = disk.run("export", dataset, "--to", to, "-o", "disk/out")
+    outcome = disk.run("export", dataset, "--format", to, "-o", "disk/out")
     check_message(outcome, tmp_path / "disk")
     assert outcome.left == {}
 
@@ -161,9 +161,9 @@ def test_an_export_to_a_small_disk(kilobytes: int, to: str, dataset: Path, tmp_p
 @pytest.mark.parametrize("to", ["h5ad", "zarr", "mtx", "wide"])
 def test_what_an_export_would_replace_is_untouched(to: str, dataset: Path, tmp_path: Path, server: Server) -> None:
     disk = Disk(server, tmp_path, 20_000)
-    assert disk.run("export", dataset, "--to", to, "-o", "disk/out").code == 0
+    assert disk.run("export", dataset, "--format", to, "-o", "disk/out").code == 0
     before = disk.run("--version").left
     disk.fill(leaving=300)
-    outcome = disk.run("export", dataset, "--to", to, "-o", "disk/out", "--force")
+    outcome = disk.run("export", dataset, "--format", to, "-o", "disk/out", "--force")
     check_message(outcome, tmp_path / "disk")
     assert outcome.left == before

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from _interrupt import Kill, Server
 
 import titin
-from titin.builder import build, embed, plan
+from titin.builder import add_embeddings, build, plan
 from titin.builder import options as build_options
-from titin.builder.add_embeddings import Embedded
+from titin.builder.embeddings import Embedded
 from titin.demo import write_demo_atlas
 from titin.embed.methods import METHODS, Method, choose_methods
 from titin.errors import OutputError, TitinError
@@ -277,47 +277,47 @@ def test_a_source_whose_scores_have_gaps_gets_a_note(tmp_path: Path) -> None:
 
 def test_embedding_later_gives_the_same_bytes_as_building_with_them(copy: Path, built: Path) -> None:
     before = tree(copy)
-    done = embed(copy, ["umap"], threads=1)
+    done = add_embeddings(copy, ["umap"], threads=1)
     assert isinstance(done, Embedded)
     assert done.keys == ["X_pca", "X_umap"]
-    assert embed(copy).keys == ["X_tsne"]
+    assert add_embeddings(copy).keys == ["X_tsne"]
     after, whole = tree(copy), tree(built)
     assert after["titin.json"].pop("settings") | {"project": list(ALL)} == whole["titin.json"].pop("settings")
     assert after == whole
     assert hidden(copy.parent) == []
     assert before["atlas_10x_expression.parquet"] == after["atlas_10x_expression.parquet"]
-    assert embed(copy).keys == []
+    assert add_embeddings(copy).keys == []
 
 
 def test_what_is_there_is_computed_again_only_by_force(copy: Path) -> None:
-    embed(copy, ["pca"])
+    add_embeddings(copy, ["pca"])
     before = tree(copy)
     with pytest.raises(OutputError, match="the dataset has pca already") as error:
-        embed(copy, ["pca"])
+        add_embeddings(copy, ["pca"])
     assert error.value.hint is not None
     assert "--force" in error.value.hint
     assert tree(copy) == before
-    done = embed(copy, ["pca"], force=True, pca={"n_comps": 5})
+    done = add_embeddings(copy, ["pca"], force=True, pca={"n_comps": 5})
     assert titin.open(copy).obsm["X_pca"].shape == (240, 5)
     assert titin.open(copy).varm["PCs"].shape == (150, 5)
     assert done.manifest.obsm["X_pca"]["computed"]["parameters"]["n_comps"] == 5
     assert done.manifest.left_out == before["titin.json"]["left_out"]
-    assert embed(copy, ["pca"], force=True).keys == ["X_pca"]
+    assert add_embeddings(copy, ["pca"], force=True).keys == ["X_pca"]
     assert tree(copy) == before
 
 
 def test_what_stands_on_a_replaced_projection_is_named(copy: Path) -> None:
-    embed(copy, ["tsne"], tsne={"n_iter": 10})
-    done = embed(copy, ["pca"], force=True, pca={"n_comps": 4})
+    add_embeddings(copy, ["tsne"], tsne={"n_iter": 10})
+    done = add_embeddings(copy, ["pca"], force=True, pca={"n_comps": 4})
     assert done.notes == ["X_tsne stands on the former X_pca; `titin embed … tsne --force`"]
 
 
 def test_on_another_projection(copy: Path) -> None:
-    done = embed(copy, ["tsne"], tsne={"on": "X_scVI", "n_iter": 10, "perplexity": 5})
+    done = add_embeddings(copy, ["tsne"], tsne={"on": "X_scVI", "n_iter": 10, "perplexity": 5})
     assert done.keys == ["X_tsne"]
     assert done.manifest.obsm["X_tsne"]["computed"]["parameters"]["on"] == "X_scVI"
     with pytest.raises(TitinError, match="there is no projection X_ica to stand on") as error:
-        embed(copy, ["umap"], umap={"on": "X_ica"})
+        add_embeddings(copy, ["umap"], umap={"on": "X_ica"})
     assert error.value.hint == "projections of this dataset: X_scVI, X_tsne"
 
 
@@ -325,7 +325,7 @@ def test_the_sources_own_may_be_replaced_and_that_is_said(atlas: Path, tmp_path:
     path = written(COUNTS, tmp_path / "a.h5ad", obsm={"X_pca": np.eye(40, 3)}, uns={"pca": {"variance": np.ones(3)}})
     dataset = build(path, tmp_path / "dataset", project=["pca"]).path
     assert titin.open(dataset).obsm["X_pca"].shape == (40, 3)
-    left_out = embed(dataset, ["pca"], force=True).manifest.left_out
+    left_out = add_embeddings(dataset, ["pca"], force=True).manifest.left_out
     assert left_out["obsm/X_pca"] == "replaced by one that titin computed"
     assert left_out["uns/pca"] == "replaced by that of the computed X_pca"
     assert titin.open(dataset).obsm["X_pca"].shape == (40, 39)
@@ -335,16 +335,16 @@ def test_more_shards_than_before_and_fewer_again(copy: Path, monkeypatch: pytest
     from titin.dataset import layout
     from titin.dataset.arrow import ParquetFile
 
-    embed(copy, ["pca"])
+    add_embeddings(copy, ["pca"])
     whole = titin.open(copy).obsm["X_pca"]
     with monkeypatch.context() as patch:
         patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 100)
         patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 1_000)
-        embed(copy, ["pca"], force=True)
+        add_embeddings(copy, ["pca"], force=True)
     names = sorted(p.name for p in copy.glob("*projection_X_pca*"))
     assert names == [f"atlas_10x_projection_X_pca-0000{i}-of-00003.parquet" for i in range(3)]
     assert np.array_equal(titin.open(copy).obsm["X_pca"], whole)
-    embed(copy, ["pca"], force=True)
+    add_embeddings(copy, ["pca"], force=True)
     assert [p.name for p in copy.glob("*projection_X_pca*")] == ["atlas_10x_projection_X_pca.parquet"]
 
 
@@ -364,7 +364,7 @@ def test_wrong_use_leaves_the_dataset_as_it_was(
 ) -> None:
     before = tree(copy)
     with pytest.raises(TitinError, match=message):
-        embed(copy, methods, **parameters)
+        add_embeddings(copy, methods, **parameters)
     assert tree(copy) == before
     assert hidden(copy.parent) == []
 

@@ -12,7 +12,7 @@ from mutations import Mutation, edit_card, edit_table, names, path_of
 
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
-from titin.publish.card import card
+from titin.publish.card import make_card
 
 Change = Callable[[pa.Table], pa.Table]
 
@@ -21,7 +21,7 @@ def rewrite_card(folder: Path) -> None:
     """Describe the files as they are now, and write the card from them."""
     manifest = Manifest.read(folder)
     manifest.files = {name: describe_file(folder / name) for name in manifest.files if (folder / name).is_file()}
-    text = card(folder, manifest)
+    text = make_card(folder, manifest)
     (folder / layout.CARD).write_text(text, "utf-8")
     manifest.files[layout.CARD] = describe_file(folder / layout.CARD)
     manifest.write(folder)

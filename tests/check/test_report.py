@@ -198,6 +198,6 @@ def test_the_command_exits_with_1_for_errors_and_2_for_wrong_use(
     assert document["passed"] is False
     assert not list(corrupted.path.parent.glob("*.validation"))
     assert run("validate", tmp_path / "nothing", "--no-report") == 2
-    assert run("validate", corrupted.path, "--no-report", "--report", tmp_path / "x") == 2
+    assert run("validate", corrupted.path, "--no-report", "--output", tmp_path / "x") == 2
     assert run("validate", corrupted.path, "--check", "nonsense", "--no-report") == 2
     assert "no check 'nonsense'" in capsys.readouterr().err

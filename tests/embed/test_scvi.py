@@ -44,9 +44,11 @@ def test_types_come_apart_and_the_same_seed_gives_the_same(demo):
 
 @needs_scvi
 def test_a_dataset_takes_it_up_with_its_training_curve(demo):
-    from titin.builder import embed
+    from titin.builder import add_embeddings
 
-    done = embed(demo, ["scvi"], force=True, threads=1, scvi={"n_latent": 3, "max_epochs": 2, "n_top_genes": 50})
+    done = add_embeddings(
+        demo, ["scvi"], force=True, threads=1, scvi={"n_latent": 3, "max_epochs": 2, "n_top_genes": 50}
+    )
     computed = done.manifest.obsm["X_scVI"]["computed"]
     assert computed["parameters"]["n_latent"] == 3
     assert len(computed["history"]["elbo_validation"]) == 2
@@ -57,10 +59,10 @@ def test_a_dataset_takes_it_up_with_its_training_curve(demo):
 
 @pytest.mark.skipif(importlib.util.find_spec("scvi") is not None, reason="scvi-tools is installed")
 def test_without_the_extra_one_line_says_what_to_install(demo):
-    from titin.builder import embed
+    from titin.builder import add_embeddings
     from titin.embed import scvi
 
-    for attempt in (lambda: scvi(titin.open(demo)), lambda: embed(demo, ["scvi"], force=True)):
+    for attempt in (lambda: scvi(titin.open(demo)), lambda: add_embeddings(demo, ["scvi"], force=True)):
         with pytest.raises(TitinError, match="needs the package scvi-tools") as caught:
             attempt()
         assert "titin[scvi]" in caught.value.hint

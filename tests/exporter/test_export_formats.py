@@ -355,8 +355,8 @@ def test_a_full_disk_says_so_and_leaves_nothing(twins, tmp_path, monkeypatch):
     ("to", "options", "message"),
     [
         ("loom", {}, "there is no export to 'loom'"),
-        ("h5ad", {"genes": ["MYH7"]}, "--genes belongs to --to wide"),
-        ("zarr", {"compression": "gzip"}, "--compression belongs to --to h5ad"),
+        ("h5ad", {"genes": ["MYH7"]}, "--genes belongs to --format wide"),
+        ("zarr", {"compression": "gzip"}, "--compression belongs to --format h5ad"),
         ("wide", {"threads": 0}, "0 threads"),
         ("wide", {"memory": "a lot"}, "not an amount of memory"),
     ],

@@ -19,7 +19,7 @@ from titin.builder import build
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.presets import make_preset
-from titin.publish import card, write_card
+from titin.publish import make_card, write_card
 from titin.publish.card import make_facts
 from titin.publish.croissant import croissant
 from titin.publish.licence import check_licence, licences
@@ -122,7 +122,7 @@ def test_projections_say_who_made_them(built):
         "method": "umap", "parameters": {"n_neighbors": 15, "min_dist": 0.5, "on": "X_pca"}, "seed": 3, "seconds": 12.5,
         "libraries": {"umap-learn": "0.5.9"},
     }  # fmt: skip
-    text = card(built, manifest)
+    text = make_card(built, manifest)
     assert "computed by titin: umap (n_neighbors 15, min_dist 0.5, on X_pca, seed 3) with umap-learn 0.5.9" in text
     assert "12.5" not in text
     assert re.search(r"\| `X_scVI` \| 30 \| .* \| the source's own; the file does not prove how \|", text)
@@ -130,15 +130,15 @@ def test_projections_say_who_made_them(built):
 
 def test_the_card_depends_on_nothing_but_the_dataset(built, tmp_path):
     moved = Path(shutil.copytree(built, tmp_path / "elsewhere"))
-    assert card(moved, preset="muscle") == card(built, preset="muscle")
-    assert str(built) not in card(built)
+    assert make_card(moved, preset="muscle") == make_card(built, preset="muscle")
+    assert str(built) not in make_card(built)
 
 
 def test_a_card_is_written_before_there_is_a_manifest(built, tmp_path):
     folder, manifest = Path(shutil.copytree(built, tmp_path / "d")), Manifest.read(built)
     (folder / "titin.json").unlink()
     del manifest.files["README.md"]
-    assert card(folder, manifest) == card(built)
+    assert make_card(folder, manifest) == make_card(built)
 
 
 # the code
@@ -197,7 +197,7 @@ def test_without_a_preset_nothing_is_said_of_muscle(tmp_path):
 def test_real_files_get_true_cards(shared, tmp_path, name):
     source = shared / "data" / "h5ad" / f"{name}.h5ad"
     folder = build(source, tmp_path / "d", project=(), threads=2).path
-    text = card(folder)
+    text = make_card(folder)
     adata = ad.read_h5ad(source)
     assert not MUSCLE.search(text)
     assert f"| cells | {adata.n_obs:,} |" in text
@@ -219,7 +219,7 @@ def test_a_preset_of_ones_own(built, tmp_path):
         '[card]\npretty_name = "Ours"\nlicense = "cc0-1.0"\nlimits = ["Nothing is sure."]\n'
         '[card.study]\nname = "S"\nurl = "u"\nn_cells = 5\n[card.glossary]\nword = "meaning"\n'
     )
-    text = card(built, preset=tmp_path / "mine.toml")
+    text = make_card(built, preset=tmp_path / "mine.toml")
     assert matter_of(text)["pretty_name"] == "Ours"
     assert matter_of(text)["license"] == "cc0-1.0"
     assert "- Nothing is sure." in text
@@ -247,7 +247,7 @@ def test_the_size_is_compared_with_the_studys(built, tmp_path):
 
 def test_no_such_preset(built):
     with pytest.raises(TitinError, match="there is no preset 'heart'") as error:
-        card(built, preset="heart")
+        make_card(built, preset="heart")
     assert "muscle" in str(error.value.hint)
 
 

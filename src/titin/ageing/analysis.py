@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 import pandas as pd
 
+from titin import options
 from titin.ageing.comparison import Comparisons
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
 from titin.atlas import Atlas
@@ -234,7 +235,12 @@ def unstack(column: pd.Series, level: str) -> pd.DataFrame:
 
 
 # Options that several analyses have, under the names that ``run`` takes.
-LEVEL = click.Option(["--level"], metavar="LEVEL", help="Level of cell types, by column or place.  [default: coarsest]")
+LEVEL = click.Option(
+    ["--cell-type-level", "level"],
+    metavar="LEVEL",
+    show_default="coarsest",
+    help="Level of cell types, by column or place.",
+)
 FORMULA = click.Option(
     ["--formula"], metavar="FORMULA",
     help='What to adjust for.  [default: "~ sex + chemistry + age", as far as the dataset has them]',
@@ -259,4 +265,4 @@ SCORE = click.Option(
     ["--method"], type=click.Choice(["score_genes", "ucell", "ulm"]), default="score_genes", show_default=True,
     help="How cells are scored.",
 )  # fmt: skip
-SEED = click.Option(["--seed"], type=int, default=0, show_default=True, envvar="TITIN_SEED", help="Of what is drawn.")
+SEED = click.Option(["--seed"], **options.SEED)

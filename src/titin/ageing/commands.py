@@ -6,16 +6,27 @@ from typing import Any
 
 import click
 
-from titin.ageing.analysis import Analysis, Findings, Inputs, main_result, refuse_untested
+from titin.ageing.analysis import LEVEL, Analysis, Findings, Inputs, main_result, refuse_untested
 from titin.ageing.catalogue import ANALYSES
 from titin.ageing.comparison import Comparisons
 from titin.ageing.told import describe, tell
 from titin.atlas import open_atlas
-from titin.options import choose_progress, limit_options, print_result, shared_options
+from titin.options import (
+    SettingsGroup,
+    choose_progress,
+    dataset_argument,
+    force_option,
+    format_option,
+    former_option,
+    limit_options,
+    output_option,
+    print_result,
+    shared_options,
+)
 from titin.results import FORMATS, refuse_existing
 
 
-@click.group(short_help="What changes with age.")
+@click.group(cls=SettingsGroup)
 def age() -> None:
     """Say what changes with age in a dataset, with donors as the replicates."""
 
@@ -23,28 +34,15 @@ def age() -> None:
 def make_command(analysis: Analysis) -> click.Command:
     """Make ``titin age NAME`` of an analysis."""
 
-    @click.argument("dataset", type=click.Path(path_type=Path))
-    @click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path),
-        metavar="FOLDER",
-        help="Where to write the tables.  [default: DATASET.ageing]",
-    )
-    @click.option(
-        "--format",
-        "table_format",
-        type=click.Choice(FORMATS),
-        default="parquet",
-        show_default=True,
-        help="Of the tables.",
-    )
-    @click.option("--force", is_flag=True, help="Replace earlier tables.")
+    @dataset_argument
+    @output_option("DATASET.ageing")
+    @format_option(*FORMATS, default="parquet")
+    @force_option
     @limit_options
     @shared_options
     def command(
-        dataset: Path, output: Path | None, table_format: str, force: bool, threads: int | None, memory: str | None,
-        as_json: bool, quiet: bool, debug: bool,  # noqa: ARG001
+        dataset: Path, output: Path | None, file_format: str, force: bool, threads: int | None, memory: str | None,
+        as_json: bool, quiet: bool,
         **options: Any,
     ) -> None:  # fmt: skip
         atlas = open_atlas(dataset, threads=threads, memory=memory)
@@ -53,16 +51,19 @@ def make_command(analysis: Analysis) -> click.Command:
         stem = table_name(analysis, inputs, options)
         folder = output or whole.with_name(f"{whole.name}.ageing")
         parts = options.get("parts") or analysis.parts
-        paths = {part: folder / f"{stem}{f'_{part}' if part else ''}.{table_format}" for part in parts}
+        paths = {part: folder / f"{stem}{f'_{part}' if part else ''}.{file_format}" for part in parts}
         if not force:
             refuse_existing([file for part in parts for file in (paths[part], paths[part].with_suffix(".json"))])
         findings = analysis.run(inputs, **options)
         document = write_findings(analysis, findings, paths, force=force)
         print_result(document, as_json, describe)
 
+    if LEVEL in analysis.options:
+        command = former_option("--level", "--cell-type-level", name="former_level", target="level")(command)
     made = click.command(analysis.name, help=inspect.cleandoc(analysis.help), short_help=analysis.summary)(command)
-    own = [option for option in made.params if isinstance(option, click.Option)]
-    made.params = [made.params[0], *analysis.options, *own]
+    shared = made.params
+    made.params = [*(one for one in shared if isinstance(one, click.Argument)), *analysis.options,
+                   *(one for one in shared if isinstance(one, click.Option))]  # fmt: skip
     return made
 
 

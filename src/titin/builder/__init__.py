@@ -1,95 +1,25 @@
 """From a source to a dataset folder."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from titin.builder.add_embeddings import Embedded, embed
-from titin.builder.options import Options, make_options
-from titin.builder.pipeline import BuildReport, build_dataset
-from titin.presets import Preset
-from titin.progress import Progress
-from titin.resources import make_resources
+from titin.lazy import lazy_names
 
-__all__ = ["BuildReport", "Embedded", "Options", "Progress", "build", "embed", "plan"]
+if TYPE_CHECKING:
+    from titin.builder.embeddings import Embedded, add_embeddings
+    from titin.builder.options import Options
+    from titin.builder.pipeline import BuildReport
+    from titin.builder.run import build, plan
+    from titin.progress import Progress
 
+__all__ = ["BuildReport", "Embedded", "Options", "Progress", "add_embeddings", "build", "plan"]
 
-def build(
-    source: str | Path,
-    output: str | Path | None = None,
-    *,
-    preset: Preset | str | Path | None = None,
-    force: bool = False,
-    resume: bool = False,
-    threads: int | None = None,
-    memory: int | str | None = None,
-    progress: Progress | None = None,
-    donors: str | Path | None = None,
-    roles: dict[str, Any] | None = None,
-    project: Sequence[str] | None = None,
-    **options: Any,
-) -> BuildReport:
-    """Turn an atlas into a dataset folder.
-
-    Parameters
-    ----------
-    source
-        ``.h5ad``, AnnData ``.zarr`` or 10x Genomics ``.h5``.
-    output
-        Folder to write; ``{tissue}_{method}`` in the working directory where not given.
-    preset
-        What is known of the atlas beforehand: a name of `titin.presets.preset_names`, a TOML file, or a `Preset`.
-    force
-        Replace a dataset that is there.
-    resume
-        Go on from an interrupted build.
-    threads
-        All processors where not given. The files do not depend on it.
-    memory
-        Bytes, or text such as ``"1GiB"`` (the default). The files do not depend on it.
-    progress
-        Told what is going on.
-    donors
-        CSV, TSV or Parquet table of donors and their ages in years.
-    roles
-        Column of obs by role; see `titin.builder.Options`.
-    project
-        Projections to compute where the source lacks them: of ``pca``, ``umap`` and ``tsne``, which is the default;
-        ``()`` for none. One that cannot be computed, of too few cells for example, becomes a note of the manifest.
-    **options
-        Further fields of `titin.builder.Options`.
-
-    Returns
-    -------
-    BuildReport
-        The dataset's path and manifest; time and memory taken.
-
-    Raises
-    ------
-    TitinError
-        With what is wrong, where, and what to do. Nothing is then written at ``output``.
-    """
-    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
-    resources = make_resources(threads, memory)
-    target = Path(output) if output else None
-    return build_dataset(Path(source), target, chosen, resources, force=force, resume=resume, progress=progress)
-
-
-def plan(
-    source: str | Path,
-    output: str | Path | None = None,
-    *,
-    preset: Preset | str | Path | None = None,
-    force: bool = False,
-    threads: int | None = None,
-    memory: int | str | None = None,
-    donors: str | Path | None = None,
-    roles: dict[str, Any] | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Say what `build` would write, how large, and which columns it found; see `titin.builder.dry_run`."""
-    from titin.builder.dry_run import plan_build
-
-    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, **options)
-    target = Path(output) if output else None
-    return plan_build(Path(source), target, chosen, make_resources(threads, memory), force=force)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "titin.builder.embeddings": ("Embedded", "add_embeddings"),
+        "titin.builder.options": ("Options",),
+        "titin.builder.pipeline": ("BuildReport",),
+        "titin.builder.run": ("build", "plan"),
+        "titin.progress": ("Progress",),
+    },
+)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from titin.embed.methods import DEFAULTS
 from titin.errors import TitinError
 from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
@@ -15,7 +16,7 @@ from titin.source import Source
 from titin.study.ages import parse_ages
 from titin.study.roles import find_roles
 
-DEFAULT_PROJECTIONS: tuple[str, ...] = ("pca", "umap", "tsne")
+DEFAULT_PROJECTIONS = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def choose_prefix(source: Source, roles: dict[str, Any], options: Options) -> tu
     """
     tissue = _slug(options.tissue) if options.tissue else _only(source.obs, "tissue") or _slug(source.path.stem)
     method = _slug(options.method) if options.method else _method(source.obs, roles)
-    for option, given, made in (("--tissue", options.tissue, tissue), ("--method", options.method, method)):
+    for option, given, made in (("--tissue", options.tissue, tissue), ("--technology", options.method, method)):
         if given and not made:
             raise TitinError(f"{option} {given!r} cannot begin a file name", "use letters and digits")
     return tissue or "atlas", method, f"{tissue or 'atlas'}_{method}"

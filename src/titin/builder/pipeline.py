@@ -28,7 +28,7 @@ from titin.errors import OutputError, TitinError
 from titin.features import Panel, choose_panel, gene_sets
 from titin.presets import record_preset
 from titin.progress import Progress
-from titin.publish import card
+from titin.publish.card import make_card
 from titin.resources import Resources, is_disk_full, peak_memory
 from titin.source import Source, open_source
 
@@ -288,7 +288,7 @@ class _BuildRun:
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
         out = self.job.out
         manifest.files = {name: describe_file(out / name) for name in sorted(manifest.files)}
-        (out / layout.CARD).write_text(card(out, manifest), "utf-8")
+        (out / layout.CARD).write_text(make_card(out, manifest), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)
         return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from titin.builder.add_embeddings import Embedded
+from titin.builder.embeddings import Embedded
 from titin.builder.pipeline import BuildReport
 from titin.dataset.description import describe_roles
 from titin.dataset.manifest import Manifest
@@ -67,7 +67,7 @@ def parameters_by_method(methods: Iterable[str], chosen: Mapping[str, Any]) -> d
 
 
 def embed_document(done: Embedded) -> dict[str, Any]:
-    """What `titin.builder.embed` did, JSON-safe."""
+    """What `titin.add_embeddings` did, JSON-safe."""
     return {
         "schema_version": 1, "path": str(done.path),
         "projections": {key: _projection(done.manifest, key) for key in done.keys}, "notes": done.notes,

@@ -151,18 +151,24 @@ class ValidationReport:
             "checks": [_document(r) for r in self.results],
         }  # fmt: skip
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: Path, *, force: bool = False) -> list[Path]:
         """Write ``validation_report.json`` and ``validation_report.html`` into a folder outside the dataset.
+
+        Parameters
+        ----------
+        folder
+            Made where it is not there.
+        force
+            Replace an earlier report.
 
         Raises
         ------
         OutputError
-            If the folder is the dataset or lies in it, or cannot be written.
+            If the folder is the dataset or lies in it, holds a report and ``force`` is not given, or cannot be written.
         """
         from titin.check.page import make_figures, make_page
 
-        if self.dataset.absolute().resolve() in (folder.absolute().resolve(), *folder.absolute().resolve().parents):
-            raise OutputError(f"{folder} lies in the dataset, which a report is no part of", "give another --report")
+        check_folder(self.dataset, folder, force)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             figures, reason = make_figures(self)
@@ -172,8 +178,24 @@ class ValidationReport:
             write_json(folder / JSON_NAME, self.document(shown))
             (folder / HTML_NAME).write_text(make_page(self, figures, reason), "utf-8")
         except OSError as error:
-            raise OutputError(f"the report cannot be written to {folder}: {error}", "give another --report") from error
+            raise OutputError(f"the report cannot be written to {folder}: {error}", "give another --output") from error
         return [folder / JSON_NAME, folder / HTML_NAME]
+
+
+def check_folder(dataset: Path, folder: Path, force: bool) -> None:
+    """Refuse a folder that a report must not be written to.
+
+    Raises
+    ------
+    OutputError
+        If it is the dataset or lies in it, or holds a report and ``force`` is not given.
+    """
+    place = folder.absolute().resolve()
+    if dataset.absolute().resolve() in (place, *place.parents):
+        raise OutputError(f"{folder} lies in the dataset, which a report is no part of", "give another --output")
+    there = [name for name in (JSON_NAME, HTML_NAME) if (folder / name).exists()]
+    if there and not force:
+        raise OutputError(f"{folder / there[0]} is there already", "give --force to replace it, or another --output")
 
 
 def message(result: Result) -> str:

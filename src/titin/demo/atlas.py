@@ -213,15 +213,3 @@ def make_demo(
         progress=progress,
         **limits,
     )  # fmt: skip  (no texts: they are the study's, and these cells are drawn)
-
-
-def next_steps(folder: Path, report: BuildReport) -> str:
-    """What to try after the demo."""
-    manifest, dataset = report.manifest, report.path
-    return f"""What to try next:
-  titin info {dataset}
-  titin export {dataset} --to h5ad -o {folder / "back.h5ad"}
-  titin export {dataset} --to wide --genes MYH7,MYH2,PAX7 -o {folder / "genes.parquet"}
-  titin build {folder / "atlas.h5ad"} -o {folder / "again"} --preset muscle --donors {folder / "donors.csv"}
-  python -c "import pandas as pd; print(pd.read_parquet('{dataset / manifest.layout.expression_panel}'))"
-"""

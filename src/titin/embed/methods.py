@@ -195,6 +195,7 @@ def _scores(task: MethodInput) -> NDArray[np.float32]:
     return check_scores(task.scores)
 
 
+DEFAULTS = ("pca", "umap", "tsne")  # computed where nothing else is asked for
 METHODS = {
     method.name: method
     for method in (

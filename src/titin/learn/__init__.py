@@ -1,11 +1,16 @@
 """The machine-learning benchmark: tasks, splits that hold donors out, features, models, scores, a leaderboard."""
 
-from titin.learn.folds import Split, freeze, make_splits, read_splits
-from titin.learn.models import Model, TrainingContext, all_models, find_models
-from titin.learn.run import Benchmark, run_benchmark
-from titin.learn.tasks import TASKS, Eligibility, Rules, Task, check_task, find_tasks
-from titin.learn.units import BenchmarkUnits, make_units
-from titin.study.design_table import atlas_design, design_table
+from typing import TYPE_CHECKING
+
+from titin.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from titin.learn.folds import Split, freeze, make_splits, read_splits
+    from titin.learn.models import Model, TrainingContext, all_models, find_models
+    from titin.learn.run import Benchmark, run_benchmark
+    from titin.learn.tasks import TASKS, Eligibility, Rules, Task, check_task, find_tasks
+    from titin.learn.units import BenchmarkUnits, make_units
+    from titin.study.design_table import atlas_design, design_table
 
 __all__ = [
     "TASKS",
@@ -29,3 +34,15 @@ __all__ = [
     "read_splits",
     "run_benchmark",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "titin.learn.folds": ("Split", "freeze", "make_splits", "read_splits"),
+        "titin.learn.models": ("Model", "TrainingContext", "all_models", "find_models"),
+        "titin.learn.run": ("Benchmark", "run_benchmark"),
+        "titin.learn.tasks": ("TASKS", "Eligibility", "Rules", "Task", "check_task", "find_tasks"),
+        "titin.learn.units": ("BenchmarkUnits", "make_units"),
+        "titin.study.design_table": ("atlas_design", "design_table"),
+    },
+)

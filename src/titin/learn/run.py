@@ -1,5 +1,6 @@
 """The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
 
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from titin.atlas import Atlas, open_atlas
-from titin.errors import TitinError
+from titin.errors import OutputError, TitinError
 from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_units
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
@@ -112,6 +113,7 @@ def run_benchmark(
     clustering: bool = False,
     figures: bool = True,
     rules: Rules | None = None,
+    force: bool = False,
     gene_sets: Mapping[str, Iterable[str]] | None = None,
     preset: Preset | str | Path | None = None,
     threads: int | None = None,
@@ -146,6 +148,8 @@ def run_benchmark(
         Draw figures.
     rules
         What a class needs to be evaluated.
+    force
+        Run everything anew: earlier results are removed.
     gene_sets
         Symbols by name: sets that the genes of models of age are held against, besides the bundled ones.
     preset
@@ -157,6 +161,8 @@ def run_benchmark(
     ------
     TitinError
         If a task, model or split is not known, or the results are of other splits.
+    OutputError
+        If the folder holds files that are no benchmark's.
     MemoryLimitError
         If the chosen genes of all cells do not fit.
     """
@@ -169,7 +175,7 @@ def run_benchmark(
     folder = Path(output) if output is not None else _beside(atlas)
     run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress)
     every, told = make_splits(run.design, seed)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder, force)
     digest = freeze(every, folder / SPLITS)
     chosen = find_models(models)
     jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
@@ -230,6 +236,15 @@ def _beside(atlas: Atlas) -> Path:
             "the dataset is not on this machine", "say with --output where the results are to be"
         ) from error
     return folder.with_name(f"{folder.name}.benchmark")
+
+
+def _make_folder(folder: Path, force: bool) -> None:
+    """Make the folder, or take the one of an earlier benchmark: as it is, or empty with ``force``."""
+    if folder.exists() and not (folder.is_dir() and ((folder / SPLITS).is_file() or not any(folder.iterdir()))):
+        raise OutputError(f"{folder} is there and is not of an earlier benchmark", "give another --output")
+    if force and folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _curve(jobs: Sequence[BenchmarkJob], run: _BenchmarkRun) -> list[BenchmarkJob]:

@@ -1,16 +1,30 @@
 """The dataset card, Croissant, licence, and the way to the Hub."""
 
-from titin.publish.card import Written, card, refresh_card, write_card
-from titin.publish.licence import check_licence
-from titin.publish.upload import Publication, PublicationRefusedError, publish
+from typing import TYPE_CHECKING
+
+from titin.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from titin.publish.card import Written, make_card, refresh_card, write_card
+    from titin.publish.licence import check_licence
+    from titin.publish.upload import Publication, PublicationRefusedError, publish
 
 __all__ = [
     "Publication",
     "PublicationRefusedError",
     "Written",
-    "card",
     "check_licence",
+    "make_card",
     "publish",
     "refresh_card",
     "write_card",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "titin.publish.card": ("Written", "make_card", "refresh_card", "write_card"),
+        "titin.publish.licence": ("check_licence",),
+        "titin.publish.upload": ("Publication", "PublicationRefusedError", "publish"),
+    },
+)

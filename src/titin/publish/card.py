@@ -13,8 +13,8 @@ import pandas as pd
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft, revise
+from titin.errors import OutputError
 from titin.presets import Preset, choose_preset, preset_of, record_preset
-from titin.publish import card as pictures
 from titin.publish import croissant as machine
 from titin.publish import licence as licences
 from titin.publish.facts import Facts
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHOICES = "card"  # of the manifest's settings: what was chosen when the card was last written
 
 
-def card(
+def make_card(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
     licence: str | None = None, repo_id: str | None = None,
 ) -> str:  # fmt: skip
@@ -66,7 +66,7 @@ def make_facts(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
     licence: str | None = None, repo_id: str | None = None,
 ) -> Facts:  # fmt: skip
-    """Gather what a card is made of; parameters as for `card`."""
+    """Gather what a card is made of; parameters as for `make_card`."""
     folder = Path(dataset) if isinstance(dataset, str | Path) else dataset.folder
     manifest = manifest or Manifest.read(folder)
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
@@ -177,7 +177,7 @@ class Written:
 
 def write_card(
     folder: Path, *, preset: Preset | str | Path | None = None, licence: str | None = None, images: bool | None = None,
-    croissant: bool = True,
+    croissant: bool = True, force: bool = False,
 ) -> Written:  # fmt: skip
     """Write ``README.md`` and what goes with it; the dataset changes in one step, or not at all.
 
@@ -186,11 +186,14 @@ def write_card(
     folder
         The dataset.
     preset, licence
-        As for `titin.publish.card`. They are kept in the manifest, for the next time; the preset is then the dataset's.
+        As for `titin.publish.make_card`. They are kept in the manifest, for the next time; the preset is then the
+        dataset's.
     images
         Draw pictures of the cells; where matplotlib is installed if None. False removes those that are there.
     croissant
         Write ``croissant.json``; False removes it.
+    force
+        Replace files that are not as titin wrote them.
 
     Raises
     ------
@@ -199,12 +202,25 @@ def write_card(
     TitinError
         If there is no such preset or licence.
     OutputError
-        If it cannot be written.
+        If it cannot be written, or would replace what was changed by hand and ``force`` is not given.
     """
+    if not force:
+        _check_unchanged(folder)
     licence = licences.check_licence(licence) if licence else None
     with revise(folder) as draft:
-        drawn = pictures.can_draw() if images is None else images
+        drawn = can_draw() if images is None else images
         return write_into(draft, folder, preset=preset, licence=licence, images=drawn, croissant=croissant)
+
+
+def _check_unchanged(folder: Path) -> None:
+    """Refuse to replace what is not as the manifest has it: somebody has worked on it."""
+    known = Manifest.read(folder).files
+    for name in (layout.CARD, licences.FILE, machine.FILE):
+        path = folder / name
+        if path.is_file() and describe_file(path)["sha256"] != known.get(name, {}).get("sha256"):
+            raise OutputError(
+                f"{path} is not as titin wrote it", "give --force to replace it; keep a copy of what is yours"
+            )
 
 
 def write_into(
@@ -256,12 +272,12 @@ def _document(draft: Draft, name: str, text: str | None) -> list[str]:
 def _images(draft: Draft, facts: Facts, wanted: bool | None, warnings: list[str]) -> list[str]:
     if wanted is None:
         return facts.images
-    if wanted and not pictures.can_draw():
+    if wanted and not can_draw():
         warnings.append("no pictures: matplotlib is not installed (pip install matplotlib)")
         wanted = False
     for name in facts.images:
         draft.remove(name)
-    drawn = pictures.draw_previews(facts, draft.folder) if wanted else []
+    drawn = draw_previews(facts, draft.folder) if wanted else []
     for name in drawn:
         draft.changed.add(name)
         draft.manifest.files[name] = describe_file(draft.folder / name)

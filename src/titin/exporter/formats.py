@@ -114,9 +114,9 @@ def _check_choice(
     manifest: Manifest, to: str, counts: bool | None, genes: Sequence[str] | None, compression: str | None
 ) -> None:
     if genes is not None and to != "wide":
-        raise TitinError(f"--genes belongs to --to wide, not to {to}", "export whole, or use --to wide")
+        raise TitinError(f"--genes belongs to --format wide, not to {to}", "export whole, or use --format wide")
     if compression is not None and to != "h5ad":
-        raise TitinError(f"--compression belongs to --to h5ad, not to {to}", "leave it out")
+        raise TitinError(f"--compression belongs to --format h5ad, not to {to}", "leave it out")
     if counts and manifest.kind == "real":
         raise TitinError("this dataset has no counts: no integers lie behind its source's values", "leave out --counts")
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from titin.atlas import open_atlas
-from titin.builder.options import DEFAULT_PROJECTIONS
 from titin.builder.projections import ProjectionRequest, TargetDataset, project, record
 from titin.dataset.manifest import Manifest
 from titin.dataset.replace import Draft, revise
-from titin.embed.methods import Method, choose_methods
+from titin.embed.methods import DEFAULTS, Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
 from titin.publish import refresh_card
@@ -20,7 +19,7 @@ from titin.resources import make_resources, peak_memory
 
 @dataclass
 class Embedded:
-    """What `embed` did.
+    """What `add_embeddings` did.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class Embedded:
     notes: list[str] = field(default_factory=list)
 
 
-def embed(
+def add_embeddings(
     dataset: str | Path,
     methods: Iterable[str] = (),
     *,
@@ -110,7 +109,7 @@ def _choose(
     manifest: Manifest, names: list[str], parameters: Mapping[str, Mapping[str, Any]], force: bool
 ) -> list[Method]:
     keys = list(manifest.obsm)
-    wanted = choose_methods(names or DEFAULT_PROJECTIONS, keys, parameters)
+    wanted = choose_methods(names or DEFAULTS, keys, parameters)
     if idle := [name for name in parameters if name not in {method.name for method in wanted}]:
         raise TitinError(
             f"parameters are given for {', '.join(idle)}, which is not named", "name it, or leave them out"

@@ -1,0 +1,68 @@
+"""``titin demo``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from titin.options import (
+    PATH,
+    choose_progress,
+    force_option,
+    former_option,
+    limit_options,
+    output_option,
+    print_result,
+    seed_option,
+    shared_options,
+)
+
+if TYPE_CHECKING:
+    from titin.builder import BuildReport
+
+_CELLS, _GENES = click.IntRange(200, 200_000), click.IntRange(150, 3200)
+
+
+@click.command()
+@click.argument("folder", type=PATH, required=False, metavar="")  # as --output was given before
+@output_option("demo")
+@click.option("--n-cells", type=_CELLS, default=3000, show_default=True, help="Cells to make.")
+@click.option("--n-genes", type=_GENES, default=3000, show_default=True, help="Genes to make.")
+@seed_option
+@force_option
+@limit_options
+@shared_options
+@former_option("--cells", "--n-cells", type=_CELLS)
+@former_option("--genes", "--n-genes", type=_GENES)
+def demo(
+    folder: Path | None, output: Path | None, n_cells: int, n_genes: int, seed: int, force: bool, threads: int | None,
+    memory: str | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Make a small synthetic muscle atlas in a folder (real donors, labels and genes; drawn counts) and build it.
+
+    \b
+    titin demo
+    titin demo -o tiny --n-cells 500 --n-genes 300
+    """  # noqa: D301 - \b is click's
+    from titin.builder import summary
+    from titin.demo import make_demo
+
+    place = output or folder or Path("demo")
+    report = make_demo(
+        place, n_cells=n_cells, n_genes=n_genes, seed=seed, force=force, threads=threads, memory=memory,
+        progress=choose_progress(quiet),
+    )  # fmt: skip
+    document = summary.report_document(report)
+    print_result(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{_next_steps(place, report)}")
+
+
+def _next_steps(folder: Path, report: "BuildReport") -> str:
+    """What to try after the demo."""
+    manifest, dataset = report.manifest, report.path
+    return f"""What to try next:
+  titin info {dataset}
+  titin export {dataset} --format h5ad -o {folder / "back.h5ad"}
+  titin export {dataset} --format wide --genes MYH7,MYH2,PAX7 -o {folder / "genes.parquet"}
+  titin build {folder / "atlas.h5ad"} -o {folder / "again"} --preset muscle --donors {folder / "donors.csv"}
+  python -c "import pandas as pd; print(pd.read_parquet('{dataset / manifest.layout.expression_panel}'))"
+"""

@@ -1,0 +1,51 @@
+"""``titin export``."""
+
+from pathlib import Path
+
+import click
+
+from titin.options import (
+    choose_progress,
+    dataset_argument,
+    force_option,
+    format_option,
+    genes_option,
+    limit_options,
+    output_option,
+    print_result,
+    shared_options,
+)
+
+
+@click.command()
+@dataset_argument
+@format_option("h5ad", "zarr", "mtx", "wide", also=["--to"])
+@output_option("named after the dataset")
+@click.option(
+    "--counts/--values", default=None, help="Integer counts, or the source's values.  [default: counts for mtx]"
+)
+@genes_option()
+@click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of an .h5ad.  [default: none]")
+@force_option
+@limit_options
+@shared_options
+def export(
+    dataset: Path, file_format: str, output: Path | None, counts: bool | None, genes: list[str] | None,
+    compression: str | None, force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Write DATASET as AnnData (h5ad, zarr), a 10x folder (mtx) or a wide table, in the order of its source.
+
+    --genes names the columns of a wide table; without it, all genes are written.
+
+    \b
+    titin export dataset --format h5ad -o atlas.h5ad
+    titin export dataset --format wide --genes MYH7,MYH2,PAX7 -o genes.parquet
+    """  # noqa: D301 - \b is click's
+    from titin.exporter import export as export_dataset
+
+    path = export_dataset(
+        dataset, file_format, output, counts=counts, genes=genes, compression=compression, force=force,
+        threads=threads, memory=memory, progress=choose_progress(quiet),
+    )  # fmt: skip
+    document = {"schema_version": 1, "path": str(path), "format": file_format}
+    print_result(document, as_json, lambda found: f"wrote {found['path']}")

@@ -1,0 +1,45 @@
+"""``titin report``."""
+
+from pathlib import Path
+
+import click
+
+from titin.options import (
+    choose_progress,
+    dataset_argument,
+    force_option,
+    limit_options,
+    output_option,
+    preset_option,
+    print_result,
+    seed_option,
+    shared_options,
+)
+
+
+@click.command()
+@dataset_argument
+@output_option("DATASET.report.html")
+@seed_option
+@force_option
+@preset_option
+@limit_options
+@shared_options
+def report(
+    dataset: Path, output: Path | None, seed: int, force: bool, preset: str | None, threads: int | None,
+    memory: str | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
+
+    \b
+    titin report dataset
+    titin report dataset -o report.html --force
+    """  # noqa: D301 - \b is click's
+    from titin.report import write_report
+    from titin.report.write import describe_report, document_of_report
+
+    done = write_report(
+        dataset, output, seed=seed, force=force, threads=threads, memory=memory, preset=preset,
+        progress=choose_progress(quiet),
+    )  # fmt: skip
+    print_result(document_of_report(done), as_json, describe_report)

@@ -52,6 +52,14 @@ class Kill:
         setattr(owner, name, counted)
 
 
+def kill_cases(kills: dict[str, Kill], quick: Sequence[str]) -> list[Any]:
+    """Give moments as test cases with their names; all but the ``quick`` ones are marked slow."""
+    import pytest  # which the server has no use for
+
+    assert set(quick) <= set(kills)
+    return [pytest.param(kills[k], id=k, marks=[] if k in quick else [pytest.mark.slow]) for k in kills]
+
+
 def small_blocks() -> None:
     """Make blocks, buckets and strips so small that a small atlas has several of each."""
     from titin.dataset.spill import Spill

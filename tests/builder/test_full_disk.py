@@ -88,7 +88,7 @@ def check_message(outcome: Outcome, disk: Path) -> None:
 SIZES = {0: "", 40: "read and encode", 600: "read and encode", 1_700: "write expression", 2_800: "write expression"}
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("kilobytes", SIZES)
 def test_a_build_on_a_small_disk(kilobytes: int, threads: int, atlas: Path, tmp_path: Path, server: Server) -> None:
     disk = Disk(server, tmp_path, max(kilobytes, 40))
@@ -105,7 +105,7 @@ RECORD = "titin.builder.workspace:Workspace.record"
 WRITE = "titin.dataset.arrow:ParquetFile.write"
 
 
-@pytest.mark.parametrize("leaving", [0, 24])
+@pytest.mark.parametrize("leaving", [0, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "begun",
     [
@@ -149,7 +149,7 @@ def test_an_old_dataset_is_untouched(
     assert "dataset/titin.json" in before
 
 
-@pytest.mark.parametrize("kilobytes", [40, 700, 1_600])
+@pytest.mark.parametrize("kilobytes", [700, *(pytest.param(k, marks=pytest.mark.slow) for k in (40, 1_600))])
 @pytest.mark.parametrize("to", ["h5ad", "zarr", "mtx", "wide"])
 def test_an_export_to_a_small_disk(kilobytes: int, to: str, dataset: Path, tmp_path: Path, server: Server) -> None:
     disk = Disk(server, tmp_path, kilobytes)

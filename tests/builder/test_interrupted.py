@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _interrupt import Kill, Server
+from _interrupt import Kill, Server, kill_cases
 
 from titin.demo import write_demo_atlas
 
@@ -114,8 +114,13 @@ BEFORE_THE_SWAP = {
     for after in (False, True)
 }
 
+QUICK = (
+    "before anything", "scan not yet saved", "expression closed, panel not", "cells thrown away", "metadata recorded",
+    "manifest half written", "just before the swap",
+)  # fmt: skip
 
-@pytest.mark.parametrize("kill", BEFORE_THE_SWAP.values(), ids=BEFORE_THE_SWAP)
+
+@pytest.mark.parametrize("kill", kill_cases(BEFORE_THE_SWAP, QUICK))
 def test_a_killed_build_leaves_the_old_dataset_and_can_be_resumed(
     kill: Kill, place: Path, old: Path, atlas: Path, new: Tree, server: Server
 ) -> None:
@@ -134,7 +139,7 @@ FRESH = {
 }
 
 
-@pytest.mark.parametrize("kill", FRESH.values(), ids=FRESH)
+@pytest.mark.parametrize("kill", kill_cases(FRESH, ["first block", "genes, second row group", "flush"]))
 def test_a_killed_build_of_a_new_dataset_shows_nothing_of_it(
     kill: Kill, tmp_path: Path, atlas: Path, new: Tree, server: Server
 ) -> None:
@@ -155,7 +160,14 @@ AFTER_THE_SWAP = {
 }
 
 
-@pytest.mark.parametrize("resume", [("--force", "--resume"), ("--resume",), ("--force",)], ids=" ".join)
+WAYS_TO_GO_ON = [
+    pytest.param(("--resume",), id="--resume"),
+    pytest.param(("--force",), id="--force", marks=pytest.mark.slow),
+    pytest.param(("--force", "--resume"), id="--force --resume", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("resume", WAYS_TO_GO_ON)
 @pytest.mark.parametrize("kill", AFTER_THE_SWAP.values(), ids=AFTER_THE_SWAP)
 def test_a_build_killed_after_the_swap_has_replaced_the_dataset_for_good(
     kill: Kill, resume: tuple[str, ...], place: Path, atlas: Path, new: Tree, server: Server
@@ -168,7 +180,7 @@ def test_a_build_killed_after_the_swap_has_replaced_the_dataset_for_good(
     assert hidden(place) == []
 
 
-@pytest.mark.parametrize("resume", [("--resume",), ("--force", "--resume"), ("--force",)], ids=" ".join)
+@pytest.mark.parametrize("resume", WAYS_TO_GO_ON)
 @pytest.mark.parametrize(
     "kill",
     [
@@ -231,7 +243,7 @@ def test_a_build_killed_twice_can_be_resumed(place: Path, old: Path, atlas: Path
     assert tree(place / "dataset") == new
 
 
-@pytest.mark.parametrize("step", ["scan", "cells", "metadata"])
+@pytest.mark.parametrize("step", ["cells", *(pytest.param(s, marks=pytest.mark.slow) for s in ("scan", "metadata"))])
 @pytest.mark.parametrize("patch", [(), SMALL], ids=["large blocks", "small blocks"])
 def test_a_build_resumed_with_other_threads_and_memory_gives_the_same_bytes(
     step: str, patch: tuple[str, ...], tmp_path: Path, atlas: Path, new: Tree, server: Server

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from _interrupt import Kill, Server
+from _interrupt import Kill, Server, kill_cases
 
 import titin
 from titin.builder import add_embeddings, build, plan
@@ -404,7 +404,7 @@ def undisturbed(atlas: Path, server: Server, tmp_path_factory: pytest.TempPathFa
     return tree(folder / "dataset")
 
 
-@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS)
+@pytest.mark.parametrize("kill", kill_cases(KILLS, ["scores moved", "pca done", "t-SNE at work", "final manifest"]))
 def test_a_build_killed_at_a_projection_leaves_nothing_and_goes_on(
     kill: Kill, atlas: Path, undisturbed: dict[str, Any], server: Server, tmp_path: Path
 ) -> None:
@@ -427,12 +427,15 @@ def test_a_finished_projection_is_not_computed_again(atlas: Path, server: Server
     assert server.run(tmp_path, *command, "--resume") == 2  # it is there
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [Kill(CLOSE, match="_projection_X_pca"), Kill(UNS, after=True), Kill(TSNE, call=3),
-     Kill("titin.dataset.replace:Draft.finish", after=True)],
-    ids=["scores", "uns", "t-SNE at work", "just before the swap"],
-)  # fmt: skip
+WHILE_EMBEDDING = {
+    "scores": Kill(CLOSE, match="_projection_X_pca"),
+    "uns": Kill(UNS, after=True),
+    "t-SNE at work": Kill(TSNE, call=3),
+    "just before the swap": Kill("titin.dataset.replace:Draft.finish", after=True),
+}
+
+
+@pytest.mark.parametrize("kill", kill_cases(WHILE_EMBEDDING, ["uns", "just before the swap"]))
 def test_an_embedding_that_is_killed_leaves_the_dataset_as_it_was(
     kill: Kill, copy: Path, undisturbed: dict[str, Any], server: Server
 ) -> None:

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from titin.ageing.comparison import ask
-from titin.atlas import UnknownNameError
 from titin.errors import TitinError
 from titin.learn import design_table, find_tasks
 from titin.study.confounding import design_facts
@@ -49,7 +48,7 @@ def test_keys_have_the_names_of_roles_and_levels():
     some = study().keys(["score", "donor"])
     assert some.columns.tolist() == ["score", "donor"]
     assert some["score"].dtype == np.float64
-    with pytest.raises(UnknownNameError, match="obs has no column 'weather'"):
+    with pytest.raises(TitinError, match="obs has no column 'weather'"):
         study().keys(["weather"])
 
 

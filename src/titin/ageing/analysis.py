@@ -17,7 +17,7 @@ from titin.features import GeneSetScores, read_gene_set_scores, score_gene_sets
 from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
-from titin.study.design import Study, choose_level, level_name, need
+from titin.study.design import Study, choose_level, level_columns, need
 from titin.study.vocabulary import sex_of
 
 ALPHA = 0.05
@@ -69,7 +69,7 @@ class Inputs:
 
     def level(self, chosen: int | str | None = None) -> str | None:
         """Name of a level of cell types, the coarsest where none is chosen; None where the dataset has none."""
-        levels = [level_name(column) for column in self.atlas.roles.get("cell_type") or []]
+        levels = list(level_columns(self.atlas.roles))
         return choose_level(levels, chosen) if levels or chosen is not None else None
 
     def males(self) -> dict[str, Any]:

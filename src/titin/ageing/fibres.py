@@ -18,7 +18,7 @@ from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.plot import fibre_types, trend
 from titin.section import Section
-from titin.study.design import AGE, choose_level, level_name
+from titin.study.design import AGE, choose_level, level_columns
 
 _FIBRE = re.compile(
     r"^MF\b|^Hyb\b|^Specialised MF|myofib|myonucle|muscle (?:fib|cell)|fast|slow|type[ _-]?I+|^I+[ABX]?$", re.I
@@ -204,7 +204,7 @@ def fibres(
 
 
 def _labelled(atlas: Atlas, level: int | str | None) -> tuple[pd.Series, str]:
-    columns = {level_name(column): column for column in atlas.roles.get("cell_type") or []}
+    columns = level_columns(atlas.roles)
     name = choose_level(list(columns), level)
     return atlas.cell_columns(columns[name])[columns[name]].astype("category"), name
 

@@ -23,7 +23,7 @@ from titin.errors import TitinError
 from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.publish import refresh_card
-from titin.study.design import level_name, need
+from titin.study.design import level_columns, need
 from titin.study.groups import CellGroups, group_cells
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def pseudobulk(
     """
     check_counts(atlas)
     extra = [name for name in extra if name not in ("donor", "sample", "protocol", "chemistry", "sex", "age")]
-    levels = [level_name(column) for column in atlas.roles.get("cell_type") or []]
+    levels = list(level_columns(atlas.roles))
     extra = [name for name in extra if name not in levels]
     genes = gene_names(atlas)
     stored = None if extra else read_file(atlas.store, levels)

@@ -27,7 +27,7 @@ from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene
 from titin.plot import forest, pseudotime
 from titin.progress import Progress
 from titin.section import Section
-from titin.study.design import choose_level, level_name
+from titin.study.design import choose_level, level_columns
 
 _STATIONARY = 0.9994  # eigenvalues from which on a component says nothing of time
 
@@ -199,7 +199,7 @@ def stem_cells(
         In one sentence, if the dataset has no cell types, no stem cells, too few of them, or no donors. Without ages
         there are no tests.
     """
-    columns = {level_name(column): column for column in atlas.roles.get("cell_type") or []}
+    columns = level_columns(atlas.roles)
     level = choose_level(list(columns), cell_type_level)
     named = atlas.cell_columns(columns[level])[columns[level]].astype("category")
     chosen = stem_labels(named.cat.categories) if labels is None else list(labels)

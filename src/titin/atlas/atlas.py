@@ -134,7 +134,9 @@ class Atlas(Facts):
         Also ``age_numeric`` and ``age_years`` where the dataset has them and the source has no column of that name.
         """
         obs = read_obs(self.store, ages=True)
-        self.__dict__.setdefault("obs_names", obs.index)
+        if "obs_names" in self.__dict__:
+            obs.index = self.obs_names  # one Index for both, which equals itself without a look at the names
+        self.__dict__["obs_names"] = obs.index
         return obs
 
     @cached_property

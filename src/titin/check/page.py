@@ -95,9 +95,7 @@ def _columns(context: "CheckedDataset") -> dict[str, pd.Series]:
     for role in ("age", "cell_type", "sex", "donor", "protocol"):
         if context.missing(role) is not None:
             continue
-        named = context.roles[role]
-        first = named[0] if isinstance(named, list) else named
-        column: pd.Series = context.obs.loc[:, str(first)]
+        column = context.study.values(role)
         if role == "age":
             column = column if context.study.ages is None else context.study.ages.rename("age (years)")
         if role != "age" and column.dtype.name != "category":

@@ -49,13 +49,13 @@ class ReportData:
     @cached_property
     def level(self) -> str | None:
         """The coarsest level of labels."""
-        labels = self.atlas.roles.get("cell_type") or []
-        return str(labels[0]) if labels else None
+        column = self.study.column("cell_type")
+        return None if column is None else str(column)
 
     @cached_property
     def labels(self) -> pd.Series | None:
         """Coarsest label of every cell."""
-        return None if self.level is None else self.atlas.cell_columns(self.level)[self.level].astype("category")
+        return None if self.level is None else self.study.values("cell_type").astype("category")
 
     @cached_property
     def donors_by_age(self) -> list[str]:

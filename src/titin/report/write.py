@@ -232,12 +232,13 @@ def _body(data: ReportData, sections: list[Section], shown: list[str]) -> str:
 def _alerts(data: ReportData) -> str:
     """What a reader must know first: findings of the validation, and what the design does not allow."""
     document, found = validation_findings(data.folder)
-    roles, keys = data.atlas.roles, data.keys
+    keys = data.keys
     own = []
     if data.atlas.kind == "real":
         own.append("There are no counts: differential expression, fibre types and parts of the variance need them.")
     for role, name in (("donor", "donors"), ("age", "ages"), ("cell_type", "cell types")):
-        if not roles.get(role):
+        known = data.study.column(role) is not None or (role == "age" and data.study.ages is not None)
+        if not known:
             own.append(f"There are no {name}: no column of obs has the role {role}.")
     if "donor" in keys and keys["donor"].nunique() == 1:
         own.append("There is one donor: nothing can be said of ageing.")

@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from titin.atlas import Atlas, UnknownNameError
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.study.ages import age_cut, donor_ages, parse_ages
 from titin.study.roles import role_columns
+
+if TYPE_CHECKING:
+    from titin.atlas import Atlas
 
 AGE = "age"
 ROLES = ("donor", "sample", "protocol", "chemistry", "sex")  # under these names, whatever obs calls them
@@ -36,7 +38,7 @@ class Study:
     roles: Mapping[str, Any]
 
     @classmethod
-    def of(cls, atlas: Atlas, extra: Sequence[str] = ()) -> "Study":
+    def of(cls, atlas: "Atlas", extra: Sequence[str] = ()) -> "Study":
         """Read that of an atlas, in the dataset's order: the columns that play a part, and ``extra`` ones of obs."""
         wanted = {*role_columns(atlas.roles), *_EXACT_FIRST, *extra}
         return cls(atlas.cell_columns([name for name in atlas.obs.columns if name in wanted]), atlas.roles)
@@ -104,7 +106,7 @@ class Study:
     @property
     def key_names(self) -> list[str]:
         """Keys that all cells have: labels by level, roles, age."""
-        names = [level_name(column) for column in self.levels]
+        names = list(level_columns({"cell_type": self.levels}))
         names += [role for role in ROLES if self.column(role) is not None]
         return names + [AGE] * (self.ages is not None or self.column(AGE) is not None)
 
@@ -124,7 +126,7 @@ class Study:
 
         Raises
         ------
-        UnknownNameError
+        TitinError
             If obs has no such column.
         """
         wanted = self.key_names if names is None else names
@@ -134,15 +136,12 @@ class Study:
         if name == AGE and name in self.key_names:
             unknown = pd.Series(np.nan, self.obs.index)
             return (unknown if self.ages is None else self.ages).to_numpy(np.float64)
-        labels = {level_name(column): column for column in self.levels}
-        column = labels.get(name, self.column(name) if name in ROLES else None)
+        column = level_columns({"cell_type": self.levels}).get(name, self.column(name) if name in ROLES else None)
         if column is not None:
             return _text(self.obs[column])
         if name not in self.obs:
             known = ", ".join(map(str, self.obs.columns))
-            raise UnknownNameError(
-                f"obs has no column {name!r}", f"roles: {', '.join((*ROLES, AGE))}; columns: {known}"
-            )
+            raise TitinError(f"obs has no column {name!r}", f"roles: {', '.join((*ROLES, AGE))}; columns: {known}")
         values = self.obs[name]
         numeric = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
         return values.to_numpy(np.float64, na_value=np.nan) if numeric else _text(values)
@@ -150,6 +149,11 @@ class Study:
 
 def _text(column: pd.Series) -> Any:
     return column.astype("string").astype(object).where(column.notna(), None).to_numpy()
+
+
+def level_columns(roles: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of cell types by their names among the keys, coarsest first."""
+    return {level_name(column): column for column in roles.get("cell_type") or []}
 
 
 def level_name(column: str) -> str:

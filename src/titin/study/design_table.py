@@ -1,17 +1,19 @@
 """What is known of every cell that tasks, splits and baselines need, under one set of names."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.study.ages import age_bin, age_cut, donor_ages, parse_ages, young_or_old
 from titin.study.design import AGE, ROLES, Study
 from titin.study.vocabulary import SEX_NAMES, sex_of
+
+if TYPE_CHECKING:
+    from titin.atlas import Atlas
 
 CELL_TYPE = "cell_type_"  # followed by the number of the level, 0 the coarsest
 OBS = "obs:"  # followed by the name of a column of obs
@@ -48,7 +50,7 @@ def design_table(obs: pd.DataFrame, roles: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns | _ages(study), index=pd.RangeIndex(len(obs)))
 
 
-def atlas_design(atlas: Atlas) -> pd.DataFrame:
+def atlas_design(atlas: "Atlas") -> pd.DataFrame:
     """Return `design_table` of an atlas, in the dataset's order."""
     study = Study.of(atlas)
     return design_table(study.obs, study.roles)

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas import Atlas
 from titin.dataset import layout
-from titin.study.design import Study, level_name
+from titin.study.design import Study, level_columns
+
+if TYPE_CHECKING:
+    from titin.atlas import Atlas
 
 _BATCH_VALUES = 50_000_000  # cells × genes read at a time; a few in a hundred are stored
 
@@ -47,7 +50,7 @@ class CellGroups:
         medians = pd.Series(values[mine]).groupby(self.codes[mine]).median()
         return medians.reindex(range(len(self))).to_numpy(np.float64)
 
-    def gene_counts(self, atlas: Atlas, genes: Sequence[str]) -> NDArray[np.float64]:
+    def gene_counts(self, atlas: "Atlas", genes: Sequence[str]) -> NDArray[np.float64]:
         """Counts of genes summed by group, shape ``(groups, genes)``; a bounded number of genes is held at a time."""
         mine = np.flatnonzero(self.codes >= 0)
         which = sparse.csr_array((np.ones(len(mine)), (self.codes[mine], mine)), shape=(len(self), len(self.codes)))
@@ -88,19 +91,19 @@ def group_by(keys: pd.DataFrame, *, complete: bool = False) -> CellGroups:
     return CellGroups(table, of_cell)
 
 
-def cell_keys(atlas: Atlas, *, extra: Sequence[str] = ()) -> pd.DataFrame:
+def cell_keys(atlas: "Atlas", *, extra: Sequence[str] = ()) -> pd.DataFrame:
     """Keys of every cell of an atlas: all that it has, and further columns of obs; see `Study.keys`.
 
     Raises
     ------
-    UnknownNameError
+    TitinError
         If obs has no such column.
     """
     study = Study.of(atlas, extra)
     return study.keys(list(dict.fromkeys([*study.key_names, *extra])))
 
 
-def group_cells(atlas: Atlas, *, extra: Sequence[str] = ()) -> CellGroups:
+def group_cells(atlas: "Atlas", *, extra: Sequence[str] = ()) -> CellGroups:
     """Group the cells of an atlas by everything that plays a role in a comparison of donors.
 
     Parameters
@@ -112,9 +115,8 @@ def group_cells(atlas: Atlas, *, extra: Sequence[str] = ()) -> CellGroups:
 
     Raises
     ------
-    UnknownNameError
+    TitinError
         If obs has no such column.
     """
     found = group_by(cell_keys(atlas, extra=extra))
-    levels = [level_name(column) for column in atlas.roles.get("cell_type") or []]
-    return CellGroups(found.table, found.codes, levels)
+    return CellGroups(found.table, found.codes, list(level_columns(atlas.roles)))

@@ -1,7 +1,8 @@
-"""What is known of a dataset from its manifest alone."""
+"""An opened dataset: cells × genes with their metadata, each part read when it is asked for."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,28 +11,61 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.atlas.axes import CellAxis
 from titin.atlas.csr import RowBlock
-from titin.atlas.matrix import Reader
+from titin.atlas.expression import Expression
+from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import Positions
-from titin.atlas.selection import check_once, find_cells, ordered_columns, resolve, rows_of_cells
-from titin.atlas.tables import read_obs, read_obs_names, read_uns, read_var, read_varm
-from titin.atlas.views import Embeddings, MatrixView, to_anndata, to_dask
+from titin.atlas.selection import check_once
+from titin.atlas.tables import read_uns, read_var, read_varm
+from titin.atlas.views import Embeddings, MatrixView, to_dask
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.dataset.store import Store
+from titin.errors import TitinError
 from titin.presets import Preset, choose_preset, preset_of
 from titin.resources import make_resources
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from titin.atlas.expression import Expression
 
+class Atlas:
+    """A dataset, read when asked.
 
-class Facts:
-    """Size, kind, roles and names, of which nothing is to be read."""
+    Cells are in the dataset's order, which is not the source's (it is shuffled once, when built); genes are in the
+    source's order. Everything is given with the source's names and dtypes. An Atlas can be shared between threads, and
+    pickled: what goes along is the place, not the data.
 
-    store: Store
+    Parameters
+    ----------
+    store
+        Where the dataset lies.
+    memory, threads, preset
+        As for `open_atlas`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import titin
+    >>> from titin.demo import make_demo
+    >>> from titin.progress import Progress
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = make_demo(Path(folder), n_cells=50, n_genes=200, seed=0, force=False, progress=Progress())
+    ...     atlas = titin.open(report.path)
+    ...     atlas.shape, atlas["XIST"].shape, atlas.X[:10, ["XIST", "MALAT1"]].shape
+    ((50, 200), (50,), (10, 2))
+    """
+
+    def __init__(
+        self, store: Store, *, memory: int | str | None = None, threads: int | None = None,
+        preset: Preset | str | Path | None = None,
+    ) -> None:  # fmt: skip
+        self.store = store
+        self._preset = None if preset is None else choose_preset(preset)
+        self.reader = MatrixReader(store, make_resources(threads, memory))
+        self.cells = CellAxis(store)
 
     @property
     def manifest(self) -> Manifest:
@@ -79,43 +113,6 @@ class Facts:
         """Number of genes."""
         return self.manifest.n_genes
 
-
-class Atlas(Facts):
-    """A dataset, read when asked.
-
-    Cells are in the dataset's order, which is not the source's (it is shuffled once, when built); genes are in the
-    source's order. Everything is given with the source's names and dtypes. An Atlas can be shared between threads, and
-    pickled: what goes along is the place, not the data.
-
-    Parameters
-    ----------
-    store
-        Where the dataset lies.
-    memory, threads, preset
-        As for `open_atlas`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import titin
-    >>> from titin.demo import make_demo
-    >>> from titin.progress import Progress
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     report = make_demo(Path(folder), n_cells=50, n_genes=200, seed=0, force=False, progress=Progress())
-    ...     atlas = titin.open(report.path)
-    ...     atlas.shape, atlas["XIST"].shape, atlas.X[:10, ["XIST", "MALAT1"]].shape
-    ((50, 200), (50,), (10, 2))
-    """
-
-    def __init__(
-        self, store: Store, *, memory: int | str | None = None, threads: int | None = None,
-        preset: Preset | str | Path | None = None,
-    ) -> None:  # fmt: skip
-        self.store = store
-        self._preset = None if preset is None else choose_preset(preset)
-        self.reader = Reader(store, make_resources(threads, memory))
-
     @cached_property
     def preset(self) -> Preset:
         """What is known of the atlas beforehand: what it was opened with, else what it was built with.
@@ -127,22 +124,22 @@ class Atlas(Facts):
         """
         return preset_of(self.manifest) if self._preset is None else self._preset
 
-    @cached_property
+    @property
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells, with the source's columns and dtypes, index cell_id.
 
         Also ``age_numeric`` and ``age_years`` where the dataset has them and the source has no column of that name.
         """
-        obs = read_obs(self.store, ages=True)
-        if "obs_names" in self.__dict__:
-            obs.index = self.obs_names  # one Index for both, which equals itself without a look at the names
-        self.__dict__["obs_names"] = obs.index
-        return obs
+        return self.cells.obs
 
-    @cached_property
+    @obs.setter
+    def obs(self, obs: pd.DataFrame) -> None:
+        self.cells.obs = obs
+
+    @property
     def obs_names(self) -> pd.Index:
         """Names of the cells, in the dataset's order."""
-        return read_obs_names(self.store)
+        return self.cells.names
 
     def cell_columns(self, names: str | Sequence[str] | None = None, cells: Any = None) -> pd.DataFrame:
         """Columns of `obs` in the order of the matrix, whatever order a user has brought `obs` into.
@@ -168,7 +165,7 @@ class Atlas(Facts):
         SelectionError
             If `obs` no longer has the names of these cells as its index: it was reset, or rows were dropped.
         """
-        return ordered_columns(self.obs, self.obs_names, names, self.find_cells(cells))
+        return self.cells.columns(names, cells)
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -188,7 +185,7 @@ class Atlas(Facts):
     @cached_property
     def obsm(self) -> Embeddings:
         """Embeddings by the source's keys, cells × dimensions, each read when asked for."""
-        return Embeddings(self)
+        return Embeddings(self.store, self.cells)
 
     @property
     def varm(self) -> dict[str, NDArray[Any]]:
@@ -203,7 +200,7 @@ class Atlas(Facts):
     @property
     def X(self) -> MatrixView:  # noqa: N802 - AnnData's name
         """The source's values: ``atlas.X[cells, genes]`` is a CSR matrix of them, bit for bit."""
-        return MatrixView(self, counts=False)
+        return MatrixView(self.reader, self.cells, counts=False)
 
     @property
     def counts(self) -> MatrixView:
@@ -215,14 +212,12 @@ class Atlas(Facts):
             If the dataset is of kind ``real``.
         """
         self.reader.check_counts()
-        return MatrixView(self, counts=True)
+        return MatrixView(self.reader, self.cells, counts=True)
 
     @property
-    def expression(self) -> "Expression":
+    def expression(self) -> Expression:
         """What acts like the DataFrame of cells × genes without being one."""
-        from titin.atlas.expression import Expression
-
-        return Expression(self)
+        return Expression(self.reader, self.cells)
 
     def __getitem__(self, gene: str) -> pd.Series:
         """Values of one gene over all cells, by its name in var, symbol or id; bit for bit those of the source.
@@ -241,9 +236,7 @@ class Atlas(Facts):
         DatasetError
             If a file is missing, damaged or replaced.
         """
-        token = self._token(gene)
-        cells, stored = self.reader.by_gene.read(token)
-        return self._series(gene, cells, self.reader.by_gene.values(token, cells, stored), self.reader.dtype)
+        return pd.Series(self.reader.gene(gene), index=self.obs_names, name=gene, copy=False)
 
     def counts_of(self, gene: str) -> pd.Series:
         """Integer counts of one gene over all cells; as `atlas[gene]`, of dtype uint16 or uint32.
@@ -256,39 +249,7 @@ class Atlas(Facts):
             If the dataset is of kind ``real``.
         """
         self.reader.check_counts()
-        cells, stored = self.reader.by_gene.read(self._token(gene))
-        return self._series(gene, cells, stored, stored.dtype)
-
-    def _token(self, gene: str) -> int:
-        return int(self.reader.genes.token[self.reader.genes.finder.find(gene)])
-
-    def _series(self, name: str, cells: Any, values: Any, dtype: np.dtype) -> pd.Series:
-        whole = np.zeros(self.n_obs, dtype)
-        whole[cells] = values
-        return pd.Series(whole, index=self.obs_names, name=name, copy=False)
-
-    def check_index(self, labels: Any) -> None:
-        """Refuse a Series that is numbered from 0 while `obs` has lost the names of its cells: it may come from there.
-
-        Raises
-        ------
-        SelectionError
-            If it is one; see `cell_columns`.
-        """
-        if isinstance(labels, pd.Series) and isinstance(labels.index, pd.RangeIndex) and "obs" in self.__dict__:
-            rows_of_cells(self.obs, self.obs_names)
-
-    def find_cells(self, cells: Any) -> Positions | None:
-        """As `cell_positions`, but None for all of them."""
-        self.check_index(cells)
-        return resolve(
-            cells, self.n_obs, "cell", lambda: self.obs_names, lambda names: find_cells(names, self.obs_names)
-        )
-
-    def find_genes(self, genes: Any) -> Positions | None:
-        """As `gene_positions`, but None for all of them."""
-        names = self.reader.genes.finder.find_all
-        return resolve(genes, self.n_vars, "gene", lambda: self.var_names, names)
+        return pd.Series(self.reader.gene(gene, counts=True), index=self.obs_names, name=gene, copy=False)
 
     def cell_positions(self, cells: Any = None) -> Positions:
         """Positions (int64) of cells given by slice, positions, mask or names, in that order.
@@ -298,7 +259,7 @@ class Atlas(Facts):
         SelectionError, UnknownNameError
             If the selection names what is not there.
         """
-        found = self.find_cells(cells)
+        found = self.cells.find(cells)
         return np.arange(self.n_obs) if found is None else found
 
     def gene_positions(self, genes: Any = None) -> Positions:
@@ -309,7 +270,7 @@ class Atlas(Facts):
         SelectionError, UnknownNameError
             If the selection names what is not there.
         """
-        found = self.find_genes(genes)
+        found = self.reader.genes.find(genes)
         return np.arange(self.n_vars) if found is None else found
 
     def iter_blocks(self, *, counts: bool = False, cells: Any = None, genes: Any = None) -> Iterator[RowBlock]:
@@ -338,7 +299,7 @@ class Atlas(Facts):
         """
         if counts:
             self.reader.check_counts()
-        rows, columns = self.find_cells(cells), self.find_genes(genes)
+        rows, columns = self.cells.find(cells), self.reader.genes.find(genes)
         if columns is not None:
             check_once(columns, self.var_names)
         return self.reader.blocks(None if rows is None else np.unique(rows), columns, counts=counts)
@@ -360,7 +321,21 @@ class Atlas(Facts):
         SelectionError, UnknownNameError, DatasetError
             As for ``atlas.X``.
         """
-        return to_anndata(self, cells, genes, layers)
+        from anndata import AnnData
+
+        if unknown := [name for name in layers if name != "counts"]:
+            raise TitinError(f"the dataset has no layer {unknown[0]!r}", "layers: counts")
+        rows, columns = self.cells.find(cells), self.reader.genes.find(genes)
+        X = self.reader.csr(rows, columns)
+        return AnnData(
+            X=X,
+            obs=self.cell_columns(cells=rows),
+            var=(self.var if columns is None else self.var.iloc[columns]).copy(),
+            obsm={key: _take_rows(table, rows) for key, table in self.obsm.items()},
+            varm={key: table if columns is None else table[columns] for key, table in self.varm.items()},
+            uns=deepcopy(dict(self.uns)),
+            layers={name: self.reader.csr(rows, columns, counts=True) for name in layers},
+        )
 
     def to_dask(self, *, counts: bool = False, rows: int = 16_384) -> Any:
         """Return the matrix as a dask array of CSR blocks, read when computed.
@@ -377,10 +352,10 @@ class Atlas(Facts):
         TitinError
             If dask is not installed.
         """
-        return to_dask(self, counts=counts, rows=rows)
+        return to_dask(self.reader, counts=counts, rows=rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "reader": self.reader, "_preset": self._preset}
+        return {"store": self.store, "reader": self.reader, "cells": self.cells, "_preset": self._preset}
 
     def __len__(self) -> int:
         return self.n_obs
@@ -400,6 +375,10 @@ class Atlas(Facts):
         }
         lines += [f"    {part}: {', '.join(map(repr, names))}" for part, names in parts.items() if names]
         return "\n".join(lines)
+
+
+def _take_rows(table: Any, rows: Positions | None) -> Any:
+    return table if rows is None else table.iloc[rows] if isinstance(table, pd.DataFrame) else table[rows]
 
 
 def open_atlas(

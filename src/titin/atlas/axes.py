@@ -1,19 +1,152 @@
-"""The genes of a dataset: their names, and where they stand."""
+"""The two axes of a dataset: its cells and its genes, their names and where they stand."""
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.selection import UnknownNameError
+from titin.atlas.selection import Positions, SelectionError, UnknownNameError, resolve
+from titin.atlas.tables import read_obs, read_obs_names
 from titin.dataset import layout
 from titin.dataset.store import Store
 from titin.dataset.tables import decode_values
 
 
-class Genes:
+class CellAxis:
+    """Every cell in the dataset's order, with its metadata.
+
+    Parameters
+    ----------
+    store
+        Read when asked.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """Metadata of the cells; whoever has it may have brought it into another order, or put another in its place."""
+        obs = read_obs(self.store, ages=True)
+        if "names" in self.__dict__:
+            obs.index = self.names  # one Index for both, which equals itself without a look at the names
+        self.__dict__["names"] = obs.index
+        return obs
+
+    @cached_property
+    def names(self) -> pd.Index:
+        """Names of the cells, in the dataset's order."""
+        return read_obs_names(self.store)
+
+    def columns(self, names: str | Sequence[str] | None, cells: Any) -> pd.DataFrame:
+        """Columns of `obs` in the dataset's order; see `Atlas.cell_columns`."""
+        return _ordered_columns(self.obs, self.names, names, self.find(cells))
+
+    def check_index(self, labels: Any) -> None:
+        """Refuse a Series that is numbered from 0 while `obs` has lost the names of its cells: it may come from there.
+
+        Raises
+        ------
+        SelectionError
+            If it is one; see `Atlas.cell_columns`.
+        """
+        if isinstance(labels, pd.Series) and isinstance(labels.index, pd.RangeIndex) and "obs" in self.__dict__:
+            _rows_of_cells(self.obs, self.names)
+
+    def find(self, cells: Any) -> Positions | None:
+        """Positions of cells given by slice, positions, mask or names, in that order; None for all of them.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there.
+        """
+        self.check_index(cells)
+        n_cells = self.store.manifest.n_cells
+        return resolve(cells, n_cells, "cell", lambda: self.names, lambda names: _find_cells(names, self.names))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.store}
+
+
+def _find_cells(names: Sequence[Any], index: pd.Index) -> Positions:
+    """Positions of cells by name.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the first that is not there.
+    """
+    places = index.get_indexer(pd.Index(names, dtype=object if len(names) == 0 else None))
+    missing = np.flatnonzero(places < 0)
+    if len(missing):
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise UnknownNameError(
+            f"the dataset has no cell {names[missing[0]]!r}{more}", "cells are named as in atlas.obs_names"
+        )
+    return places.astype(np.int64)
+
+
+def _ordered_columns(
+    obs: pd.DataFrame, cells: pd.Index, names: str | Sequence[str] | None, wanted: Positions | None
+) -> pd.DataFrame:
+    """Columns of a table of cells, which may have been reordered, by positions in the dataset.
+
+    Parameters
+    ----------
+    obs
+        One row a cell, in any order.
+    cells
+        Names of all cells, in the dataset's order.
+    names
+        Columns; all where not given.
+    wanted
+        Positions in the dataset of the cells wanted; all where not given.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    SelectionError
+        If the index of ``obs`` lacks the name of a wanted cell.
+    """
+    columns = list(obs.columns) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in columns if name not in obs.columns]
+    if unknown:
+        known = ", ".join(map(str, obs.columns))
+        raise UnknownNameError(f"obs has no column {unknown[0]!r}", f"columns of obs: {known or 'none'}")
+    rows = _rows_of_cells(obs, cells, wanted)
+    table = obs.loc[:, columns]
+    return table if rows is None else table.take(rows)
+
+
+def _rows_of_cells(obs: pd.DataFrame, cells: pd.Index, wanted: Positions | None = None) -> Positions | None:
+    """Row of ``obs`` of each wanted cell, as for `_ordered_columns`; None for all rows as they are.
+
+    Raises
+    ------
+    SelectionError
+        If the index of ``obs`` lacks the name of a wanted cell.
+    """
+    if obs.index.equals(cells):
+        return wanted
+    names = cells if wanted is None else cells[wanted]
+    rows = obs.index.get_indexer(names) if obs.index.is_unique else np.full(len(names), -1)
+    lost = int((rows < 0).sum())
+    if lost:
+        raise SelectionError(
+            f"it cannot be told which cells the rows of atlas.obs are of: of {len(names):,} cells asked for, {lost:,} "
+            "are not once in its index, which was reset or changed, or rows were dropped",
+            "change a copy (atlas.obs.copy()), and choose cells by cells=…; to restore obs, open the dataset again",
+        )
+    return rows.astype(np.int64)
+
+
+class GeneAxis:
     """Every gene in the source's order, found by name in var, symbol or id.
 
     Parameters
@@ -48,6 +181,16 @@ class Genes:
 
     def __len__(self) -> int:
         return len(self.token)
+
+    def find(self, genes: Any) -> Positions | None:
+        """Positions of genes given by slice, positions, mask or names, in that order; None for all of them.
+
+        Raises
+        ------
+        SelectionError, UnknownNameError
+            If the selection names what is not there.
+        """
+        return resolve(genes, len(self), "gene", lambda: self.index, lambda names: self.finder.find_all(names))
 
     @property
     def finder(self) -> "GeneFinder":

@@ -3,19 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from titin.atlas.axes import CellAxis
 from titin.atlas.kernels import scatter_rows
+from titin.atlas.matrix import MatrixReader
 from titin.atlas.selection import Positions, SelectionError, UnknownNameError, check_memory, check_once, resolve
 from titin.atlas.statistics import ExpressionGroups, Question, Statistics
-
-if TYPE_CHECKING:
-    from titin.atlas.atlas import Atlas
 
 
 class Indexer(ABC):
@@ -151,17 +150,19 @@ class Expression(Statistics):
 
     Parameters
     ----------
-    atlas
-        The dataset.
+    reader, cells
+        The dataset's matrix and its cells.
     rows, columns
         Positions of cells (repeats allowed) and of genes (each once); None for all.
     """
 
     ndim = 2
 
-    def __init__(self, atlas: "Atlas", rows: Positions | None = None, columns: Positions | None = None) -> None:
-        self.atlas, self.rows, self.columns_chosen = atlas, rows, columns
-        self.question = Question(atlas.reader, rows, columns)
+    def __init__(
+        self, reader: MatrixReader, cells: CellAxis, rows: Positions | None = None, columns: Positions | None = None
+    ) -> None:
+        self.reader, self.cells, self.rows, self.columns_chosen = reader, cells, rows, columns
+        self.question = Question(reader, rows, columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -181,19 +182,19 @@ class Expression(Statistics):
     @cached_property
     def index(self) -> pd.Index:
         """Names of the cells."""
-        names = self.atlas.obs_names
+        names = self.cells.names
         return names if self.rows is None else names[self.rows]
 
     @cached_property
     def columns(self) -> pd.Index:
         """Names of the genes."""
-        names = self.atlas.var_names
+        names = self.reader.genes.index
         return names if self.columns_chosen is None else names[self.columns_chosen]
 
     @property
     def dtypes(self) -> pd.Series:
         """The dtype of each gene: that of the source."""
-        return pd.Series([self.atlas.reader.dtype] * self.shape[1], index=self.columns, dtype=object)
+        return pd.Series([self.reader.dtype] * self.shape[1], index=self.columns, dtype=object)
 
     @property
     def loc(self) -> ByName:
@@ -209,10 +210,10 @@ class Expression(Statistics):
     def sparsity(self) -> float:
         """Share of zeros, 0 … 1; counted if cells are chosen, known otherwise."""
         if self.rows is None:
-            genes = self.atlas.reader.genes.n_cells
+            genes = self.reader.genes.n_cells
             stored = int((genes if self.columns_chosen is None else genes[self.columns_chosen]).sum())
         else:
-            stored = sum(block.X.nnz for block in self.atlas.reader.blocks(np.sort(self.rows), self.columns_chosen))
+            stored = sum(block.X.nnz for block in self.reader.blocks(np.sort(self.rows), self.columns_chosen))
         return 1 - stored / self.size if self.size else float("nan")
 
     @property
@@ -228,7 +229,7 @@ class Expression(Statistics):
 
     def to_numpy(self, dtype: Any = None) -> NDArray[Any]:
         """All values as one array, cells × genes; raises as `values` does."""
-        dtype = self.atlas.reader.dtype if dtype is None else np.dtype(dtype)
+        dtype = self.reader.dtype if dtype is None else np.dtype(dtype)
         self._check_dense(dtype.itemsize)
         whole = np.zeros(self.shape, dtype)
         for part in self.question.parts():
@@ -262,7 +263,7 @@ class Expression(Statistics):
 
     def to_scipy(self) -> sparse.csr_matrix:
         """Return the CSR matrix, cells × genes; a MemoryLimitError if it would not fit the memory limit."""
-        return self.atlas.reader.csr(self.rows, self.columns_chosen)
+        return self.reader.csr(self.rows, self.columns_chosen)
 
     def select(self, rows: Positions | None, columns: Positions | None) -> "Expression":
         """Return some cells and genes of these, by position.
@@ -274,7 +275,7 @@ class Expression(Statistics):
         """
         if columns is not None:
             check_once(columns, self.columns)
-        return Expression(self.atlas, _compose(self.rows, rows), _compose(self.columns_chosen, columns))
+        return Expression(self.reader, self.cells, _compose(self.rows, rows), _compose(self.columns_chosen, columns))
 
     def find_columns(self, genes: Sequence[str]) -> Positions:
         """Positions, among these genes, of genes by name in var, symbol or id.
@@ -284,10 +285,10 @@ class Expression(Statistics):
         UnknownNameError
             If one is not there.
         """
-        found = self.atlas.reader.genes.finder.find_all(genes)
+        found = self.reader.genes.finder.find_all(genes)
         if self.columns_chosen is None:
             return found
-        place = np.full(self.atlas.n_vars, -1, np.int64)
+        place = np.full(self.reader.n_genes, -1, np.int64)
         place[self.columns_chosen] = np.arange(len(self.columns_chosen))
         missing = np.flatnonzero(place[found] < 0)
         if len(missing):
@@ -315,9 +316,9 @@ class Expression(Statistics):
     def _table(self, names: list[str]) -> pd.DataFrame:
         if not all(isinstance(name, str) for name in names):
             raise SelectionError("genes are chosen by name", "use iloc[:, positions] for positions")
-        self._check_dense(self.atlas.reader.dtype.itemsize, len(names))
+        self._check_dense(self.reader.dtype.itemsize, len(names))
         columns = self.find_columns(names)
-        X = self.atlas.reader.csr(self.rows, _compose(self.columns_chosen, columns))
+        X = self.reader.csr(self.rows, _compose(self.columns_chosen, columns))
         labels = pd.Index(names, dtype=self.columns.dtype, name=self.columns.name)
         return pd.DataFrame(X.toarray(order="F"), index=self.index, columns=labels, copy=False)
 
@@ -350,7 +351,7 @@ class Expression(Statistics):
         SelectionError
             If there is not one label a cell.
         """
-        return ExpressionGroups(self, by)
+        return ExpressionGroups(self.question, self.columns, _keys(self, by))
 
     def memory_usage(self, index: bool = True, deep: bool = False) -> pd.Series:
         """Bytes held in memory: those of the index, and none for the genes, which are read when asked for."""
@@ -378,17 +379,17 @@ class Expression(Statistics):
         raise AttributeError(f"an Expression has no {name}")
 
     def __repr__(self) -> str:
-        return f"Expression of {self.shape[0]:,} cells × {self.shape[1]:,} genes, {self.atlas.reader.dtype}; not read"
+        return f"Expression of {self.shape[0]:,} cells × {self.shape[1]:,} genes, {self.reader.dtype}; not read"
 
     def _gene(self, name: str) -> pd.Series:
         self.find_columns([name])
-        series = self.atlas[name]
+        series = pd.Series(self.reader.gene(name), index=self.cells.names, name=name, copy=False)
         return series if self.rows is None else series.iloc[self.rows]
 
     def _check_dense(self, itemsize: int, n_columns: int | None = None) -> None:
         n = self.shape[1] if n_columns is None else n_columns
         what = f"a dense table of {len(self):,} cells × {n:,} genes"
-        check_memory(len(self) * n * itemsize, self.atlas.reader.resources.memory, what, _INSTEAD)
+        check_memory(len(self) * n * itemsize, self.reader.resources.memory, what, _INSTEAD)
 
 
 def _compose(outer: Positions | None, inner: Positions | None) -> Positions | None:
@@ -400,3 +401,26 @@ def _is_mask(key: Any) -> bool:
     if dtype is not None:
         return bool(pd.api.types.is_bool_dtype(dtype))
     return isinstance(key, list) and bool(key) and all(isinstance(k, bool | np.bool_) for k in key)
+
+
+def _keys(expression: Expression, by: Any) -> list[pd.Series]:
+    """Return the labels of the cells, one Series each for what they are grouped by."""
+    if isinstance(by, list) and by and all(isinstance(name, str) for name in by):
+        columns = expression.cells.obs.columns
+        if len(by) != len(expression) or all(name in columns for name in by):
+            return [_key(expression, name) for name in by]
+    return [_key(expression, by)]
+
+
+def _key(expression: Expression, by: Any) -> pd.Series:
+    if isinstance(by, str):
+        return expression.cells.columns(by, expression.rows)[by].reset_index(drop=True)
+    expression.cells.check_index(by)
+    if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex) and not by.index.equals(expression.index):
+        if not by.index.is_unique or (by.index.get_indexer(expression.index) < 0).any():
+            raise SelectionError("the index of what to group by is not that of the cells", "pass an array, one a cell")
+        by = by.reindex(expression.index)
+    values = pd.Series(by).reset_index(drop=True)
+    if len(values) != len(expression):
+        raise SelectionError(f"{len(values):,} labels for {len(expression):,} cells", "give one label a cell")
+    return values

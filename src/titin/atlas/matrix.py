@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.axes import Genes
+from titin.atlas.axes import GeneAxis
 from titin.atlas.csr import GrowingMatrix, RowBlock, column_map, row_blocks
 from titin.atlas.gene_values import GeneReader
 from titin.atlas.row_groups import Positions, all_groups, count_groups, give_back_memory
@@ -21,7 +21,7 @@ from titin.resources import Resources
 _LARGE = 10_000_000  # stored values, after which it is worth giving back memory
 
 
-class Reader:
+class MatrixReader:
     """Reads a dataset by position: cells in its order, genes in the source's.
 
     Parameters
@@ -46,9 +46,9 @@ class Reader:
         return self.store.manifest.n_genes
 
     @cached_property
-    def genes(self) -> Genes:
+    def genes(self) -> GeneAxis:
         """All genes, read when first used."""
-        return Genes(self.store)
+        return GeneAxis(self.store)
 
     @cached_property
     def by_gene(self) -> GeneReader:
@@ -76,6 +76,23 @@ class Reader:
             raise TitinError(
                 "this dataset has no counts: no integers lie behind its source's values", "ask for its values: atlas.X"
             )
+
+    def gene(self, name: str, *, counts: bool = False) -> NDArray[Any]:
+        """Return one gene over all cells, in the dataset's order: the source's values, or counts as stored.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such gene, or several of that symbol.
+        DatasetError
+            If a file is missing, damaged or replaced.
+        """
+        token = int(self.genes.token[self.genes.finder.find(name)])
+        cells, stored = self.by_gene.read(token)
+        values = stored if counts else self.by_gene.values(token, cells, stored)
+        whole = np.zeros(self.n_cells, stored.dtype if counts else self.dtype)
+        whole[cells] = values
+        return whole
 
     def blocks(self, rows: Positions | None, columns: Positions | None, *, counts: bool = False) -> Iterator[RowBlock]:
         """Yield cells (ascending, repeats allowed; None for all) × genes (each once; None for all) by row groups."""

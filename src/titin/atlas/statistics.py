@@ -1,9 +1,9 @@
 """Sums, moments and extremes over cells or genes, streamed: a block of cells in memory, never the matrix."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 
 from titin.atlas.csr import column_map
 from titin.atlas.kernels import add_moments, add_sums, describe_rows, widen
-from titin.atlas.matrix import Reader
+from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
 from titin.atlas.selection import SelectionError, check_memory
 from titin.dataset.block import Block
 from titin.parallel import ordered_map
-
-if TYPE_CHECKING:
-    from titin.atlas.expression import Expression
-
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +34,7 @@ class Part:
 class Question:
     """Which cells (any order, repeats allowed; None for all) and genes (each once; None for all)."""
 
-    reader: Reader
+    reader: MatrixReader
     rows: Positions | None
     columns: Positions | None
 
@@ -251,12 +247,19 @@ class ExpressionGroups:
 
     Groups are sorted, by category where they are categories; those without cells are left out, and so are cells whose
     label is missing.
+
+    Parameters
+    ----------
+    question
+        The cells and genes.
+    columns
+        Names of the genes.
+    keys
+        What to group by: a label for each cell, in the order of ``question``.
     """
 
-    def __init__(self, expression: "Expression", by: Any) -> None:
-        self._question = expression.question
-        self._columns = expression.columns
-        keys = _keys(expression, by)
+    def __init__(self, question: Question, columns: pd.Index, keys: Sequence[pd.Series]) -> None:
+        self._question, self._columns = question, columns
         grouped = pd.DataFrame(dict(enumerate(keys))).groupby(list(range(len(keys))), observed=True, sort=True)
         numbers = grouped.ngroup().to_numpy(np.float64)
         self._groups = np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
@@ -309,26 +312,3 @@ class ExpressionGroups:
 
     def __repr__(self) -> str:
         return f"{self.ngroups:,} groups of {self._question.n_rows:,} cells; .mean(), .sum(), .var(), .size() …"
-
-
-def _keys(expression: "Expression", by: Any) -> list[pd.Series]:
-    """Return the labels of the cells, one Series each for what they are grouped by."""
-    if isinstance(by, list) and by and all(isinstance(name, str) for name in by):
-        columns = expression.atlas.obs.columns
-        if len(by) != len(expression) or all(name in columns for name in by):
-            return [_key(expression, name) for name in by]
-    return [_key(expression, by)]
-
-
-def _key(expression: "Expression", by: Any) -> pd.Series:
-    if isinstance(by, str):
-        return expression.atlas.cell_columns(by, expression.rows)[by].reset_index(drop=True)
-    expression.atlas.check_index(by)
-    if isinstance(by, pd.Series) and not isinstance(by.index, pd.RangeIndex) and not by.index.equals(expression.index):
-        if not by.index.is_unique or (by.index.get_indexer(expression.index) < 0).any():
-            raise SelectionError("the index of what to group by is not that of the cells", "pass an array, one a cell")
-        by = by.reindex(expression.index)
-    values = pd.Series(by).reset_index(drop=True)
-    if len(values) != len(expression):
-        raise SelectionError(f"{len(values):,} labels for {len(expression):,} cells", "give one label a cell")
-    return values

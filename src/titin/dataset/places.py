@@ -18,7 +18,7 @@ _HUB = "hf://datasets/"
 _EXTRAS = {"hf": ("huggingface_hub", "hub")}  # protocol: package, extra of titin
 
 
-class Place(ABC):
+class DatasetFolder(ABC):
     """A folder somewhere.
 
     Attributes
@@ -53,7 +53,7 @@ class Place(ABC):
         """Read part of a file; fewer bytes at its end."""
 
 
-class LocalFolder(Place):
+class LocalFolder(DatasetFolder):
     """A folder of this machine."""
 
     remote = False
@@ -83,7 +83,7 @@ class LocalFolder(Place):
             os.close(handle)
 
 
-class RemoteFolder(Place):
+class RemoteFolder(DatasetFolder):
     """A folder that fsspec opens.
 
     A folder of the Hub is pinned to the commit that its revision is at now, so that a push in between changes nothing.
@@ -129,7 +129,7 @@ class RemoteFolder(Place):
         self._connect()
 
 
-def find_place(path: str | os.PathLike[str]) -> Place:
+def find_place(path: str | os.PathLike[str]) -> DatasetFolder:
     """Return the folder behind a path or URL.
 
     Raises
@@ -176,7 +176,7 @@ def _pin(url: str) -> str:
     return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")
 
 
-def read_remote_manifest(place: Place) -> Manifest:
+def read_remote_manifest(place: DatasetFolder) -> Manifest:
     """Read the manifest.
 
     Raises

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+import titin
+from titin.builder import plan
 from titin.errors import TitinError
 from titin.resources import DEFAULT_MEMORY, MIN_MEMORY, Resources, available_threads, make_resources, parse_memory
 
@@ -33,11 +35,29 @@ def test_what_is_no_amount(text):
     assert error.value.hint == "write it like 1GiB, 800MB or 2G"
 
 
-@pytest.mark.parametrize("text", ["511MiB", "512MB", "0", "1"])
-def test_too_little_memory(text):
-    with pytest.raises(TitinError, match="is too little memory") as error:
-        parse_memory(text)
-    assert error.value.hint == "give at least 512MiB"
+@pytest.mark.parametrize("memory", ["511MiB", "512MB", "0", "1", 511 * 2**20, 0])
+def test_too_little_memory_to_write_all_cells(memory, tmp_path):
+    asked = [
+        lambda: make_resources(memory=memory, least=MIN_MEMORY),
+        lambda: titin.build(tmp_path / "none.h5ad", tmp_path / "out", memory=memory),
+        lambda: plan(tmp_path / "none.h5ad", memory=memory),
+    ]
+    for ask in asked:
+        with pytest.raises(TitinError, match="is too little memory") as error:
+            ask()
+        assert error.value.hint == "give at least 512MiB"
+
+
+@pytest.mark.parametrize("memory", ["256MiB", 256 * 2**20, "1", 1])
+def test_text_and_number_of_one_size_mean_the_same(memory):
+    size = parse_memory(memory) if isinstance(memory, str) else memory
+    assert make_resources(memory=memory).memory == size
+
+
+@pytest.mark.parametrize("memory", ["0", 0, -1])
+def test_no_memory_at_all(memory):
+    with pytest.raises(TitinError, match="is too little memory"):
+        make_resources(memory=memory)
 
 
 def test_defaults():

@@ -25,7 +25,7 @@ def parse_memory(text: str) -> int:
     Raises
     ------
     TitinError
-        If the text is not a size, or less than a build needs.
+        If the text is not a size.
 
     Examples
     --------
@@ -35,10 +35,7 @@ def parse_memory(text: str) -> int:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?I?)B?\s*", text.upper())
     if not match or match[2] not in _UNITS:
         raise TitinError(f"{text!r} is not an amount of memory", "write it like 1GiB, 800MB or 2G")
-    size = int(float(match[1]) * _UNITS[match[2]])
-    if size < MIN_MEMORY:
-        raise TitinError(f"{text} is too little memory to build with", "give at least 512MiB")
-    return size
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def available_threads() -> int:
@@ -97,15 +94,26 @@ class Resources:
         return max(50_000, self._for_blocks // (_SORT_BYTES * (self.threads + 2)))
 
 
-def make_resources(threads: int | None = None, memory: int | str | None = None) -> Resources:
-    """Resources, with all processors and 1 GiB where nothing is said; memory as `parse_memory` reads it.
+def make_resources(threads: int | None = None, memory: int | str | None = None, *, least: int = 1) -> Resources:
+    """Resources, with all processors and 1 GiB where nothing is said.
+
+    Parameters
+    ----------
+    memory
+        Bytes, or text as `parse_memory` reads it.
+    least
+        Bytes that are needed: `MIN_MEMORY` for whatever writes all cells.
 
     Raises
     ------
     TitinError
-        If fewer than one thread is asked for.
+        If the memory is no size or too little, or fewer than one thread is asked for.
     """
     if threads is not None and threads < 1:
         raise TitinError(f"{threads} threads cannot build anything", "give --threads 1 or more")
     size = parse_memory(memory) if isinstance(memory, str) else memory
-    return Resources(threads or available_threads(), size or DEFAULT_MEMORY)
+    size = DEFAULT_MEMORY if size is None else size
+    if size < least:
+        needed = f"{least // 2**20}MiB" if least >= 2**20 else f"{least} byte"
+        raise TitinError(f"{memory} is too little memory", f"give at least {needed}")
+    return Resources(threads or available_threads(), size)

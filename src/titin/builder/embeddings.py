@@ -14,7 +14,7 @@ from titin.embed.methods import DEFAULTS, Method, choose_methods
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
 from titin.publish import refresh_card
-from titin.resources import make_resources, peak_memory
+from titin.resources import MIN_MEMORY, make_resources, peak_memory
 
 
 @dataclass
@@ -87,7 +87,11 @@ def add_embeddings(
         If a projection cannot be computed, or is there and ``force`` is not given. The dataset is then as it was.
     """
     began = time.perf_counter()
-    folder, progress, resources = Path(dataset), progress or Progress(), make_resources(threads, memory)
+    folder, progress, resources = (
+        Path(dataset),
+        progress or Progress(),
+        make_resources(threads, memory, least=MIN_MEMORY),
+    )
     before = Manifest.read(folder)
     chosen = _choose(before, list(methods), parameters, force)
     done = Embedded(folder, before)

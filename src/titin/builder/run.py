@@ -9,7 +9,7 @@ from titin.builder.options import make_options
 from titin.builder.pipeline import BuildReport, build_dataset
 from titin.presets import Preset
 from titin.progress import Progress
-from titin.resources import make_resources
+from titin.resources import MIN_MEMORY, make_resources
 
 
 def build(
@@ -68,7 +68,7 @@ def build(
         With what is wrong, where, and what to do. Nothing is then written at ``output``.
     """
     chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
-    resources = make_resources(threads, memory)
+    resources = make_resources(threads, memory, least=MIN_MEMORY)
     target = Path(output) if output else None
     return build_dataset(Path(source), target, chosen, resources, force=force, resume=resume, progress=progress)
 
@@ -88,4 +88,4 @@ def plan(
     """Say what `build` would write, how large, and which columns it found; see `titin.builder.dry_run`."""
     chosen = make_options(preset, roles, donors=Path(donors) if donors else None, **options)
     target = Path(output) if output else None
-    return plan_build(Path(source), target, chosen, make_resources(threads, memory), force=force)
+    return plan_build(Path(source), target, chosen, make_resources(threads, memory, least=MIN_MEMORY), force=force)

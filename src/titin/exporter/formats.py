@@ -12,7 +12,7 @@ from titin.exporter.anndata_file import write_h5ad, write_zarr
 from titin.exporter.job import ExportJob
 from titin.exporter.tables import write_mtx, write_wide
 from titin.progress import Progress
-from titin.resources import is_disk_full, make_resources
+from titin.resources import MIN_MEMORY, is_disk_full, make_resources
 
 FORMATS: dict[str, tuple[str, Callable[[ExportJob, Path], None]]] = {
     "h5ad": (".h5ad", write_h5ad),
@@ -92,7 +92,7 @@ def export(
     except OSError as error:
         raise OutputError(f"cannot write in {target.parent}: {error.strerror}", "choose another --output") from error
     try:
-        resources = make_resources(threads, memory)
+        resources = make_resources(threads, memory, least=MIN_MEMORY)
         job = ExportJob(store, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
         whole = scratch / target.name
         write(job, whole)

@@ -87,11 +87,8 @@ def add_embeddings(
         If a projection cannot be computed, or is there and ``force`` is not given. The dataset is then as it was.
     """
     began = time.perf_counter()
-    folder, progress, resources = (
-        Path(dataset),
-        progress or Progress(),
-        make_resources(threads, memory, least=MIN_MEMORY),
-    )
+    folder, progress = Path(dataset), progress or Progress()
+    resources = make_resources(threads, memory, least=MIN_MEMORY)
     before = Manifest.read(folder)
     chosen = _choose(before, list(methods), parameters, force)
     done = Embedded(folder, before)

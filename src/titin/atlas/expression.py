@@ -43,7 +43,7 @@ class Indexer(ABC):
         rows, columns = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
         if isinstance(rows, tuple):
             raise SelectionError(f"there are 2 dimensions, not {len(rows)}", "select cells, genes")
-        self._expression.atlas.check_index(rows)
+        self._expression.cells.check_index(rows)
         row, column = self._one(rows, 0), self._one(columns, 1)
         chosen = self._expression.select(
             self._several(rows, 0) if row is None else np.array([row]),
@@ -308,7 +308,7 @@ class Expression(Statistics):
         if isinstance(key, str):
             return self._gene(key)
         if isinstance(key, slice) or _is_mask(key):
-            self.atlas.check_index(key)
+            self.cells.check_index(key)
             return self.select(resolve(key, len(self), "cell", lambda: self.index, self.find_columns), None)
         names = list(key) if isinstance(key, list | tuple | set | pd.Index | pd.Series | np.ndarray) else [key]
         return self._table(names)

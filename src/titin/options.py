@@ -26,8 +26,9 @@ seed_option = click.option("--seed", **SEED)
 licence_option = click.option(
     "--license", "licence", metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0."
 )
-gmt_option = click.option("--gmt", "files", multiple=True, type=PATH, metavar="FILE",
-                          help="GMT file of gene sets; repeat for several.")  # fmt: skip
+GMT: dict[str, Any] = {"multiple": True, "type": PATH, "metavar": "FILE",
+                       "help": "GMT file of gene sets; repeat for several."}  # fmt: skip
+gmt_option = click.option("--gmt", **GMT)
 
 
 class SettingsGroup(click.Group):

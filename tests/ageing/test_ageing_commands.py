@@ -48,7 +48,7 @@ def test_expression_is_written_and_told(demo, tmp_path):
     assert {name: written[name] for name in ("settings", "tests", "skipped")} == {
         name: told[name] for name in ("settings", "tests", "skipped")
     }
-    text = run("age", "de", demo, "-o", tmp_path, "-q", "--males-only", "--format", "csv", "--level", 1)
+    text = run("age", "de", demo, "-o", tmp_path, "-q", "--males-only", "--format", "csv", "--cell-type-level", 1)
     assert "not tested: " in text
     assert "sex is the same in all donors" in text
     assert (tmp_path / "de_annotation_level1_males.csv").is_file()

@@ -236,7 +236,7 @@ def unstack(column: pd.Series, level: str) -> pd.DataFrame:
 
 # Options that several analyses have, under the names that ``run`` takes.
 LEVEL = click.Option(
-    ["--cell-type-level", "level"],
+    ["--cell-type-level"],
     metavar="LEVEL",
     show_default="coarsest",
     help="Level of cell types, by column or place.",
@@ -261,8 +261,20 @@ DROP_CONFOUNDED = click.Option(
     help="Leave out a nuisance term that cannot be told from the contrast, and say so.",
 )  # fmt: skip
 MALES_ONLY = click.Option(["--males-only"], is_flag=True, help="Only male donors, to see what sex does to the results.")
-SCORE = click.Option(
-    ["--method"], type=click.Choice(["score_genes", "ucell", "ulm"]), default="score_genes", show_default=True,
-    help="How cells are scored.",
+LABELS = click.Option(
+    ["--label", "labels"], multiple=True, metavar="NAME", show_default="those called so",
+    help="Name of a cell type to take; repeat for several.",
 )  # fmt: skip
+
+
+def method_option(*methods: str, default: str | None, keyword: str = "method") -> click.Option:
+    """Make the option of how something is computed; several methods can be named where there is no default."""
+    settings: dict[str, Any] = {"default": default} if default else {"multiple": True}
+    return click.Option(
+        ["--method", keyword], type=click.Choice(methods), show_default=default is not None or "all",
+        help="How it is computed.", **settings,
+    )  # fmt: skip
+
+
+SCORE = method_option("score_genes", "ucell", "ulm", default="score_genes")
 SEED = click.Option(["--seed"], **options.SEED)

@@ -45,6 +45,8 @@ def make_command(analysis: Analysis) -> click.Command:
         as_json: bool, quiet: bool,
         **options: Any,
     ) -> None:  # fmt: skip
+        if "cell_type_level" in options:
+            options["level"] = options.pop("cell_type_level")
         atlas = open_atlas(dataset, threads=threads, memory=memory)
         inputs = Inputs(atlas, options.pop("seed", 0), atlas.reader.resources.threads, choose_progress(quiet))
         whole = dataset.absolute()
@@ -59,7 +61,7 @@ def make_command(analysis: Analysis) -> click.Command:
         print_result(document, as_json, describe)
 
     if LEVEL in analysis.options:
-        command = former_option("--level", "--cell-type-level", name="former_level", target="level")(command)
+        command = former_option("--level", "--cell-type-level")(command)
     made = click.command(analysis.name, help=inspect.cleandoc(analysis.help), short_help=analysis.summary)(command)
     shared = made.params
     made.params = [*(one for one in shared if isinstance(one, click.Argument)), *analysis.options,

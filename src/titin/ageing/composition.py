@@ -22,6 +22,7 @@ from titin.ageing.analysis import (
     Inputs,
     hits,
     main_result,
+    method_option,
 )
 from titin.ageing.comparison import (
     ComparedUnits,
@@ -508,9 +509,9 @@ COMPOSITION = Analysis(
 
     \b
     titin age composition dataset
-    titin age composition dataset --method poisson --level annotation_level1
+    titin age composition dataset --method poisson --cell-type-level annotation_level1
 
-    Fractions add up to one: when one type grows, all others shrink.
+    Fractions add up to one: when one type grows, all others shrink. --method can be given several times.
     """,
     needs=("donor", "age", "cell_type"),
     result=Composition,
@@ -521,8 +522,7 @@ COMPOSITION = Analysis(
     in_report=lambda _: {"parts": ("asin",)},
     options=(
         LEVEL, CONTRAST, FORMULA, MIN_DONORS, DROP_CONFOUNDED, MALES_ONLY,
-        click.Option(["--method", "parts"], multiple=True, type=click.Choice(METHODS),
-                     help="Repeat for several.  [default: all]"),
+        method_option(*METHODS, default=None, keyword="parts"),
         click.Option(["--min-sample-cells"], type=click.IntRange(0), default=MIN_SAMPLE_CELLS, show_default=True,
                      help="For mann_whitney: smaller samples are left out."),
     ),

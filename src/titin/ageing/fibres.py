@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.analysis import FORMULA, LEVEL, SEED, Analysis, Findings, Inputs, main_result
+from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findings, Inputs, main_result
 from titin.ageing.comparison import Comparisons, protocols
 from titin.ageing.donor_means import DonorMeans, compare_donor_means, donor_means
 from titin.ageing.moderated import Floats
@@ -356,9 +356,7 @@ FIBRES = Analysis(
     show=_show,
     statements=_statements,
     options=(
-        LEVEL, FORMULA, SEED,
-        click.Option(["--label", "labels"], multiple=True, metavar="NAME",
-                     help="A cell type that is a fibre; repeat.  [default: those called so]"),
+        LEVEL, FORMULA, SEED, LABELS,
         click.Option(["--min-counts"], type=click.IntRange(1), default=MIN_COUNTS, show_default=True,
                      help="Myosin counts of a cell, for it to be typed."),
     ),

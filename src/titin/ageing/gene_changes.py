@@ -20,6 +20,7 @@ from titin.ageing.analysis import (
     Inputs,
     hits,
     main_result,
+    method_option,
     refuse_untested,
     unstack,
 )
@@ -140,10 +141,11 @@ GENE_CHANGES = Analysis(
 
     \b
     titin age de dataset
-    titin age de dataset --level annotation_level2 --contrast young_old --format csv
+    titin age de dataset --cell-type-level annotation_level2 --contrast young_old --format csv
     titin age de dataset --males-only -o sensitivity
 
     Protocols are tested apart and then combined. Counts of a donor's cells are summed first: cells are no replicates.
+    limma is voom with one prior for all genes; deseq2 needs pydeseq2.
     """,
     needs=("donor", "age", "cell_type", "counts"),
     result=DifferentialExpression,
@@ -153,8 +155,7 @@ GENE_CHANGES = Analysis(
     refuses_empty=True,
     options=(
         LEVEL, CONTRAST, FORMULA, MIN_DONORS, MIN_CELLS, DROP_CONFOUNDED, MALES_ONLY,
-        click.Option(["--method"], type=click.Choice(["voom", "limma", "trend", "deseq2"]), default="voom",
-                     show_default=True, help="limma: voom with one prior for all genes. deseq2 needs pydeseq2."),
+        method_option("voom", "limma", "trend", "deseq2", default="voom"),
         click.Option(["--save-pseudobulk"], is_flag=True, help="Put the pseudobulk into the dataset, for later runs."),
     ),
 )  # fmt: skip

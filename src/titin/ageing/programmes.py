@@ -8,6 +8,7 @@ from typing import Any
 import click
 import pandas as pd
 
+from titin import options
 from titin.ageing.analysis import (
     ALPHA,
     CONTRAST,
@@ -184,6 +185,8 @@ PROGRAMMES = Analysis(
     \b
     titin age programmes dataset
     titin age programmes dataset --gmt hallmark.gmt --method ucell --write
+
+    The sets of --gmt take the place of the bundled ones.
     """,
     needs=("donor", "age"),
     result=Programmes,
@@ -193,8 +196,7 @@ PROGRAMMES = Analysis(
     in_report=lambda inputs: {"scores": inputs.scores()},
     options=(
         LEVEL, CONTRAST, FORMULA, MIN_CELLS_OPTION, SCORE, SEED,
-        click.Option(["--gmt"], multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-                     help="Gene sets to score instead of the bundled ones; repeat."),
+        click.Option(["--gmt"], **options.GMT),
         click.Option(["--write"], is_flag=True, help="Put the scores of all cells into the dataset."),
         click.Option(["--no-enrichment"], is_flag=True, help="Leave out the enrichment of differential expression."),
     ),

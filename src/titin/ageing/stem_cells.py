@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from titin.ageing.analysis import FORMULA, LEVEL, SEED, Analysis, Findings, Inputs, main_result
+from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findings, Inputs, main_result
 from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
 from titin.ageing.comparison import Comparisons
 from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
@@ -401,8 +400,6 @@ STEM_CELLS = Analysis(
     statements=lambda found: [f"markers along the pseudotime: {' → '.join(_order(main_result(found, StemCells)))}"],
     in_report=lambda inputs: {"scores": inputs.scores(), "max_cells": 8_000, "n_bootstraps": 200},
     options=(
-        LEVEL, FORMULA, MIN_CELLS_OPTION, SEED,
-        click.Option(["--label", "labels"], multiple=True, metavar="NAME",
-                     help="A cell type that is a muscle stem cell; repeat.  [default: those called so]"),
+        LEVEL, FORMULA, MIN_CELLS_OPTION, SEED, LABELS,
     ),
 )  # fmt: skip

@@ -43,7 +43,7 @@ from titin.options import (
 @former_option("--min-donors", "--class-donors", type=click.IntRange(2))
 @former_option("--min-cells", "--class-cells", type=click.IntRange(1))
 def bench(
-    dataset: Path, output: Path | None, listing: bool, files: tuple[Path, ...], no_figures: bool, class_donors: int,
+    dataset: Path, output: Path | None, listing: bool, gmt: tuple[Path, ...], no_figures: bool, class_donors: int,
     class_cells: int, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
     **chosen: Any,
 ) -> None:  # fmt: skip
@@ -64,7 +64,7 @@ def bench(
     if listing:
         print_result(list_choices(dataset), as_json, describe_choices)
         return
-    sets = {name: own.genes for file in files for name, own in read_gmt(file).items()}
+    sets = {name: own.genes for file in gmt for name, own in read_gmt(file).items()}
     done = run_benchmark(
         dataset, output, gene_sets=sets, figures=not no_figures, rules=Rules(class_donors, class_cells),
         threads=threads, memory=memory, progress=choose_progress(quiet), **chosen,

@@ -1,4 +1,4 @@
-"""Print the test folders whose slow tests a change asks for, one a line; those of every room where that is unknown.
+"""Print the tests whose slow ones a change asks for, one path a line; all where the change is unknown.
 
 The change is what lies between this commit and the one where it left ``origin/main`` (or the branch that is given).
 """
@@ -10,24 +10,27 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # what every room stands on: a change there asks for all
 FOUNDATIONS = ("dataset", "source")
+DOCUMENTS = "tests/test_docs.py"  # they run every command, whatever it is that changed
 
 
-def rooms_to_test(changed: list[str] | None, rooms: list[str]) -> list[str]:
-    """Rooms whose slow tests are to run after a change of these files; ``None`` if that is not known."""
+def tests_to_run(changed: list[str] | None, rooms: list[str]) -> list[str]:
+    """Tests whose slow ones are to run after a change of these files; ``None`` if that is not known."""
+    everything = [DOCUMENTS, *(f"tests/{room}" for room in rooms)]
     if changed is None:
-        return rooms
+        return everything
     found = set()
     for name in changed:
         head, *parts = name.split("/")
-        if head not in ("src", "tests"):  # documents; or how all tests are run
-            if name.endswith((".toml", "Makefile")) or head == ".ci":
-                return rooms
-            continue
-        inside = parts[1:] if head == "src" else parts  # after src/titin/, or tests/
-        if len(inside) < 2 or inside[0] in FOUNDATIONS:  # a file of all rooms, or what they stand on
-            return rooms
-        found.add(inside[0])
-    return [room for room in rooms if room in found]
+        if head in ("src", "tests"):
+            inside = parts[1:] if head == "src" else parts  # after src/titin/, or tests/
+            if len(inside) < 2 or inside[0] in FOUNDATIONS:
+                return everything
+            found |= {DOCUMENTS, f"tests/{inside[0]}"}
+        elif head == ".ci" or name in ("pyproject.toml", "Makefile"):
+            return everything
+        elif head == "docs" or name == "README.md":
+            found.add(DOCUMENTS)
+    return [path for path in everything if path in found]
 
 
 def changed_files(branch: str) -> list[str] | None:
@@ -45,11 +48,11 @@ def _git(*words: str) -> str:
 
 
 def main() -> None:
-    """Print the folders."""
+    """Print the paths."""
     branch = sys.argv[1] if len(sys.argv) > 1 else "origin/main"
     rooms = sorted(path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py")))
-    for room in rooms_to_test(changed_files(branch), rooms):
-        sys.stdout.write(f"tests/{room}\n")
+    for path in tests_to_run(changed_files(branch), rooms):
+        sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

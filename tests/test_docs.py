@@ -136,12 +136,25 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("document", [d.relative_to(ROOT).as_posix() for d in DOCUMENTS])
+LONG = ("README.md", "docs/ageing.md", "docs/ageing_programmes.md", "docs/projections.md", "docs/presets.md")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in (document.relative_to(ROOT).as_posix() for document in DOCUMENTS)
+    ],
+)
 def test_document(document, request, tmp_path):
     text = (ROOT / document).read_text("utf-8")
     if blocks_of(text, document):
         shutil.copytree(request.getfixturevalue("demo"), tmp_path, dirs_exist_ok=True)
         run(text, document, tmp_path)
+
+
+def test_long_documents_are_there():
+    assert all((ROOT / name).is_file() for name in LONG)
 
 
 def test_links_to_files_lead_somewhere():

@@ -41,26 +41,32 @@ def test_slow_tests_run_only_when_asked_for(
     pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider").assert_outcomes(**expected)
 
 
+DOCUMENTS = "tests/test_docs.py"
+ALL = [DOCUMENTS, *(f"tests/{room}" for room in ROOMS)]
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        (None, ROOMS),
+        (None, ALL),
         ([], []),
-        (["README.md", "docs/format.md", "CHANGELOG.md"], []),
-        (["src/titin/learn/models.py"], ["learn"]),
-        (["tests/builder/test_build.py", "docs/format.md", "src/titin/atlas/atlas.py"], ["atlas", "builder"]),
-        (["src/titin/report/write.py"], []),  # a room without slow tests of its own here
-        (["src/titin/dataset/codec.py"], ROOMS),
-        (["tests/conftest.py"], ROOMS),
-        (["src/titin/resources.py"], ROOMS),
-        (["pyproject.toml"], ROOMS),
-        ([".ci/run"], ROOMS),
+        (["CHANGELOG.md", ".gitignore"], []),
+        (["README.md"], [DOCUMENTS]),
+        (["docs/format.md", "CHANGELOG.md"], [DOCUMENTS]),
+        (["src/titin/learn/models.py"], [DOCUMENTS, "tests/learn"]),
+        (["tests/builder/test_build.py", "src/titin/atlas/atlas.py"], [DOCUMENTS, "tests/atlas", "tests/builder"]),
+        (["src/titin/report/write.py"], [DOCUMENTS]),  # of a room that has no tests here
+        (["src/titin/dataset/codec.py"], ALL),
+        (["tests/conftest.py"], ALL),
+        (["src/titin/resources.py"], ALL),
+        (["pyproject.toml"], ALL),
+        ([".ci/run"], ALL),
     ],
 )
-def test_a_change_asks_for_the_slow_tests_of_its_rooms(
+def test_a_change_asks_for_the_slow_tests_of_its_rooms_and_documents(
     changed: list[str] | None, expected: list[str], slow_rooms: ModuleType
 ) -> None:
-    assert slow_rooms.rooms_to_test(changed, ROOMS) == expected
+    assert slow_rooms.tests_to_run(changed, ROOMS) == expected
 
 
 def test_what_changed_is_read_from_git(slow_rooms: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

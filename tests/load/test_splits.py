@@ -254,6 +254,18 @@ def test_takes_columns_of_an_atlas_by_role(atlas):
         StratifiedDonorKFold.from_atlas(atlas, "weather")
 
 
+@pytest.mark.parametrize(("cells", "nuclei"), [("cell", "nucleus"), ("scRNA-seq", "snRNA-seq"), ("Cells", "Nuclei")])
+def test_protocols_are_understood_as_the_atlas_spells_them(demo, cells, nuclei):
+    atlas = titin.open(demo[0].folder)
+    expected = next(ProtocolTransfer.from_atlas(atlas).split())
+    atlas.obs["batch"] = atlas.obs["batch"].map({"cells": cells, "nuclei": nuclei})
+    for one, other in zip(expected, next(ProtocolTransfer.from_atlas(atlas).split()), strict=True):
+        np.testing.assert_array_equal(one, other)
+    atlas.obs["batch"] = atlas.obs["batch"].astype(str).where(np.arange(atlas.n_obs) % 2 == 0, f"{cells} v3")
+    with pytest.raises(TitinError, match="cannot train on 'cells'"):  # two words for cells
+        ProtocolTransfer.from_atlas(atlas)
+
+
 def test_works_in_scikit_learn(atlas):
     pytest.importorskip("sklearn", reason="needs scikit-learn")
     from sklearn.linear_model import Ridge

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.study.roles import named_column
+from titin.study.vocabulary import protocol_of
 
 Indices = NDArray[np.int64]
 Fold = dict[str, list[str]]  # "train" and "test": names of donors
@@ -421,8 +422,20 @@ class ProtocolTransfer(DonorSplitter):
     def from_atlas(
         cls, atlas: Atlas, train: str = "cells", test: str = "nuclei", seed: int = 0, cells: Any = None
     ) -> "ProtocolTransfer":
-        """Make it of the donor and protocol columns of an atlas, for the cells given, in that order."""
-        return cls(obs_column(atlas, "donor", cells), obs_column(atlas, "protocol", cells), train, test, seed)
+        """Make it of the donor and protocol columns of an atlas, for the cells given, in that order.
+
+        ``train`` and ``test`` may be any word for cells and for nuclei, such as ``nuclei`` where the atlas has
+        ``nucleus``.
+        """
+        protocol = obs_column(atlas, "protocol", cells)
+        train, test = (_spelling(name, set(protocol.dropna().astype(str))) for name in (train, test))
+        return cls(obs_column(atlas, "donor", cells), protocol, train, test, seed)
+
+
+def _spelling(name: str, known: set[str]) -> str:
+    """Name of a protocol as a study spells it: as given, else the one other word for the same."""
+    same = [word for word in known if protocol_of(word) is not None and protocol_of(word) == protocol_of(name)]
+    return same[0] if name not in known and len(same) == 1 else name
 
 
 class RandomCellSplit(Splitter):

@@ -6,11 +6,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from scipy import sparse
 
 import titin
 from titin.check import validate
-from titin.features import gene_sets
+from titin.cli import cli
+from titin.features import gene_sets, programme_sets
 from titin.learn import run_benchmark
 from titin.presets import read_preset
 from titin.report import ReportResult, write_report
@@ -111,3 +113,45 @@ def test_the_liver_atlas_of_cellxgene(shared, tmp_path):
     assert "antibody-secreting B cells" in card
     assert report.path.is_file()
     assert {"composition", "expression"} <= set(report.missing)
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A preset of one's own for the small atlas: roles, a file of markers, a ratio and a text."""
+    (tmp_path / "sets.gmt").write_text("markers_hepatocyte\tOurs\tALB\tTF\nbile\tOurs\tAPOA1\tCYP2E1\tVSIG4\n")
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[build]\ntissue = "own"\n[build.roles]\ncell_type = "cell_type"\nsample = "sample"\n'
+        '[[gene_sets]]\nfile = "sets.gmt"\n[learn]\nratios = [["ALB", "CD163"]]\n[card]\npretty_name = "Ours"\n'
+    )
+    return path
+
+
+def test_a_dataset_needs_the_file_of_its_preset_no_more(follower, own, tmp_path):
+    run = CliRunner()
+    done = run.invoke(cli, ["build", str(follower), "-o", str(tmp_path / "d"), "--preset", str(own), "--no-project"])
+    assert done.exit_code == 0, done.output
+    preset = read_preset(own)
+    own.unlink()
+    (tmp_path / "sets.gmt").unlink()
+    atlas = titin.open(tmp_path / "d")
+    assert atlas.manifest.prefix == "own_10x"
+    assert (atlas.preset, list(atlas.preset.sets)) == (preset, ["markers_hepatocyte", "bile"])
+    assert {g for g, why in atlas.manifest.panel["genes"].items() if why == "marker"} == {"ALB", "TF"}
+    assert "bile" in programme_sets(atlas.preset)
+    done = run.invoke(cli, ["card", str(tmp_path / "d"), "--no-images"])
+    assert done.exit_code == 0, done.output
+    assert "# Ours" in (tmp_path / "d" / "README.md").read_text("utf-8")
+
+
+def test_the_card_makes_a_preset_the_datasets_and_other_commands_take_it_for_once(follower, own, tmp_path):
+    dataset = titin.build(follower, tmp_path / "d", preset="liver", project=(), threads=1).path
+    models = {"tasks": ["cell_type"], "models": ["logistic@markers"], "splits": ["leave_one_donor_out"],
+              "permutations": 0, "figures": False}  # fmt: skip
+    first, again = (run_benchmark(dataset, tmp_path / "b", **models) for _ in range(2))
+    assert (first.kept, again.ran) == (0, 0)
+    assert run_benchmark(dataset, tmp_path / "b", preset=own, **models).ran == first.ran  # models see another preset
+    assert titin.open(dataset).preset == read_preset("liver")
+    done = CliRunner().invoke(cli, ["card", str(dataset), "--preset", str(own), "--no-images"])
+    assert done.exit_code == 0, done.output
+    assert titin.open(dataset).preset == read_preset(own)

@@ -106,7 +106,7 @@ def cli() -> None:
     Begin with `titin demo`, or with `titin build ATLAS.h5ad -o DATASET`.
 
     Settings: flags, then TITIN_… environment variables (TITIN_THREADS), then titin.toml in the working directory.
-    Exit codes: 0 fine, 1 problems found, 2 wrong use or input, 130 interrupted.
+    Exit codes: 0 fine, 1 problems found, 2 wrong use or input, 3 a bug of titin, 130 interrupted.
     """
 
 

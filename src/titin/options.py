@@ -82,10 +82,22 @@ def read_genes(text: str | None) -> list[str] | None:
     return names
 
 
+_DEBUG = "Show a traceback when something fails."
+
+
+def _remember(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[f"titin.{option.name}"] = value
+
+
+def is_debugging() -> bool:
+    """Whether the command that runs was given ``--debug``."""
+    return bool(click.get_current_context().meta.get("titin.debug"))
+
+
 def shared_options(command: Command) -> Command:
-    """Options that every command has: ``as_json``, ``quiet``; and ``--debug``, which `titin.cli.main` looks for."""
+    """Options that every command has: ``as_json``, ``quiet``; and ``--debug``: see `is_debugging`, `titin.cli.main`."""
     for option in (
-        click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback when something fails."),
+        click.option("--debug", is_flag=True, expose_value=False, callback=_remember, help=_DEBUG),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
     ):

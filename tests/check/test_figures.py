@@ -7,19 +7,19 @@ import pytest
 from good_datasets import Good
 from PIL import Image
 
-from titin.check import page as figures
 from titin.check.dataset import CheckedDataset
+from titin.check.figures import ValidationFigure, make_figures
 
 ROLES = ("age", "cell_type", "sex", "donor", "protocol")
 
 
 def names_of(context: CheckedDataset) -> list[str]:
-    return [figure.name for figure in figures.make(context)]
+    return [figure.name for figure in make_figures(context)]
 
 
 @pytest.fixture(scope="module")
-def made(good: Callable[[str], Good]) -> "list[figures.Figure]":
-    return figures.make(CheckedDataset(good("demo").path))
+def made(good: Callable[[str], Good]) -> "list[ValidationFigure]":
+    return make_figures(CheckedDataset(good("demo").path))
 
 
 def test_each_projection_is_drawn_by_each_role_and_as_density(made):

@@ -1,8 +1,10 @@
 """What validation says: as an object, a table, JSON and a page; and the command's exit codes."""
 
+import importlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import pytest
 from good_datasets import Good
 from mutations import edit_table, set_in_list, sign
 
-from titin.check import CHECKS, Finding, Outcome, ValidationReport, validate
-from titin.check.page import make_page
+from titin.check import CHECKS, Finding, Outcome, ValidationReport, load_checks, validate
 from titin.check.registry import check
-from titin.check.report import HTML_NAME, JSON_NAME, render
+from titin.check.report import HTML_NAME, JSON_NAME
+from titin.check.terminal import render
 from titin.cli import main
 from titin.errors import DatasetError, OutputError, SourceError, TitinError
 
@@ -105,7 +107,7 @@ def test_a_page_shows_text_as_text(good: Callable[[str], Good]) -> None:
     report = validate(good("log1p").path, checks=["integrity.files"])
     bad = Outcome([Finding("<b>5 < 6</b> & more", "<place>", "<do>")])
     hostile = ValidationReport(**{**vars(report), "results": [type(report.results[0])(CHECKS["integrity.files"], bad)]})
-    text = make_page(hostile)
+    text = hostile.page()
     assert "<b>5" not in text
     assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in text
     assert "&lt;place&gt;" in text
@@ -138,7 +140,7 @@ def test_levels_quick_reads_no_value(corrupted: Good) -> None:
     report = validate(corrupted.path, level="quick")
     assert report.passed
     assert {r.check.level for r in report.results} == {"quick"}
-    assert "expression" not in vars(report.context)["_passes"]
+    assert "expression" not in vars(report.checked)["_passes"]
 
 
 def test_wrong_use_is_refused(good: Callable[[str], Good], tmp_path: Path) -> None:
@@ -153,28 +155,88 @@ def test_wrong_use_is_refused(good: Callable[[str], Good], tmp_path: Path) -> No
         validate(path, source=tmp_path / "none.h5ad")
 
 
-def test_two_checks_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"two checks are called matrix\.panel"):
-        check("matrix.panel", "Another.")(lambda _: Outcome())
+@pytest.fixture
+def own_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    load_checks()
+    monkeypatch.setattr("titin.check.registry.CHECKS", dict(CHECKS))
 
 
-def test_a_check_that_breaks_is_an_error_found(good: Callable[[str], Good], monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: object) -> Outcome:
+@pytest.mark.usefixtures("own_checks")
+def test_two_checks_of_one_name_are_refused_in_one_module_too() -> None:
+    def first(_: object) -> Outcome:
+        return Outcome()
+
+    def second(_: object) -> Outcome:
+        return Outcome()
+
+    with pytest.raises(ValueError, match=r"two checks are called matrix\.panel: titin\.check\.matrix\.panel and "):
+        check("matrix.panel", "Another.")(first)
+    check("own.check", "One.")(first)
+    with pytest.raises(ValueError, match=r"two checks are called own\.check: \S+first and \S+second"):
+        check("own.check", "Another.")(second)
+
+
+def test_checks_register_again_when_their_module_is_loaded_again() -> None:
+    before = load_checks()["matrix.panel"]
+    importlib.reload(importlib.import_module("titin.check.matrix"))
+    after = load_checks()["matrix.panel"]
+    assert after.function is not before.function
+    assert (after.name, after.title, after.needs) == (before.name, before.title, before.needs)
+
+
+@pytest.fixture
+def broken_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check of the panel with a bug."""
+
+    def panel(_: object) -> Outcome:
         raise ZeroDivisionError("of nothing")
 
-    from dataclasses import replace
+    load_checks()
+    monkeypatch.setitem(CHECKS, "matrix.panel", replace(CHECKS["matrix.panel"], function=panel))
 
-    monkeypatch.setitem(CHECKS, "matrix.panel", replace(CHECKS["matrix.panel"], function=broken))
-    report = validate(good("log1p").path, checks=["matrix.panel"])
+
+@pytest.mark.usefixtures("broken_check")
+def test_a_bug_of_a_check_is_no_error_of_a_sound_dataset(
+    good: Callable[[str], Good], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = good("log1p").path
+    report = validate(path, checks=["matrix.panel", "matrix.tokens"])
+    assert list(report.findings()) == []
+    assert [r.status for r in report.results] == ["passed", "crashed"]
+    assert (report.passed, report.exit_code, report["matrix.panel"].crash) == (
+        False,
+        3,
+        "ZeroDivisionError: of nothing",
+    )
+    document = report.document()
+    assert (document["passed"], document["validation_summary"]["crashed"]) == (False, 1)
+    assert "in panel" in document["checks"][1]["crash"]["traceback"]
+    assert "ZeroDivisionError: of nothing" in report.page()
+    options = ("validate", path, "--check", "matrix.panel", "--no-report", "--quiet")
+    assert run(*options) == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert "crashed: ZeroDivisionError: of nothing" in said
+    assert "please report it" in said
+    assert "Traceback" not in said
+    assert run(*options, "--debug") == 3
+    assert "Traceback (most recent call last)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("broken_check")
+def test_what_a_check_stumbles_over_in_a_damaged_dataset_is_an_error_of_it(copy_of: Callable[[str], Good]) -> None:
+    path = copy_of("log1p").path
+    (path / "README.md").write_text("another", "utf-8")  # which no check of the panel reads
+    report = validate(path, checks=["matrix.panel"])
     assert [f.message for _, f in report.findings()] == ["not evaluated: ZeroDivisionError: of nothing"]
-    assert not report.passed
+    assert (report["matrix.panel"].status, report.exit_code) == ("error", 1)
 
 
 def test_threads_do_not_change_what_is_found(good: Callable[[str], Good]) -> None:
     dataset = good("sharded")
     one, two = (validate(dataset.path, source=dataset.source, threads=n, checks=["matrix"]) for n in (1, 3))
     assert [r.outcome for r in one.results] == [r.outcome for r in two.results]
-    totals = [r.context.totals for r in (one, two) if r.context is not None]
+    totals = [r.checked.totals for r in (one, two) if r.checked is not None]
     for name in vars(totals[0]):
         assert np.array_equal(getattr(totals[0], name), getattr(totals[1], name))
 

@@ -7,17 +7,17 @@ from titin.lazy import lazy_names
 if TYPE_CHECKING:
     from titin.check.findings import Finding, Outcome
     from titin.check.registry import CHECKS, Check
-    from titin.check.report import Result, ValidationReport
+    from titin.check.report import CheckResult, ValidationReport
     from titin.check.run import load_checks, validate
 
-__all__ = ["CHECKS", "Check", "Finding", "Outcome", "Result", "ValidationReport", "load_checks", "validate"]
+__all__ = ["CHECKS", "Check", "CheckResult", "Finding", "Outcome", "ValidationReport", "load_checks", "validate"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "titin.check.findings": ("Finding", "Outcome"),
         "titin.check.registry": ("CHECKS", "Check"),
-        "titin.check.report": ("Result", "ValidationReport"),
+        "titin.check.report": ("CheckResult", "ValidationReport"),
         "titin.check.run": ("load_checks", "validate"),
     },
 )

@@ -13,6 +13,7 @@ from titin.options import (
     dataset_argument,
     force_option,
     former_option,
+    is_debugging,
     limit_options,
     output_option,
     print_result,
@@ -47,10 +48,12 @@ def validate(
     titin validate dataset --level quick --no-report
     titin validate dataset --check matrix --check source --source atlas.h5ad
 
-    Exit codes: 0 no errors (there may be warnings), 1 errors found, 2 wrong use.
+    Exit codes: 0 no errors (there may be warnings), 1 errors found, 2 wrong use, 3 a check crashed by a bug of
+    titin.
     """  # noqa: D301 - \b is click's
     from titin.check import validate as validate_dataset
-    from titin.check.report import check_folder, render
+    from titin.check.report import check_folder
+    from titin.check.terminal import render
 
     if output is not None and no_report:
         raise TitinError("--output and --no-report contradict each other", "give one of them")
@@ -63,7 +66,8 @@ def validate(
         progress=choose_progress(quiet),
     )  # fmt: skip
     written = [] if no_report else found.write(folder, force=force)
-    text = "\n".join([render(found, colour=sys.stdout.isatty()), *(f"wrote {path}" for path in written)])
+    shown = render(found, colour=sys.stdout.isatty(), tracebacks=is_debugging())
+    text = "\n".join([shown, *(f"wrote {path}" for path in written)])
     print_result(found.document(), as_json, lambda _: text)
     if found.exit_code:
         raise SystemExit(found.exit_code)

@@ -3,30 +3,30 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from titin import __version__
+from titin import __version__, html
+from titin.check.dataset import CheckedDataset
+from titin.check.figures import ValidationFigure, make_figures
 from titin.check.findings import SEVERITIES, Finding, Outcome, Severity
 from titin.check.registry import Check, Level
 from titin.dataset.manifest import write_json
-from titin.errors import OutputError
+from titin.errors import OutputError, TitinError
 from titin.text import json_safe
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from titin.check.dataset import CheckedDataset
-
-
-Status = Literal["passed", "note", "warning", "error", "skipped"]
-MARKS: dict[Status, str] = {"passed": "✓", "note": "✓", "warning": "!", "error": "✗", "skipped": "–"}
+Status = Literal["passed", "note", "warning", "error", "skipped", "crashed"]
+MARKS: dict[Status, str] = {"passed": "✓", "note": "✓", "warning": "!", "error": "✗", "skipped": "–", "crashed": "?"}
+BUG_HINT = "a bug of titin, not an error of the dataset; please report it, with what --debug shows"
+_CLASSES: dict[Status, str] = {"passed": "pass", "note": "pass", "warning": "warning", "error": "error",
+                               "skipped": "skipped", "crashed": "error"}  # fmt: skip
 
 JSON_NAME, HTML_NAME = "validation_report.json", "validation_report.html"
 _SCHEMA_VERSION = 1
+_SIZES = {"n_cells": "cells", "n_genes": "genes", "nnz": "values"}
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """One check that was run, or skipped.
 
     Attributes
@@ -35,12 +35,16 @@ class Result:
         What ran and what it returned.
     seconds, memory_bytes
         Wall time; memory of the process afterwards.
+    crash, traceback
+        The exception that a bug of the check raised, and where; empty where there was none.
     """
 
     check: Check
     outcome: Outcome
     seconds: float = 0.0
     memory_bytes: int = 0
+    crash: str = ""
+    traceback: str = ""
 
     def severity(self, finding: Finding) -> Severity:
         """How bad a finding is."""
@@ -48,11 +52,18 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst finding's severity; ``passed`` without any."""
+        """The worst finding's severity; ``passed`` without any; ``crashed`` where the check could not say."""
+        if self.crash:
+            return "crashed"
         if self.outcome.skipped is not None:
             return "skipped"
         found = {self.severity(finding) for finding in self.outcome.findings}
         return next((s for s in ("error", "warning", "note") if s in found), "passed")
+
+    @property
+    def read(self) -> str:
+        """What was read, or why the check was skipped."""
+        return self.outcome.read if self.outcome.skipped is None else self.outcome.skipped
 
 
 @dataclass(frozen=True)
@@ -73,27 +84,29 @@ class ValidationReport:
         When it began, UTC, ISO 8601.
     seconds, peak_bytes, limit_bytes
         Wall time, largest memory of the process, and the memory it was given.
+    checked
+        The dataset, open, to draw from.
     """
 
     dataset: Path
     source: Path | None
     level: Level
-    results: Sequence[Result]
+    results: Sequence[CheckResult]
     facts: Mapping[str, Any]
     timestamp: str
     seconds: float
     peak_bytes: int
     limit_bytes: int
-    context: "CheckedDataset | None" = field(default=None, repr=False, compare=False)
+    checked: CheckedDataset | None = field(default=None, repr=False, compare=False)
 
-    def __getitem__(self, name: str) -> Result:
+    def __getitem__(self, name: str) -> CheckResult:
         """Return the result of a check by its name."""
         for result in self.results:
             if result.check.name == name:
                 return result
         raise KeyError(name)
 
-    def findings(self, *severities: Severity) -> Iterator[tuple[Result, Finding]]:
+    def findings(self, *severities: Severity) -> Iterator[tuple[CheckResult, Finding]]:
         """Findings with the check that made them; of all severities where none is named."""
         for result in self.results:
             for finding in result.outcome.findings:
@@ -106,18 +119,25 @@ class ValidationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no error was found."""
-        return self.count("error") == 0
+        """Whether every check could say, and none found an error."""
+        return self.count("error") == 0 and not self.crashed
+
+    @property
+    def crashed(self) -> list[CheckResult]:
+        """Checks that a bug of titin kept from saying anything."""
+        return [result for result in self.results if result.status == "crashed"]
 
     @property
     def exit_code(self) -> int:
-        """0 without errors, 1 with."""
-        return 0 if self.passed else 1
+        """1 with errors; without, 3 if a check crashed; else 0."""
+        if self.count("error"):
+            return 1
+        return 3 if self.crashed else 0
 
     def document(self, visualizations: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Everything, JSON-safe; with the keys of the validator that this one replaces."""
         run = [r for r in self.results if r.status != "skipped"]
-        good = [r for r in run if r.status != "error"]
+        good = [r for r in run if r.status not in ("error", "crashed")]
         return {
             "schema_version": _SCHEMA_VERSION,
             "titin": __version__,
@@ -135,6 +155,7 @@ class ValidationReport:
                 "errors": self.count("error"),
                 "warnings": self.count("warning"),
                 "notes": self.count("note"),
+                "crashed": len(self.crashed),
                 "timestamp": self.timestamp,
                 "seconds": round(self.seconds, 3),
             },
@@ -143,13 +164,53 @@ class ValidationReport:
                 "final_memory_mb": round(self.results[-1].memory_bytes / 1e6, 1) if self.results else 0.0,
                 "memory_efficient": self.peak_bytes <= self.limit_bytes,
             },
-            "test_results": {r.check.title: {"status": r.status not in ("error", "skipped"), "message": message(r)}
-                             for r in self.results},
+            "test_results": {r.check.title: {"status": r in good, "message": message(r)} for r in self.results},
             "memory_timeline": [{"stage": r.check.name, "memory_mb": round(r.memory_bytes / 1e6, 1)}
                                 for r in self.results],
             "visualizations": dict(visualizations or {"generated": False}),
             "checks": [_document(r) for r in self.results],
         }  # fmt: skip
+
+    def page(self, figures: Sequence[ValidationFigure] = (), reason: str = "") -> str:
+        """Return everything as one self-contained HTML page.
+
+        Parameters
+        ----------
+        figures
+            Shown below the checks.
+        reason
+            Why there are none.
+        """
+        facts = self.facts
+        against = f" against {self.source.name}" if self.source else ""
+        return html.render(
+            "validation.html",
+            title=f"Validation of {Path(self.dataset).name}",
+            subtitle=f"{self._verdict()}, level {self.level}{against}; {self.timestamp}, {self.seconds:.1f} s",
+            tiles=[
+                *((f"{facts[name]:,}", word) for name, word in _SIZES.items()),
+                *((f"{self.count(severity):,}", f"{severity}s") for severity in SEVERITIES),
+            ],
+            findings=[(severity, *found) for severity in SEVERITIES for found in self.findings(severity)],
+            results=self.results, crashes=self.crashed, bug_hint=BUG_HINT, marks=MARKS, classes=_CLASSES,
+            figures=[{"title": f.title, "alt": f.alt, "source": html.data_url(f.png)} for f in figures], reason=reason,
+        )  # fmt: skip
+
+    def _verdict(self) -> str:
+        if errors := self.count("error"):
+            return f"{errors:,} errors"
+        return f"no errors, but {len(self.crashed)} checks crashed" if self.crashed else "no errors"
+
+    def _draw(self) -> tuple[Sequence[ValidationFigure], str]:
+        """Figures; without matplotlib, none, and why."""
+        if self.checked is None:
+            return [], ""
+        try:
+            return make_figures(self.checked), ""
+        except ImportError as error:
+            return [], f"{error.name or error} is not installed"
+        except TitinError as error:
+            return [], str(error.args[0])
 
     def write(self, folder: Path, *, force: bool = False) -> list[Path]:
         """Write ``validation_report.json`` and ``validation_report.html`` into a folder outside the dataset.
@@ -166,17 +227,15 @@ class ValidationReport:
         OutputError
             If the folder is the dataset or lies in it, holds a report and ``force`` is not given, or cannot be written.
         """
-        from titin.check.page import make_figures, make_page
-
         check_folder(self.dataset, folder, force)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            figures, reason = make_figures(self)
+            figures, reason = self._draw()
             shown = {"generated": bool(figures), "figures": [f.title for f in figures], "output_directory": str(folder)}
             if reason:
                 shown["reason"] = reason
             write_json(folder / JSON_NAME, self.document(shown))
-            (folder / HTML_NAME).write_text(make_page(self, figures, reason), "utf-8")
+            (folder / HTML_NAME).write_text(self.page(figures, reason), "utf-8")
         except OSError as error:
             raise OutputError(f"the report cannot be written to {folder}: {error}", "give another --output") from error
         return [folder / JSON_NAME, folder / HTML_NAME]
@@ -198,9 +257,11 @@ def check_folder(dataset: Path, folder: Path, force: bool) -> None:
         raise OutputError(f"{folder / there[0]} is there already", "give --force to replace it, or another --output")
 
 
-def message(result: Result) -> str:
+def message(result: CheckResult) -> str:
     """One line: the first finding, why it was skipped, or what was read."""
     outcome = result.outcome
+    if result.crash:
+        return f"crashed: {result.crash}"
     if outcome.skipped is not None:
         return f"skipped: {outcome.skipped}"
     if not outcome.findings:
@@ -210,7 +271,7 @@ def message(result: Result) -> str:
     return f"{first.where}: {first.message}{more}" if first.where else f"{first.message}{more}"
 
 
-def _document(result: Result) -> dict[str, Any]:
+def _document(result: CheckResult) -> dict[str, Any]:
     check, outcome = result.check, result.outcome
     return {
         "name": check.name,
@@ -225,73 +286,5 @@ def _document(result: Result) -> dict[str, Any]:
             for f in outcome.findings
         ],
         "facts": json_safe(outcome.facts),
+        "crash": {"error": result.crash, "traceback": result.traceback} if result.crash else None,
     }
-
-
-_STYLES: dict[Status, str] = {"passed": "green", "note": "green", "warning": "yellow", "error": "bold red",
-                              "skipped": "dim"}  # fmt: skip
-_FINDING_STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-_WIDTH = 120  # where there is no terminal to ask
-
-
-def render(report: ValidationReport, *, colour: bool = False, width: int | None = None) -> str:
-    """Return every check with its mark, what it found, where, and what to do; then the sum.
-
-    Parameters
-    ----------
-    colour
-        Use the terminal's colours.
-    width
-        Columns; those of the terminal with ``colour``, else 120, where not given.
-    """
-    from rich.console import Console
-
-    wide = width or (None if colour else _WIDTH)
-    console = Console(force_terminal=colour, no_color=not colour, width=wide, highlight=False)
-    with console.capture() as capture:
-        subject = ""
-        for result in report.results:
-            own = result.check.name.partition(".")[0]
-            if own != subject:
-                console.print(own, style="bold")
-                subject = own
-            _print(console, result)
-        console.print(summary(report), style=_STYLES["passed" if report.passed else "error"])
-    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
-
-
-def _print(console: "Console", result: Result) -> None:
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    row = Table.grid(padding=(0, 1))
-    row.add_column(width=1)
-    row.add_column(min_width=24, no_wrap=True)
-    row.add_column()
-    said = result.outcome.read if result.outcome.skipped is None else result.outcome.skipped
-    row.add_row(Text(MARKS[result.status], style=_STYLES[result.status]), result.check.name, Text(said, style="dim"))
-    console.print(Padding(row, (0, 0, 0, 2)))
-    for finding in result.outcome.findings:
-        console.print(Padding(_finding(finding, result.severity(finding)), (0, 0, 0, 6)))
-
-
-def _finding(finding: Finding, severity: Severity) -> "RenderableType":
-    from rich.text import Text
-
-    text = Text()
-    text.append(f"{severity}: ", style=_FINDING_STYLES[severity])
-    text.append(f"{finding.where}: " if finding.where else "", style="bold")
-    text.append(finding.message)
-    if finding.hint:
-        text.append(f"\n  {finding.hint}", style="dim")
-    return text
-
-
-def summary(report: ValidationReport) -> str:
-    """One line: how many checks, and what they found."""
-    ran = sum(result.status != "skipped" for result in report.results)
-    skipped = len(report.results) - ran
-    parts = [f"{report.count(s):,} {s}{'' if report.count(s) == 1 else 's'}" for s in SEVERITIES]
-    beside = f", {skipped} skipped" if skipped else ""
-    return f"{', '.join(parts)} in {ran} checks{beside}, {report.seconds:.1f} s"

@@ -4,14 +4,16 @@ import importlib
 import inspect
 import os
 import time
+import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check, Level
-from titin.check.report import Result, ValidationReport
+from titin.check.report import CheckResult, ValidationReport
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.progress import Progress
@@ -99,7 +101,7 @@ def validate(
         opened = open_source(Path(source), layer=settings.get("layer"), raw=bool(settings.get("raw")))
     try:
         context = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
-        results = [_run(check, context) for check in chosen]
+        results = _explain_crashes([_run(check, context) for check in chosen], context)
     finally:
         if opened is not None and opened is not source:
             opened.close()
@@ -130,20 +132,40 @@ def _named(check: str, name: str) -> bool:
     return check == name or check.startswith(f"{name.rstrip('.')}.")
 
 
-def _run(check: Check, context: CheckedDataset) -> Result:
-    """Run a check; what it cannot do because the dataset contradicts itself is an error found, not one raised."""
+def _run(check: Check, dataset: CheckedDataset) -> CheckResult:
+    """Run a check; that the dataset contradicts itself is an error found, any other exception a crash."""
     began = time.perf_counter()
+    outcome, crash, where = Outcome(), "", ""
     try:
-        reasons = [reason for need in sorted(check.needs) if (reason := context.missing(need))]
-        outcome = Outcome(skipped="; ".join(reasons)) if reasons else check.function(context)
+        reasons = [reason for need in sorted(check.needs) if (reason := dataset.missing(need))]
+        outcome = Outcome(skipped="; ".join(reasons)) if reasons else check.function(dataset)
     except MemoryError:
         raise
     except TitinError as error:
-        hint = error.hint or "see the other findings"
-        outcome = Outcome([Finding(f"not evaluated: {error.args[0]}", hint=hint, severity="error")])
+        outcome = _not_evaluated(str(error.args[0]), error.hint or "see the other findings")
     except Exception as error:
-        said = f"not evaluated: {type(error).__name__}: {error}"
-        hint = "what the check reads is not as the format has it; see the other findings"
-        outcome = Outcome([Finding(said, hint=hint, severity="error")])
-    context.progress.finish()
-    return Result(check, outcome, time.perf_counter() - began, current_memory())
+        crash, where = f"{type(error).__name__}: {error}", traceback.format_exc()
+    dataset.progress.finish()
+    return CheckResult(check, outcome, time.perf_counter() - began, current_memory(), crash, where)
+
+
+def _not_evaluated(reason: str, hint: str) -> Outcome:
+    return Outcome([Finding(f"not evaluated: {reason}", hint=hint, severity="error")])
+
+
+def _explain_crashes(results: list[CheckResult], dataset: CheckedDataset) -> list[CheckResult]:
+    """Take crashes for errors of a dataset whose files are not as the format has them; else they stay bugs of titin."""
+    if not any(result.crash for result in results) or not _is_damaged(results, dataset):
+        return results
+    hint = "what the check reads is not as the format has it; see what the checks of integrity find"
+    return [
+        replace(result, outcome=_not_evaluated(result.crash, hint), crash="", traceback="") if result.crash else result
+        for result in results
+    ]
+
+
+def _is_damaged(results: list[CheckResult], dataset: CheckedDataset) -> bool:
+    """Whether a check of integrity finds an error; those that were not asked for are run for this."""
+    known = {result.check.name: result for result in results}
+    integrity = (check for check in load_checks().values() if check.name.startswith("integrity."))
+    return any((known.get(check.name) or _run(check, dataset)).status == "error" for check in integrity)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
-from titin.plot.palettes import SEQUENTIAL, Categories, Numbers, Palette, Plain, color_bar, is_number
+from titin.plot.palettes import SEQUENTIAL, Categories, NumberColors, Palette, Plain, color_bar, is_number
 from titin.plot.style import figure_of, finish, new_axes, set_title
 
 if TYPE_CHECKING:
@@ -194,12 +194,12 @@ def embedding(
     axes = ax if ax is not None else new_axes(figsize)
     order = np.random.default_rng(seed).permutation(len(xy))
     canvas = _frame(axes, xy)
-    coloring: Plain | Numbers | Categories
+    coloring: Plain | NumberColors | Categories
     if color is None:
         coloring = Plain(len(xy), palette)
     else:
         values = require(table, color)[kept]
-        coloring = Numbers(values, palette) if is_number(values) else Categories(values, palette, xy, labels)
+        coloring = NumberColors(values, palette) if is_number(values) else Categories(values, palette, xy, labels)
     discs = diameter(len(xy)) if size is None else size
     _show(axes, paint(xy[order], coloring.rows[order], canvas, discs, beneath=~coloring.known[order]), canvas)
     _name_axes(axes, x, y, len(table), len(xy))

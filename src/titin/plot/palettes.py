@@ -202,7 +202,7 @@ class Plain:
         """There is nothing to explain."""
 
 
-class Numbers:
+class NumberColors:
     """A colour map over numbers."""
 
     def __init__(self, values: pd.Series, palette: Palette | None) -> None:

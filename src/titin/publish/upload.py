@@ -299,7 +299,13 @@ def _validate(copy: Path, threads: int | None, memory: int | str | None, progres
 
 
 def _validation_refusal(report: "ValidationReport") -> dict[str, str]:
+    from titin.check.report import BUG_HINT
+
     errors = [finding for _, finding in report.findings("error")]
+    if not errors:
+        names = ", ".join(result.check.name for result in report.crashed[:_SHOWN])
+        return {"message": f"{len(report.crashed)} checks crashed, so that the dataset is not validated: {names}",
+                "hint": BUG_HINT}  # fmt: skip
     shown = "; ".join(finding.message for finding in errors[:_SHOWN])
     more = f" and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
     return {"message": f"the validation found {len(errors)} errors: {shown}{more}",

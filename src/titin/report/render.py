@@ -1,16 +1,18 @@
 """Sections as HTML, and the folder of their numbers beside the report."""
 
-import base64
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from titin import html
-from titin.section import Bullets, Figure, Heading, Numbers, Paragraph, Picture, Section, Table
+from titin.section import Figure, Numbers, Picture, Section, Table
 
 _FILE_ROWS = 200_000  # of a CSV beside the report
 _SCALE = 1.6  # pixels of a picture for one of the page
@@ -43,74 +45,54 @@ class Files:
         return f"{self.folder.name}/{file}"
 
 
-def render(section: Section, files: Files) -> str:
+def render(section: Section, files: Files) -> Markup:
     """Return a section as HTML; its tables go to files."""
-    parts: list[str] = []
-    row: list[str] = []  # of figures that follow each other
-    for block in section.blocks:
-        if isinstance(block, Figure | Picture):
-            row.append(_picture(section, block, files))
+    return html.render("section.html", name=section.name, title=section.title, blocks=list(_blocks(section, files)))
+
+
+def _blocks(section: Section, files: Files) -> Iterator[tuple[str, Any]]:
+    """Each block as its kind and what the template asks for; figures that follow each other are one block."""
+    for drawn, together in groupby(section.blocks, lambda block: isinstance(block, Figure | Picture)):
+        if drawn:
+            yield "pictures", [_picture(section, block, files) for block in together]  # type: ignore[arg-type]
             continue
-        parts += _side_by_side(row)
-        row = []
-        parts.append(_block(section, block, files))
-    parts += _side_by_side(row)
-    return f'<section id="{section.name}"><h2>{html.escape(section.title)}</h2>{"".join(parts)}</section>'
+        for block in together:
+            if isinstance(block, Table | Numbers):
+                link = files.write_table(f"{section.name}_{block.name}", block.table)
+                yield ("table", _table(block, link)) if isinstance(block, Table) else ("numbers", _numbers(block, link))
+            else:
+                yield type(block).__name__.lower(), block
 
 
-def _side_by_side(figures: list[str]) -> list[str]:
-    return [f'<div class="plots">{"".join(figures)}</div>'] if figures else []
+def _numbers(block: Numbers, link: str) -> dict[str, Any]:
+    return {"texts": block.text.split("{link}"), "link": link}
 
 
-def _block(section: Section, block: Paragraph | Heading | Bullets | Table | Numbers, files: Files) -> str:
-    if isinstance(block, Paragraph):
-        look = f' class="{block.kind}"' if block.kind else ""
-        return f"<p{look}>{html.escape(block.text)}</p>"
-    if isinstance(block, Heading):
-        return f"<h3>{html.escape(block.text)}</h3>"
-    if isinstance(block, Bullets):
-        items = "".join(f"<li>{html.escape(item)}</li>" for item in block.items)
-        return _below(html.escape(block.title), f'<ul class="findings">{items}</ul>', folded=block.folded)
-    link = html.escape(files.write_table(f"{section.name}_{block.name}", block.table))
-    if isinstance(block, Numbers):
-        text = html.escape(block.text).replace("{link}", f'<a href="{link}">CSV</a>')
-        return f'<p class="soft">{text}</p>'
-    n, first = len(block.table), f", the first {block.rows} here"
-    head = f"{html.escape(block.title)} ({n:,} rows{'' if n <= block.rows else first})"
-    shown = block.table[block.columns] if block.columns else block.table
-    inside = f'{_table(shown.head(block.rows))}<p class="soft"><a href="{link}">CSV</a></p>'
-    return _below(head, inside, folded=block.folded)
+def _table(block: Table, link: str) -> dict[str, Any]:
+    n = len(block.table)
+    table = (block.table[block.columns] if block.columns else block.table).head(block.rows)
+    names = {"adj_p_value": "adjusted p", "p_value": "p", "ci_low": "low", "ci_high": "high"}
+    return {
+        "head": f"{block.title} ({n:,} rows{'' if n <= block.rows else f', the first {block.rows} here'})",
+        "folded": block.folded,
+        "link": link,
+        "header": [names.get(str(c), str(c).replace("_", " ")) for c in table],
+        "rows": [[show(value) for value in row] for row in table.itertuples(index=False)],
+        "numbers": [i for i, c in enumerate(table) if pd.api.types.is_numeric_dtype(table[c].dtype)],
+    }
 
 
-def _below(head: str, inside: str, *, folded: bool) -> str:
-    if folded:
-        return f"<details><summary>{head}</summary>{inside}</details>"
-    return f"<p>{head}</p>{inside}" if head else inside
-
-
-def _picture(section: Section, block: Figure | Picture, files: Files) -> str:
+def _picture(section: Section, block: Figure | Picture, files: Files) -> dict[str, Any]:
     from titin.plot import alt_text, to_png
 
     if isinstance(block, Figure):
         png, alt = to_png(block.axes), alt_text(block.axes)
-        numbers = None if block.table is None else files.write_table(f"{section.name}_{block.name}", block.table)
+        link = None if block.table is None else files.write_table(f"{section.name}_{block.name}", block.table)
     else:
-        png, alt, numbers = block.png, block.alt, None
+        png, alt, link = block.png, block.alt, None
     width, height = (int.from_bytes(png[i : i + 4]) / _SCALE for i in (16, 20))
-    data = base64.b64encode(png).decode("ascii")
-    link = f' <a href="{html.escape(numbers)}">CSV</a>' if numbers else ""
-    return (
-        f'<figure style="--natural:{width:.0f}px"><div class="plot">'
-        f'<img src="data:image/png;base64,{data}" width="{width:.0f}" height="{height:.0f}" '
-        f'alt="{html.escape(alt)}"></div><figcaption>{html.escape(block.title)}{link}</figcaption></figure>'
-    )
-
-
-def _table(table: pd.DataFrame) -> str:
-    numbers = [i for i, c in enumerate(table) if pd.api.types.is_numeric_dtype(table[c].dtype)]
-    rows = [[html.escape(show(value)) for value in row] for row in table.itertuples(index=False)]
-    names = {"adj_p_value": "adjusted p", "p_value": "p", "ci_low": "low", "ci_high": "high"}
-    return html.table([names.get(str(c), str(c).replace("_", " ")) for c in table], rows, numbers=numbers)
+    return {"title": block.title, "source": html.data_url(png), "alt": alt, "link": link,
+            "width": f"{width:.0f}", "height": f"{height:.0f}"}  # fmt: skip
 
 
 def show(value: Any) -> str:

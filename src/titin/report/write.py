@@ -23,26 +23,8 @@ from titin.section import Section
 from titin.text import json_safe, size
 
 _METRICS = "metrics.json"
+_SHOWN_ALERTS = 12
 _LIBRARIES = ("numpy", "pandas", "scipy", "pyarrow", "numba", "formulaic", "matplotlib", "scikit-learn")
-_STYLE = """<style>
-nav.contents { margin: 1rem 0 1.5rem; } nav.contents ul { list-style: none; margin: 0; padding: 0; display: flex;
-  flex-wrap: wrap; gap: .35rem .9rem; } .alerts { border: 1px solid var(--line); border-left: 4px solid var(--warning);
-  border-radius: .375rem; padding: .75rem 1rem; margin: 1.25rem 0; } .alerts.fine { border-left-color: var(--pass); }
-.alerts.bad { border-left-color: var(--error); } .alerts p { margin: 0; font-weight: 600; }
-.plots { display: flex; flex-wrap: wrap; gap: 1.5rem 2rem; align-items: flex-start; margin: 1rem 0; }
-.plots figure { width: var(--natural); max-width: 100%; } .plots .plot { overflow-x: auto; }
-.plots figure img { width: var(--natural); max-width: 100%; border: 0; }
-.plots figcaption { max-width: var(--natural); }
-h3 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; } details { margin: .6rem 0; }
-summary { cursor: pointer; color: var(--soft); } section { scroll-margin-top: 1rem; }
-td, li, figcaption { overflow-wrap: anywhere; } .scroll td { overflow-wrap: normal; }
-@media (max-width: 45rem) { body { padding: 1.25rem 1rem 3rem; }
-  .plots figure img { max-width: none; width: min(var(--natural), 40rem); } }
-@media print { nav.contents { display: none; } section { break-inside: auto; } .plots { gap: 1rem; }
-  .plots figure { break-inside: avoid; } .plots .plot { overflow: visible; }
-  .scroll table { font-size: 7.5pt; } .scroll :is(td, th) { overflow-wrap: anywhere; padding: .2rem .35rem; }
-  details::details-content { content-visibility: visible; block-size: auto; } }
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -132,7 +114,10 @@ def write_report(
     facts = {s.name: s.facts for s in sections}
     sections.append(_methods(data, seconds))
     shown.append(render(sections[-1], files))
-    text = html.page(f"Report of {_title(data)}", _body(data, sections, shown), subtitle=_subtitle(data))
+    text = html.render(
+        "report.html", title=f"Report of {_title(data)}", subtitle=_subtitle(data), alerts=_alerts(data),
+        tiles=_tiles(data, sections), sections=sections, shown=shown, version=__version__,
+    )  # fmt: skip
     total = round(time.perf_counter() - began, 2)
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +194,8 @@ def _subtitle(data: ReportData) -> str:
     return f"{manifest.tissue.replace('_', ' ')}, {manifest.method}, {manifest.kind}{made} (sha256 {checksum}…)"
 
 
-def _body(data: ReportData, sections: list[Section], shown: list[str]) -> str:
+def _tiles(data: ReportData, sections: list[Section]) -> list[tuple[str, str]]:
+    """Numbers at the head of the page, each with its word."""
     atlas, keys = data.atlas, data.keys
     facts = [(f"{atlas.n_obs:,}", "cells"), (f"{atlas.n_vars:,}", "genes")]
     if "donor" in keys:
@@ -221,15 +207,10 @@ def _body(data: ReportData, sections: list[Section], shown: list[str]) -> str:
     hits = next((s.facts.get("hits") for s in sections if s.name == "expression"), None)
     if hits is not None:
         facts.append((f"{hits:,}", "genes with age, adjusted p < 0.05"))
-    contents = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
-    return "\n".join([
-        _STYLE, _alerts(data), html.tiles(facts), f'<nav class="contents"><ul>{contents}</ul></nav>',
-        *shown,
-        f'<footer>Written by titin {html.escape(__version__)}. Donors are the replicates of every test.</footer>',
-    ])  # fmt: skip
+    return facts
 
 
-def _alerts(data: ReportData) -> str:
+def _alerts(data: ReportData) -> dict[str, Any]:
     """What a reader must know first: findings of the validation, and what the design does not allow."""
     document, found = validation_findings(data.folder)
     keys = data.keys
@@ -247,13 +228,14 @@ def _alerts(data: ReportData) -> str:
     own += _design_alerts(data)
     lines = [f"{severity}: {sentence}" for severity, sentence in found] + own
     errors = sum(severity == "error" for severity, _ in found)
-    kind = "bad" if errors else "" if lines else " fine"
     head = f"The validation found {errors} errors and {len(found) - errors} warnings. " if document is not None else ""
     head += f"Of the design and the data, {len(own)} things to know first." if own else ""
-    shown = "".join(f"<li>{html.escape(line)}</li>" for line in lines[:12])
-    rest = f"<li>and {len(lines) - 12} more, in the validation</li>" if len(lines) > 12 else ""
-    inside = f'<p>{html.escape(head or "Nothing to warn of.")}</p><ul class="findings">{shown}{rest}</ul>'
-    return f'<div class="alerts {kind}" role="note">{inside}</div>'
+    return {
+        "kind": "bad" if errors else "" if lines else "fine",
+        "head": head or "Nothing to warn of.",
+        "lines": lines[:_SHOWN_ALERTS],
+        "more": max(0, len(lines) - _SHOWN_ALERTS),
+    }
 
 
 def _design_alerts(data: ReportData) -> list[str]:

@@ -91,6 +91,7 @@ def test_type_models_find_the_planted_markers(demo, tmp_path):
     assert expected < 0.2 * known
 
 
+@pytest.mark.slow
 def test_scores_rise_with_the_planted_markers(tmp_path, monkeypatch):
     scores = []
     for fold in (1.0, 4.0, 60.0):

@@ -1,4 +1,4 @@
-"""What a build would write, how large, and which columns it found: the first cells are built for real, in passing."""
+"""A dry run: the files of a build, their sizes and the columns found, from a real build of the first cells."""
 
 import shutil
 import tempfile

@@ -19,7 +19,7 @@ from titin.resources import MIN_MEMORY, make_resources, peak_memory
 
 @dataclass
 class Embedded:
-    """What `add_embeddings` did.
+    """The projections that `add_embeddings` computed.
 
     Attributes
     ----------

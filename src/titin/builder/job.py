@@ -1,4 +1,4 @@
-"""What all steps of one build share."""
+"""The source, settings and folders that all steps of one build work with."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,7 +82,7 @@ class BuildJob:
 
     @property
     def var_name_column(self) -> str:
-        """Which of the two gene columns holds the source's own names."""
+        """Name the gene column that holds the source's own names: symbols or identifiers."""
         own = self._genes[layout.GENE].to_numpy() == self.source.var.index.astype(str)
         return layout.GENE if own.all() else layout.GENE_IDS
 

@@ -1,4 +1,4 @@
-"""What a user can ask of a build, and what a preset asks for them."""
+"""The options of a build, given by a user or by a preset."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -37,7 +37,7 @@ _LIBRARIES = ("anndata", "h5py", "numba", "numpy", "pandas", "pyarrow", "scipy",
 
 @dataclass
 class BuildReport:
-    """What a build did.
+    """The outcome of a build.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def build_dataset(
     began = time.perf_counter()
     progress = progress or Progress()
     if target is not None:
-        check_target(target, force=force or resume)  # to resume may be to find that all is done; see Workspace
+        check_target(target, force=force or resume)  # a resumed build may be complete already; see Workspace
     source = open_source(source_path, layer=options.layer, raw=options.raw)
     try:
         roles = options.roles_in(source.obs)
@@ -110,7 +110,7 @@ def build_dataset(
                 workspace.close()
             _raise_for_disk(error, workspace.target.parent)
             raise
-        except TitinError:  # there is nothing to go on with
+        except TitinError:  # the same would happen again, so nothing is kept
             workspace.remove()
             raise
         except BaseException:

@@ -49,7 +49,7 @@ class TargetDataset:
 
 @dataclass(frozen=True)
 class ProjectionRequest:
-    """What holds for all projections of one run.
+    """The settings that all projections of one run share.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def project(method: Method, place: TargetDataset, manifest: Manifest, asked: Pro
     TitinError
         If it cannot be computed; nothing has changed then.
     """
-    manifest.write(place.folder)  # what is there so far can be opened
+    manifest.write(place.folder)  # so that the finished files can be opened as a dataset
     resources = asked.resources
     atlas = open_atlas(place.folder, memory=resources.memory, threads=resources.threads)
     chosen = {**method.parameters, **asked.parameters.get(method.name, {})}

@@ -20,14 +20,14 @@ from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead
 from titin.source import Matrix
 
-_SAME = 1e-5  # relative spread within which all cells are taken to be normalised to the same total
-_PROVEN = float(np.log(1e-6))  # a matrix that would pass for log1p by accident more often than this is real
+_SAME = 1e-5  # relative spread up to which all cells count as normalised to the same total
+_PROVEN = float(np.log(1e-6))  # a matrix that passes for log1p by chance more often than this is of kind real
 TARGET_SUM = 1e4  # counts-only sources are shown log-normalised to this many counts a cell, as scanpy's default is
 
 
 @dataclass
 class Scan:
-    """What the first pass found; kept on disk beside the spilled cells.
+    """The result of the first pass; kept on disk beside the spilled cells.
 
     Attributes
     ----------
@@ -248,7 +248,7 @@ def _encode(job: BuildJob, block: Block, witness: NDArray | None, kind: Kind) ->
             witness=witness, allow_negative=job.options.allow_negative,
         )  # fmt: skip
     except RefusedError as refusal:
-        # the first alone: which others stand in its block depends on the memory given
+        # the first alone, because the other cells of its block depend on the memory given
         raise _RefusedAt(kind, source.obs.index[block.start + refusal.cells[:1]].astype(str).tolist()) from None
     except InvalidValueError as error:
         cell = source.obs.index[block.start + error.cell]

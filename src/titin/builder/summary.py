@@ -1,4 +1,4 @@
-"""What a build did, or would do, in words."""
+"""Builds, dry runs and added projections described in words and as JSON."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _KINDS = {
 
 
 def report_document(report: BuildReport) -> dict[str, Any]:
-    """What a build did, JSON-safe."""
+    """Describe a finished build as JSON-safe values."""
     manifest = report.manifest
     return {
         "schema_version": 1, "path": str(report.path), "prefix": manifest.prefix, "kind": manifest.kind,
@@ -67,7 +67,7 @@ def parameters_by_method(methods: Iterable[str], chosen: Mapping[str, Any]) -> d
 
 
 def embed_document(done: Embedded) -> dict[str, Any]:
-    """What `titin.add_embeddings` did, JSON-safe."""
+    """Describe added projections as JSON-safe values."""
     return {
         "schema_version": 1, "path": str(done.path),
         "projections": {key: _projection(done.manifest, key) for key in done.keys}, "notes": done.notes,

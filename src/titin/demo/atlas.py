@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-FEWEST_GENES = 150  # markers, sex genes and the named ageing genes fit
+FEWEST_GENES = 150  # enough for markers, sex genes and the named ageing genes
 YOUNG = 45  # nobody in the atlas is between 38 and 50
 
 

@@ -57,7 +57,7 @@ def demo(
 
 
 def _next_steps(folder: Path, report: "BuildReport") -> str:
-    """What to try after the demo."""
+    """Commands to try after the demo."""
     manifest, dataset = report.manifest, report.path
     return f"""What to try next:
   titin info {dataset}

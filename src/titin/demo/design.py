@@ -64,7 +64,7 @@ def read_table(name: str) -> pd.DataFrame:
         return pd.read_csv(file, keep_default_na=False)
 
 
-RARE = 3  # cells that even the rarest type has in an atlas of 500 cells or more
+RARE = 3  # cells of the rarest type in an atlas of 500 cells or more
 
 
 def design(n_cells: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How much of what each group holds: stacked bars."""
+"""Stacked bars: the composition of each group."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far apart two colours look, to people who see all colours and to those who see two of the three."""
+"""The distance between two colours as people see them, with full colour vision and with a deficiency of it."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

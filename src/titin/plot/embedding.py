@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 PIXELS_AN_INCH = 200
-OVERSAMPLING = 2  # each way; what makes the discs' edges smooth
-_AREA = 130_000.0  # of all points together, square points, so that a cloud keeps its weight whatever its number
+OVERSAMPLING = 2  # in both directions, for smooth edges of the discs
+_AREA = 130_000.0  # square points, of all dots together: a cloud is as dark with many cells as with few
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a picture lies in the data.
+    """The part of the data that a picture covers.
 
     Attributes
     ----------

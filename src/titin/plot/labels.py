@@ -52,7 +52,7 @@ def densest(xy: NDArray[np.float64], codes: NDArray[np.int64], n: int) -> NDArra
 
 
 def separateness(xy: NDArray[np.float64], codes: NDArray[np.int64], n: int) -> float:
-    """How far categories keep to places of their own: 0 where they are mixed as by chance, 1 where they never meet.
+    """Measure how separate categories lie: 0 where they are mixed as by chance, 1 where they never meet.
 
     The share of a point's surroundings (a 48th of the plot each way) that is of its category, beyond that of chance.
     """

@@ -1,4 +1,4 @@
-"""Which colour stands for what: categories, lineages, ordered values, and the roles that look the same everywhere."""
+"""Colours of categories, lineages, ordered values, and of the parts that look the same in all figures."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,9 @@ Palette = Mapping[Any, str] | Sequence[str] | str
 
 MISSING = "#b3b3b3"
 
-# Okabe and Ito's colours, without black and yellow, which one page or the other swallows; each further one is the
-# screen colour furthest (CIEDE2000, with normal vision and without red or green cones) from all before it, from white
-# and from the grey of missing values
+# Okabe and Ito's colours, without black and yellow, which cannot be seen on a dark or a white page; each further one
+# is the screen colour furthest (CIEDE2000, with normal vision and without red or green cones) from all before it, from
+# white and from the grey of missing values
 CATEGORIES = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#a6212c", "#006464", "#a6d390", "#b10b64",
     "#7a7aff", "#6fd3de", "#e94e64", "#4e0bff", "#856485", "#bc370b", "#6f7a4e", "#c89090", "#436443", "#de9059",
@@ -172,8 +172,8 @@ def resolve_palette(
 
 KEY_ENTRIES = 12  # up to here a legend is read at a glance
 LEGEND_ENTRIES = 20  # up to here it is bearable, where categories have no place of their own to be named at
-_SEPARATE = 0.4  # from which they have
-_SAID = 8  # categories that the alternative text counts
+_SEPARATE = 0.4  # separateness from which a category has a place of its own
+_SAID = 8  # categories that the text for those who cannot see a figure counts
 
 
 def is_number(values: pd.Series) -> bool:

@@ -1,4 +1,4 @@
-"""What all figures share: ink that suits the page, axes of their own, and the way to a file."""
+"""Common to all figures: colours that suit the page, axes, and files."""
 
 import io
 from collections.abc import Iterator
@@ -140,7 +140,7 @@ def set_title(axes: "Axes", title: str) -> None:
 
 
 def alt_text(axes: "Axes") -> str:
-    """What a figure shows, in words with numbers."""
+    """Describe a figure in words with numbers, for those who cannot see it."""
     return str(axes.get_label())
 
 

@@ -1,4 +1,4 @@
-"""What can be read in: AnnData .h5ad and .zarr, 10x Genomics .h5."""
+"""Sources: AnnData .h5ad and .zarr, 10x Genomics .h5."""
 
 from titin.source.base import Matrix, Source
 from titin.source.open import open_source

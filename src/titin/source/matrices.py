@@ -83,7 +83,7 @@ def checked_indptr(
     return pointers
 
 
-_PLACES = 1 << 18  # looked at together: their positions take eight times the memory of the smallest values
+_PLACES = 1 << 18  # values at a time: their positions take eight times the memory of the smallest values
 
 
 class DenseMatrix(StoredMatrix):

@@ -1,4 +1,4 @@
-"""What every reader here shares: failures of the file turned into a `SourceError`, and how rows are cut into blocks."""
+"""Common to all readers of this room: a failing file becomes a `SourceError`, and rows are cut into blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

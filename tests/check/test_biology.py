@@ -58,6 +58,7 @@ def test_sex_is_called_for_each_donor(demo):
     )
     female = pd.Series((atlas.counts_of("XIST").to_numpy() > 0) & ~y).groupby(donor, observed=True).sum()
     for row in outcome.facts["donors"]:
+        assert row["cells"] == (donor == row["donor"]).sum()
         assert row["female_cells"] == female[row["donor"]]
         assert row["called"] in (row["recorded"], None)
     called = sum(row["called"] is not None for row in outcome.facts["donors"])

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from titin.errors import TitinError
 from titin.study.ages import age_cut, donor_ages, parse_age, parse_ages, young_or_old
@@ -102,6 +104,23 @@ def test_every_stage_of_a_real_census(shared):
 ])  # fmt: skip
 def test_the_cut_between_young_and_old_lies_in_the_widest_gap(ages, expected):
     assert age_cut(pd.Series(ages, dtype=float)) == expected
+
+
+@given(st.lists(st.integers(0, 110), max_size=30), st.randoms())
+def test_the_cut_lies_in_a_gap_with_a_quarter_of_the_donors_on_either_side(ages, random):
+    cut = age_cut(pd.Series(ages, dtype=float))
+    shuffled = ages.copy()
+    random.shuffle(shuffled)
+    assert age_cut(pd.Series(shuffled, dtype=float)) == cut
+    if cut is None:
+        # nothing to cut: few donors, or the middle half of them of one age
+        values = sorted(ages)
+        least = -(-len(values) // 4)
+        assert len(values) < 4 or values[least - 1] == values[-least]
+        return
+    halves = young_or_old(ages, cut)
+    assert min((halves == "young").sum(), (halves == "old").sum()) >= len(ages) / 4
+    assert max(a for a in ages if a < cut) < cut < min(a for a in ages if a >= cut)
 
 
 def test_an_age_at_the_cut_is_old_and_an_unknown_one_neither():

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from titin.ageing.comparison import ask
 from titin.errors import TitinError
@@ -158,3 +160,24 @@ def test_a_column_by_its_role_or_by_its_name():
     with pytest.raises(TitinError, match="the dataset has no sample column"):
         named_column(ROLES, ["who"], "sample")
     assert role_columns(ROLES) == ["coarse", "cells", "who", "gender", "age", "suspension"]
+
+
+KEYS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", None]), st.sampled_from(["x", "y", None]), st.sampled_from([1.0, 2.5, np.nan])
+    ),
+    max_size=40,
+)
+
+
+@given(KEYS, st.booleans())
+def test_cells_of_a_group_have_its_keys_and_no_two_groups_the_same(rows, complete):
+    keys = pd.DataFrame(rows, columns=["donor", "protocol", "age"]).astype({"age": float})
+    groups = group_by(keys, complete=complete)
+    lacking = keys.isna().any(axis=1).to_numpy()
+    assert ((groups.codes < 0) == (lacking & complete)).all()
+    mine = np.flatnonzero(groups.codes >= 0)
+    found = groups.table[list(keys)].iloc[groups.codes[mine]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, keys.iloc[mine].reset_index(drop=True))
+    assert not groups.table[list(keys)].duplicated().any()
+    assert groups.table["n_cells"].tolist() == groups.sum(np.ones(len(keys))).tolist()

@@ -26,7 +26,7 @@ from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene
 from titin.plot import forest, pseudotime
 from titin.progress import Progress
 from titin.section import Section
-from titin.study.design import choose_level, level_columns
+from titin.study.design import Study, choose_level, level_columns
 
 _STATIONARY = 0.9994  # eigenvalues from which on a component says nothing of time
 
@@ -315,11 +315,12 @@ def _trajectory(
     atlas: Atlas, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int, n_neighbors: int, seed: int,
     threads: int | None, progress: Progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
-    obs, roles = atlas.cell_columns(cells=inside), atlas.roles
+    study = Study(atlas.cell_columns(cells=inside), atlas.roles)
     kept, protocol = np.ones(len(inside), bool), None
-    if roles.get("protocol"):
-        protocol = str(obs[roles["protocol"]].value_counts().index[0])
-        kept = (obs[roles["protocol"]].astype("string") == protocol).fillna(False).to_numpy(bool)
+    if study.column("protocol") is not None:
+        of_cell = study.values("protocol").astype("string")
+        protocol = str(of_cell.value_counts().index[0])
+        kept = (of_cell == protocol).fillna(False).to_numpy(bool)
     places = np.flatnonzero(kept)
     if len(places) > most:
         places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
@@ -344,8 +345,8 @@ def _trajectory(
     progress.finish()
     table = pd.DataFrame({"cell_id": atlas.obs_names[cells], "label": finest.iloc[places].astype(str).to_numpy(),
                           "pseudotime": time})  # fmt: skip
-    if roles.get("donor"):
-        table.insert(1, "donor", obs[roles["donor"]].iloc[places].astype(str).to_numpy())
+    if study.column("donor") is not None:
+        table.insert(1, "donor", study.values("donor").iloc[places].astype(str).to_numpy())
     for name in scores:
         table[name] = scores[name].to_numpy()[places]
     if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):

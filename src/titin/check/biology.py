@@ -383,7 +383,7 @@ def _units(context: "CheckedDataset", roles: Sequence[str]) -> CellGroups:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table, JSON-safe."""
-    plain = table.astype(object).where(table.notna(), None)
-    rows = plain.to_dict("records")
+    """Rows of a table of groups, JSON-safe, with the names that reports have for them."""
+    named = table.rename(columns={"n_cells": "cells"})
+    rows = named.astype(object).where(named.notna(), None).to_dict("records")
     return [{str(k): v.item() if isinstance(v, np.generic) else v for k, v in row.items()} for row in rows]

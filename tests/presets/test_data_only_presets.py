@@ -139,6 +139,7 @@ def test_a_dataset_needs_the_file_of_its_preset_no_more(follower, own, tmp_path)
     assert (atlas.preset, list(atlas.preset.sets)) == (preset, ["markers_hepatocyte", "bile"])
     assert {g for g, why in atlas.manifest.panel["genes"].items() if why == "marker"} == {"ALB", "TF"}
     assert "bile" in programme_sets(atlas.preset)
+    assert "preset: own" in run.invoke(cli, ["info", str(tmp_path / "d")]).output
     done = run.invoke(cli, ["card", str(tmp_path / "d"), "--no-images"])
     assert done.exit_code == 0, done.output
     assert "# Ours" in (tmp_path / "d" / "README.md").read_text("utf-8")

@@ -25,7 +25,9 @@ def document(folder: Path) -> dict[str, Any]:
         "schema_version": 1, "path": str(folder), "format_version": manifest.format_version, "prefix": manifest.prefix,
         "kind": manifest.kind, "n_cells": manifest.n_cells, "n_genes": manifest.n_genes, "nnz": manifest.nnz,
         "sparsity": manifest.sparsity, "source": manifest.source, "settings": manifest.settings,
-        "recovery": manifest.recovery, "roles": manifest.roles, "panel": manifest.panel.get("sets", {}),
+        "recovery": manifest.recovery, "roles": manifest.roles,
+        "preset": {k: v for k, v in manifest.preset.items() if k != "document"},
+        "panel": manifest.panel.get("sets", {}),
         "projections": {key: len(entry["columns"]) - 1 for key, entry in manifest.obsm.items()},
         "computed": {key: entry["computed"] for key, entry in manifest.obsm.items() if "computed" in entry},
         "files": files, "bytes": sum(entry["bytes"] for entry in manifest.files.values()),
@@ -76,6 +78,7 @@ def describe(facts: dict[str, Any]) -> str:
     projections = (
         f"{k} ({n}{', computed' if k in facts['computed'] else ''})" for k, n in facts["projections"].items()
     )
+    lines += [f"preset: {facts['preset']['name']}"] if facts["preset"] else []
     lines += [f"projections: {', '.join(projections) or 'none'}"]
     lines += [f"note: {note}" for note in facts["notes"]]
     lines += [f"left out: {name}: {reason}" for name, reason in facts["left_out"].items()]

@@ -39,7 +39,7 @@ def export(
 
     \b
     titin export dataset --format h5ad -o atlas.h5ad
-    titin export dataset --format wide --genes MYH7,MYH2,PAX7 -o genes.parquet
+    titin export dataset --format wide --genes XIST,MALAT1,CDKN1A -o genes.parquet
     """  # noqa: D301 - \b is click's
     from titin.exporter import export as export_dataset
 

@@ -286,8 +286,6 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
     OutputError
         If it cannot be written.
     """
-    from titin.ageing.pseudobulk import pseudobulk
-
     folder, name = atlas.folder, atlas.layout.pseudobulk
     found = pseudobulk(atlas, threads=threads, progress=progress)
     with revise(folder) as draft:

@@ -30,21 +30,21 @@ _MARGIN = 0.1  # by which another type has them more clearly
 
 @check("biology.markers", "Cell types express their canonical markers.", severity="warning", level="full",
        needs=("cell_type",))  # fmt: skip
-def markers(context: "CheckedDataset") -> Outcome:
+def markers(dataset: "CheckedDataset") -> Outcome:
     """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
 
     Markers of the preset are applied where a label is the name of a set, letter for letter but for case and separators.
     """
-    level, labels, sets = _matching(context)
+    level, labels, sets = _matching(dataset)
     if not sets:
         return Outcome(skipped="no label of the dataset is a cell type whose markers the preset has")
-    by = _units(context, ["donor", "protocol"])
+    by = _units(dataset, ["donor", "protocol"])
     codes: NDArray[np.int64] = np.asarray(labels.cat.codes, np.int64)
     names = [str(c) for c in labels.cat.categories]
     rows: list[dict[str, Any]] = []
     findings: list[Finding] = []
     for name, genes in sets.items():
-        score = np.mean([normalised(context, gene) for gene in genes], axis=0)
+        score = np.mean([normalised(dataset, gene) for gene in genes], axis=0)
         areas, counted = _areas(score, codes, len(names), by)
         own, best = names.index(name), int(np.argmax(np.nan_to_num(areas, nan=-1)))
         if np.isnan(areas[own]):
@@ -52,7 +52,7 @@ def markers(context: "CheckedDataset") -> Outcome:
             continue
         rows.append({"type": name, "markers": genes, "auroc": float(areas[own]), "units": int(counted[own]),
                      "best": names[best], "best_auroc": float(areas[best])})  # fmt: skip
-        findings += _judge(rows[-1], f"{context.layout.sample_metadata}, {level}")
+        findings += _judge(rows[-1], f"{dataset.layout.sample_metadata}, {level}")
     evaluable = sum(row["auroc"] is not None for row in rows)
     read = (
         f"{sum(map(len, sets.values()))} markers of {len(codes):,} cells; {evaluable} of {len(names)} types evaluable"
@@ -71,15 +71,15 @@ def _judge(row: dict[str, Any], where: str) -> list[Finding]:
     return [Finding(message, where, "the labels of the two may be swapped", "error")]
 
 
-def _matching(context: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
+def _matching(dataset: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
     """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
-    sets = gene_sets(context.atlas.preset)
+    sets = gene_sets(dataset.atlas.preset)
     known = {plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
     best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
-    for level in context.roles["cell_type"]:
-        labels = context.obs[level].astype("string").astype("category")
+    for level in dataset.roles["cell_type"]:
+        labels = dataset.obs[level].astype("string").astype("category")
         found = {
-            str(c): present(context.atlas, known[plain(c)].genes) for c in labels.cat.categories if plain(c) in known
+            str(c): present(dataset.atlas, known[plain(c)].genes) for c in labels.cat.categories if plain(c) in known
         }
         found = {name: genes for name, genes in found.items() if len(genes) >= _FEWEST_MARKERS}
         if best is None or len(found) > len(best[2]):
@@ -121,22 +121,22 @@ _HINT = "all cell types together and not adjusted for sex or chemistry: a descri
 
 @check("biology.ageing", "What ageing genes do with age, reported without judgement.", severity="note", level="full",
        needs=("donor", "age", "counts"))  # fmt: skip
-def ageing(context: "CheckedDataset") -> Outcome:
+def ageing(dataset: "CheckedDataset") -> Outcome:
     """Fit log2 counts in a million of each set (mean over its genes) to age, over donors, in each protocol.
 
     Counts of a donor's cells are summed first, all types together; the model is a straight line, its interval that of
     Student's t.
     """
-    ages = context.study.donor_ages
+    ages = dataset.study.donor_ages
     if ages is None:
         return Outcome(skipped="no donor's age can be read")
-    by = _units(context, ["donor", "protocol"])
+    by = _units(dataset, ["donor", "protocol"])
     years = by.table["donor"].map(ages).to_numpy(float)
-    library = np.maximum(by.sum(context.totals.n_counts), 1)
-    sets = {name: bundled(context, name) for name in _SETS} | {g: present(context.atlas, [g]) for g in _GENES}
+    library = np.maximum(by.sum(dataset.totals.n_counts), 1)
+    sets = {name: bundled(dataset, name) for name in _SETS} | {g: present(dataset.atlas, [g]) for g in _GENES}
     sets = {name: genes for name, genes in sets.items() if genes}
     every = list(dict.fromkeys(g for genes in sets.values() for g in genes))
-    counts = by.gene_counts(context.atlas, every)
+    counts = by.gene_counts(dataset.atlas, every)
     log_cpm = dict(zip(every, np.log2(1e6 * counts / library[:, None] + 1).T, strict=True))
     facts: dict[str, Any] = {}
     findings = []
@@ -201,23 +201,23 @@ _DOUBLETS = "doublet|scrublet"
 
 @check("biology.sex", "XIST and the genes of the Y chromosome agree with each donor's recorded sex.",
        needs=("donor", "sex", "counts"))  # fmt: skip
-def sex(context: "CheckedDataset") -> Outcome:
+def sex(dataset: "CheckedDataset") -> Outcome:
     """Count the cells that express XIST alone and those that express genes of the Y chromosome alone.
 
     Cells with both (doublets, stray RNA) and with neither tell nothing. Done by donor, and then by sample.
     """
-    female, male = bundled(context, "sex_female"), bundled(context, "sex_male")
+    female, male = bundled(dataset, "sex_female"), bundled(dataset, "sex_male")
     if not female or not male:
         return Outcome(skipped=f"the dataset has no {'XIST' if not female else 'gene of the Y chromosome'}")
-    x, y = (np.any([context.atlas.counts_of(g).to_numpy() > 0 for g in genes], axis=0) for genes in (female, male))
-    donors = _sexes(context, _units(context, ["donor"]), x & ~y, y & ~x)
-    where = context.layout.sample_metadata
+    x, y = (np.any([dataset.atlas.counts_of(g).to_numpy() > 0 for g in genes], axis=0) for genes in (female, male))
+    donors = _sexes(dataset, _units(dataset, ["donor"]), x & ~y, y & ~x)
+    where = dataset.layout.sample_metadata
     wrong = donors[donors["contradicts"]]
     findings = [_contradiction(row, where) for row in wrong.itertuples()]
     mixed = donors[donors["called"] == "mixed"]
     findings += [_mixture(row, where) for row in mixed.itertuples()]
-    if context.missing("sample") is None:
-        samples = _sexes(context, _units(context, ["donor", "sample"]), x & ~y, y & ~x)
+    if dataset.missing("sample") is None:
+        samples = _sexes(dataset, _units(dataset, ["donor", "sample"]), x & ~y, y & ~x)
         odd = samples[samples["contradicts"] & ~samples["donor"].isin(wrong["donor"])]
         findings += [_contradiction(row, where) for row in odd.itertuples()]
     evaluable = int(donors["called"].notna().sum())
@@ -227,10 +227,10 @@ def sex(context: "CheckedDataset") -> Outcome:
     return Outcome(findings, read, {"donors": _records(donors)})
 
 
-def _sexes(context: "CheckedDataset", by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
+def _sexes(dataset: "CheckedDataset", by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
-    recorded = pd.Series(context.column("sex").astype("string").to_numpy())
+    recorded = pd.Series(dataset.column("sex").astype("string").to_numpy())
     distinct = recorded.groupby(by.codes).agg(lambda s: "|".join(sorted(s.dropna().unique())))
     table["recorded"] = [str(distinct.get(i, "")) for i in range(len(table))]
     total = table["female_cells"] + table["male_cells"]
@@ -262,16 +262,16 @@ def _mixture(row: Any, where: str) -> Finding:
 
 @check("biology.nuclei", "Nuclei have more MALAT1 and less mitochondrial RNA than cells.", level="full",
        needs=("protocol", "counts"))  # fmt: skip
-def nuclei(context: "CheckedDataset") -> Outcome:
+def nuclei(dataset: "CheckedDataset") -> Outcome:
     """Compare the protocols over donors, then each donor with its protocol."""
-    by = _units(context, ["donor", "protocol"])
-    malat = present(context.atlas, ["MALAT1"])
-    totals = context.totals
+    by = _units(dataset, ["donor", "protocol"])
+    malat = present(dataset.atlas, ["MALAT1"])
+    totals = dataset.totals
     table = by.table.assign(kind=by.table["protocol"].map(protocol_of))
     library = np.maximum(by.sum(totals.n_counts), 1)
     measures = {}
     if malat:
-        measures["MALAT1"] = 1e4 * by.sum(context.atlas.counts_of(malat[0]).to_numpy()) / library
+        measures["MALAT1"] = 1e4 * by.sum(dataset.atlas.counts_of(malat[0]).to_numpy()) / library
     if totals.mitochondrial.any():
         measures["mitochondrial"] = 1e4 * by.sum(totals.mitochondrial) / library
     table = table.assign(**measures)
@@ -290,11 +290,11 @@ def nuclei(context: "CheckedDataset") -> Outcome:
             f"{m} {medians['nuclei'][m]:,.1f} in nuclei, {medians['cells'][m]:,.1f} in cells" for m in wrong
         )
         findings = [Finding(f"nuclei look like cells ({said}; counts in 10,000, median over donors)",
-                            context.layout.sample_metadata, "the protocols may be named the wrong way round",
+                            dataset.layout.sample_metadata, "the protocols may be named the wrong way round",
                             "error" if len(wrong) == 2 else "warning")]  # fmt: skip
     else:
         findings = [
-            _misplaced(context, by, i, row) for i, row in table.iterrows() if _other_arm(row, medians, measures)
+            _misplaced(dataset, by, i, row) for i, row in table.iterrows() if _other_arm(row, medians, measures)
         ]
     facts = {"units": _records(table), "medians": medians}
     return Outcome(findings, f"MALAT1 and mitochondrial genes of {len(by.codes):,} cells", facts)
@@ -309,20 +309,20 @@ def _other_arm(row: pd.Series, medians: dict[str, dict[str, float]], measures: A
     return all(mine > theirs for mine, theirs in zip(far[: len(measures)], far[len(measures) :], strict=True))
 
 
-def _misplaced(context: "CheckedDataset", by: CellGroups, row: Any, values: pd.Series) -> Finding:
+def _misplaced(dataset: "CheckedDataset", by: CellGroups, row: Any, values: pd.Series) -> Finding:
     other = "cells" if values["kind"] == "nuclei" else "nuclei"
     return Finding(
         f"{by.name(row)}: its {values['n_cells']:,} {values['kind']} look like {other} by MALAT1 and mitochondrial RNA",
-        context.layout.sample_metadata, "its protocol may be recorded wrongly", "warning",
+        dataset.layout.sample_metadata, "its protocol may be recorded wrongly", "warning",
     )  # fmt: skip
 
 
 @check("biology.library_size", "No donor's cells have far more or fewer counts than those of the others.",
        severity="note", level="full", needs=("donor", "counts"))  # fmt: skip
-def library_size(context: "CheckedDataset") -> Outcome:
+def library_size(dataset: "CheckedDataset") -> Outcome:
     """Compare the median counts a cell of each donor with the median over donors, within protocol and chemistry."""
-    by = _units(context, ["donor", "protocol", "chemistry"])
-    table = by.table.assign(median_counts=by.median(context.totals.n_counts))
+    by = _units(dataset, ["donor", "protocol", "chemistry"])
+    table = by.table.assign(median_counts=by.median(dataset.totals.n_counts))
     compared = table[table["n_cells"] >= FEWEST_CELLS].copy()
     arms = [role for role in ("protocol", "chemistry") if role in compared]
     medians = compared["median_counts"]
@@ -332,7 +332,7 @@ def library_size(context: "CheckedDataset") -> Outcome:
     findings = [
         Finding(f"{by.name(i)}: the median cell has {row['median_counts']:,.0f} counts, "
                 f"{row['fold']:.2g} times what is usual there",
-                context.layout.sample_metadata, "use library size as a covariate; look at its quality")
+                dataset.layout.sample_metadata, "use library size as a covariate; look at its quality")
         for i, row in zip(odd.index.tolist(), odd.to_dict("records"), strict=True)
     ]  # fmt: skip
     return Outcome(findings, f"counts of {len(by.codes):,} cells, {len(compared)} donors by protocol and chemistry",
@@ -340,13 +340,13 @@ def library_size(context: "CheckedDataset") -> Outcome:
 
 
 @check("biology.doublets", "Doublet scores are given, and no predicted doublet is left.", severity="note")
-def doublets(context: "CheckedDataset") -> Outcome:
+def doublets(dataset: "CheckedDataset") -> Outcome:
     """Describe the columns of doublet scores and calls."""
-    obs = context.obs
+    obs = dataset.obs
     columns = [c for c in obs.columns if pd.Series([str(c).lower()]).str.contains(_DOUBLETS).item()]
     if not columns:
         return Outcome(skipped="no column of doublet scores or calls")
-    findings, facts, where = [], {}, context.layout.sample_metadata
+    findings, facts, where = [], {}, dataset.layout.sample_metadata
     for column in columns:
         values = obs[column]
         if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > 2:
@@ -363,23 +363,23 @@ def doublets(context: "CheckedDataset") -> Outcome:
 
 @check("biology.cells_per_type", "Each cell type has cells of three donors or more.", severity="note",
        needs=("donor", "cell_type"))  # fmt: skip
-def cells_per_type(context: "CheckedDataset") -> Outcome:
+def cells_per_type(dataset: "CheckedDataset") -> Outcome:
     """Count donors by type, at the coarsest level."""
-    level = context.roles["cell_type"][0]
-    table = pd.crosstab(context.obs[level].astype("string"), context.column("donor").astype("string"))
+    level = dataset.roles["cell_type"][0]
+    table = pd.crosstab(dataset.obs[level].astype("string"), dataset.column("donor").astype("string"))
     donors, cells = (table > 0).sum(axis=1), table.sum(axis=1).to_dict()
     findings = [
         Finding(f"{name}: {int(cells[name]):,} cells of {int(n)} donor{'s' if n > 1 else ''}",
-                f"{context.layout.sample_metadata}, {level}", "too few donors to compare them in this type")
+                f"{dataset.layout.sample_metadata}, {level}", "too few donors to compare them in this type")
         for name, n in donors.to_dict().items() if n < 3 and table.shape[1] >= 3
     ]  # fmt: skip
     facts = {"level": level, "cells": {str(t): {str(d): int(n) for d, n in row.items()} for t, row in table.iterrows()}}
     return Outcome(findings, f"{table.shape[0]} types of {table.shape[1]} donors", facts)
 
 
-def _units(context: "CheckedDataset", roles: Sequence[str]) -> CellGroups:
+def _units(dataset: "CheckedDataset", roles: Sequence[str]) -> CellGroups:
     """Group the cells by those of the roles that the dataset has."""
-    return group_by(context.study.keys([role for role in roles if context.missing(role) is None]), complete=True)
+    return group_by(dataset.study.keys([role for role in roles if dataset.missing(role) is None]), complete=True)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

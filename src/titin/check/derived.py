@@ -14,9 +14,9 @@ _AGAIN = "compute it again: titin age de --save-pseudobulk"
 
 
 @check("derived.pseudobulk", "The pseudobulk's sums are those of the cells that it is made of.", level="full")
-def pseudobulk(context: CheckedDataset) -> Outcome:
+def pseudobulk(dataset: CheckedDataset) -> Outcome:
     """Tokens, counts and detection of every group; their sums by gene against ``feature_metadata``."""
-    name, manifest, store = context.layout.pseudobulk, context.manifest, context.atlas.store
+    name, manifest, store = dataset.layout.pseudobulk, dataset.manifest, dataset.atlas.store
     if not any(file.startswith(name.removesuffix(".parquet")) for file in manifest.files):
         return Outcome(skipped="the dataset has no pseudobulk")
     table = store.table(name)
@@ -30,7 +30,7 @@ def pseudobulk(context: CheckedDataset) -> Outcome:
     if n_cells > manifest.n_cells:
         said = f"its groups hold {n_cells:,} cells, the dataset {manifest.n_cells:,}"
         found.append(Finding(said, f"{name}, column {layout.N_CELLS}", _AGAIN))
-    genes = store.table(context.layout.feature_metadata)
+    genes = store.table(dataset.layout.feature_metadata)
     names = genes.column(layout.GENE).to_pylist()
     for own, total in ((layout.COUNTS, layout.N_COUNTS), (layout.CELLS, layout.N_CELLS)):
         values = list_arrays(table.column(own))[1]
@@ -71,12 +71,12 @@ def _wrong(sums: NDArray[np.float64], totals: NDArray[np.int64], *, whole: bool)
 
 
 @check("derived.gene_set_scores", "Every gene-set score is a number.", level="full")
-def gene_set_scores(context: CheckedDataset) -> Outcome:
+def gene_set_scores(dataset: CheckedDataset) -> Outcome:
     """Every score of every cell."""
-    name = context.layout.gene_set_scores
-    if name not in context.manifest.files:
+    name = dataset.layout.gene_set_scores
+    if name not in dataset.manifest.files:
         return Outcome(skipped="the dataset has no gene-set scores")
-    table = context.atlas.store.table(name)
+    table = dataset.atlas.store.table(name)
     found = []
     for column in table.column_names[1:]:
         bad = np.flatnonzero(~np.isfinite(table.column(column).to_numpy()))

@@ -18,10 +18,10 @@ _SIZE = re.compile(r"([\d,]+) cells × ([\d,]+) genes(?:, ([\d,]+) non-zeros)?")
 
 
 @check("integrity.structure", "detailed_structure.json says what the tables say.")
-def structure(context: CheckedDataset) -> Outcome:
+def structure(dataset: CheckedDataset) -> Outcome:
     """Shape, sparsity, columns, keys, and the count of every category."""
-    manifest, obs = context.manifest, context.obs
-    document = context.atlas.store.json(layout.STRUCTURE)
+    manifest, obs = dataset.manifest, dataset.obs
+    document = dataset.atlas.store.json(layout.STRUCTURE)
     own = [record["name"] for record in manifest.obs["columns"][1:]]
     expected: dict[str, Any] = {
         "shape": [manifest.n_cells, manifest.n_genes],
@@ -69,11 +69,11 @@ def _short(value: Any) -> str:
 
 
 @check("integrity.uns", "The unstructured metadata can be read back.")
-def unstructured(context: CheckedDataset) -> Outcome:
+def unstructured(dataset: CheckedDataset) -> Outcome:
     """JSON, and the record that restores its types."""
-    name = context.layout.unstructured_metadata
+    name = dataset.layout.unstructured_metadata
     try:
-        document = context.atlas.uns
+        document = dataset.atlas.uns
         keys = list(document)
     except TitinError as error:
         return Outcome([Finding(str(error.args[0]), name, error.hint)])
@@ -83,14 +83,14 @@ def unstructured(context: CheckedDataset) -> Outcome:
 
 
 @check("integrity.card", "The card's sizes, files and configs are those of the dataset.")
-def card(context: CheckedDataset) -> Outcome:
+def card(dataset: CheckedDataset) -> Outcome:
     """Rows and bytes of every table of files, sizes in the text, and the files of every config in the front matter."""
     try:
-        text = (context.folder / layout.CARD).read_text("utf-8")
+        text = (dataset.folder / layout.CARD).read_text("utf-8")
     except (OSError, ValueError) as error:
         return Outcome([Finding(f"it cannot be read: {error}", layout.CARD, _WRITE_AGAIN)])
     lines = text.splitlines()
-    found = [*_wrong_sizes(context, lines), *_wrong_rows(context, lines), *_wrong_configs(context, _front_matter(text))]
+    found = [*_wrong_sizes(dataset, lines), *_wrong_rows(dataset, lines), *_wrong_configs(dataset, _front_matter(text))]
     return Outcome(found, f"{len(lines):,} lines")
 
 
@@ -99,8 +99,8 @@ def _front_matter(text: str) -> str:
     return parts[1] if len(parts) == 3 and not parts[0].strip() else ""
 
 
-def _wrong_sizes(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
-    manifest = context.manifest
+def _wrong_sizes(dataset: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
+    manifest = dataset.manifest
     actual = (manifest.n_cells, manifest.n_genes, manifest.nnz)
     for number, line in enumerate(lines, 1):
         for match in _SIZE.finditer(line):
@@ -112,7 +112,7 @@ def _wrong_sizes(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]
                 )
 
 
-def _wrong_rows(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
+def _wrong_rows(dataset: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
     """Tables whose first column is ``file``: their columns ``rows`` and ``bytes``."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -121,8 +121,8 @@ def _wrong_rows(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
             header = []
         elif not header:
             header = [cell.lower() for cell in cells]
-        elif header[0] == "file" and cells[0] in context.manifest.files:
-            entry = context.manifest.files[cells[0]]
+        elif header[0] == "file" and cells[0] in dataset.manifest.files:
+            entry = dataset.manifest.files[cells[0]]
             for name, cell in zip(header, cells, strict=False):
                 digits = cell.replace(",", "")
                 if name in ("rows", "bytes") and digits.isdecimal() and int(digits) != entry.get(name):
@@ -134,9 +134,9 @@ def _wrong_rows(context: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
             )
 
 
-def _wrong_configs(context: CheckedDataset, front: str) -> Iterator[Finding]:
+def _wrong_configs(dataset: CheckedDataset, front: str) -> Iterator[Finding]:
     """Data files of every config exist, and every table of cells or genes is in one."""
-    tables = {name: e.get("rows", 0) for name, e in context.manifest.files.items() if name.endswith(".parquet")}
+    tables = {name: e.get("rows", 0) for name, e in dataset.manifest.files.items() if name.endswith(".parquet")}
     used: set[str] = set()
     for block in re.split(r"^\s*- config_name:", front, flags=re.M)[1:]:
         config = block.split("\n", 1)[0].strip().strip("'\"")
@@ -151,6 +151,6 @@ def _wrong_configs(context: CheckedDataset, front: str) -> Iterator[Finding]:
         if files and said and sum(said) != sum(tables[name] for name in files):
             rows = sum(tables[name] for name in files)
             yield Finding(f"it says {sum(said):,} examples, the files have {rows:,} rows", where, _WRITE_AGAIN)
-    beside = {entry["file"] for entry in context.manifest.varm.values()}  # what belongs to a projection may go without
+    beside = {entry["file"] for entry in dataset.manifest.varm.values()}  # what belongs to a projection may go without
     for name in sorted(set(tables) - used - beside):
         yield Finding(f"no config of the card has {name}", f"{layout.CARD}, configs", _WRITE_AGAIN)

@@ -42,12 +42,12 @@ class ValidationFigure:
     alt: str
 
 
-def make_figures(context: CheckedDataset) -> list[ValidationFigure]:
+def make_figures(dataset: CheckedDataset) -> list[ValidationFigure]:
     """Draw what the dataset has: what it lacks, a role or a projection, has no figure.
 
     Parameters
     ----------
-    context
+    dataset
         The dataset under validation.
 
     Returns
@@ -56,13 +56,13 @@ def make_figures(context: CheckedDataset) -> list[ValidationFigure]:
         Of each projection its first two dimensions by age, coarsest cell type, sex, donor, protocol, and its density;
         then the cells of each donor by type.
     """
-    return list(_figures(context))
+    return list(_figures(dataset))
 
 
-def _figures(context: CheckedDataset) -> Iterator[ValidationFigure]:
-    columns = _columns(context)
-    for key in context.manifest.obsm:
-        table, x, y = _coordinates(context, key, columns)
+def _figures(dataset: CheckedDataset) -> Iterator[ValidationFigure]:
+    columns = _columns(dataset)
+    for key in dataset.manifest.obsm:
+        table, x, y = _coordinates(dataset, key, columns)
         if table is None:
             continue
         stem = key.removeprefix("X_")
@@ -76,22 +76,22 @@ def _figures(context: CheckedDataset) -> Iterator[ValidationFigure]:
         yield _figure(f"{stem}_density", title, density(table, x=x, y=y, title=title, figsize=_SIZE))
     if "donor" in columns and "cell_type" in columns:
         title = "Cells of each donor, by type"
-        yield _figure("cells_by_donor", title, _bars(context, columns, title))
+        yield _figure("cells_by_donor", title, _bars(dataset, columns, title))
 
 
 def _figure(name: str, title: str, axes: "Axes") -> ValidationFigure:
     return ValidationFigure(name, title, to_png(axes), alt_text(axes))
 
 
-def _columns(context: CheckedDataset) -> dict[str, pd.Series]:
+def _columns(dataset: CheckedDataset) -> dict[str, pd.Series]:
     """Columns to colour by, by role; ages as numbers, exact ones if there are any; types at the coarsest level."""
     columns: dict[str, pd.Series] = {}
     for role in ("age", "cell_type", "sex", "donor", "protocol"):
-        if context.missing(role) is not None:
+        if dataset.missing(role) is not None:
             continue
-        column = context.study.values(role)
+        column = dataset.study.values(role)
         if role == "age":
-            column = column if context.study.ages is None else context.study.ages.rename("age (years)")
+            column = column if dataset.study.ages is None else dataset.study.ages.rename("age (years)")
         if role != "age" and column.dtype.name != "category":
             column = column.astype("string")
         columns[role] = column
@@ -99,10 +99,10 @@ def _columns(context: CheckedDataset) -> dict[str, pd.Series]:
 
 
 def _coordinates(
-    context: CheckedDataset, key: str, columns: dict[str, pd.Series]
+    dataset: CheckedDataset, key: str, columns: dict[str, pd.Series]
 ) -> tuple[pd.DataFrame | None, str, str]:
     """Table of the first two dimensions beside the columns; None if there are not two."""
-    matrix = np.asarray(context.atlas.obsm[key])
+    matrix = np.asarray(dataset.atlas.obsm[key])
     if matrix.ndim != 2 or matrix.shape[1] < 2:
         return None, "", ""
     x, y = projection_columns(key, 2)
@@ -110,13 +110,13 @@ def _coordinates(
     return table.assign(**{x: matrix[:, 0], y: matrix[:, 1]}), x, y
 
 
-def _bars(context: CheckedDataset, columns: dict[str, pd.Series], title: str) -> "Axes":
+def _bars(dataset: CheckedDataset, columns: dict[str, pd.Series], title: str) -> "Axes":
     """Donors by age where it is known, else by name."""
     donor = columns["donor"].astype("string")
     table = pd.DataFrame({"donor": donor.array, "type": columns["cell_type"].astype("string").array})
-    names = context.study.donors_by_age
+    names = dataset.study.donors_by_age
     axes = stacked_bars(
         table, group="donor", part="type", order=names, title=title, figsize=(max(6.0, 3.6 + 0.26 * len(names)), 4.2)
     )
-    axes.set_xlabel("donor" if context.study.donor_ages is None else "donor, by age")
+    axes.set_xlabel("donor" if dataset.study.donor_ages is None else "donor, by age")
     return axes

@@ -28,17 +28,17 @@ def present(atlas: Atlas, genes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def bundled(context: "CheckedDataset", name: str) -> list[str]:
+def bundled(dataset: "CheckedDataset", name: str) -> list[str]:
     """Genes of a bundled set that the dataset has."""
-    return present(context.atlas, gene_sets()[name].genes)
+    return present(dataset.atlas, gene_sets()[name].genes)
 
 
-def normalised(context: "CheckedDataset", gene: str) -> NDArray[np.float32]:
+def normalised(dataset: "CheckedDataset", gene: str) -> NDArray[np.float32]:
     """Values of a gene that can be compared between cells.
 
     Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.
     """
-    if context.manifest.kind != "counts":
-        return context.atlas[gene].to_numpy(np.float32)
-    total = np.maximum(context.totals.n_counts, 1)
-    return np.log1p(context.atlas.counts_of(gene).to_numpy() / total * 1e4).astype(np.float32)
+    if dataset.manifest.kind != "counts":
+        return dataset.atlas[gene].to_numpy(np.float32)
+    total = np.maximum(dataset.totals.n_counts, 1)
+    return np.log1p(dataset.atlas.counts_of(gene).to_numpy() / total * 1e4).astype(np.float32)

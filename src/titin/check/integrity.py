@@ -189,30 +189,30 @@ _RESTORE = "restore the file from where it was published, or build the dataset a
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
-def expected_files(context: CheckedDataset) -> list[str]:
+def expected_files(dataset: CheckedDataset) -> list[str]:
     """Plain names of what every dataset of this manifest has; those with one row a cell first."""
-    names = context.layout
-    return [*cell_tables(context), *gene_tables(context), names.unstructured_metadata, layout.STRUCTURE, layout.CARD]
+    names = dataset.layout
+    return [*cell_tables(dataset), *gene_tables(dataset), names.unstructured_metadata, layout.STRUCTURE, layout.CARD]
 
 
-def cell_tables(context: CheckedDataset) -> list[str]:
+def cell_tables(dataset: CheckedDataset) -> list[str]:
     """Plain names of the files with one row a cell, ``expression`` first."""
-    names = context.layout
-    projections = [entry["file"] for entry in context.manifest.obsm.values()]
-    scores = [names.gene_set_scores] if names.gene_set_scores in context.manifest.files else []
+    names = dataset.layout
+    projections = [entry["file"] for entry in dataset.manifest.obsm.values()]
+    scores = [names.gene_set_scores] if names.gene_set_scores in dataset.manifest.files else []
     return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores]
 
 
-def gene_tables(context: CheckedDataset) -> list[str]:
+def gene_tables(dataset: CheckedDataset) -> list[str]:
     """Plain names of the files with one row a gene, ``feature_metadata`` first."""
-    names = context.layout
-    loadings = [entry["file"] for entry in context.manifest.varm.values()]
+    names = dataset.layout
+    loadings = [entry["file"] for entry in dataset.manifest.varm.values()]
     return [names.feature_metadata, names.expression_by_gene, *loadings]
 
 
-def plain_name(context: CheckedDataset, file: str) -> str:
+def plain_name(dataset: CheckedDataset, file: str) -> str:
     """Name of the whole that a Parquet file is a shard of."""
-    for whole in (*cell_tables(context), *gene_tables(context), context.layout.pseudobulk):
+    for whole in (*cell_tables(dataset), *gene_tables(dataset), dataset.layout.pseudobulk):
         stem = whole.removesuffix(".parquet")
         if file == whole or (file.startswith(f"{stem}-") and file[len(stem) + 1 :][:5].isdecimal()):
             return whole
@@ -220,9 +220,9 @@ def plain_name(context: CheckedDataset, file: str) -> str:
 
 
 @check("integrity.manifest", "titin.json does not contradict itself.")
-def manifest(context: CheckedDataset) -> Outcome:
+def manifest(dataset: CheckedDataset) -> Outcome:
     """Sizes, kind, names and roles."""
-    own, where = context.manifest, layout.MANIFEST
+    own, where = dataset.manifest, layout.MANIFEST
     found = []
     if own.kind not in MATRIX_KINDS:
         found.append(Finding(f"kind is {own.kind!r}, which is none of {', '.join(MATRIX_KINDS)}", where))
@@ -235,9 +235,9 @@ def manifest(context: CheckedDataset) -> Outcome:
         found.append(Finding(f"nnz is {own.nnz:,}, more than {size} have", where))
     if own.prefix != f"{own.tissue}_{own.method}":
         found.append(Finding(f"prefix is {own.prefix!r}, not {own.tissue}_{own.method}", where))
-    found += [Finding(text, where) for text in _role_problems(context)]
+    found += [Finding(text, where) for text in _role_problems(dataset)]
     found += [Finding(f"the dataset has no {name}, which every dataset has", where, _RESTORE)
-              for name in expected_files(context) if not _has(context, name)]  # fmt: skip
+              for name in expected_files(dataset) if not _has(dataset, name)]  # fmt: skip
     found += [
         Finding(f"{key!r} has no {what}", f"{where}, obsm or varm")
         for key, what in _obsm_problems({**own.obsm, **own.varm})
@@ -245,20 +245,20 @@ def manifest(context: CheckedDataset) -> Outcome:
     return Outcome(found, f"{len(own.files):,} files, {own.n_cells:,} cells, {own.n_genes:,} genes, {own.nnz:,} values")
 
 
-def _has(context: CheckedDataset, name: str) -> bool:
-    return any(plain_name(context, file) == name for file in context.manifest.files)
+def _has(dataset: CheckedDataset, name: str) -> bool:
+    return any(plain_name(dataset, file) == name for file in dataset.manifest.files)
 
 
-def _role_problems(context: CheckedDataset) -> Iterator[str]:
-    for role, column in context.roles.items():
-        reason = context.missing(role) if column else None
+def _role_problems(dataset: CheckedDataset) -> Iterator[str]:
+    for role, column in dataset.roles.items():
+        reason = dataset.missing(role) if column else None
         if reason:
             yield reason
-    labels = context.manifest.obs.get("labels", [])
-    known = {record["column"] for record in context.manifest.obs["columns"]} | {layout.AGE_NUMERIC, layout.AGE_YEARS}
+    labels = dataset.manifest.obs.get("labels", [])
+    known = {record["column"] for record in dataset.manifest.obs["columns"]} | {layout.AGE_NUMERIC, layout.AGE_YEARS}
     for name in labels:
         if name not in known:
-            yield f"the label {name!r} is no column of {context.layout.sample_metadata}"
+            yield f"the label {name!r} is no column of {dataset.layout.sample_metadata}"
 
 
 def _obsm_problems(obsm: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -269,16 +269,16 @@ def _obsm_problems(obsm: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @check("integrity.files", "Every file of titin.json is there, and no other data.")
-def files(context: CheckedDataset) -> Outcome:
+def files(dataset: CheckedDataset) -> Outcome:
     """Missing and extra files; hidden files and folders are passed over."""
-    listed = set(context.manifest.files)
-    gone = [name for name in sorted(listed) if not (context.folder / name).is_file()]
+    listed = set(dataset.manifest.files)
+    gone = [name for name in sorted(listed) if not (dataset.folder / name).is_file()]
     found = [Finding("the file is missing", name, _RESTORE) for name in gone]
-    found += [Finding(text, name, _RESTORE) for name, text in _missing_shards(context)]
+    found += [Finding(text, name, _RESTORE) for name, text in _missing_shards(dataset)]
     present = {
-        path.relative_to(context.folder).as_posix()
-        for path in context.folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(context.folder).parts)
+        path.relative_to(dataset.folder).as_posix()
+        for path in dataset.folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(dataset.folder).parts)
     }
     for name in sorted(present - listed - {layout.MANIFEST}):
         data = name.endswith(".parquet")
@@ -287,10 +287,10 @@ def files(context: CheckedDataset) -> Outcome:
     return Outcome(found, f"{len(listed):,} files listed, {len(present):,} found")
 
 
-def _missing_shards(context: CheckedDataset) -> Iterator[tuple[str, str]]:
+def _missing_shards(dataset: CheckedDataset) -> Iterator[tuple[str, str]]:
     """Shards that the names of the others say there are."""
-    for name in expected_files(context):
-        shards = [f for f in context.manifest.files if f != name and plain_name(context, f) == name]
+    for name in expected_files(dataset):
+        shards = [f for f in dataset.manifest.files if f != name and plain_name(dataset, f) == name]
         if not shards:
             continue
         total = int(shards[0].removesuffix(".parquet")[-5:])
@@ -300,17 +300,17 @@ def _missing_shards(context: CheckedDataset) -> Iterator[tuple[str, str]]:
 
 
 @check("integrity.checksums", "Every file has the bytes that titin.json says.")
-def checksums(context: CheckedDataset) -> Outcome:
+def checksums(dataset: CheckedDataset) -> Outcome:
     """Size and sha256 of every file; at both levels, as nothing else proves the bytes."""
-    entries = {name: e for name, e in context.manifest.files.items() if (context.folder / name).is_file()}
+    entries = {name: e for name, e in dataset.manifest.files.items() if (dataset.folder / name).is_file()}
     found = []
     total = 0
 
     def digest(name: str) -> tuple[str, int, str]:
-        path = context.folder / name
+        path = dataset.folder / name
         return name, path.stat().st_size, sha256(path)
 
-    for name, size, sum_ in ordered_map(digest, entries, context.threads):
+    for name, size, sum_ in ordered_map(digest, entries, dataset.threads):
         total += size
         if size != entries[name].get("bytes"):
             expected = entries[name].get("bytes")
@@ -319,7 +319,7 @@ def checksums(context: CheckedDataset) -> Outcome:
             )
             found.append(Finding(said, name, _RESTORE))
         elif sum_ != entries[name].get("sha256"):
-            place = _damaged_place(context.folder / name)
+            place = _damaged_place(dataset.folder / name)
             listed = str(entries[name].get("sha256"))
             said = f"its sha256 is {sum_[:16]}…, {layout.MANIFEST} says {listed[:16]}…"
             found.append(Finding(said, f"{name}{place}", _RESTORE))
@@ -353,32 +353,32 @@ def _damaged_column(file: pq.ParquetFile, group: int, names: list[str]) -> str:
 
 
 @check("integrity.rows", "Every Parquet file has the rows that titin.json says, and the matrix's cells or genes.")
-def rows(context: CheckedDataset) -> Outcome:
+def rows(dataset: CheckedDataset) -> Outcome:
     """Rows in the footers, each file and all shards together."""
     found = []
     totals: dict[str, int] = {}
-    for name, footer, problem in _footers(context):
+    for name, footer, problem in _footers(dataset):
         if footer is None:
             found.append(Finding(f"its footer cannot be read: {problem}", name, _RESTORE))
             continue
-        listed = context.manifest.files[name].get("rows")
+        listed = dataset.manifest.files[name].get("rows")
         if footer.num_rows != listed:
             found.append(Finding(f"it has {footer.num_rows:,} rows, {layout.MANIFEST} says {listed:,}", name, _RESTORE))
-        whole = plain_name(context, name)
+        whole = plain_name(dataset, name)
         totals[whole] = totals.get(whole, 0) + footer.num_rows
-    genes = gene_tables(context)
+    genes = gene_tables(dataset)
     for whole, n in totals.items():
-        if whole == context.layout.pseudobulk:  # a row a group, as many as there are
+        if whole == dataset.layout.pseudobulk:  # a row a group, as many as there are
             continue
-        wanted, unit = (context.manifest.n_genes, "genes") if whole in genes else (context.manifest.n_cells, "cells")
+        wanted, unit = (dataset.manifest.n_genes, "genes") if whole in genes else (dataset.manifest.n_cells, "cells")
         if n != wanted:
             found.append(Finding(f"it has {n:,} rows for {wanted:,} {unit}", whole, _RESTORE))
     return Outcome(found, f"{len(totals):,} tables, {sum(totals.values()):,} rows")
 
 
-def _footers(context: CheckedDataset) -> Iterator[tuple[str, Any, str]]:
-    for name in sorted(context.manifest.files):
-        path = context.folder / name
+def _footers(dataset: CheckedDataset) -> Iterator[tuple[str, Any, str]]:
+    for name in sorted(dataset.manifest.files):
+        path = dataset.folder / name
         if path.suffix == ".parquet" and path.is_file():
             try:
                 yield name, pq.read_metadata(path), ""
@@ -387,22 +387,22 @@ def _footers(context: CheckedDataset) -> Iterator[tuple[str, Any, str]]:
 
 
 @check("integrity.schema", "Every Parquet file has the format's columns, in their order and of their types.")
-def schema(context: CheckedDataset) -> Outcome:
+def schema(dataset: CheckedDataset) -> Outcome:
     """Names, order, types, what may be missing, format version, and pandas' index."""
-    schemas = {name: footer.schema.to_arrow_schema() for name, footer, _ in _footers(context) if footer is not None}
+    schemas = {name: footer.schema.to_arrow_schema() for name, footer, _ in _footers(dataset) if footer is not None}
     wholes: dict[str, pa.Schema] = {}
     for name, own in schemas.items():
-        wholes.setdefault(plain_name(context, name), own)
-    expected = expected_schemas(context.manifest, wholes)
-    genes = dict.fromkeys(gene_tables(context), context.manifest.var["columns"][0]["column"])
-    genes[context.layout.expression_by_gene] = layout.GENE
+        wholes.setdefault(plain_name(dataset, name), own)
+    expected = expected_schemas(dataset.manifest, wholes)
+    genes = dict.fromkeys(gene_tables(dataset), dataset.manifest.var["columns"][0]["column"])
+    genes[dataset.layout.expression_by_gene] = layout.GENE
     found = []
     for name, own in schemas.items():
-        whole = plain_name(context, name)
+        whole = plain_name(dataset, name)
         if whole not in expected:
             found.append(Finding("it is no file of the format", name))
             continue
-        index = None if whole == context.layout.pseudobulk else genes.get(whole, layout.CELL_ID)
+        index = None if whole == dataset.layout.pseudobulk else genes.get(whole, layout.CELL_ID)
         problem = difference(expected[whole], own) or metadata_problem(own, index)
         if problem:
             found.append(Finding(problem, name, _RESTORE))

@@ -28,41 +28,41 @@ def _findings(problems: Problems, sorts: Mapping[str, str]) -> list[Finding]:
     ]
 
 
-def _read(context: CheckedDataset) -> str:
-    return f"{context.manifest.n_cells:,} cells, {int(context.totals.n_genes.sum()):,} values"
+def _read(dataset: CheckedDataset) -> str:
+    return f"{dataset.manifest.n_cells:,} cells, {int(dataset.totals.n_genes.sum()):,} values"
 
 
 @check("matrix.tokens", "The genes of every cell exist and ascend.", level="full")
-def tokens(context: CheckedDataset) -> Outcome:
+def tokens(dataset: CheckedDataset) -> Outcome:
     """Every token of ``expression``."""
     sorts = {
         "lengths": "{n:,} cells have lists of different lengths; the first has {first}",
         "order": "{n:,} cells name their genes in no ascending order; in the first {first}",
         "token": "{n:,} cells name genes that do not exist; the first {first}",
     }
-    return Outcome(_findings(context.expression.problems, sorts), _read(context))
+    return Outcome(_findings(dataset.expression.problems, sorts), _read(dataset))
 
 
 @check("matrix.values", "Every stored value is a count of at least 1, or a finite number that is not 0.", level="full")
-def values(context: CheckedDataset) -> Outcome:
+def values(dataset: CheckedDataset) -> Outcome:
     """Every count or value of ``expression``, and how many there are."""
     sorts = {
         "zero": "{n:,} cells store zeros; the first {first}",
         "value": "{n:,} values are not finite, or negative; the first is {first}",
     }
-    found = _findings(context.expression.problems, sorts)
-    n = int(context.totals.n_genes.sum())
-    if n != context.manifest.nnz:
-        said = f"{n:,} values are stored, {layout.MANIFEST} says {context.manifest.nnz:,}"
-        found.append(Finding(said, context.layout.expression, _RESTORE))
-    return Outcome(found, _read(context), context.totals.facts)
+    found = _findings(dataset.expression.problems, sorts)
+    n = int(dataset.totals.n_genes.sum())
+    if n != dataset.manifest.nnz:
+        said = f"{n:,} values are stored, {layout.MANIFEST} says {dataset.manifest.nnz:,}"
+        found.append(Finding(said, dataset.layout.expression, _RESTORE))
+    return Outcome(found, _read(dataset), dataset.totals.facts)
 
 
 @check("matrix.levels", "Every exact value is log1p(count / scale) to a few units in the last place.", level="full")
-def levels(context: CheckedDataset) -> Outcome:
+def levels(dataset: CheckedDataset) -> Outcome:
     """Every level of a matrix of kind ``log1p``."""
-    if context.manifest.kind != "log1p":
-        return Outcome(skipped=f"the matrix is of kind {context.manifest.kind}")
+    if dataset.manifest.kind != "log1p":
+        return Outcome(skipped=f"the matrix is of kind {dataset.manifest.kind}")
     sorts = {
         "level number": "{n:,} cells have another number of levels than of distinct counts; the first has {first}",
         "level order": "{n:,} cells have levels that do not ascend; the first has {first}",
@@ -70,17 +70,17 @@ def levels(context: CheckedDataset) -> Outcome:
         "level distance": f"{{n:,}} cells have levels further than {MAX_ULP:g} units in the last place (float32) from "
         "log1p(count / scale); the first is off by {first}",
     }
-    found = _findings(context.expression.problems, sorts)
-    worst = round(context.expression.worst_ulp, 3)
-    known = context.manifest.recovery.get("worst_ulp")
+    found = _findings(dataset.expression.problems, sorts)
+    worst = round(dataset.expression.worst_ulp, 3)
+    known = dataset.manifest.recovery.get("worst_ulp")
     if not found and known is not None and worst > known + 0.001:
         said = f"the greatest distance is {worst} units in the last place, {layout.MANIFEST} says {known}"
-        found.append(Finding(said, context.layout.expression, _RESTORE))
-    return Outcome(found, _read(context), {"worst_ulp": worst})
+        found.append(Finding(said, dataset.layout.expression, _RESTORE))
+    return Outcome(found, _read(dataset), {"worst_ulp": worst})
 
 
 @check("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.", level="full")
-def by_gene(context: CheckedDataset) -> Outcome:
+def by_gene(dataset: CheckedDataset) -> Outcome:
     """Every cell and count of ``expression_by_gene``, and its ``n_cells``."""
     sorts = {
         "lengths": "{n:,} genes have lists of different lengths; the first has {first}",
@@ -89,37 +89,37 @@ def by_gene(context: CheckedDataset) -> Outcome:
         "zero": "{n:,} genes have {first}",
         "value": "{n:,} values are not finite; the first is {first}",
     }
-    own = context.by_gene
+    own = dataset.by_gene
     found = _findings(own.problems, sorts)
-    stated = context.atlas.store.column(context.layout.expression_by_gene, layout.N_CELLS).to_numpy()
+    stated = dataset.atlas.store.column(dataset.layout.expression_by_gene, layout.N_CELLS).to_numpy()
     wrong = np.flatnonzero(stated != own.lengths)
     if len(wrong):
         row = int(wrong[0])
         said = f"{len(wrong):,} genes list another number of cells than n_cells says; the first {own.lengths[row]:,}, "
-        where = f"{context.layout.expression_by_gene}, column {layout.N_CELLS}, row {row:,}"
+        where = f"{dataset.layout.expression_by_gene}, column {layout.N_CELLS}, row {row:,}"
         found.append(Finding(said + f"not {stated[row]:,}", where, _RESTORE))
     return Outcome(found, f"{len(own.lengths):,} genes, {own.n_values:,} values")
 
 
 @check("matrix.transpose", "expression_by_gene is exactly the transpose of expression.", level="full")
-def transpose(context: CheckedDataset) -> Outcome:
+def transpose(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (cell, gene, count), gene by gene, from both files; on a difference that gene again."""
-    ours, theirs = context.expression.gene_digests, context.by_gene.digests
+    ours, theirs = dataset.expression.gene_digests, dataset.by_gene.digests
     found = []
     if len(ours) != len(theirs):
-        said = f"{len(theirs):,} genes for the {len(ours):,} of {context.layout.expression}"
-        found.append(Finding(said, context.layout.expression_by_gene, _RESTORE))
+        said = f"{len(theirs):,} genes for the {len(ours):,} of {dataset.layout.expression}"
+        found.append(Finding(said, dataset.layout.expression_by_gene, _RESTORE))
     n = min(len(ours), len(theirs))
     wrong = np.flatnonzero((ours[:n] != theirs[:n]).any(axis=1))
     if len(wrong):
         token = int(wrong[0])
-        name = context.genes[layout.GENE].iloc[token]
-        said = f"{len(wrong):,} genes differ from {context.layout.expression}; of {name}, "
-        where = f"{context.layout.expression_by_gene}, gene {name} (row {token:,})"
+        name = dataset.genes[layout.GENE].iloc[token]
+        said = f"{len(wrong):,} genes differ from {dataset.layout.expression}; of {name}, "
+        where = f"{dataset.layout.expression_by_gene}, gene {name} (row {token:,})"
         found.append(
-            Finding(said + gene_difference(context.atlas.store, token, threads=context.threads), where, _RESTORE)
+            Finding(said + gene_difference(dataset.atlas.store, token, threads=dataset.threads), where, _RESTORE)
         )
-    read = f"{len(theirs):,} genes, {context.by_gene.n_values:,} values twice"
+    read = f"{len(theirs):,} genes, {dataset.by_gene.n_values:,} values twice"
     return Outcome(found, read, {"digest": _hexadecimal(ours)})
 
 
@@ -131,25 +131,25 @@ def _hexadecimal(digests: NDArray[np.uint64]) -> str:
 
 
 @check("matrix.panel", "The panel holds the values of expression, every one, and nothing is missing.", level="full")
-def panel(context: CheckedDataset) -> Outcome:
+def panel(dataset: CheckedDataset) -> Outcome:
     """Every value of ``expression_panel``, zeros included."""
-    reader = PanelReader(context.atlas.store, context.genes)
-    found = _findings(context.expression.problems, {"panel": "{n:,} values differ; the first is {first}"})
-    listed = context.manifest.panel.get("genes", {})
+    reader = PanelReader(dataset.atlas.store, dataset.genes)
+    found = _findings(dataset.expression.problems, {"panel": "{n:,} values differ; the first is {first}"})
+    listed = dataset.manifest.panel.get("genes", {})
     strange = [name for name in reader.names if name not in listed] + [g for g in listed if g not in reader.names]
     if strange:
         said = f"{len(strange):,} genes are in the panel or in {layout.MANIFEST} only; the first is {strange[0]}"
-        found.append(Finding(said, f"{context.layout.expression_panel}, column {strange[0]}", _RESTORE))
-    if reader.n_rows != context.manifest.n_cells:
-        said = f"{reader.n_rows:,} rows for {context.manifest.n_cells:,} cells"
-        found.append(Finding(said, context.layout.expression_panel, _RESTORE))
+        found.append(Finding(said, f"{dataset.layout.expression_panel}, column {strange[0]}", _RESTORE))
+    if reader.n_rows != dataset.manifest.n_cells:
+        said = f"{reader.n_rows:,} rows for {dataset.manifest.n_cells:,} cells"
+        found.append(Finding(said, dataset.layout.expression_panel, _RESTORE))
     return Outcome(found, f"{reader.n_rows:,} cells, {len(reader.names):,} genes")
 
 
 @check("matrix.statistics", "n_cells, n_counts, mean and variance of every gene are those of its values.", level="full")
-def statistics(context: CheckedDataset) -> Outcome:
+def statistics(dataset: CheckedDataset) -> Outcome:
     """``feature_metadata`` against sums over every value."""
-    genes, totals, n = context.genes, context.totals, context.manifest.n_cells
+    genes, totals, n = dataset.genes, dataset.totals, dataset.manifest.n_cells
     columns = genes[layout.SOURCE_COLUMN].to_numpy()
     mean = totals.gene_sums / n
     variance = np.maximum(totals.gene_squares - n * mean * mean, 0.0) / max(n - 1, 1)
@@ -160,27 +160,27 @@ def statistics(context: CheckedDataset) -> Outcome:
         layout.MEAN: (mean, _CLOSE * np.abs(mean) + _TINY),
         layout.VARIANCE: (variance, slack + _TINY),
     }
-    if context.manifest.kind != "real":
+    if dataset.manifest.kind != "real":
         expected[layout.N_COUNTS] = (totals.gene_n_counts, 0.0)
     elif not np.isfinite(totals.gene_sums).all():
         return Outcome(skipped="some values are not finite")
-    if context.manifest.settings.get("allow_negative"):  # sums of both signs cancel too
+    if dataset.manifest.settings.get("allow_negative"):  # sums of both signs cancel too
         expected[layout.MEAN] = (mean, _CLOSE * np.sqrt(totals.gene_squares / n) + _TINY)
-    found = list(_statistic_differences(context, columns, expected))
+    found = list(_statistic_differences(dataset, columns, expected))
     return Outcome(found, f"{len(genes):,} genes, {len(expected):,} statistics")
 
 
 def _statistic_differences(
-    context: CheckedDataset, columns: NDArray[np.int64], expected: Mapping[str, tuple[NDArray, NDArray | float]]
+    dataset: CheckedDataset, columns: NDArray[np.int64], expected: Mapping[str, tuple[NDArray, NDArray | float]]
 ) -> Iterator[Finding]:
     for name, (values, slack) in expected.items():
-        stated = context.genes[name].to_numpy()
+        stated = dataset.genes[name].to_numpy()
         own = values[columns]
         allowed = slack[columns] if isinstance(slack, np.ndarray) else slack
         wrong = np.flatnonzero(~(np.abs(stated - own) <= allowed))
         if len(wrong):
             row = int(wrong[0])
-            gene = context.genes[layout.GENE].iloc[row]
+            gene = dataset.genes[layout.GENE].iloc[row]
             said = f"{len(wrong):,} genes have another {name} than their values give; {gene} has {stated[row]}, not "
-            where = f"{context.layout.feature_metadata}, column {name}, gene {gene} (row {row:,})"
+            where = f"{dataset.layout.feature_metadata}, column {name}, gene {gene} (row {row:,})"
             yield Finding(said + str(own[row]), where, _RESTORE)

@@ -92,42 +92,42 @@ _OLDEST = 130.0  # years
 _NESTED = 0.05  # share of cells beyond which two columns of labels are no levels of one hierarchy
 
 
-def _place(context: CheckedDataset, column: Any) -> str:
-    return f"{context.layout.sample_metadata}, column {column}"
+def _place(dataset: CheckedDataset, column: Any) -> str:
+    return f"{dataset.layout.sample_metadata}, column {column}"
 
 
 @check("metadata.roles", "Cell type, donor, age and sex are known, each from a column of obs.", severity="note")
-def roles(context: CheckedDataset) -> Outcome:
+def roles(dataset: CheckedDataset) -> Outcome:
     """Which roles have a column."""
     found = []
     for role in layout.ROLES:
-        reason = context.missing(role)
+        reason = dataset.missing(role)
         if reason:
             hint = f"name it when building: --{role.replace('_', '-')} COLUMN"
             wrong = "obs has no column" in reason
             found.append(Finding(reason, layout.MANIFEST, hint, "error" if wrong else None))
-    known = {role: column for role, column in context.roles.items() if column}
+    known = {role: column for role, column in dataset.roles.items() if column}
     return Outcome(found, f"{len(known)} of {len(layout.ROLES)} roles", {"roles": known})
 
 
 @check("metadata.donors", "Every donor has one sex and one age.", needs=["donor"])
-def donors(context: CheckedDataset) -> Outcome:
+def donors(dataset: CheckedDataset) -> Outcome:
     """Sex (error) and age (warning: donors may be sampled twice) of every donor's cells."""
-    donor = context.column("donor")
+    donor = dataset.column("donor")
     found = []
     severities: dict[str, Severity | None] = {"sex": None, "age": "warning"}
     for role, severity in severities.items():
-        if context.missing(role):
+        if dataset.missing(role):
             continue
-        found += list(_several(context, donor, context.column(role), severity))
-    if layout.AGE_YEARS in context.obs.columns:
-        found += list(_several(context, donor, context.obs[layout.AGE_YEARS], None))
+        found += list(_several(dataset, donor, dataset.column(role), severity))
+    if layout.AGE_YEARS in dataset.obs.columns:
+        found += list(_several(dataset, donor, dataset.obs[layout.AGE_YEARS], None))
     n = int(donor.nunique())
     return Outcome(found, f"{len(donor):,} cells of {n:,} donors", {"donors": n})
 
 
 def _several(
-    context: CheckedDataset, donor: pd.Series, column: pd.Series, severity: Severity | None
+    dataset: CheckedDataset, donor: pd.Series, column: pd.Series, severity: Severity | None
 ) -> Iterator[Finding]:
     """One finding for each donor with several entries in a column."""
     pairs = pd.DataFrame({"donor": donor.astype(object), "value": column.astype(object)}).dropna()
@@ -136,51 +136,51 @@ def _several(
         if len(own) > 1:
             said = ", ".join(f"{v!r} ({n:,} cells)" for v, n in zip(own["value"], own["count"], strict=True))
             hint = "correct the source, or give samples of several visits as --sample and keep one donor a person"
-            yield Finding(f"donor {name} has several entries: {said}", _place(context, column.name), hint, severity)
+            yield Finding(f"donor {name} has several entries: {said}", _place(dataset, column.name), hint, severity)
 
 
 @check("metadata.ages", "Ages can be read as years, and age_numeric is what they say.", needs=["age"])
-def ages(context: CheckedDataset) -> Outcome:
+def ages(dataset: CheckedDataset) -> Outcome:
     """Every distinct entry of the age column, and ``age_numeric`` of every cell."""
-    column = context.column("age")
+    column = dataset.column("age")
     years = parse_ages(column).to_numpy()
     found = []
     unread = column[np.isnan(years)].dropna()
     if len(unread):
         examples = ", ".join(repr(v) for v in unread.unique()[:3])
         said = f"{len(unread):,} cells have an age that is no number or closed range: {examples}"
-        found.append(Finding(said, _place(context, column.name), "they have no age_numeric", "note"))
+        found.append(Finding(said, _place(dataset, column.name), "they have no age_numeric", "note"))
     odd = np.flatnonzero(years > _OLDEST)
     if len(odd):
         said = f"{len(odd):,} cells are older than {_OLDEST:g} years; the first has {column.iloc[odd[0]]!r}"
         found.append(
-            Finding(said, f"{_place(context, column.name)}, row {odd[0]:,}", "are these days or months?", "warning")
+            Finding(said, f"{_place(dataset, column.name)}, row {odd[0]:,}", "are these days or months?", "warning")
         )
-    if column.name != layout.AGE_NUMERIC and layout.AGE_NUMERIC in context.obs.columns:
-        stated = context.obs[layout.AGE_NUMERIC].to_numpy(np.float64, na_value=np.nan)
-        own = {record["name"] for record in context.manifest.obs["columns"][1:]}
+    if column.name != layout.AGE_NUMERIC and layout.AGE_NUMERIC in dataset.obs.columns:
+        stated = dataset.obs[layout.AGE_NUMERIC].to_numpy(np.float64, na_value=np.nan)
+        own = {record["name"] for record in dataset.manifest.obs["columns"][1:]}
         wrong = np.flatnonzero(~((stated == years) | (np.isnan(stated) & np.isnan(years))))
         if layout.AGE_NUMERIC not in own and len(wrong):
             at = wrong[0]
             said = (
                 f"{len(wrong):,} cells have another age; the first {stated[at]}, {column.iloc[at]!r} gives {years[at]}"
             )
-            found.append(Finding(said, f"{_place(context, layout.AGE_NUMERIC)}, row {at:,}", "build the dataset again"))
+            found.append(Finding(said, f"{_place(dataset, layout.AGE_NUMERIC)}, row {at:,}", "build the dataset again"))
     read = f"{len(column):,} cells, {column.nunique():,} different ages"
     return Outcome(found, read, {"cells_without_age": int(np.isnan(years).sum())})
 
 
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
-def hierarchy(context: CheckedDataset) -> Outcome:
+def hierarchy(dataset: CheckedDataset) -> Outcome:
     """For every two columns of labels, cells whose coarser label is not that of most cells with their finer one."""
-    columns = context.roles["cell_type"]
+    columns = dataset.roles["cell_type"]
     if len(columns) < 2:
         return Outcome(skipped="one column of labels only")
     found = []
     facts = {}
     for one, other in combinations(columns, 2):
-        coarse, fine = sorted((one, other), key=lambda c: context.obs[c].nunique())
-        table = pd.crosstab(context.obs[fine].astype(str), context.obs[coarse].astype(str))
+        coarse, fine = sorted((one, other), key=lambda c: dataset.obs[c].nunique())
+        table = pd.crosstab(dataset.obs[fine].astype(str), dataset.obs[coarse].astype(str))
         inside = table.max(axis=1)
         outside = table.sum(axis=1) - inside
         n, total = int(outside.sum()), int(table.to_numpy().sum())
@@ -194,18 +194,18 @@ def hierarchy(context: CheckedDataset) -> Outcome:
         said += f"{worst} is in {parents}"
         nested = n <= _NESTED * total
         hint = "labels of these cells contradict each other" if nested else "the columns are no levels of one hierarchy"
-        found.append(Finding(said, _place(context, fine), hint, None if nested else "note"))
-    return Outcome(found, f"{len(columns)} columns of labels of {len(context.obs):,} cells", {"outside": facts})
+        found.append(Finding(said, _place(dataset, fine), hint, None if nested else "note"))
+    return Outcome(found, f"{len(columns)} columns of labels of {len(dataset.obs):,} cells", {"outside": facts})
 
 
 @check("metadata.categories", "Every category has cells, and more than one.", severity="note")
-def categories(context: CheckedDataset) -> Outcome:
+def categories(dataset: CheckedDataset) -> Outcome:
     """Categories of one cell, and unused ones, of every column of labels; names beyond a thousand are no labels."""
     found = []
     n = 0
-    of_roles = role_columns(context.roles)
-    for name in context.obs.columns:
-        column = context.obs[name]
+    of_roles = role_columns(dataset.roles)
+    for name in dataset.obs.columns:
+        column = dataset.obs[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or len(column.cat.categories) > 1000:
             continue
         n += 1
@@ -214,10 +214,10 @@ def categories(context: CheckedDataset) -> Outcome:
         if len(single):
             said = f"{len(single):,} categories have one cell: {_names(single)}"
             hint = "nothing can be learnt of them, or split"
-            found.append(Finding(said, _place(context, name), hint, "warning" if name in of_roles else None))
+            found.append(Finding(said, _place(dataset, name), hint, "warning" if name in of_roles else None))
         if len(unused):
             said = f"{len(unused):,} categories have no cell: {_names(unused)}"
-            found.append(Finding(said, _place(context, name), "remove_unused_categories() before building"))
+            found.append(Finding(said, _place(dataset, name), "remove_unused_categories() before building"))
     return Outcome(found, f"{n:,} columns of labels")
 
 
@@ -226,50 +226,50 @@ def _names(labels: pd.Index) -> str:
 
 
 @check("metadata.missing", "No label is missing.", severity="warning")
-def missing(context: CheckedDataset) -> Outcome:
+def missing(dataset: CheckedDataset) -> Outcome:
     """Missing entries of every column; of columns without a role they are notes."""
-    labels = set(context.manifest.obs.get("labels", [])) - {layout.AGE_NUMERIC, layout.AGE_YEARS}
-    stored = {record["name"]: record["column"] for record in context.manifest.obs["columns"][1:]}
+    labels = set(dataset.manifest.obs.get("labels", [])) - {layout.AGE_NUMERIC, layout.AGE_YEARS}
+    stored = {record["name"]: record["column"] for record in dataset.manifest.obs["columns"][1:]}
     found = []
     for name in stored:
-        column = context.obs[name]
+        column = dataset.obs[name]
         absent = column.isna().to_numpy()
         if absent.any():
             said = f"{int(absent.sum()):,} of {len(column):,} cells have no {name}"
-            where = f"{_place(context, name)}, row {int(np.flatnonzero(absent)[0]):,}"
+            where = f"{_place(dataset, name)}, row {int(np.flatnonzero(absent)[0]):,}"
             found.append(Finding(said, where, None, None if stored[name] in labels else "note"))
-    return Outcome(found, f"{len(stored):,} columns of {len(context.obs):,} cells")
+    return Outcome(found, f"{len(stored):,} columns of {len(dataset.obs):,} cells")
 
 
 @check("metadata.quality", "Genes, counts and mitochondrial share of a cell are what obs says.", severity="warning",
        level="full")  # fmt: skip
-def quality(context: CheckedDataset) -> Outcome:
+def quality(dataset: CheckedDataset) -> Outcome:
     """``n_genes``, ``n_counts``, ``percent_mito`` and what else they go by, recomputed from the matrix."""
     found = []
     facts: dict[str, Any] = {}
     for measure, names in QUALITY.items():
-        actual = _recomputed(context, measure)
-        for name in context.obs.columns:
-            if str(name).lower() not in names or not pd.api.types.is_numeric_dtype(context.obs[name].dtype):
+        actual = _recomputed(dataset, measure)
+        for name in dataset.obs.columns:
+            if str(name).lower() not in names or not pd.api.types.is_numeric_dtype(dataset.obs[name].dtype):
                 continue
-            stated = context.obs[name].to_numpy(np.float64, na_value=np.nan)
+            stated = dataset.obs[name].to_numpy(np.float64, na_value=np.nan)
             if actual is None:
                 continue
             result = compare_quality(stated, actual, str(name), measure)
             facts[str(name)] = result.share
             if result.message:
-                where = _place(context, name) + (f", row {result.row:,}" if result.row is not None else "")
+                where = _place(dataset, name) + (f", row {result.row:,}" if result.row is not None else "")
                 found.append(Finding(result.message, where, result.hint, result.severity))
     if not facts:
         return Outcome(skipped="obs has no column of genes, counts or mitochondrial share")
-    return Outcome(found, f"{len(facts)} columns of {len(context.obs):,} cells", {"share_equal": facts})
+    return Outcome(found, f"{len(facts)} columns of {len(dataset.obs):,} cells", {"share_equal": facts})
 
 
-def _recomputed(context: CheckedDataset, measure: str) -> NDArray[np.float64] | None:
-    totals = context.totals
+def _recomputed(dataset: CheckedDataset, measure: str) -> NDArray[np.float64] | None:
+    totals = dataset.totals
     if measure == "genes":
         return totals.n_genes.astype(np.float64)
-    if context.manifest.kind == "real":
+    if dataset.manifest.kind == "real":
         return None
     if measure == "counts":
         return totals.n_counts
@@ -277,12 +277,12 @@ def _recomputed(context: CheckedDataset, measure: str) -> NDArray[np.float64] | 
 
 
 @check("metadata.symbols", "Every gene has a symbol of its own.", severity="note")
-def symbols(context: CheckedDataset) -> Outcome:
+def symbols(dataset: CheckedDataset) -> Outcome:
     """Repeated and empty symbols."""
-    genes = context.genes
+    genes = dataset.genes
     column = genes[layout.GENE]
     found = []
-    where = f"{context.layout.feature_metadata}, column {layout.GENE}"
+    where = f"{dataset.layout.feature_metadata}, column {layout.GENE}"
     counts = column.value_counts()
     again = sorted(counts[counts > 1].index)
     if again:

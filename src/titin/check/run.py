@@ -100,17 +100,17 @@ def validate(
     else:
         opened = open_source(Path(source), layer=settings.get("layer"), raw=bool(settings.get("raw")))
     try:
-        context = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
-        results = _explain_crashes([_run(check, context) for check in chosen], context)
+        checked = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
+        results = _explain_crashes([_run(check, checked) for check in chosen], checked)
     finally:
         if opened is not None and opened is not source:
             opened.close()
-    manifest = context.manifest
+    manifest = checked.manifest
     facts = {"prefix": manifest.prefix, "kind": manifest.kind, "n_cells": manifest.n_cells,
              "n_genes": manifest.n_genes, "nnz": manifest.nnz, "source": dict(manifest.source)}  # fmt: skip
     return ValidationReport(
         folder, opened.path if opened is not None else None, level, results, facts, stamp,
-        time.perf_counter() - began, peak_memory(), context.memory, context,
+        time.perf_counter() - began, peak_memory(), checked.memory, checked,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from titin.parallel import ordered_map, read_ahead
 from titin.source import Matrix, Source
 
 
-def source_digests(context: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.uint64], int]:
+def source_digests(dataset: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.uint64], int]:
     """Digest of each cell (uint64, cells × 2, source order) over (source column, value), and how many values there are.
 
     Raises
@@ -39,57 +39,57 @@ def source_digests(context: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.
         digest_rows(block.indptr, block.indices, value_words(block.data), columns, own)
         return block, own
 
-    context.progress.start("read the source", n_cells, "cells")
+    dataset.progress.start("read the source", n_cells, "cells")
     with tempfile.TemporaryDirectory(prefix="titin-") as scratch:
-        blocks = matrix.blocks(_block_bytes(context, matrix), Path(scratch))
-        for block, own in ordered_map(digest, read_ahead(blocks), context.threads):
+        blocks = matrix.blocks(_block_bytes(dataset, matrix), Path(scratch))
+        for block, own in ordered_map(digest, read_ahead(blocks), dataset.threads):
             digests[block.start : block.start + block.n_cells] = own
             n_values += int(np.count_nonzero(block.data))
-            context.progress.advance(block.n_cells)
-    context.progress.finish()
+            dataset.progress.advance(block.n_cells)
+    dataset.progress.finish()
     return digests, n_values
 
 
-def _block_bytes(context: CheckedDataset, matrix: Matrix) -> int:
-    return context.resources.scan_values * (matrix.dtype.itemsize + 4)
+def _block_bytes(dataset: CheckedDataset, matrix: Matrix) -> int:
+    return dataset.resources.scan_values * (matrix.dtype.itemsize + 4)
 
 
-def cell_difference(context: CheckedDataset, matrix: Matrix, position: int, source_row: int) -> str:
+def cell_difference(dataset: CheckedDataset, matrix: Matrix, position: int, source_row: int) -> str:
     """Say how a cell differs from its row of the source; both are read again."""
     theirs = np.zeros(matrix.shape[1])
     with tempfile.TemporaryDirectory(prefix="titin-") as scratch:
-        for block in matrix.blocks(_block_bytes(context, matrix), Path(scratch)):
+        for block in matrix.blocks(_block_bytes(dataset, matrix), Path(scratch)):
             row = source_row - block.start
             if 0 <= row < block.n_cells:
                 own = slice(block.indptr[row], block.indptr[row + 1])
                 theirs[block.indices[own]] = block.data[own]
                 break
-    ours = context.atlas.X[[position], :].toarray()[0].astype(np.float64)
+    ours = dataset.atlas.X[[position], :].toarray()[0].astype(np.float64)
     differ = np.flatnonzero(ours != theirs)
     if not len(differ):
         return "their digests differ, their values do not: a value is listed twice"
-    gene = context.var.index[differ[0]]
+    gene = dataset.var.index[differ[0]]
     return f"{len(differ):,} genes differ; {gene} is {ours[differ[0]]!r} here and {theirs[differ[0]]!r} in the source"
 
 
 _AGAIN = "validate with the file it was built from, or build the dataset again"
 
 
-def _source(context: CheckedDataset) -> Source:
-    if context.source is None:
+def _source(dataset: CheckedDataset) -> Source:
+    if dataset.source is None:
         raise LookupError("the check needs a source")
-    return context.source
+    return dataset.source
 
 
-def _rows(context: CheckedDataset) -> NDArray[np.int64]:
+def _rows(dataset: CheckedDataset) -> NDArray[np.int64]:
     """Source row of each cell."""
-    rows: NDArray[np.int64] = context.atlas.store.column(context.layout.expression, layout.SOURCE_ROW).to_numpy()
+    rows: NDArray[np.int64] = dataset.atlas.store.column(dataset.layout.expression, layout.SOURCE_ROW).to_numpy()
     return rows
 
 
-def _order(context: CheckedDataset) -> NDArray[np.int64]:
+def _order(dataset: CheckedDataset) -> NDArray[np.int64]:
     """Position in the dataset of each source row; rows that are no permutation keep what fits."""
-    rows = _rows(context)
+    rows = _rows(dataset)
     order = np.zeros(len(rows), np.int64)
     fits = (rows >= 0) & (rows < len(rows))
     order[rows[fits]] = np.flatnonzero(fits)
@@ -97,11 +97,11 @@ def _order(context: CheckedDataset) -> NDArray[np.int64]:
 
 
 @check("source.sha256", "The source is the file that the dataset was built from.", needs=["source"])
-def checksum(context: CheckedDataset) -> Outcome:
+def checksum(dataset: CheckedDataset) -> Outcome:
     """Checksum of the whole source."""
-    source = _source(context)
-    listed = str(context.manifest.source.get("sha256"))
-    own = context.source_sha256
+    source = _source(dataset)
+    listed = str(dataset.manifest.source.get("sha256"))
+    own = dataset.source_sha256
     if own == listed:
         return Outcome(read=f"{source.path.name}, sha256 {own[:16]}…")
     said = f"the source's sha256 is {own[:16]}…, {layout.MANIFEST} says {listed[:16]}…"
@@ -109,15 +109,15 @@ def checksum(context: CheckedDataset) -> Outcome:
 
 
 @check("source.order", "Every cell and gene of the source is in the dataset once, under its name.", needs=["source"])
-def order(context: CheckedDataset) -> Outcome:
+def order(dataset: CheckedDataset) -> Outcome:
     """``source_row`` and ``source_column``, and the names at them."""
-    source = _source(context)
+    source = _source(dataset)
     found = []
-    rows, columns = _rows(context), context.genes[layout.SOURCE_COLUMN].to_numpy()
-    record = context.manifest.var["columns"][0]["column"]
+    rows, columns = _rows(dataset), dataset.genes[layout.SOURCE_COLUMN].to_numpy()
+    record = dataset.manifest.var["columns"][0]["column"]
     parts = (
-        (rows, source.obs.index, context.cell_ids.to_numpy(), context.layout.expression, layout.SOURCE_ROW, "cells"),
-        (columns, source.var.index, context.genes[record].to_numpy(), context.layout.feature_metadata,
+        (rows, source.obs.index, dataset.cell_ids.to_numpy(), dataset.layout.expression, layout.SOURCE_ROW, "cells"),
+        (columns, source.var.index, dataset.genes[record].to_numpy(), dataset.layout.feature_metadata,
          layout.SOURCE_COLUMN, "genes"),
     )  # fmt: skip
     for numbers, names, own, file, column, unit in parts:
@@ -146,39 +146,39 @@ def _first_repeated(numbers: NDArray[np.int64]) -> int:
 
 
 @check("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full", needs=["source"])
-def matrix(context: CheckedDataset) -> Outcome:
+def matrix(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
-    source = _source(context)
-    X, rows = source.X, _rows(context)
-    if X.shape != (context.manifest.n_cells, context.manifest.n_genes):
+    source = _source(dataset)
+    X, rows = source.X, _rows(dataset)
+    if X.shape != (dataset.manifest.n_cells, dataset.manifest.n_genes):
         said = f"the source has {X.shape[0]:,} cells × {X.shape[1]:,} genes"
         return Outcome([Finding(said, source.path.name, _AGAIN)])
-    if len(rows) != len(context.expression.cell_digests) or rows.min() < 0 or rows.max() >= len(rows):
-        return Outcome([Finding("source_row names no rows of the source", context.layout.expression, _AGAIN)])
-    theirs, n_values = source_digests(context, X)
-    wrong = np.flatnonzero((theirs[rows] != context.expression.cell_digests).any(axis=1))
+    if len(rows) != len(dataset.expression.cell_digests) or rows.min() < 0 or rows.max() >= len(rows):
+        return Outcome([Finding("source_row names no rows of the source", dataset.layout.expression, _AGAIN)])
+    theirs, n_values = source_digests(dataset, X)
+    wrong = np.flatnonzero((theirs[rows] != dataset.expression.cell_digests).any(axis=1))
     read = f"{len(rows):,} cells, {n_values:,} values"
     if not len(wrong):
         return Outcome(read=read)
     position = int(wrong[0])
-    said = f"{len(wrong):,} cells differ from {source.path.name}; of {context.cell_name(position)}, "
-    said += cell_difference(context, X, position, int(rows[position]))
-    return Outcome([Finding(said, f"{context.layout.expression}, row {position:,}", _AGAIN)], read)
+    said = f"{len(wrong):,} cells differ from {source.path.name}; of {dataset.cell_name(position)}, "
+    said += cell_difference(dataset, X, position, int(rows[position]))
+    return Outcome([Finding(said, f"{dataset.layout.expression}, row {position:,}", _AGAIN)], read)
 
 
 @check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
-def obs(context: CheckedDataset) -> Outcome:
+def obs(dataset: CheckedDataset) -> Outcome:
     """Every column of obs."""
-    theirs = _source(context).obs
-    own = [record["name"] for record in context.manifest.obs["columns"][1:]]
-    ours = context.obs.iloc[:, : len(own)].iloc[_order(context)]
-    return _compare_frames(ours, theirs, context.layout.sample_metadata, "cells")
+    theirs = _source(dataset).obs
+    own = [record["name"] for record in dataset.manifest.obs["columns"][1:]]
+    ours = dataset.obs.iloc[:, : len(own)].iloc[_order(dataset)]
+    return _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
 
 
 @check("source.var", "var is the source's, with its dtypes, categories and order.", needs=["source"])
-def var(context: CheckedDataset) -> Outcome:
+def var(dataset: CheckedDataset) -> Outcome:
     """Every column of var."""
-    return _compare_frames(context.var, _source(context).var, context.layout.feature_metadata, "genes")
+    return _compare_frames(dataset.var, _source(dataset).var, dataset.layout.feature_metadata, "genes")
 
 
 def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: str) -> Outcome:
@@ -188,24 +188,24 @@ def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: s
 
 
 @check("source.obsm", "Every embedding is the source's, bit for bit.", needs=["source"])
-def obsm(context: CheckedDataset) -> Outcome:
+def obsm(dataset: CheckedDataset) -> Outcome:
     """Every value of every embedding that the dataset keeps, and that it keeps all it can."""
-    source, left_out = _source(context), context.manifest.left_out
+    source, left_out = _source(dataset), dataset.manifest.left_out
     found = []
-    order = _order(context)
+    order = _order(dataset)
     n_values = 0
     for key in source.obsm:
-        if key not in context.manifest.obsm:
+        if key not in dataset.manifest.obsm:
             if f"obsm/{key}" not in left_out:
                 said = f"the source has obsm[{key!r}]; the dataset has not, and does not say why"
                 found.append(Finding(said, layout.MANIFEST, _AGAIN))
             continue
-        file = context.manifest.obsm[key]["file"]
+        file = dataset.manifest.obsm[key]["file"]
         theirs = source.obsm[key]
-        ours = read_embedding(context.atlas.store, key, context.atlas.obs_names[order], order)
+        ours = read_embedding(dataset.atlas.store, key, dataset.atlas.obs_names[order], order)
         n_values += theirs.size
         found += [Finding(said, f"{file}{where}", _AGAIN) for said, where in _array_difference(ours, theirs)]
-    for key, entry in context.manifest.obsm.items():
+    for key, entry in dataset.manifest.obsm.items():
         if key not in source.obsm and "computed" not in entry:
             found.append(Finding(f"the source has no obsm[{key!r}]", entry["file"], _AGAIN))
     return Outcome(found, f"{len(source.obsm):,} embeddings, {n_values:,} values")
@@ -232,15 +232,15 @@ def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
 
 
 @check("source.uns", "uns is the source's, with its types.", needs=["source"])
-def uns(context: CheckedDataset) -> Outcome:
+def uns(dataset: CheckedDataset) -> Outcome:
     """Everything in uns but what the manifest names as left out."""
-    theirs = _source(context).uns
-    ours = dict(context.atlas.uns)
-    lost = {path.removeprefix("uns/") for path in context.manifest.left_out if path.startswith("uns/")}
-    for entry in context.manifest.obsm.values():
+    theirs = _source(dataset).uns
+    ours = dict(dataset.atlas.uns)
+    lost = {path.removeprefix("uns/") for path in dataset.manifest.left_out if path.startswith("uns/")}
+    for entry in dataset.manifest.obsm.values():
         method = entry.get("computed", {}).get("method")
         if method and (method not in theirs or method in lost):
             ours.pop(method, None)  # what a computed projection has added
     differ = tree_difference(ours, theirs, lost)
-    found = [Finding(differ[1], f"{context.layout.unstructured_metadata}, {differ[0]}", _AGAIN)] if differ else []
+    found = [Finding(differ[1], f"{dataset.layout.unstructured_metadata}, {differ[0]}", _AGAIN)] if differ else []
     return Outcome(found, f"{len(theirs):,} keys")

@@ -17,12 +17,12 @@ _RESTORE = "restore the file from where it was published, or build the dataset a
 
 
 @check("integrity.cell_ids", "All files with one row a cell have the same cells in the same order, each once.")
-def cell_ids(context: CheckedDataset) -> Outcome:
+def cell_ids(dataset: CheckedDataset) -> Outcome:
     """Every barcode of every file."""
-    names = cell_tables(context)
+    names = cell_tables(dataset)
     groups: list[tuple[pa.ChunkedArray, list[str]]] = []  # files that agree
     for name in names:
-        column = context.atlas.store.column(name, layout.CELL_ID)
+        column = dataset.atlas.store.column(name, layout.CELL_ID)
         for known, members in groups:
             if len(known) == len(column) and column_difference(known, column)[0] == 0:
                 members.append(name)
@@ -60,11 +60,11 @@ def _disagreement(column: pa.ChunkedArray, name: str, reference: pa.ChunkedArray
 
 
 @check("integrity.labels", "The labels beside the expression are those of the cells' metadata.")
-def labels(context: CheckedDataset) -> Outcome:
+def labels(dataset: CheckedDataset) -> Outcome:
     """Every label of ``expression`` and the panel against ``sample_metadata``."""
-    store, names = context.atlas.store, context.layout
+    store, names = dataset.atlas.store, dataset.layout
     found = []
-    wanted = list(context.manifest.obs.get("labels", []))
+    wanted = list(dataset.manifest.obs.get("labels", []))
     for name in wanted:
         reference = store.column(names.sample_metadata, name)
         for file in (names.expression, names.expression_panel):
@@ -78,13 +78,13 @@ def labels(context: CheckedDataset) -> Outcome:
                 said = (f"{n:,} cells have another {name} than in {names.sample_metadata}; the first has "
                         f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
                 found.append(Finding(said, f"{file}, column {name}, row {row:,}", _RESTORE))
-    return Outcome(found, f"{len(wanted):,} labels in 2 files of {context.manifest.n_cells:,} cells")
+    return Outcome(found, f"{len(wanted):,} labels in 2 files of {dataset.manifest.n_cells:,} cells")
 
 
 @check("integrity.projections", "Every projection has a finite place for every cell.", needs=["projection"])
-def projections(context: CheckedDataset) -> Outcome:
+def projections(dataset: CheckedDataset) -> Outcome:
     """Every coordinate of every embedding, and the loadings of computed ones."""
-    manifest = context.manifest
+    manifest = dataset.manifest
     found: list[Finding] = []
     facts, n_values = {}, 0
     for key, entry in manifest.obsm.items():
@@ -92,16 +92,16 @@ def projections(context: CheckedDataset) -> Outcome:
         facts[key] = len(columns)
         if not entry["frame"] and columns != layout.projection_columns(key, len(columns)):
             found.append(Finding(f"its columns are {', '.join(columns[:3])} …", f"{entry['file']}, columns"))
-        n_values += _look(context, entry["file"], columns, manifest.n_cells, found)
+        n_values += _look(dataset, entry["file"], columns, manifest.n_cells, found)
     for entry in manifest.varm.values():
         columns = [record["column"] for record in entry["columns"][1:]]
-        n_values += _look(context, entry["file"], columns, manifest.n_genes, found)
+        n_values += _look(dataset, entry["file"], columns, manifest.n_genes, found)
     return Outcome(found, f"{len(facts):,} projections, {n_values:,} values", {"dimensions": facts})
 
 
-def _look(context: CheckedDataset, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
+def _look(dataset: CheckedDataset, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
     """Look at every number of an embedding; what is wrong is added to ``found``. Returns how many there are."""
-    table = context.atlas.store.table(file)
+    table = dataset.atlas.store.table(file)
     if table.num_rows != n_rows:
         found.append(Finding(f"{table.num_rows:,} rows, not {n_rows:,}", file, _RESTORE))
     n_values = 0
@@ -120,9 +120,9 @@ def _look(context: CheckedDataset, file: str, columns: list[str], n_rows: int, f
 
 
 @check("integrity.genes", "Genes are numbered by falling detection, and named alike in both files of genes.")
-def genes(context: CheckedDataset) -> Outcome:
+def genes(dataset: CheckedDataset) -> Outcome:
     """Tokens, source columns and names of ``feature_metadata`` and ``expression_by_gene``."""
-    names, n_genes, store = context.layout, context.manifest.n_genes, context.atlas.store
+    names, n_genes, store = dataset.layout, dataset.manifest.n_genes, dataset.atlas.store
     table = store.table(names.feature_metadata)
     found = []
     for name, what in ((layout.TOKEN, "ascend from 0"), (layout.SOURCE_COLUMN, "name every column of the source once")):
@@ -148,13 +148,13 @@ def genes(context: CheckedDataset) -> Outcome:
             said = (f"{n:,} genes have another {theirs} than in {names.feature_metadata}; the first has "
                     f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
             found.append(Finding(said, f"{names.expression_by_gene}, column {theirs}, row {row:,}", _RESTORE))
-    index = context.manifest.var["columns"][0]["column"]
-    for entry in context.manifest.varm.values():
+    index = dataset.manifest.var["columns"][0]["column"]
+    for entry in dataset.manifest.varm.values():
         n, row = _names_differ(store.column(entry["file"], index), table.column(index))
         if n:
             said = f"{n:,} genes have another name than in {names.feature_metadata}"
             found.append(Finding(said, f"{entry['file']}, column {index}, row {row:,}", _RESTORE))
-    return Outcome(found, f"{n_genes:,} genes in {2 + len(context.manifest.varm)} files")
+    return Outcome(found, f"{n_genes:,} genes in {2 + len(dataset.manifest.varm)} files")
 
 
 def _names_differ(column: pa.ChunkedArray, reference: pa.ChunkedArray) -> tuple[int, int]:

@@ -103,9 +103,9 @@ def is_category(n_distinct: int, n_rows: int) -> bool:
 @check(
     "viewer.statistics", "W1: no column on which the viewer's statistics of the whole config fail", severity="warning"
 )
-def statistics(context: CheckedDataset) -> Outcome:
+def statistics(dataset: CheckedDataset) -> Outcome:
     """Look for what makes a histogram fail: two adjacent integers, one value, infinities."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings = [
         Finding(f"{field.name!r} {problem}; the viewer then shows no statistics of any column of {config.name!r}",
                 f"{config.files[0]}, column {field.name}", *_mend(field.type))
@@ -214,9 +214,9 @@ def _adjacent(parts: Iterator[pa.ChunkedArray], length: Callable[[Any], Any]) ->
 
 
 @check("viewer.size", "W2: statistics, search and filter cover every row", severity="warning")
-def covered(context: CheckedDataset) -> Outcome:
+def covered(dataset: CheckedDataset) -> Outcome:
     """Sum the encoded bytes of each split."""
-    card = context.hub_card
+    card = dataset.hub_card
     sizes = {
         f"{config.name}/{split}": sum(card.footer(name).encoded for name in names)
         for config in card.configs for split, names in config.splits.items()
@@ -229,9 +229,9 @@ def covered(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.modality", "W3: the Hub's automatic tags fit the data", severity="note")
-def modality(context: CheckedDataset) -> Outcome:
+def modality(dataset: CheckedDataset) -> Outcome:
     """Look for lists of float32, which make the Hub tag a dataset as a time series unless their name has "emb"."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings = [
         Finding(f"the Hub tags the dataset as a time series because of the lists of float32 in {field.name!r}",
                 f"{c.files[0]}, column {field.name}", "nothing breaks: a tag of the Hub's own that cannot be removed")
@@ -243,9 +243,9 @@ def modality(context: CheckedDataset) -> Outcome:
 
 @check("viewer.chunking", "W4: files are chunked by content, so that the Hub stores and sends only what changed",
        severity="warning")  # fmt: skip
-def chunking(context: CheckedDataset) -> Outcome:
+def chunking(dataset: CheckedDataset) -> Outcome:
     """Look for the writer's mark, or pages of varying size."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings = []
     for _, name in card.parquet():
         footer = card.footer(name)
@@ -257,9 +257,9 @@ def chunking(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.categories", "W5: label columns are few enough in values for the viewer to count them", severity="note")
-def categories(context: CheckedDataset) -> Outcome:
+def categories(dataset: CheckedDataset) -> Outcome:
     """Count the distinct labels of the table of cells."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings = []
     config = next((c for c in card.configs if c.name == "sample_metadata"), None)
     if config is None:
@@ -281,10 +281,10 @@ def categories(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.other_files", "W6: nothing else in the folder that the viewer could take for data", severity="warning")
-def other_files(context: CheckedDataset) -> Outcome:
+def other_files(dataset: CheckedDataset) -> Outcome:
     """Look for files that no config and no manifest names."""
-    card = context.hub_card
-    ours = {layout.MANIFEST, layout.CARD, *context.manifest.files}
+    card = dataset.hub_card
+    ours = {layout.MANIFEST, layout.CARD, *dataset.manifest.files}
     findings = [
         Finding(f"{name} is in no config and not in {layout.MANIFEST}; the Hub may read it", name, "move it elsewhere")
         for name in card.names if name.endswith(_READABLE) and name not in ours
@@ -297,9 +297,9 @@ def other_files(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.search_hint", "W7: the card says how to find a gene, as search drops digits", severity="warning")
-def search_hint(context: CheckedDataset) -> Outcome:
+def search_hint(dataset: CheckedDataset) -> Outcome:
     """Look for the advice in the card's text."""
-    card = context.hub_card
+    card = dataset.hub_card
     told = re.search(r"search[^.]*digit|digit[^.]*search", card.text, re.IGNORECASE)
     findings = [] if told else [
         Finding("the card does not say that the viewer's search drops digits (TP53 becomes tp); a filter finds genes",
@@ -310,9 +310,9 @@ def search_hint(context: CheckedDataset) -> Outcome:
 
 @check("viewer.metadata", "W8: the card's YAML names licence, title, tags, tasks, language and the right size",
        severity="warning")  # fmt: skip
-def metadata(context: CheckedDataset) -> Outcome:
+def metadata(dataset: CheckedDataset) -> Outcome:
     """Check what people search the Hub by."""
-    card = context.hub_card
+    card = dataset.hub_card
     if not card.matter:
         return Outcome(skipped="the card has no YAML block that can be read")
     findings = [Finding(f"the card's YAML has no {key}", layout.CARD, _AGAIN)
@@ -321,8 +321,8 @@ def metadata(context: CheckedDataset) -> Outcome:
     if not card.matter.get("license"):
         findings.append(Finding("the card names no licence, so nobody may use the data", layout.CARD,
                                 "titin card DATASET --license ID", severity="note"))  # fmt: skip
-    size, stated = size_category(context.manifest.n_cells), card.matter.get("size_categories")
+    size, stated = size_category(dataset.manifest.n_cells), card.matter.get("size_categories")
     if stated and stated not in (size, [size]):
-        findings.append(Finding(f"size_categories says {stated}; {context.manifest.n_cells:,} cells are {size}",
+        findings.append(Finding(f"size_categories says {stated}; {dataset.manifest.n_cells:,} cells are {size}",
                                 layout.CARD, _AGAIN))  # fmt: skip
     return Outcome(findings, layout.CARD)

@@ -115,9 +115,9 @@ _AGAIN = "write the card again: titin card"
 
 
 @check("viewer.configs", "E1: the card has one YAML block, one default config, and every Parquet file in one config")
-def configs(context: CheckedDataset) -> Outcome:
+def configs(dataset: CheckedDataset) -> Outcome:
     """Check what the Hub reads first."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings = list(card.problems)
     listed = card.matter.get("configs") or []
     default = [c.get("config_name") for c in listed if isinstance(c, dict) and c.get("default") is True]
@@ -129,9 +129,9 @@ def configs(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.dataset_info", "E2: shards of a config agree, and the card's columns, rows and bytes are the files' own")
-def dataset_infos(context: CheckedDataset) -> Outcome:
+def dataset_infos(dataset: CheckedDataset) -> Outcome:
     """Compare the schemas of shards, and ``dataset_info`` with what the files say."""
-    card = context.hub_card
+    card = dataset.hub_card
     stated = card.matter.get("dataset_info") or []
     entries = [entry for entry in (stated if isinstance(stated, list) else [stated]) if isinstance(entry, dict)]
     by_name = {entry.get("config_name", "default"): entry for entry in entries}
@@ -191,9 +191,9 @@ def _compare(name: str, stated: dict[str, Any], true: dict[str, Any]) -> Iterato
 
 
 @check("viewer.columns", "E3: at most 1,000 columns a config, with names that the viewer and its search can use")
-def columns(context: CheckedDataset) -> Outcome:
+def columns(dataset: CheckedDataset) -> Outcome:
     """Check number and names of columns."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings: list[Finding] = []
     facts: dict[str, Any] = {}
     for config, schema in _schemas(card):
@@ -246,9 +246,9 @@ _RARE = {
 
 
 @check("viewer.types", "E4: no column of a type that the viewer cannot open or describe")
-def types(context: CheckedDataset) -> Outcome:
+def types(dataset: CheckedDataset) -> Outcome:
     """Check the types of all columns."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings: list[Finding] = []
     for config, schema in _schemas(card):
         for field in schema:
@@ -276,9 +276,9 @@ def _loses(arrow: pa.DataType) -> str | None:
 
 
 @check("viewer.pages", "E5: every column chunk has an offset index, and any 100 rows are at most 300 MB to fetch")
-def pages(context: CheckedDataset) -> Outcome:
+def pages(dataset: CheckedDataset) -> Outcome:
     """Compute from the offset indexes what the viewer must fetch for the worst page of 100 rows."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings: list[Finding] = []
     facts: dict[str, int] = {}
     for _, name in card.parquet():
@@ -303,9 +303,9 @@ def pages(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.first_rows", "E6: the viewer can show at least ten rows of every config")
-def shown_rows(context: CheckedDataset) -> Outcome:
+def shown_rows(dataset: CheckedDataset) -> Outcome:
     """Apply the viewer's rule for what it cuts."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings: list[Finding] = []
     facts: dict[str, Any] = {}
     for config, schema in _schemas(card):
@@ -327,9 +327,9 @@ def shown_rows(context: CheckedDataset) -> Outcome:
 
 
 @check("viewer.limits", "E7: no more configs, splits and files than the Hub takes")
-def limits(context: CheckedDataset) -> Outcome:
+def limits(dataset: CheckedDataset) -> Outcome:
     """Count."""
-    card = context.hub_card
+    card = dataset.hub_card
     findings: list[Finding] = []
     n = len(card.configs)
     if n > SHOWN_CONFIGS:
@@ -383,17 +383,17 @@ print("\\n" + json.dumps(answer), flush=True)
 
 @check("viewer.load", "the library `datasets` opens every config, streaming and not, with the rows there are",
        level="full")  # fmt: skip
-def load(context: CheckedDataset) -> Outcome:
+def load(dataset: CheckedDataset) -> Outcome:
     """Load every config offline, in a process of its own; configs above 100 MB are streamed only."""
     if importlib.util.find_spec("datasets") is None:
         return Outcome(skipped="`datasets` is not installed (pip install 'titin[datasets]')")
-    card = context.hub_card
+    card = dataset.hub_card
     if card.problems or not card.configs:
         return Outcome(skipped="the configs cannot be used; see viewer.configs")
     sizes = {c.name: sum((card.folder / name).stat().st_size for name in c.files) for c in card.configs}
-    answer = _ask(str(context.folder.resolve()), {name: n <= LOAD_BYTES for name, n in sizes.items()})
+    answer = _ask(str(dataset.folder.resolve()), {name: n <= LOAD_BYTES for name, n in sizes.items()})
     if isinstance(answer, str):
-        return Outcome([Finding(f"`datasets` does not open the folder: {answer}", str(context.folder))])
+        return Outcome([Finding(f"`datasets` does not open the folder: {answer}", str(dataset.folder))])
     findings: list[Finding] = []
     if answer["names"] != [c.name for c in card.configs]:
         findings.append(Finding(f"`datasets` finds the configs {', '.join(answer['names'])}"))

@@ -243,8 +243,6 @@ def regression_draws(true: ArrayLike, predicted: ArrayLike, n_draws: int = 2000,
 
 def classification_draws(counts: NDArray[np.int64], n_draws: int = 2000, seed: int = 0) -> dict[str, Floats]:
     """Bootstrap over donors from a confusion matrix for each, donors × classes × classes; scores of each draw."""
-    from titin.learn.metrics import scores_of_confusion
-
     drawn = donor_draws(len(counts), n_draws, seed)
     parts = [
         scores_of_confusion(np.tensordot(some.astype(float), counts.astype(float), axes=1))
@@ -296,8 +294,6 @@ def sign_flip_p(difference: ArrayLike, n: int = 10_000, seed: int = 0) -> float:
 
 def donor_errors(table: pd.DataFrame, kind: str) -> pd.Series:
     """One error a donor: the absolute error of its median prediction, or the share of its units misclassified."""
-    from titin.learn.metrics import donor_predictions
-
     if kind == "regression":
         donors = donor_predictions(table).set_index("donor")
         return (donors["predicted"] - donors["true"]).abs()

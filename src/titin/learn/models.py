@@ -182,8 +182,6 @@ def all_models() -> dict[str, Model]:
     TitinError
         If an entry point is not a `Model`.
     """
-    from titin.learn.models import MODELS
-
     found = {model.name: model for model in MODELS}
     for point in entry_points(group="titin.models"):
         model = point.load()

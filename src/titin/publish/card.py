@@ -17,7 +17,7 @@ from titin.errors import OutputError
 from titin.presets import Preset, choose_preset, preset_of, record_preset
 from titin.publish import croissant as machine
 from titin.publish import licence as licences
-from titin.publish.facts import Facts
+from titin.publish.facts import CardFacts
 from titin.publish.markdown import front_matter
 from titin.publish.sections import contents as distributions
 from titin.publish.sections import contents as tasks
@@ -65,17 +65,17 @@ def make_card(
 def make_facts(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
     licence: str | None = None, repo_id: str | None = None,
-) -> Facts:  # fmt: skip
+) -> CardFacts:  # fmt: skip
     """Gather what a card is made of; parameters as for `make_card`."""
     folder = Path(dataset) if isinstance(dataset, str | Path) else dataset.folder
     manifest = manifest or Manifest.read(folder)
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
     known = preset_of(manifest) if preset is None else choose_preset(preset)
     texts = preset is not None or chosen.get("texts", True)
-    return Facts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts)
+    return CardFacts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts)
 
 
-def text_of(facts: Facts) -> str:
+def text_of(facts: CardFacts) -> str:
     """Put the sections together."""
     sections = [
         overview.opening(facts), overview.overview(facts), overview.context(facts),
@@ -87,7 +87,7 @@ def text_of(facts: Facts) -> str:
     return front_matter(facts) + "\n" + "\n\n".join(part for part in sections if part) + "\n"
 
 
-def design_notes(facts: Facts) -> list[str]:
+def design_notes(facts: CardFacts) -> list[str]:
     """What the design of the study allows and forbids to conclude; see `titin.study.confounding`."""
     from titin.study.confounding import design_facts
     from titin.study.confounding import design_notes as sentences
@@ -104,7 +104,7 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def choose_map(facts: Facts) -> str | None:
+def choose_map(facts: CardFacts) -> str | None:
     """Key of the embedding to draw: a map if there is one, else whichever has two dimensions; None without any."""
     keys = [key for key, entry in facts.manifest.obsm.items() if len(entry["columns"]) > 2]
     for wanted in _PREFERRED:
@@ -114,7 +114,7 @@ def choose_map(facts: Facts) -> str | None:
     return keys[0] if keys else None
 
 
-def draw_previews(facts: Facts, folder: Path) -> list[str]:
+def draw_previews(facts: CardFacts, folder: Path) -> list[str]:
     """Draw up to two pictures into a folder; return their names.
 
     By the coarsest cell type and by age, on one embedding; none where there is no embedding.
@@ -138,7 +138,7 @@ def draw_previews(facts: Facts, folder: Path) -> list[str]:
     return drawn
 
 
-def _colours(facts: Facts) -> Iterator[tuple[str, dict[Any, str] | None]]:
+def _colours(facts: CardFacts) -> Iterator[tuple[str, dict[Any, str] | None]]:
     """Columns to colour by: the coarsest cell type, and ages as labels from young to old."""
     from titin.plot import ordered_palette
     from titin.plot.palettes import palette_of
@@ -269,7 +269,7 @@ def _document(draft: Draft, name: str, text: str | None) -> list[str]:
     return [name]
 
 
-def _images(draft: Draft, facts: Facts, wanted: bool | None, warnings: list[str]) -> list[str]:
+def _images(draft: Draft, facts: CardFacts, wanted: bool | None, warnings: list[str]) -> list[str]:
     if wanted is None:
         return facts.images
     if wanted and not can_draw():

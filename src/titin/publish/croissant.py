@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from titin.dataset import layout
-from titin.publish.facts import CardConfig, Facts
+from titin.publish.facts import CardConfig, CardFacts
 from titin.publish.licence import licences
 
 FILE = "croissant.json"
@@ -28,7 +28,7 @@ _CONTEXT = {
 }  # fmt: skip
 
 
-def croissant(facts: Facts) -> dict[str, Any]:
+def croissant(facts: CardFacts) -> dict[str, Any]:
     """Describe a dataset: every file with its checksum, every table as a record set of its columns.
 
     A table in several shards is one record set a shard.
@@ -54,7 +54,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
     return document
 
 
-def _description(facts: Facts) -> str:
+def _description(facts: CardFacts) -> str:
     manifest = facts.manifest
     return (
         f"{manifest.n_cells:,} cells x {manifest.n_genes:,} genes, {manifest.nnz:,} non-zeros, with {facts.beside}; "
@@ -62,7 +62,7 @@ def _description(facts: Facts) -> str:
     )
 
 
-def _sensitive(facts: Facts) -> str:
+def _sensitive(facts: CardFacts) -> str:
     known = [role for role in ("age", "sex") if facts.column(role)]
     said = f"Recorded of each donor: {' and '.join(known)}. " if known else ""
     return f"{said}Donors go by the names that the source gives them. Do not attempt to identify anyone."
@@ -76,7 +76,7 @@ def _file(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _records(facts: Facts, config: CardConfig, shard: str) -> dict[str, Any]:
+def _records(facts: CardFacts, config: CardConfig, shard: str) -> dict[str, Any]:
     name = config.name if len(config.shards) == 1 else f"{config.name}_{config.shards.index(shard):05d}"
     fields = [_field(name, field, shard) for field in facts.schema(config.file)]
     return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}

@@ -33,7 +33,7 @@ class CardConfig:
     shards: tuple[str, ...]
 
 
-class Facts:
+class CardFacts:
     """A dataset as its card sees it; columns have the names that they have in the files.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from titin.check.viewer_features import size_category
-from titin.publish.facts import Facts
+from titin.publish.facts import CardFacts
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
@@ -70,7 +70,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 _ARMS = (("nuc", "snRNA-seq"), ("cell", "scRNA-seq"))
 
 
-def front_matter(facts: Facts) -> str:
+def front_matter(facts: CardFacts) -> str:
     """Return the block, with the lines that enclose it."""
     document = {**described(facts), "configs": configs(facts), "dataset_info": facts.dataset_info}
     text = yaml.dump(
@@ -86,7 +86,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def described(facts: Facts) -> dict[str, Any]:
+def described(facts: CardFacts) -> dict[str, Any]:
     """What people search the Hub by; without a licence that nobody gave."""
     document: dict[str, Any] = {"pretty_name": facts.title, "language": ["en"]}
     if facts.licence:
@@ -100,14 +100,14 @@ def described(facts: Facts) -> dict[str, Any]:
     return document
 
 
-def tasks(facts: Facts) -> list[str]:
+def tasks(facts: CardFacts) -> list[str]:
     """Tasks of the Hub's list for which there are labels."""
     labels = facts.cell_types or any(facts.column(role) for role in ("sex", "protocol", "donor"))
     found = ["tabular-classification"] if labels else []
     return found + (["tabular-regression"] if facts.ages is not None else []) + ["feature-extraction"]
 
 
-def tags(facts: Facts) -> list[str]:
+def tags(facts: CardFacts) -> list[str]:
     """Tags: the field's, those that the data show, those of the preset."""
     found = ["biology", "single-cell", "transcriptomics", "gene-expression", "anndata"]
     protocol = facts.column("protocol")
@@ -118,7 +118,7 @@ def tags(facts: Facts) -> list[str]:
     return list(dict.fromkeys([*found, *facts.texts.tags]))
 
 
-def configs(facts: Facts) -> list[dict[str, Any]]:
+def configs(facts: CardFacts) -> list[dict[str, Any]]:
     """Every table as a config with its files by name; the matrix is the default."""
     return [
         {"config_name": c.name, **({"default": True} if c.name == "expression" else {}),

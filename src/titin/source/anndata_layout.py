@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import SourceError
-from titin.source import anndata_layout as _tables
-from titin.source import anndata_layout as _witness
 from titin.source.base import Source
 from titin.source.matrices import ChosenColumns, is_absent, open_matrix, sparse_format, sparse_shape
 from titin.source.reading import DAMAGED, attribute, attributes, encoding, is_group, members, reading
@@ -397,11 +395,11 @@ def open_anndata(
     _check_is_anndata(file)
     X, var_place, var_node = _choose(file, layer, raw)
     left_out: dict[str, str] = {}
-    obs = _tables.read_table(path, file.node("obs"), "obs")
-    var = _tables.read_table(path, var_node, var_place)
+    obs = read_table(path, file.node("obs"), "obs")
+    var = read_table(path, var_node, var_place)
     uns = read_uns(file.node("uns"), left_out) if "uns" in file.top else {}
     if not is_group(file.node("obs")):
-        _tables.restore_legacy_categories((obs, var), uns)
+        restore_legacy_categories((obs, var), uns)
     check_source(path, X, obs, var, var_place)
     obsm = open_obsm(path, file.node("obsm"), len(obs), left_out) if "obsm" in file.top else CellArrays({})
     counts = _find_counts(file, X, var.index, left_out) if layer is None and not raw else None
@@ -448,18 +446,18 @@ def check_source(path: Path, X: StoredMatrix, obs: pd.DataFrame, var: pd.DataFra
             f"but obs has {len(obs):,} rows and {var_place} {len(var):,}",
             "The file is inconsistent; write it anew from the AnnData object.",
         )
-    _tables.check_names(path, obs.index, "cell")
-    _tables.check_names(path, var.index, "gene")
-    _tables.check_columns(path, obs, "obs")
-    _tables.check_columns(path, var, var_place)
+    check_names(path, obs.index, "cell")
+    check_names(path, var.index, "gene")
+    check_columns(path, obs, "obs")
+    check_columns(path, var, var_place)
 
 
 def _find_counts(file: _File, X: StoredMatrix, genes: pd.Index, left_out: dict[str, str]) -> StoredMatrix | None:
     """Return the first matrix of counts beside X; whatever was looked at is noted in ``left_out``."""
-    for name in _witness.count_layers(file.layers):
+    for name in count_layers(file.layers):
         place = f"layers/{name}"
         try:
-            counts, left_out[place] = _witness.from_layer(X, open_matrix(file.path, file.node(place), place))
+            counts, left_out[place] = from_layer(X, open_matrix(file.path, file.node(place), place))
         except SourceError as error:  # X itself is fine
             counts, left_out[place] = None, f"cannot be read ({error.args[0]})"
         if counts is not None:
@@ -468,8 +466,8 @@ def _find_counts(file: _File, X: StoredMatrix, genes: pd.Index, left_out: dict[s
         return None
     try:
         raw = open_matrix(file.path, file.raw["X"], "raw/X")
-        raw_genes = _tables.read_table(file.path, file.raw["var"], "raw/var").index
-        counts, left_out["raw"] = _witness.from_raw(X, genes, raw, raw_genes)
+        raw_genes = read_table(file.path, file.raw["var"], "raw/var").index
+        counts, left_out["raw"] = from_raw(X, genes, raw, raw_genes)
     except SourceError as error:
         counts, left_out["raw"] = None, f"cannot be read ({error.args[0]})"
     return counts
@@ -493,7 +491,7 @@ def _note_left_out(file: _File, layer: str | None, raw: bool, left_out: dict[str
         if name != layer:
             note(f"layers/{name}", "a dataset holds one matrix; --layer chooses another")
     for table in ("obs", "var"):
-        for column in _tables.unlisted_columns(file.node(table)):
+        for column in unlisted_columns(file.node(table)):
             note(f"{table}/{column}", "not among the columns that the table lists")
     for group in ("varm", "obsp", "varp"):
         for key in members(file.node(group)) if group in file.top else []:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from titin.dataset import layout
-from titin.publish.facts import Facts
+from titin.publish.facts import CardFacts
 from titin.publish.markdown import bullets, code, listed, percent, section, table
 from titin.text import number
 
@@ -15,7 +15,7 @@ _BIN_YEARS = 10
 _MOST_BINS, _MOST_DONORS, _TYPES_SHOWN = 30, 100, 25
 
 
-def distributions(facts: Facts, notes: Iterable[str]) -> str:
+def distributions(facts: CardFacts, notes: Iterable[str]) -> str:
     """All of them, and what of the design limits conclusions."""
     design = bullets(notes)
     return section(
@@ -24,7 +24,7 @@ def distributions(facts: Facts, notes: Iterable[str]) -> str:
     )  # fmt: skip
 
 
-def _ages(facts: Facts) -> str:
+def _ages(facts: CardFacts) -> str:
     ages, labels = facts.ages, facts.column("age")
     if ages is None and labels is None:
         return ""
@@ -49,7 +49,7 @@ def _shown(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _age_columns(facts: Facts) -> str:
+def _age_columns(facts: CardFacts) -> str:
     sentences = []
     if layout.AGE_NUMERIC in facts.obs and (label := facts.column("age")) and label != layout.AGE_NUMERIC:
         sentences.append(f"{code(layout.AGE_NUMERIC)} is the age in years read from {code(label)}; of a range it is "
@@ -61,7 +61,7 @@ def _age_columns(facts: Facts) -> str:
     return " ".join(sentences)
 
 
-def _age_bins(facts: Facts) -> tuple[pd.Series, str]:
+def _age_bins(facts: CardFacts) -> tuple[pd.Series, str]:
     """The source's own ages where they are few labels, else decades."""
     label = facts.column("age")
     if label is not None and facts.obs[label].nunique() <= _MOST_BINS:
@@ -74,7 +74,7 @@ def _age_bins(facts: Facts) -> tuple[pd.Series, str]:
     return bins, "years"
 
 
-def _age_order(facts: Facts, frame: pd.DataFrame) -> Callable[[Any], Any]:
+def _age_order(facts: CardFacts, frame: pd.DataFrame) -> Callable[[Any], Any]:
     """By mean age; those without one last, by name."""
     if facts.ages is None:
         return str
@@ -87,7 +87,7 @@ def _age_order(facts: Facts, frame: pd.DataFrame) -> Callable[[Any], Any]:
     return order
 
 
-def _cell_types(facts: Facts) -> str:
+def _cell_types(facts: CardFacts) -> str:
     if not facts.cell_types:
         return ""
     column = facts.cell_types[0]
@@ -121,7 +121,7 @@ def _cell_types(facts: Facts) -> str:
                    f"Finer labels: {', '.join(finer)}." if finer else "", level=3)  # fmt: skip
 
 
-def _exclusive(facts: Facts) -> str:
+def _exclusive(facts: CardFacts) -> str:
     """Cell types that one protocol alone has."""
     protocol = facts.column("protocol")
     if protocol is None or not facts.cell_types or facts.obs[protocol].nunique() < 2:
@@ -139,7 +139,7 @@ def _exclusive(facts: Facts) -> str:
                    "more than one.", bullets(lines), level=3)  # fmt: skip
 
 
-def _donors(facts: Facts) -> str:
+def _donors(facts: CardFacts) -> str:
     donor = facts.column("donor")
     if donor is None or not facts.n_donors or facts.n_donors > _MOST_DONORS:
         return ""
@@ -158,7 +158,7 @@ def _donors(facts: Facts) -> str:
 _FOLDS = 3  # a class in fewer donors cannot be in training and test of each of so many folds
 
 
-def tasks(facts: Facts) -> str:
+def tasks(facts: CardFacts) -> str:
     """Tasks, their targets, and what stands in their way."""
     rows = [row for row in (*_cell_type_tasks(facts), *_age_tasks(facts), *_label_tasks(facts)) if row]
     if facts.manifest.obsm:
@@ -173,7 +173,7 @@ def tasks(facts: Facts) -> str:
     return section("Machine-learning tasks", table(("task", "target", "what there is", "mind"), rows), extra)
 
 
-def _cell_type_tasks(facts: Facts) -> list[tuple[str, str, str, str]]:
+def _cell_type_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
     rows = []
     for column in facts.cell_types:
         counts, donors = facts.counts(column), facts.donors_of(column)
@@ -184,7 +184,7 @@ def _cell_type_tasks(facts: Facts) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _age_tasks(facts: Facts) -> list[tuple[str, str, str, str]]:
+def _age_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
     if facts.ages is None:
         return []
     rows = []
@@ -216,7 +216,7 @@ def _least_correlation(n_donors: int) -> str:
     return f"with {n_donors} donors |r| below {quantile / np.sqrt(n_donors - 2 + quantile**2):.2f} may be chance"
 
 
-def _label_tasks(facts: Facts) -> list[tuple[str, str, str, str]]:
+def _label_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
     rows = []
     for role, mind in (("sex", "XIST and genes of the Y chromosome answer it"),
                        ("protocol", "trivial from composition: judge it within types that both have"),
@@ -232,7 +232,7 @@ def _label_tasks(facts: Facts) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def evaluation(facts: Facts) -> str:
+def evaluation(facts: CardFacts) -> str:
     """How to measure honestly."""
     if facts.column("donor") is None:
         return section("Evaluation", "The dataset names no donors, so nothing can be held out by donor. Cells of one "

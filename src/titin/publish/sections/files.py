@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from titin.check.hub_features import dtype_name
 from titin.dataset import layout
-from titin.publish.facts import CardConfig, Facts
+from titin.publish.facts import CardConfig, CardFacts
 from titin.publish.markdown import bullets, code, listed, section, table
 from titin.text import number, size
 
@@ -41,7 +41,7 @@ _OF_CELLS = {
 }
 
 
-def files(facts: Facts) -> str:
+def files(facts: CardFacts) -> str:
     """All files, and a table of columns for each kind."""
     manifest = facts.manifest
     rows = [
@@ -53,11 +53,11 @@ def files(facts: Facts) -> str:
     return section("Files", all_files, *(kind(facts) for kind in kinds))
 
 
-def _config_of(facts: Facts, name: str) -> str:
+def _config_of(facts: CardFacts, name: str) -> str:
     return next((code(c.name) for c in facts.configs if name in c.shards), "–")
 
 
-def _head(facts: Facts, config: CardConfig, what: str) -> str:
+def _head(facts: CardFacts, config: CardConfig, what: str) -> str:
     entries = [facts.manifest.files[shard] for shard in config.shards]
     rows, n_bytes = sum(e["rows"] for e in entries), sum(e["bytes"] for e in entries)
     where = code(config.file) if len(config.shards) == 1 else f"{len(config.shards)} shards of {code(config.file)}"
@@ -65,7 +65,7 @@ def _head(facts: Facts, config: CardConfig, what: str) -> str:
     return f"{where}: {rows:,} rows × {columns:,} columns, {size(n_bytes)}. {what}"
 
 
-def _config(facts: Facts, name: str) -> CardConfig:
+def _config(facts: CardFacts, name: str) -> CardConfig:
     return next(c for c in facts.configs if c.name == name)
 
 
@@ -76,7 +76,7 @@ def type_name(arrow: pa.DataType) -> str:
     return "label" if pa.types.is_dictionary(arrow) else dtype_name(arrow)
 
 
-def _columns(facts: Facts, file: str, names: list[str] | None = None) -> str:
+def _columns(facts: CardFacts, file: str, names: list[str] | None = None) -> str:
     """Columns of a table that the format makes itself."""
     schema = facts.schema(file)
     kept = [field for field in schema if names is None or field.name in names]
@@ -84,7 +84,7 @@ def _columns(facts: Facts, file: str, names: list[str] | None = None) -> str:
     return table(("column", "type", "meaning"), rows)
 
 
-def meaning(facts: Facts, name: str) -> str:
+def meaning(facts: CardFacts, name: str) -> str:
     """What is known of a column of obs: the format's own, its role, what the preset says."""
     if name in _OF_CELLS:
         return _OF_CELLS[name]
@@ -92,7 +92,7 @@ def meaning(facts: Facts, name: str) -> str:
     return "; ".join(part for part in parts if part) or "as in the source"
 
 
-def _matrix(facts: Facts) -> str:
+def _matrix(facts: CardFacts) -> str:
     config = _config(facts, "expression")
     head = _head(facts, config, "The matrix, one cell a row: two parallel lists hold what is not zero. The columns "
                                 "before "
@@ -105,13 +105,13 @@ def _matrix(facts: Facts) -> str:
                    f"Labels: {', '.join(labels)}." if labels else "", decoding, level=3)  # fmt: skip
 
 
-def _by_gene(facts: Facts) -> str:
+def _by_gene(facts: CardFacts) -> str:
     config = _config(facts, "expression_by_gene")
     head = _head(facts, config, "The same matrix, one gene a row: one gene over all cells is one row group.")
     return section("Expression, by gene", head, _columns(facts, config.file), level=3)
 
 
-def _panel(facts: Facts) -> str:
+def _panel(facts: CardFacts) -> str:
     config, panel = _config(facts, "panel"), facts.manifest.panel
     reasons = pd.Series(panel.get("genes", {}), dtype=object).value_counts()
     kinds = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
@@ -128,7 +128,7 @@ def _panel(facts: Facts) -> str:
     return section("Panel", head, f"Chosen as: {kinds}." if kinds else "", bullets(sets), level=3)
 
 
-def _cells(facts: Facts) -> str:
+def _cells(facts: CardFacts) -> str:
     config = _config(facts, "sample_metadata")
     schema = facts.schema(config.file)
     missing = dict(facts.missing())
@@ -141,7 +141,7 @@ def _cells(facts: Facts) -> str:
                    table(("column", "type", "meaning", "values", "missing"), rows, [4]), level=3)  # fmt: skip
 
 
-def _range(facts: Facts, field: pa.Field) -> str:
+def _range(facts: CardFacts, field: pa.Field) -> str:
     """What values a column has: few labels by name, numbers by their range, everything else by how many there are."""
     values = facts.obs[field.name]
     if pa.types.is_boolean(field.type):
@@ -157,7 +157,7 @@ def _range(facts: Facts, field: pa.Field) -> str:
     return f"{len(counts):,} distinct"
 
 
-def _genes(facts: Facts) -> str:
+def _genes(facts: CardFacts) -> str:
     config = _config(facts, "feature_metadata")
     frame = facts.table(config.file, [layout.N_CELLS])
     n_cells = frame[layout.N_CELLS].to_numpy()
@@ -169,7 +169,7 @@ def _genes(facts: Facts) -> str:
                    _columns(facts, config.file), detected, level=3)  # fmt: skip
 
 
-def _projections(facts: Facts) -> str:
+def _projections(facts: CardFacts) -> str:
     rows = []
     for key, entry in facts.manifest.obsm.items():
         config = next(c for c in facts.configs if c.file == entry["file"])
@@ -186,7 +186,7 @@ def _projections(facts: Facts) -> str:
                    level=3)  # fmt: skip
 
 
-def how_made(facts: Facts, key: str, entry: dict[str, Any]) -> str:
+def how_made(facts: CardFacts, key: str, entry: dict[str, Any]) -> str:
     """True parameters of what titin computed; of the source's own, that they are the source's."""
     if computed := entry.get("computed"):
         method = computed.get("method", key)
@@ -204,7 +204,7 @@ def _shown(value: Any) -> str:
     return listed([str(v) for v in value], 4) if isinstance(value, list) else str(value)
 
 
-def _extent(facts: Facts, config: CardConfig) -> tuple[float, float]:
+def _extent(facts: CardFacts, config: CardConfig) -> tuple[float, float]:
     """Least and greatest value, from the files' own statistics where they have them."""
     low, high = np.inf, -np.inf
     for shard in config.shards:
@@ -217,7 +217,7 @@ def _extent(facts: Facts, config: CardConfig) -> tuple[float, float]:
     return (low, high) if np.isfinite(low) and np.isfinite(high) else (np.nan, np.nan)
 
 
-def _loadings(facts: Facts) -> str:
+def _loadings(facts: CardFacts) -> str:
     """Tables that belong to a computed embedding and have one row a gene."""
     rows = []
     for key, entry in facts.manifest.varm.items():
@@ -227,7 +227,7 @@ def _loadings(facts: Facts) -> str:
     return section("Loadings", head, table(("varm", "dimensions", "columns"), rows, [1]), level=3) if rows else ""
 
 
-def _derived(facts: Facts) -> str:
+def _derived(facts: CardFacts) -> str:
     """Tables computed from the dataset and kept in it."""
     texts = {"pseudobulk": "Sums of counts by donor, sample, protocol and cell type, one group a row: tokens, counts "
                            "and the number of cells that express the gene.",
@@ -236,7 +236,7 @@ def _derived(facts: Facts) -> str:
     return section("Computed from the above", *heads, level=3) if heads else ""
 
 
-def _documents(facts: Facts) -> str:
+def _documents(facts: CardFacts) -> str:
     keys = listed([code(key) for key in facts.uns], 20) or "nothing"
     lines = [
         f"{code(facts.layout.unstructured_metadata)}: uns, with {keys}. Settings in it of embeddings that the source "
@@ -248,7 +248,7 @@ def _documents(facts: Facts) -> str:
     return section("Documents", bullets(lines), level=3)
 
 
-def _viewer(facts: Facts) -> str:
+def _viewer(facts: CardFacts) -> str:
     tables = ", ".join(code(c.name) for c in facts.configs[1:])
     gene = facts.panel_genes(1)[0] if facts.panel_genes(1) else "TP53"
     return section(

@@ -1,12 +1,12 @@
 """What the dataset is, at a glance, and where its data come from."""
 
 from titin.dataset import layout
-from titin.publish.facts import Facts
+from titin.publish.facts import CardFacts
 from titin.publish.markdown import block, bullets, code, escape, section, table
 from titin.text import number, size
 
 
-def opening(facts: Facts) -> str:
+def opening(facts: CardFacts) -> str:
     """Title, one sentence, what is synthetic, pictures."""
     manifest = facts.manifest
     donors = f", {facts.n_donors:,} donors" if facts.n_donors else ""
@@ -26,7 +26,7 @@ def opening(facts: Facts) -> str:
     return "\n\n".join(parts)
 
 
-def overview(facts: Facts) -> str:
+def overview(facts: CardFacts) -> str:
     """The main numbers."""
     manifest = facts.manifest
     rows = [
@@ -55,7 +55,7 @@ def overview(facts: Facts) -> str:
     return section("At a glance", table(("", ""), rows), note)
 
 
-def values(facts: Facts) -> str:
+def values(facts: CardFacts) -> str:
     """What the numbers of the matrix are."""
     if facts.manifest.kind == "counts":
         return "integer counts"
@@ -66,13 +66,13 @@ def values(facts: Facts) -> str:
     return f"integer counts, and the source's log-normalised values (normalised{known}, then log1p)"
 
 
-def _age_basis(facts: Facts) -> str:
+def _age_basis(facts: CardFacts) -> str:
     if layout.AGE_YEARS in facts.obs:
         return f", exact ({code(layout.AGE_YEARS)})"
     return ""
 
 
-def context(facts: Facts) -> str:
+def context(facts: CardFacts) -> str:
     """What the preset says about the biology and the study, beside what the dataset holds of it."""
     texts = facts.texts
     study = texts.study
@@ -85,7 +85,7 @@ def context(facts: Facts) -> str:
     return section("Context", *(" ".join(part.split()) for part in parts), links)
 
 
-def _share_of_study(facts: Facts) -> str:
+def _share_of_study(facts: CardFacts) -> str:
     """How the dataset compares with what the study reports, from its own numbers."""
     study, manifest = facts.texts.study, facts.manifest
     pairs = [("cells", manifest.n_cells, study.get("n_cells")), ("genes", manifest.n_genes, study.get("n_genes")),
@@ -101,7 +101,7 @@ def _share_of_study(facts: Facts) -> str:
     return f"**This dataset** has as many {', '.join(compared[:-1])} and {compared[-1]} as the release."
 
 
-def provenance(facts: Facts) -> str:
+def provenance(facts: CardFacts) -> str:
     """Where every value comes from and how it was made."""
     manifest = facts.manifest
     source, settings = manifest.source, manifest.settings
@@ -118,7 +118,7 @@ def provenance(facts: Facts) -> str:
     return section("Provenance", *sentences, f"Written with {versions}." if versions else "", _left_out(facts))
 
 
-def _recovery(facts: Facts) -> str:
+def _recovery(facts: CardFacts) -> str:
     if facts.manifest.kind == "counts":
         return "The counts are the source's own integers."
     if facts.manifest.kind == "real":
@@ -137,7 +137,7 @@ def _recovery(facts: Facts) -> str:
     )
 
 
-def _left_out(facts: Facts) -> str:
+def _left_out(facts: CardFacts) -> str:
     if not facts.manifest.left_out:
         return ""
     rows = bullets(f"{code(name)}: {reason}" for name, reason in facts.manifest.left_out.items())
@@ -151,7 +151,7 @@ def again() -> str:
                    level=3)  # fmt: skip
 
 
-def glossary(facts: Facts) -> str:
+def glossary(facts: CardFacts) -> str:
     """The format's terms, then those of the preset."""
     kind = "value" if facts.manifest.kind == "real" else "count"
     rows = [
@@ -173,7 +173,7 @@ def glossary(facts: Facts) -> str:
     return section("Glossary", table(("term", "meaning"), rows))
 
 
-def limits(facts: Facts) -> str:
+def limits(facts: CardFacts) -> str:
     """What the dataset cannot say; what was noticed on the way; what an earlier card had wrong."""
     lines = [f"{note[0].upper()}{note[1:]}." for note in facts.manifest.notes]
     lines += [f"{n:,} cells have no {code(name)}." for name, n in facts.missing()]
@@ -186,7 +186,7 @@ def limits(facts: Facts) -> str:
                            "data", corrected, level=3) if corrected else "")  # fmt: skip
 
 
-def licence(facts: Facts) -> str:
+def licence(facts: CardFacts) -> str:
     """The licence, if one was given; nothing is claimed otherwise."""
     note = " ".join(facts.texts.licence_note.split())
     if facts.licence is None:
@@ -210,7 +210,7 @@ def ethics() -> str:
     return section("Ethics", bullets(lines))
 
 
-def citation(facts: Facts) -> str:
+def citation(facts: CardFacts) -> str:
     """What to cite."""
     entries = [block("bibtex", entry["bibtex"]) for entry in facts.texts.citations]
     stated = [f"The source says of itself, {key}: {escape(text)}" for key in ("citation", "title")

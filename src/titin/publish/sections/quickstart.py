@@ -3,11 +3,11 @@
 import json
 
 from titin.dataset import layout
-from titin.publish.facts import Facts
+from titin.publish.facts import CardFacts
 from titin.publish.markdown import block, section
 
 
-def quickstart(facts: Facts) -> str:
+def quickstart(facts: CardFacts) -> str:
     """One block a reader."""
     here = f"hf://datasets/{facts.repo_id}" if facts.repo_id else "hf://datasets/USER/REPO"
     lead = (f"The Python blocks run in a folder with the files. From elsewhere, put the folder or `{here}/` before "
@@ -22,7 +22,7 @@ def quickstart(facts: Facts) -> str:
     return section("Quick start", lead, *shown)
 
 
-def read(facts: Facts, file: str, reader: str = "pd") -> str:
+def read(facts: CardFacts, file: str, reader: str = "pd") -> str:
     """How pandas or polars reads a table or its shards."""
     names = facts.manifest.shards(file)
     if len(names) == 1:
@@ -31,17 +31,17 @@ def read(facts: Facts, file: str, reader: str = "pd") -> str:
     return f'{reader}.read_parquet("{pattern}")' if reader == "pl" else f'pd.read_parquet(sorted(glob("{pattern}")))'
 
 
-def _glob(facts: Facts, *files: str) -> str:
+def _glob(facts: CardFacts, *files: str) -> str:
     return "from glob import glob\n\n" if any(len(facts.manifest.shards(f)) > 1 for f in files) else ""
 
 
-def _label(facts: Facts) -> str:
+def _label(facts: CardFacts) -> str:
     """A column worth counting."""
     known = [*facts.cell_types[:1], *(facts.column(r) for r in ("donor", "age", "protocol", "sample"))]
     return next((c for c in known if c), layout.SOURCE_ROW)
 
 
-def _pandas(facts: Facts) -> str:
+def _pandas(facts: CardFacts) -> str:
     genes, label = facts.panel_genes(3), _label(facts)
     text = f"""{_glob(facts, facts.layout.sample_metadata, facts.layout.expression_panel)}import pandas as pd
 
@@ -53,12 +53,12 @@ panel = {read(facts, facts.layout.expression_panel)}
     return block("python", text)
 
 
-def _path(facts: Facts, file: str) -> str:
+def _path(facts: CardFacts, file: str) -> str:
     names = facts.manifest.shards(file)
     return names[0] if len(names) == 1 else names[0].replace("-00000-of-", "-*-of-")
 
 
-def _polars(facts: Facts) -> str:
+def _polars(facts: CardFacts) -> str:
     gene = next(iter(facts.panel_genes(1)), None)
     value = layout.VALUES if facts.manifest.kind == "real" else layout.COUNTS
     path = _path(facts, facts.layout.expression_by_gene)
@@ -70,14 +70,14 @@ print(one)  # row number of the cell in the other files, and its {value[:-1]}"""
     return block("python", text)
 
 
-def _duckdb(facts: Facts) -> str:
+def _duckdb(facts: CardFacts) -> str:
     label, path = _label(facts).replace('"', '""'), _path(facts, facts.layout.expression)
     wanted = f'"{label}", count(*) as cells, avg(len({layout.GENES})) as detected_genes'
     query = f"select {wanted}\n    from '{path}' group by all order by cells desc limit 5"  # noqa: S608 - names of ours
     return block("python", f"import duckdb\n\nprint(duckdb.sql('''\n    {query}\n'''))")
 
 
-def _datasets(facts: Facts) -> str:
+def _datasets(facts: CardFacts) -> str:
     value = layout.VALUES if facts.manifest.kind == "real" else layout.COUNTS
     start, where = "", f'"{facts.repo_id}"'
     if not facts.repo_id:
@@ -92,7 +92,7 @@ print(dict(zip(cell["{layout.GENES}"], cell["{value}"])))  # token, a row of fea
     )
 
 
-def _titin(facts: Facts) -> str:
+def _titin(facts: CardFacts) -> str:
     gene = next(iter(facts.panel_genes(1)), None)
     text = """import titin
 
@@ -116,7 +116,7 @@ for X, obs in titin.Loader(atlas, batch_size=256):  # CSR, shuffled; obs has the
     return block("python", text)
 
 
-def _scipy(facts: Facts) -> str:
+def _scipy(facts: CardFacts) -> str:
     value = layout.VALUES if facts.manifest.kind == "real" else layout.COUNTS
     names = facts.manifest.shards(facts.layout.expression)
     return block(
@@ -141,7 +141,7 @@ adata.var_names_make_unique()""",
     )
 
 
-def read_plain(facts: Facts) -> str:
+def read_plain(facts: CardFacts) -> str:
     """How pyarrow reads the table of genes without making an index of it."""
     names = facts.manifest.shards(facts.layout.feature_metadata)
     if len(names) == 1:
@@ -149,7 +149,7 @@ def read_plain(facts: Facts) -> str:
     return f"pq.read_table({json.dumps(names)}).to_pandas(ignore_metadata=True)"
 
 
-def _r(facts: Facts) -> str:
+def _r(facts: CardFacts) -> str:
     name = facts.manifest.shards(facts.layout.sample_metadata)[0]
     expression = facts.manifest.shards(facts.layout.expression)[0]
     value = layout.VALUES if facts.manifest.kind == "real" else layout.COUNTS

@@ -123,6 +123,25 @@ def test_a_report_is_never_written_into_the_dataset(good: Callable[[str], Good],
         report.write(tmp_path / "file")
 
 
+def test_a_report_is_replaced_with_force_only_and_this_is_said_before_anything_is_checked(
+    good: Callable[[str], Good], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, folder = good("log1p").path, tmp_path / "report"
+    report = validate(dataset, checks=["integrity.files"])
+    first = report.write(folder)[0]
+    first.write_text("mine")
+    with pytest.raises(OutputError, match="is there already") as error:
+        report.write(folder)
+    assert "--force" in str(error.value.hint)
+    command = ["validate", dataset, "-q", "--level", "quick", "--check", "integrity.files", "-o", folder]
+    with monkeypatch.context() as patch:
+        patch.setattr("titin.check.run._run", lambda *_: pytest.fail("nothing is to be checked"))
+        assert run(*command) == 2
+    assert first.read_text() == "mine"
+    assert run(*command, "--force") == 0
+    assert json.loads(first.read_text("utf-8"))["passed"]
+
+
 def test_the_terminal_shows_every_check_with_its_mark_place_and_hint(corrupted: Good) -> None:
     text = render(validate(corrupted.path, checks=["matrix", "source"]), width=400)
     lines = [line.strip() for line in text.splitlines()]

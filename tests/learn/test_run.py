@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import titin
 from titin.cli import cli
-from titin.errors import TitinError
+from titin.errors import OutputError, TitinError
 from titin.learn import Model, all_models, atlas_design, find_models, make_units, run_benchmark
 from titin.learn.cells import gather_moments, gather_units
 
@@ -50,6 +50,25 @@ def test_what_is_done_is_kept_and_what_is_lost_is_done_again(demo, first, monkey
     monkeypatch.setattr("titin.learn.run.gather_moments", lambda *_, **__: pytest.fail("nothing is to be read"))
     assert run_benchmark(demo, folder, **again).ran == 0
     assert not list(folder.rglob("*.partial"))
+
+
+def test_earlier_results_go_with_force_only_and_other_folders_never(demo, tmp_path):
+    asked = {"tasks": ["sex"], "models": ["logistic"], "splits": ["random_leaky"], **QUICK}
+    folder = tmp_path / "results"
+    done = run_benchmark(demo, folder, **asked)
+    (folder / "notes.txt").write_text("mine")
+    assert run_benchmark(demo, folder, **asked).ran == 0
+    assert (folder / "notes.txt").exists()
+    anew = run_benchmark(demo, folder, force=True, **asked)
+    assert (anew.ran, anew.kept) == (done.ran, 0)
+    assert not (folder / "notes.txt").exists()
+    pd.testing.assert_frame_equal(anew.scores, done.scores)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(OutputError, match="is not of an earlier benchmark"):
+            run_benchmark(demo, tmp_path / "other", force=force, **asked)
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "mine"
 
 
 def test_scores_are_those_of_the_predictions(first):

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from titin.builder import build
 from titin.dataset.manifest import Manifest
-from titin.errors import TitinError
+from titin.errors import OutputError, TitinError
 from titin.presets import make_preset
 from titin.publish import make_card, write_card
 from titin.publish.card import make_facts
@@ -300,6 +300,21 @@ def test_a_card_that_cannot_be_written_leaves_the_dataset(built, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that mlcroissant uses
+@pytest.mark.parametrize("name", ["README.md", "croissant.json", "LICENSE"])
+def test_what_was_changed_by_hand_is_replaced_with_force_only(built, tmp_path, name):
+    folder = Path(shutil.copytree(built, tmp_path / "d"))
+    write_card(folder, licence="cc-by-4.0", images=False)
+    write_card(folder, images=False)  # as titin wrote them
+    written = (folder / name).read_text("utf-8")
+    (folder / name).write_text("mine", "utf-8")
+    with pytest.raises(OutputError, match=f"{name} is not as titin wrote it") as error:
+        write_card(folder, images=False)
+    assert "--force" in str(error.value.hint)
+    assert (folder / name).read_text("utf-8") == "mine"
+    write_card(folder, images=False, force=True)
+    assert (folder / name).read_text("utf-8") == written
+
+
 def test_croissant_is_valid_and_reads_the_records(dataset, monkeypatch):
     mlcroissant = pytest.importorskip("mlcroissant", reason="needs `pip install mlcroissant`")
     monkeypatch.chdir(dataset)

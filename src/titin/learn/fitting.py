@@ -54,11 +54,14 @@ class FoldResult:
         The genes it weighs most: ``class`` (empty for numbers), ``gene``, ``weight``; None if it names none.
     permuted
         Donors × permutations: what it predicts, fitted to permuted values; None if that was not asked for.
+    limit
+        Iterations after which its solver stopped without reaching its tolerance; None if it reached it.
     """
 
     predictions: pd.DataFrame
     genes: pd.DataFrame | None = None
     permuted: pd.DataFrame | None = None
+    limit: int | None = None
 
 
 def fit_features(name: str, data: Gathered, fold: Fold, task: Task, max_units: int | None) -> FittedFeatures:
@@ -101,7 +104,25 @@ def run_fold(
     permuted = None
     if permutations and model.several:
         permuted = _permuted(model, context, task, data, fold, features, permutations, seed)
-    return FoldResult(table, gene_weights(estimator, features.maker), permuted)
+    return FoldResult(table, gene_weights(estimator, features.maker), permuted, iterations_exhausted(estimator))
+
+
+def iterations_exhausted(estimator: Any) -> int | None:
+    """Iterations that a fitted estimator was allowed, if it used them all up before it reached its tolerance.
+
+    Asked of what solves for coefficients, and of the last step of a pipeline and the models of a model of several;
+    not of trees, which are grown to a number.
+    """
+    inner = [step for _, step in getattr(estimator, "steps", [])[-1:]]
+    for name in ("estimators_", "models_"):
+        several = getattr(estimator, name, [])
+        inner += list(several.values() if isinstance(several, dict) else several)
+    limits = [found for found in map(iterations_exhausted, inner) if found is not None]
+    solved = hasattr(estimator, "coef_") or hasattr(estimator, "coefs_")
+    limit, used = getattr(estimator, "max_iter", None), getattr(estimator, "n_iter_", None)
+    if solved and limit is not None and used is not None and getattr(estimator, "tol", None) is not None:
+        limits += [int(limit)] if np.max(used) >= limit else []
+    return max(limits, default=None)
 
 
 def fit(estimator: Any, X: Any, y: NDArray, donors: NDArray) -> Any:

@@ -4,7 +4,6 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from titin.resources import make_resources
 from titin.study.design_table import OBS, add_obs_column, atlas_design
 
 MEMORY = "2GiB"
-_working_on: ContextVar[str] = ContextVar("working_on", default="a model")
 _VERSION = 3  # of what results are made by: one more where the same key would give other numbers
 
 
@@ -282,7 +280,7 @@ def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, in
     gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},
                             threads=run.threads, progress=run.progress)  # fmt: skip
     run.progress.start("folds", n_pending, "folds")
-    with _complaints(run), threadpool_limits(1):  # side by side, folds wait for each other less than threads of one do
+    with _told_in_notes(), threadpool_limits(1):  # side by side, folds wait for each other less than threads of one do
         for done in ordered_map(lambda group: _run_together(run, group, gathered), _together(pending), run.threads):
             run.progress.advance(done)
     run.progress.finish()
@@ -290,19 +288,12 @@ def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, in
 
 
 @contextmanager
-def _complaints(run: _BenchmarkRun) -> Iterator[None]:
-    """Note which model says, in whatever thread, that it did not converge; pass on all other warnings."""
+def _told_in_notes() -> Iterator[None]:
+    """Leave out scikit-learn's warnings of what is found in each result and noted: which models did not converge."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        pass_on = warnings.showwarning
-
-        def note(message: Any, *rest: Any, **more: Any) -> None:
-            if "converge" in str(message).lower():
-                run.notes.append(f"{_working_on.get()} did not converge: {str(message).splitlines()[0]}")
-            else:
-                pass_on(message, *rest, **more)
-
-        warnings.showwarning = note
+        warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
@@ -322,9 +313,11 @@ def _run_together(run: _BenchmarkRun, together: list[tuple[BenchmarkJob, Fold]],
     data = gathered[job.level]
     features = fit_features(job.model.features, data, fold, job.task, job.model.max_units)
     for job, fold in together:
-        _working_on.set(f"{job.task.name}, {job.split.name}, {job.model.name}")
         result = run_fold(job.model, job.task, data, fold, features, seed=run.seed,
                           permutations=run.permutations_of(job))  # fmt: skip
+        if result.limit is not None:
+            named = f"{job.task.name}, {job.split.name}, {job.model.name}"
+            run.notes.append(f"{named} did not converge in {result.limit} iterations")
         where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
         for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
             if table is not None:

@@ -1,14 +1,16 @@
-"""Try again what may succeed the next time, a bounded number of times."""
+"""A dataset's repository on the Hub: what may succeed the next time is tried again, a bounded number of times."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from titin.errors import TitinError
 from titin.progress import Progress
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 Result = TypeVar("Result")
 
@@ -49,24 +51,37 @@ def retry(
     pause
         Seconds before the second; the server's own wish (``Retry-After``) comes first.
     """
-    for attempt in range(1, attempts + 1):
-        try:
-            return action()
-        except Exception as error:
-            if attempt == attempts or not is_passing(error):
-                raise
-            wait = _wait(error, pause * 2 ** (attempt - 1))
-            note(f"{what}: {_reason(error)}; attempt {attempt + 1} of {attempts} in {wait:.0f} s")
-            time.sleep(wait)
-    raise AssertionError("unreachable")
+    from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+    planned = wait_exponential(multiplier=pause, max=LONGEST_PAUSE)
+
+    def wait(state: RetryCallState) -> float:
+        wished = _wished(state)
+        return planned(state) if wished is None else min(wished, LONGEST_PAUSE)
+
+    def tell(state: RetryCallState) -> None:
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        note(f"{what}: {_reason(_failure(state))}; attempt {state.attempt_number + 1} of {attempts} in {seconds:.0f} s")
+
+    again = Retrying(
+        stop=stop_after_attempt(attempts), retry=retry_if_exception(is_passing), wait=wait, before_sleep=tell,
+        reraise=True,
+    )  # fmt: skip
+    return again(action)
 
 
-def _wait(error: Exception, planned: float) -> float:
-    wished = getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", "")
-    return min(float(wished) if wished.replace(".", "", 1).isdigit() else planned, LONGEST_PAUSE)
+def _failure(state: "RetryCallState") -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
-def _reason(error: Exception) -> str:
+def _wished(state: "RetryCallState") -> float | None:
+    """Seconds that the server asks to wait."""
+    headers = getattr(getattr(_failure(state), "response", None), "headers", {})
+    text = str(headers.get("Retry-After", ""))
+    return float(text) if text.replace(".", "", 1).isdigit() else None
+
+
+def _reason(error: BaseException | None) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     return f"the Hub answered {status}" if status is not None else f"the connection failed ({type(error).__name__})"
 
@@ -91,17 +106,18 @@ class Remote:
 
 
 def require_hub() -> Any:
-    """Import huggingface_hub.
+    """Import huggingface_hub, and see that what it is called with is there too.
 
     Raises
     ------
     TitinError
-        If it is not installed.
+        If something is not installed.
     """
     try:
         import huggingface_hub
-    except ImportError:
-        raise TitinError("huggingface_hub is not installed", "pip install 'titin[hub]'") from None
+        import tenacity  # noqa: F401
+    except ImportError as missing:
+        raise TitinError(f"{missing.name} is not installed", "pip install 'titin[hub]'") from None
     return huggingface_hub
 
 

@@ -12,9 +12,11 @@ from scipy import sparse
 import titin
 from titin.check import validate
 from titin.cli import cli
+from titin.dataset.manifest import Manifest
 from titin.features import gene_sets, programme_sets
 from titin.learn import run_benchmark
 from titin.presets import read_preset
+from titin.publish import write_card
 from titin.report import ReportResult, write_report
 
 LIVER = "human_liver_cellxgene_146x33452.h5ad"
@@ -143,6 +145,19 @@ def test_a_dataset_needs_the_file_of_its_preset_no_more(follower, own, tmp_path)
     done = run.invoke(cli, ["card", str(tmp_path / "d"), "--no-images"])
     assert done.exit_code == 0, done.output
     assert "# Ours" in (tmp_path / "d" / "README.md").read_text("utf-8")
+
+
+def test_a_dataset_built_before_keeps_the_preset_of_its_card(follower, tmp_path):
+    dataset = titin.build(follower, tmp_path / "d", preset="liver", project=(), threads=1).path
+    card = (dataset / "README.md").read_bytes()
+    manifest = Manifest.read(dataset)
+    manifest.preset, manifest.settings["card"] = {}, {"preset": "liver", "license": None}
+    del manifest.settings["preset"]
+    manifest.write(dataset)
+    for _ in range(2):
+        write_card(dataset, images=False, croissant=False)
+        assert (dataset / "README.md").read_bytes() == card
+        assert titin.open(dataset).preset == read_preset("liver")
 
 
 def test_the_card_makes_a_preset_the_datasets_and_other_commands_take_it_for_once(follower, own, tmp_path):

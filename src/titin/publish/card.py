@@ -240,8 +240,7 @@ def write_into(
     written += _document(draft, machine.FILE, text)
     if not facts.licence:
         warnings.append("no licence is stated, so nobody may use the data: --license ID states one")
-    if preset is not None:
-        draft.manifest.preset = record_preset(facts.preset)
+    draft.manifest.preset = record_preset(facts.preset)
     draft.manifest.settings[CHOICES] = {"texts": facts.texts is facts.preset.card, "license": facts.licence}
     written += _document(draft, layout.CARD, text_of(facts))
     return Written(folder, written, warnings)

@@ -30,7 +30,7 @@ class Result:
     Attributes
     ----------
     table
-        The main table.
+        The main table. As of all tables, its index is kept where it has a name, and else taken for row numbers.
     settings
         What it was computed with: method, formula, thresholds.
     """
@@ -210,7 +210,9 @@ def _read_table(path: Path, told: Mapping[str, Any]) -> pd.DataFrame:
         types = {name: _arrow_type(dtype) for name, dtype in told["types"].items()}
         options = pyarrow.csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True,
                                              quoted_strings_can_be_null=False)  # fmt: skip
-        frame = pyarrow.csv.read_csv(path, convert_options=options).to_pandas()
+        # a missing value alone makes an empty line
+        lines = pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
+        frame = pyarrow.csv.read_csv(path, parse_options=lines, convert_options=options).to_pandas()
         for name, dtype in told["types"].items():
             categories = told["categories"].get(name)
             frame[name] = frame[name].astype(dtype if categories is None else pd.CategoricalDtype(categories))

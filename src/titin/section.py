@@ -70,7 +70,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class LinkedNumbers:
     """A table that is not shown but can be had; ``{link}`` in the text stands for where."""
 
     name: str
@@ -78,7 +78,7 @@ class Numbers:
     text: str
 
 
-Block = Paragraph | Heading | Bullets | Figure | Picture | Table | Numbers
+Block = Paragraph | Heading | Bullets | Figure | Picture | Table | LinkedNumbers
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Section:
     blocks
         In order.
     facts
-        Numbers by name, JSON-safe.
+        LinkedNumbers by name, JSON-safe.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Section:
 
     def numbers(self, name: str, table: pd.DataFrame, text: str) -> None:
         """Add a sentence that says where a table can be had: ``{link}`` in it becomes the link."""
-        self.blocks.append(Numbers(name, table, text))
+        self.blocks.append(LinkedNumbers(name, table, text))
 
     def attempt(self, part: Callable[[], None]) -> bool:
         """Run what makes a part of this section; where the dataset lacks what it needs, say so, and return False."""

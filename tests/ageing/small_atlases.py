@@ -50,4 +50,4 @@ def build(folder: Path, obs: pd.DataFrame, values: np.ndarray, genes: list[str] 
     source = ad.AnnData(sparse.csr_matrix(values), obs=obs, var=pd.DataFrame(index=genes or GENES))
     source.write_h5ad(folder / "source.h5ad")
     titin.build(folder / "source.h5ad", folder / "dataset", tissue="toy", method="x")
-    return titin.open(folder / "dataset")
+    return titin.open(folder / "dataset", preset="muscle")

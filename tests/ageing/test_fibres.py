@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from small_atlases import AGES, GENES, build, cells, counts_of
 
-from titin.ageing.fibres import fibre_labels, fibre_type, fibres
+import titin
+from titin.ageing.fibres import fibres
 from titin.errors import TitinError
+from titin.presets import read_preset
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +99,16 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path, change, message):
         fibres(build(tmp_path, obs, values, genes))
 
 
+def test_without_a_word_on_fibres_in_the_preset_it_says_so(made):
+    with pytest.raises(TitinError, match="the preset of this dataset says nothing of muscle fibres"):
+        fibres(titin.open(made[0].folder))
+
+
 def test_names_of_fibres():
+    typing = read_preset("muscle").fibres
     names = ["skeletal muscle fiber", "smooth muscle cell", "fibroblast", "slow muscle cell", "T cell"]
-    assert fibre_labels(names) == ["skeletal muscle fiber", "slow muscle cell"]
-    assert [fibre_type(x) for x in ("slow muscle cell", "type I", "Type_IIX", "MF-IIIx", "Specialised MF")] == [
+    assert typing.labels.find(names) == ["skeletal muscle fiber", "slow muscle cell"]
+    assert [typing.type_of(x) for x in ("slow muscle cell", "type I", "Type_IIX", "MF-IIIx", "Specialised MF")] == [
         "I", "I", "II", None, None
     ]  # fmt: skip
     assert len(AGES) == 12

@@ -60,6 +60,16 @@ def test_senescence_and_stem_cells_say_what_was_found(dataset, tmp_path):
     assert cells_of["pseudotime"].between(0, 1).all()
 
 
+@pytest.mark.parametrize(("command", "thing"), [("fibres", "muscle fibres"), ("stemcells", "stem cells")])
+def test_what_the_preset_says_nothing_of_is_not_offered(tmp_path, command, thing):
+    rng = np.random.default_rng(0)
+    obs = cells(rng, per_donor=6)
+    build(tmp_path, obs, counts_of(obs, rng), GENES)
+    with pytest.raises(TitinError, match=f"the preset of this dataset says nothing of {thing}"):
+        run(command, tmp_path / "dataset", "-o", tmp_path / "out", "-q")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "change", "message"),
     [
@@ -86,4 +96,4 @@ def test_what_is_missing_is_one_sentence(tmp_path, command, change, message):
     more = ["--gmt", str(tmp_path / "own.gmt")] if command == "programmes" else []
     (tmp_path / "own.gmt").write_text("a\tx\tG1\tG2\tG3\n", "utf-8")
     with pytest.raises(TitinError, match=message):
-        run(command, tmp_path / "dataset", "-o", tmp_path / "out", *more, "-q")
+        run(command, tmp_path / "dataset", "-o", tmp_path / "out", *more, "-q", "--preset", "muscle")

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from small_atlases import AGES, build
 
-from titin.ageing.stem_cells import MARKERS, diffusion_pseudotime, gaussian_weights, phases, stem_cells
+import titin
+from titin.ageing.stem_cells import diffusion_pseudotime, gaussian_weights, phases, stem_cells
 from titin.embed import neighbors
 from titin.errors import TitinError
 
+MARKERS = ("PAX7", "MYF5", "MYOD1", "MYOG", "MYH3")
 QUIET = ("PAX7", "SPRY1", "CALCR", "HEY1", "HEYL")
 CYCLE = ("MCM5", "PCNA", "TYMS", "FEN1", "MCM2", "HMGB2", "CDK1", "NUSAP1", "UBE2C", "BIRC5")
 LATE = tuple(f"LATE{i}" for i in range(20))
@@ -111,6 +113,11 @@ def test_cells_out_of_reach_have_no_time():
     time = diffusion_pseudotime(weights, 0)
     assert np.isfinite(time[:6]).all()
     assert np.isnan(time[6:]).all()
+
+
+def test_without_a_word_on_stem_cells_in_the_preset_it_says_so(made):
+    with pytest.raises(TitinError, match="the preset of this dataset says nothing of stem cells"):
+        stem_cells(titin.open(made[0].folder))
 
 
 def test_an_atlas_without_stem_cells_says_so(tmp_path):

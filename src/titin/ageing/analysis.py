@@ -14,6 +14,7 @@ from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.features import GeneSetScores, read_gene_set_scores, score_gene_sets
+from titin.presets import Preset
 from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
@@ -131,6 +132,8 @@ class Analysis:
         More of it, for the command.
     needs
         Roles of obs (``donor``, ``age``, ``cell_type``), and ``counts`` where these have to be known.
+    preset
+        Section of the preset (`titin.presets.Preset`) that it cannot do without; empty for none.
     result
         Kind of its main result; says which tables there are.
     run
@@ -159,6 +162,7 @@ class Analysis:
     run: Callable[..., Findings]
     show: Callable[[Section, Findings, Inputs], None]
     help: str = ""
+    preset: str = ""
     options: tuple[click.Option, ...] = ()
     parts: tuple[str, ...] = ("",)
     section: str = ""
@@ -170,6 +174,10 @@ class Analysis:
     def anchor(self) -> str:
         """Anchor of its section in the report."""
         return self.section or self.name
+
+    def offered(self, preset: Preset) -> bool:
+        """Whether a dataset of this preset can be asked for it."""
+        return not self.preset or getattr(preset, self.preset) is not None
 
     def fill(self, section: Section, inputs: Inputs) -> dict[str, Any]:
         """Run as the report does, fill a section, and return what was computed with."""

@@ -20,6 +20,7 @@ from titin.options import (
     former_option,
     limit_options,
     output_option,
+    preset_option,
     print_result,
     shared_options,
 )
@@ -38,16 +39,15 @@ def make_command(analysis: Analysis) -> click.Command:
     @output_option("DATASET.ageing")
     @format_option(*FORMATS, default="parquet")
     @force_option
+    @preset_option
     @limit_options
     @shared_options
     def command(
-        dataset: Path, output: Path | None, file_format: str, force: bool, threads: int | None, memory: str | None,
-        as_json: bool, quiet: bool,
+        dataset: Path, output: Path | None, file_format: str, force: bool, preset: str | None, threads: int | None,
+        memory: str | None, as_json: bool, quiet: bool,
         **options: Any,
     ) -> None:  # fmt: skip
-        if "cell_type_level" in options:
-            options["level"] = options.pop("cell_type_level")
-        atlas = open_atlas(dataset, threads=threads, memory=memory)
+        atlas = open_atlas(dataset, threads=threads, memory=memory, preset=preset)
         inputs = Inputs(atlas, options.pop("seed", 0), atlas.reader.resources.threads, choose_progress(quiet))
         whole = dataset.absolute()
         stem = table_name(analysis, inputs, options)
@@ -71,7 +71,7 @@ def make_command(analysis: Analysis) -> click.Command:
 
 def table_name(analysis: Analysis, inputs: Inputs, options: dict[str, Any]) -> str:
     """Name of an analysis's tables: its own, the level of cell types, and whether only males took part."""
-    level = inputs.level(options.get("level"))
+    level = inputs.level(options.get("cell_type_level"))
     named = "_".join([analysis.name, *([level] if level else []), *(["males"] if options.get("males_only") else [])])
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in named)
 

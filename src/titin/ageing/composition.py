@@ -466,12 +466,12 @@ def _counts(inputs: Inputs, level: int | str | None = None, extra: Sequence[str]
 
 
 def _run(
-    inputs: Inputs, *, level: int | str | None = None, males_only: bool = False,
+    inputs: Inputs, *, cell_type_level: int | str | None = None, males_only: bool = False,
     parts: Sequence[CompositionMethod] = (), **options: Any,
 ) -> Findings:  # fmt: skip
     where = inputs.males() if males_only else None
     extra = extra_columns(options.get("contrast", AGE), options.get("formula"), where)
-    cells = _counts(inputs, level, extra)
+    cells = _counts(inputs, cell_type_level, extra)
     return Findings({method: composition(cells, method=method, where=where, **options) for method in parts or METHODS})
 
 

@@ -1,6 +1,5 @@
-"""Which labels of an atlas stand for muscle fibres and muscle stem cells, by what they are called."""
+"""Muscle fibres with age: typed by their myosins, donor by donor, and by their labels."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,51 +16,9 @@ from titin.ageing.moderated import Floats
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.plot import fibre_types, trend
+from titin.presets import FibreTyping
 from titin.section import Section
 from titin.study.design import AGE, choose_level, level_columns
-
-_FIBRE = re.compile(
-    r"^MF\b|^Hyb\b|^Specialised MF|myofib|myonucle|muscle (?:fib|cell)|fast|slow|type[ _-]?I+|^I+[ABX]?$", re.I
-)
-_NO_FIBRE = re.compile(r"smooth|stem|satellite|progenitor|fibroblast|^Immune", re.I)
-_FAST = re.compile(r"(?:^|[-_ ])II(?![IV])|fast", re.I)
-_SLOW = re.compile(r"(?:^|[-_ ])I(?![IVX])(?=$|[-_ (]|sc|sn)|slow", re.I)
-_STEM = re.compile(r"musc|satellite|muscle stem|muscle precursor|muscle progenitor", re.I)
-
-
-def fibre_labels(labels: Iterable[object]) -> list[str]:
-    """Labels that stand for muscle fibres or their nuclei or fragments.
-
-    Examples
-    --------
-    >>> fibre_labels(["MF-I", "MF-IIsc(fg)", "Hyb", "FB", "smooth muscle cell", "type I myofiber", "MuSC"])
-    ['MF-I', 'MF-IIsc(fg)', 'Hyb', 'type I myofiber']
-    """
-    return [str(x) for x in labels if _FIBRE.search(str(x)) and not _NO_FIBRE.search(str(x))]
-
-
-def fibre_type(label: object) -> str | None:
-    """``I`` or ``II`` where a fibre's label says so, else None.
-
-    Examples
-    --------
-    >>> [fibre_type(x) for x in ("MF-I", "MF-Isn(fg)", "MF-II", "MF-IIsc(fg)", "Hyb", "fast muscle cell", "type IIA")]
-    ['I', 'I', 'II', 'II', None, 'II', 'II']
-    """
-    if _FAST.search(str(label)):
-        return "II"
-    return "I" if _SLOW.search(str(label)) else None
-
-
-def stem_labels(labels: Iterable[object]) -> list[str]:
-    """Labels that stand for muscle stem cells.
-
-    Examples
-    --------
-    >>> stem_labels(["MuSC", "FB", "muscle satellite cell"])
-    ['MuSC', 'muscle satellite cell']
-    """
-    return [str(x) for x in labels if _STEM.search(str(x))]
 
 
 def missing_genes(atlas: Atlas, genes: Iterable[str]) -> list[str]:
@@ -84,27 +41,33 @@ def need_counts(atlas: Atlas, purpose: str) -> None:
         )
 
 
-MYOSINS = ("MYH7", "MYH2", "MYH1")  # types I, IIA, IIX
 PURE = 0.8  # share of one myosin from which a fibre is of that type
 MIN_COUNTS = 3  # myosin counts of a cell, for it to be typed
 MIN_FIBRES = 20  # of a donor
 _TYPED = "myofibres"
 _FEWEST_OF_TREND = 6  # donors of a trend
-MEASURES = {
-    "type_1_share": "mean share of MYH7 in the counts of MYH7, MYH2 and MYH1, over a donor's fibres",
-    "type_1": f"fibres with {PURE:.0%} MYH7 or more, of all typed",
-    "type_2": f"fibres with {PURE:.0%} MYH2 and MYH1 or more, of all typed",
-    "hybrid": "fibres of neither, of all typed", "type_2x": "fibres of type 2 with more MYH1 than MYH2, of all typed",
-    "label_type_1": "cells labelled type I of those labelled type I or II",
-}  # fmt: skip
 
 
-_WORDS = {
-    "type_1_share": "The share of MYH7", "type_1": "The share of type I fibres",
-    "type_2": "The share of type II fibres",
-    "hybrid": "The share of hybrid fibres", "type_2x": "The share of type IIX fibres",
-    "label_type_1": "The share of type I by labels",
-}  # fmt: skip
+def describe_measures(typing: FibreTyping) -> dict[str, str]:
+    """Say what each measure of fibres is."""
+    slow, fast_a, fast_x = typing.genes
+    return {
+        "type_1_share": f"mean share of {slow} in the counts of {slow}, {fast_a} and {fast_x}, over a donor's fibres",
+        "type_1": f"fibres with {PURE:.0%} {slow} or more, of all typed",
+        "type_2": f"fibres with {PURE:.0%} {fast_a} and {fast_x} or more, of all typed",
+        "hybrid": "fibres of neither, of all typed",
+        "type_2x": f"fibres of type 2 with more {fast_x} than {fast_a}, of all typed",
+        "label_type_1": "cells labelled type I of those labelled type I or II",
+    }
+
+
+def _subjects(typing: FibreTyping) -> dict[str, str]:
+    """Measures as subjects of a sentence."""
+    return {
+        "type_1_share": f"The share of {typing.type_1_gene}", "type_1": "The share of type I fibres",
+        "type_2": "The share of type II fibres", "hybrid": "The share of hybrid fibres",
+        "type_2x": "The share of type IIX fibres", "label_type_1": "The share of type I by labels",
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -119,22 +82,26 @@ class Fibres(Comparisons):
         (``bootstrap_low``, ``bootstrap_high``), and the ``statement`` in words.
     donors
         One row a donor and protocol: ``age``, ``sex``, ``n_fibres`` (labelled so), ``n_typed`` (with enough myosin
-        counts), the measures of `MEASURES`, ``ratio_1_to_2`` (fibres of type 1 for
+        counts), those of `measures`, ``ratio_1_to_2`` (fibres of type 1 for
         one of type 2, missing where there is none), ``n_label_type_1`` and ``n_label_type_2``.
     labels
         Cell types that were taken for fibres.
+    genes
+        Myosins of types I, IIA and IIX.
     measures
         What each measure is.
     """
 
     donors: pd.DataFrame
     labels: list[str]
+    genes: list[str]
     measures: dict[str, str]
 
 
 def fibres(
     atlas: Atlas,
     *,
+    typing: FibreTyping | None = None,
     labels: Sequence[str] | None = None,
     cell_type_level: int | str | None = None,
     formula: str | None = None,
@@ -149,6 +116,8 @@ def fibres(
     ----------
     atlas
         The dataset.
+    typing
+        How fibres are found and typed; as the atlas's preset has it where not given.
     labels
         Cell types that are fibres; those whose names say so where not given.
     cell_type_level
@@ -165,40 +134,45 @@ def fibres(
     Raises
     ------
     TitinError
-        In one sentence, if the dataset lacks counts, donors, cell types, fibres, or one of the myosins. Without ages
-        there are donors, and no trends.
+        In one sentence, if the preset says nothing of fibres, or the dataset lacks counts, donors, cell types, fibres,
+        or one of the myosins. Without ages there are donors, and no trends.
 
     Notes
     -----
     Cells of other fibres bring their myosins along as ambient RNA, more of it in cells than in nuclei: hybrids are
     overcounted where it is much.
     """
+    typing = typing or atlas.preset.fibres
+    if typing is None:
+        raise TitinError("the preset of this dataset says nothing of muscle fibres",
+                         "give --preset muscle, or a preset with a section [fibres]")  # fmt: skip
     need_counts(atlas, "the shares of the myosins in a fibre are shares of counts")
-    absent = missing_genes(atlas, MYOSINS)
+    absent = missing_genes(atlas, typing.genes)
     if absent:
         raise TitinError(
-            f"this dataset has no gene {' or '.join(absent)}: fibres are typed by {', '.join(MYOSINS)}",
-            "an atlas of human muscle with gene symbols is needed",
+            f"this dataset has no gene {' or '.join(absent)}: fibres are typed by {', '.join(typing.genes)}",
+            "genes are needed by the symbols that the preset gives",
         )
     named, level = _labelled(atlas, cell_type_level)
-    chosen = fibre_labels(named.cat.categories) if labels is None else list(labels)
+    chosen = typing.labels.find(named.cat.categories) if labels is None else list(labels)
     inside = named.isin(chosen).to_numpy()
     if not inside.any():
         raise TitinError(
             f"this dataset has no muscle fibres: none of the labels of {level} is called as such",
             "name the labels that are fibres, if there are any",
         )
-    typed = _type_fibres(atlas, inside, min_counts)
-    by_label = named[inside].astype(str).map(fibre_type)
+    typed = _type_fibres(atlas, typing.genes, inside, min_counts)
+    by_label = named[inside].astype(str).map(typing.type_of)
     means = _one_type(donor_means(atlas, typed, cell_type_level=level))
     kinds = by_label.dropna().eq("I").astype(float).rename("label_type_1").to_frame()
     label_means = _one_type(donor_means(atlas, kinds, cell_type_level=level)) if len(kinds) else None
     donors = _donor_table(means, label_means, named[inside], atlas)
-    trends = _trends(means, label_means, formula, min_fibres, n_bootstraps, seed)
+    trends = _trends(typing, means, label_means, formula, min_fibres, n_bootstraps, seed)
     done_with = {"cell_type_level": level, "min_counts": min_counts, "min_fibres": min_fibres, "pure": PURE,
                  "n_bootstraps": n_bootstraps, "seed": seed}  # fmt: skip
     return Fibres(
-        trends.table, tests=trends.tests, skipped=trends.skipped, donors=donors, labels=chosen, measures=MEASURES,
+        trends.table, tests=trends.tests, skipped=trends.skipped, donors=donors, labels=chosen,
+        genes=list(typing.genes), measures=describe_measures(typing),
         settings={**trends.settings, **done_with},
     )  # fmt: skip
 
@@ -209,9 +183,9 @@ def _labelled(atlas: Atlas, level: int | str | None) -> tuple[pd.Series, str]:
     return atlas.cell_columns(columns[name])[columns[name]].astype("category"), name
 
 
-def _type_fibres(atlas: Atlas, inside: NDArray[np.bool_], min_counts: int) -> pd.DataFrame:
-    """Share of MYH7 and class of every fibre with myosin counts enough; index cell_id."""
-    counts = np.column_stack([atlas.counts_of(gene).to_numpy()[inside] for gene in MYOSINS]).astype(np.float64)
+def _type_fibres(atlas: Atlas, genes: Sequence[str], inside: NDArray[np.bool_], min_counts: int) -> pd.DataFrame:
+    """Share of the slow myosin and class of every fibre with myosin counts enough; index cell_id."""
+    counts = np.column_stack([atlas.counts_of(gene).to_numpy()[inside] for gene in genes]).astype(np.float64)
     total = counts.sum(axis=1)
     enough = total >= max(1, min_counts)
     shares = counts[enough] / total[enough, None]
@@ -255,7 +229,13 @@ def _wide(means: DonorMeans, keys: list[str]) -> pd.DataFrame:
 
 
 def _trends(
-    means: DonorMeans, labels: DonorMeans | None, formula: str | None, least: int, n: int, seed: int
+    typing: FibreTyping,
+    means: DonorMeans,
+    labels: DonorMeans | None,
+    formula: str | None,
+    least: int,
+    n: int,
+    seed: int,
 ) -> Comparisons:
     """Trends of the measures by myosins and by labels; no rows, and the reason, where donors cannot be compared."""
     found: list[Comparisons] = []
@@ -273,10 +253,11 @@ def _trends(
         return Comparisons(empty, skipped=refused)
     table = pd.concat([own.table for own in found], ignore_index=True)
     table = table.rename(columns={"feature": "measure"}).drop(columns="cell_type")
+    subjects = _subjects(typing)
     extra = [_bootstrap(labels if m == "label_type_1" and labels is not None else means, m, p, least, n, seed)
              for m, p in zip(table["measure"], table["protocol"], strict=True)]  # fmt: skip
     table = pd.concat([table, pd.DataFrame(extra)], axis=1)
-    table["statement"] = [_say(row) for row in table.to_dict("records")]
+    table["statement"] = [_say(subjects[row["measure"]], row) for row in table.to_dict("records")]
     return replace(found[0], table=table, skipped=found[0].skipped + refused)
 
 
@@ -301,20 +282,20 @@ def _slope(x: Floats, y: Floats) -> Floats:
     return np.where((x**2).sum(axis=1) > 1e-9, slope, np.nan)
 
 
-def _say(row: Mapping[Any, Any]) -> str:
+def _say(subject: str, row: Mapping[Any, Any]) -> str:
     effect, low, high, p = (float(row[k]) for k in ("effect", "ci_low", "ci_high", "p_value"))
     n, detectable = int(row["n_donors"]), float(row["detectable"])
     clear = "changes" if p < 0.05 else "does not change beyond chance"
     return (
-        f"{_WORDS[row['measure']]} {clear} with age in {row['protocol']}: {effect:+.3f} a decade "
+        f"{subject} {clear} with age in {row['protocol']}: {effect:+.3f} a decade "
         f"({low:+.3f} to {high:+.3f}; p = {p:.3g}; {n} donors); a change of ±{detectable:.3f} would be found in four "
         "of five such studies"
     )
 
 
-def _run(inputs: Inputs, *, level: int | str | None = None, labels: Sequence[str] = (), **options: Any) -> Findings:
+def _run(inputs: Inputs, *, labels: Sequence[str] = (), **options: Any) -> Findings:
     return Findings({"": fibres(
-        inputs.atlas, labels=labels or None, cell_type_level=level, seed=inputs.seed, **options
+        inputs.atlas, labels=labels or None, seed=inputs.seed, **options
     )})  # fmt: skip
 
 
@@ -325,7 +306,7 @@ def _statements(findings: Findings) -> list[str]:
 def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
     """Add fibre types by donor, and their trends."""
     found = main_result(findings, Fibres)
-    donors = found.donors
+    donors, share = found.donors, f"share of {found.genes[0]}"
     for protocol in sorted(donors["protocol"].unique()) if "protocol" in donors else ["all"]:
         own = donors[donors["protocol"] == protocol] if "protocol" in donors else donors
         if own["type_1"].notna().any():
@@ -333,8 +314,8 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
             section.figure(f"types_{protocol}", fibre_types(own), title, own)
         own = own[own["n_typed"] >= found.settings["min_fibres"]]
         if "age" in own and own["age"].notna().sum() >= _FEWEST_OF_TREND:
-            shown = own.rename(columns={"type_1_share": "share of MYH7", "label_type_1": "type I by label"})
-            for column in ("share of MYH7", "type I by label"):
+            shown = own.rename(columns={"type_1_share": share, "label_type_1": "type I by label"})
+            for column in (share, "type I by label"):
                 if column in shown and shown[column].notna().any():
                     axes = trend(shown, x="age", y=column, color="sex" if "sex" in shown else None)
                     title = f"{column[0].upper()}{column[1:]} along age in {protocol}, one dot a donor"
@@ -349,8 +330,9 @@ FIBRES = Analysis(
     name="fibres",
     title="Fibre types",
     summary="Fibre types by their myosins, with age.",
-    help="""Type the muscle fibres of DATASET by MYH7, MYH2 and MYH1, donor by donor, and follow the types with age.""",
+    help="""Type the muscle fibres of DATASET by their myosins, donor by donor, and follow the types with age.""",
     needs=("donor", "cell_type", "counts"),
+    preset="fibres",
     result=Fibres,
     run=_run,
     show=_show,

@@ -30,6 +30,7 @@ from titin.ageing.meta_analysis import MetaAnalysis, meta_analysis
 from titin.ageing.pseudobulk import write_pseudobulk
 from titin.errors import TitinError
 from titin.plot import heat_map, ma_plot, volcano
+from titin.presets import ExpectedAgeing
 from titin.section import Section
 from titin.study.design import AGE
 
@@ -39,10 +40,6 @@ _ROWS = 2000  # of the tables of the clearest genes
 _EFFECT = "log2 fold change a decade"
 _COLUMNS = ["gene", "cell_type", "protocol", "n_donors", "log2_fold_change", "ci_low", "ci_high", "p_value",
             "adj_p_value"]  # fmt: skip
-# genes that the study of human muscle found, with their direction
-_EXPECTED = {"CCL2": "up", "CDKN1A": "up", "MYH8": "up", "NOP56": "down", "NOP58": "down", "POLR1A": "down",
-             "GAR1": "down"}  # fmt: skip
-_EXPECTED_IN = "MuSC|FB|MF-I"
 
 
 def expression_of(inputs: Inputs, **options: Any) -> DifferentialExpression:
@@ -54,20 +51,19 @@ def expression_of(inputs: Inputs, **options: Any) -> DifferentialExpression:
 
 
 def _run(
-    inputs: Inputs, *, level: int | str | None = None, males_only: bool = False, save_pseudobulk: bool = False,
-    **options: Any,
+    inputs: Inputs, *, males_only: bool = False, save_pseudobulk: bool = False, **options: Any
 ) -> Findings:  # fmt: skip
     if save_pseudobulk:
         inputs.atlas = write_pseudobulk(inputs.atlas, progress=inputs.progress)
     where = inputs.males() if males_only else None
-    found = expression_of(inputs, cell_type_level=level, where=where, **options)
+    found = expression_of(inputs, where=where, **options)
     try:
         return Findings({"": found, "meta": meta_analysis(found)})
     except TitinError as reason:
         return Findings({"": found}, {"meta": str(reason.args[0])})
 
 
-def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
+def _show(section: Section, findings: Findings, inputs: Inputs) -> None:
     """Add volcano plots, the clearest genes, and those shared by types."""
     found = main_result(findings, DifferentialExpression)
     refuse_untested(found)
@@ -94,7 +90,7 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
     columns = ["cell_type", "protocol", "n_donors", "n_cells", "n_genes", "hits"]
     section.table("comparisons", tests[columns], "Comparisons", rows=60)
     _show_combined(section, findings)
-    _show_expected(section, table)
+    _show_expected(section, table, inputs.atlas.preset.ageing)
 
 
 def _show_shared(section: Section, table: pd.DataFrame) -> None:
@@ -123,13 +119,14 @@ def _show_combined(section: Section, findings: Findings) -> None:
     section.table("combined", table, "Both protocols combined", columns=_COLUMNS)
 
 
-def _show_expected(section: Section, table: pd.DataFrame) -> None:
-    named = table["cell_type"].astype(str).str.contains(_EXPECTED_IN, regex=True)
-    known = table[table["gene"].isin(list(_EXPECTED)) & named]
-    if len(known):
-        known = known.assign(expected=known["gene"].map(_EXPECTED)).sort_values(["gene", "p_value"])
-        section.table("expected", known, "Genes that the study of human muscle found, with its direction", rows=30,
-                      columns=["gene", "expected", *_COLUMNS[1:]])  # fmt: skip
+def _show_expected(section: Section, table: pd.DataFrame, expected: ExpectedAgeing) -> None:
+    kept = table["gene"].isin(list(expected.genes))
+    if expected.labels is not None:
+        kept &= table["cell_type"].map(expected.labels.fits).astype(bool)
+    if kept.any():
+        known = table[kept].assign(expected=table["gene"][kept].map(expected.genes)).sort_values(["gene", "p_value"])
+        columns = ["gene", "expected", *_COLUMNS[1:]]
+        section.table("expected", known, expected.title, rows=30, columns=columns)
 
 
 GENE_CHANGES = Analysis(

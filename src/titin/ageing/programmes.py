@@ -103,7 +103,7 @@ def programmes(
     TitinError
         If the dataset lacks donors, ages or a column of the formula, or no set has genes enough.
     """
-    chosen = programme_sets() if sets is None else sets
+    chosen = programme_sets(atlas.preset) if sets is None else sets
     found = scores
     if found is None:
         found = score_gene_sets(atlas, chosen, method=method, seed=seed, threads=threads, progress=progress)
@@ -123,18 +123,19 @@ def score_settings(scores: GeneSetScores) -> dict[str, Any]:
 
 
 def _run(
-    inputs: Inputs, *, level: int | str | None = None, method: ScoreMethod = "score_genes", gmt: Sequence[Path] = (),
+    inputs: Inputs, *, method: ScoreMethod = "score_genes", gmt: Sequence[Path] = (),
     scores: GeneSetScores | None = None, write: bool = False, no_enrichment: bool = False, **options: Any,
 ) -> Findings:  # fmt: skip
-    sets = {name: own for file in gmt for name, own in read_gmt(file).items()} or programme_sets()
+    sets = {name: own for file in gmt for name, own in read_gmt(file).items()}
+    sets = sets or programme_sets(inputs.atlas.preset)
     if scores is None:
         scores = score_gene_sets(inputs.atlas, sets, method=method, seed=inputs.seed, threads=inputs.threads,
                                  progress=inputs.progress)  # fmt: skip
-    results: dict[str, Result] = {"": programmes(inputs.atlas, scores=scores, cell_type_level=level, **options)}
+    results: dict[str, Result] = {"": programmes(inputs.atlas, scores=scores, **options)}
     missing: dict[str, str] = {}
     if not no_enrichment:
         try:
-            genes = expression_of(inputs, cell_type_level=level, **options)
+            genes = expression_of(inputs, **options)
         except TitinError as reason:
             missing["enrichment"] = str(reason.args[0])
         else:

@@ -130,9 +130,9 @@ def _detection(donors: pd.DataFrame, genes: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["gene", "cell_type", "n_cells", "n_detected", "n_donors"])
 
 
-def _run(inputs: Inputs, *, level: int | str | None = None, **options: Any) -> Findings:
+def _run(inputs: Inputs, **options: Any) -> Findings:
     return Findings({"": senescence(
-        inputs.atlas, cell_type_level=level, seed=inputs.seed, threads=inputs.threads, progress=inputs.progress,
+        inputs.atlas, seed=inputs.seed, threads=inputs.threads, progress=inputs.progress,
         **options,
     )})  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Muscle stem cells with age: subtypes, programmes, and the order from stem cell to myocyte by diffusion pseudotime.
+"""Stem cells with age: subtypes, programmes, and their order by diffusion pseudotime.
 
 After Haghverdi et al., Nature Methods 13, 845 (2016), with Gaussian weights, as scanpy computes it.
 """
@@ -16,7 +16,6 @@ from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findin
 from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
 from titin.ageing.comparison import Comparisons
 from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
-from titin.ageing.fibres import stem_labels
 from titin.ageing.moderated import Floats
 from titin.ageing.programmes import name_tests
 from titin.atlas import Atlas
@@ -24,6 +23,7 @@ from titin.embed import neighbors, pca
 from titin.errors import TitinError
 from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene_sets
 from titin.plot import forest, pseudotime
+from titin.presets import StemCellStates
 from titin.progress import Progress
 from titin.section import Section
 from titin.study.design import Study, choose_level, level_columns
@@ -112,17 +112,15 @@ def _eigen(weights: sparse.csr_matrix, k: int, seed: int, solve: Any) -> tuple[F
     return values[order], vectors[:, order]
 
 
-MARKERS = ("PAX7", "MYF5", "MYOD1", "MYOG", "MYH3")  # in the order in which they are expected
-SETS = ("cell_cycle_S", "cell_cycle_G2M", "MuSC_quiescence", "MuSC_activation", "ribosome_biogenesis")
+PHASE_SETS = ("cell_cycle_S", "cell_cycle_G2M")
 MAX_CELLS = 20_000
-_STEM = "muscle stem cells"
 _FEWEST = 50  # cells of a trajectory
 _FEWEST_DRAWN = 24
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class StemCells(Comparisons):
-    """What becomes of muscle stem cells.
+    """What becomes of stem cells.
 
     Attributes
     ----------
@@ -154,6 +152,7 @@ class StemCells(Comparisons):
 def stem_cells(
     atlas: Atlas,
     *,
+    states: StemCellStates | None = None,
     labels: Sequence[str] | None = None,
     scores: GeneSetScores | None = None,
     cell_type_level: int | str | None = None,
@@ -166,20 +165,21 @@ def stem_cells(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> StemCells:
-    """Compare muscle stem cells between donors, and order them from stem cell to myocyte.
+    """Compare stem cells between donors, and order them along the way to what they become.
 
     The trajectory is that of one protocol, the one with most stem cells: principal components of 2,000 highly variable
-    genes, the graph of neighbours, and diffusion pseudotime from the cell whose neighbourhood expresses the quiescence
-    genes most and MYOG least.
+    genes, the graph of neighbours, and diffusion pseudotime from the cell whose neighbourhood is most at rest.
 
     Parameters
     ----------
     atlas
         The dataset.
+    states
+        How stem cells are found and ordered; as the atlas's preset has it where not given.
     labels
-        Cell types that are muscle stem cells; those whose names say so where not given.
+        Cell types that are stem cells; those whose names say so where not given.
     scores
-        Scores of all cells that are there already; those of `SETS` are taken from it. Scored among the
+        Scores of all cells that are there already; those of the states are taken from it. Scored among the
         stem cells where not given.
     cell_type_level
         Level of ``labels``; the coarsest where not given. Subtypes are those of the finest level.
@@ -195,45 +195,50 @@ def stem_cells(
     Raises
     ------
     TitinError
-        In one sentence, if the dataset has no cell types, no stem cells, too few of them, or no donors. Without ages
-        there are no tests.
+        In one sentence, if the preset says nothing of stem cells, or the dataset has no cell types, no stem cells, too
+        few of them, or no donors. Without ages there are no tests.
     """
+    states = states or atlas.preset.stem_cells
+    if states is None:
+        raise TitinError("the preset of this dataset says nothing of stem cells",
+                         "give --preset muscle, or a preset with a section [stem_cells]")  # fmt: skip
     columns = level_columns(atlas.roles)
     level = choose_level(list(columns), cell_type_level)
     named = atlas.cell_columns(columns[level])[columns[level]].astype("category")
-    chosen = stem_labels(named.cat.categories) if labels is None else list(labels)
+    chosen = states.labels.find(named.cat.categories) if labels is None else list(labels)
     inside = np.flatnonzero(named.isin(chosen).to_numpy())
     if len(inside) < _FEWEST:
         raise TitinError(
-            f"this dataset has {len(inside) or 'no'} muscle stem cells: "
+            f"this dataset has {len(inside) or 'no'} {states.name}: "
             + (f"fewer than {_FEWEST}" if len(inside) else f"none of the labels of {level} is called as such"),
             "name the labels that are stem cells, if there are any",
         )
     last = list(columns.values())[-1]
     finest = atlas.cell_columns(last, inside)[last].astype("string")
     if scores is None:
-        own = _scores(atlas, inside, seed, threads)
+        own = _scores(atlas, states, inside, seed, threads)
     else:
-        own = scores.table.reindex(atlas.obs_names[inside])[[name for name in SETS if name in scores.table]]
+        own = scores.table.reindex(atlas.obs_names[inside])[[name for name in states.states if name in scores.table]]
     features = _features(finest, own)
     means = donor_means(atlas, features, cell_type_level=level)
-    means = DonorMeans(means.groups.assign(cell_type=_STEM), means.means)
+    means = DonorMeans(means.groups.assign(cell_type=states.name), means.means)
     if "donor" not in means.groups:
         raise TitinError("this dataset has no donors: stem cells are compared between donors",
                          "build it again with --donor COLUMN")  # fmt: skip
-    tests = _tests(means, formula, min_cells)
+    tests = _tests(states, means, formula, min_cells)
     cells, trajectory = _trajectory(
-        atlas, inside, finest, own, max_cells, n_neighbors, seed, threads, progress or Progress()
+        atlas, states, inside, finest, own, max_cells, n_neighbors, seed, threads, progress or Progress()
     )
     return StemCells(
         tests.table, tests=tests.tests, skipped=tests.skipped, donors=means.by_donor(), cells=cells,
-        markers=marker_order(cells, n_bootstraps=n_bootstraps, seed=seed), labels=chosen, trajectory=trajectory,
+        markers=marker_order(cells, states.markers, n_bootstraps=n_bootstraps, seed=seed), labels=chosen,
+        trajectory=trajectory,
         settings={**tests.settings, "cell_type_level": level, "subtype_level": list(columns)[-1]},
     )  # fmt: skip
 
 
 def marker_order(
-    cells: pd.DataFrame, markers: Sequence[str] = MARKERS, *, n_bootstraps: int = 500, seed: int = 0
+    cells: pd.DataFrame, markers: Sequence[str], *, n_bootstraps: int = 500, seed: int = 0
 ) -> pd.DataFrame:
     """Say when along the pseudotime markers are expressed.
 
@@ -280,10 +285,11 @@ def phases(s_score: Floats, g2m_score: Floats) -> pd.Categorical:
     return pd.Categorical(phase, ["G1", "S", "G2M"])
 
 
-def _scores(atlas: Atlas, inside: Any, seed: int, threads: int | None) -> pd.DataFrame:
-    bundled = gene_sets()
+def _scores(atlas: Atlas, states: StemCellStates, inside: Any, seed: int, threads: int | None) -> pd.DataFrame:
+    known = gene_sets(atlas.preset)
+    sets = {name: known[name] for name in states.states if name in known}
     try:
-        return score_gene_sets(atlas, {n: bundled[n] for n in SETS}, cells=inside, seed=seed, threads=threads).table
+        return score_gene_sets(atlas, sets, cells=inside, seed=seed, threads=threads).table
     except TitinError:  # none of these genes
         return pd.DataFrame(index=atlas.obs_names[inside])
 
@@ -292,7 +298,7 @@ def _features(finest: pd.Series, scores: pd.DataFrame) -> pd.DataFrame:
     parts = {str(name): scores[name].astype(np.float64) for name in scores}
     parts |= {f"share of {label}": finest.eq(label).fillna(False).astype(np.float64)
               for label in sorted(finest.dropna().unique())}  # fmt: skip
-    if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):
+    if set(PHASE_SETS) <= set(scores):
         phase = _phase(scores)
         parts |= {f"phase {name}": pd.Series(np.asarray(phase == name, float), scores.index) for name in ("S", "G2M")}
     return pd.DataFrame(parts, index=scores.index)
@@ -302,18 +308,18 @@ def _phase(scores: pd.DataFrame) -> pd.Categorical:
     return phases(scores["cell_cycle_S"].to_numpy(float), scores["cell_cycle_G2M"].to_numpy(float))
 
 
-def _tests(means: DonorMeans, formula: str | None, min_cells: int) -> Comparisons:
+def _tests(states: StemCellStates, means: DonorMeans, formula: str | None, min_cells: int) -> Comparisons:
     families = {str(name): "share" if str(name).startswith(("share", "phase")) else "score" for name in means.means}
     try:
         return compare_donor_means(means, formula=formula, min_cells=min_cells, families=families)
     except TitinError as reason:
         empty = pd.DataFrame(columns=["feature", "protocol", "n_donors", "effect", "p_value", "adj_p_value"])
-        return Comparisons(empty, skipped=[{"cell_type": _STEM, "protocol": None, "reason": str(reason.args[0])}])
+        return Comparisons(empty, skipped=[{"cell_type": states.name, "protocol": None, "reason": str(reason.args[0])}])
 
 
 def _trajectory(
-    atlas: Atlas, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int, n_neighbors: int, seed: int,
-    threads: int | None, progress: Progress,
+    atlas: Atlas, states: StemCellStates, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int,
+    n_neighbors: int, seed: int, threads: int | None, progress: Progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     study = Study(atlas.cell_columns(cells=inside), atlas.roles)
     kept, protocol = np.ones(len(inside), bool), None
@@ -336,9 +342,9 @@ def _trajectory(
     progress.advance(1)
     near = neighbors(reduced, min(n_neighbors, len(places) - 1), random_state=seed, threads=threads)
     weights = gaussian_weights(near.indices, near.distances)
-    markers = {gene: atlas[gene].to_numpy()[cells].astype(np.float64) for gene in MARKERS if gene in atlas}
-    quiet = scores["MuSC_quiescence"].to_numpy(float)[places] if "MuSC_quiescence" in scores else np.zeros(len(places))
-    early = quiet + markers.get("PAX7", 0.0) - markers.get("MYOG", 0.0)
+    markers = {gene: atlas[gene].to_numpy()[cells].astype(np.float64) for gene in states.markers if gene in atlas}
+    quiet = scores[states.resting].to_numpy(float)[places] if states.resting in scores else np.zeros(len(places))
+    early = quiet + markers.get(states.first_gene, 0.0) - markers.get(states.last_gene, 0.0)
     smooth = np.asarray(weights @ early).ravel() / np.maximum(np.asarray(weights.sum(axis=1)).ravel(), 1e-12)
     time = diffusion_pseudotime(weights, int(np.argmax(smooth)), seed=seed)
     progress.advance(1)
@@ -349,7 +355,7 @@ def _trajectory(
         table.insert(1, "donor", study.values("donor").iloc[places].astype(str).to_numpy())
     for name in scores:
         table[name] = scores[name].to_numpy()[places]
-    if {"cell_cycle_S", "cell_cycle_G2M"} <= set(scores):
+    if set(PHASE_SETS) <= set(scores):
         table["phase"] = _phase(scores.iloc[places])
     table = table.assign(**markers)
     return table, {"protocol": protocol, "n_cells": len(places), "of": int(kept.sum()), "n_neighbors": n_neighbors,
@@ -357,9 +363,9 @@ def _trajectory(
                    "unreached": int(np.isnan(time).sum()), "seed": seed}  # fmt: skip
 
 
-def _run(inputs: Inputs, *, level: int | str | None = None, labels: Sequence[str] = (), **options: Any) -> Findings:
+def _run(inputs: Inputs, *, labels: Sequence[str] = (), **options: Any) -> Findings:
     return Findings({"": stem_cells(
-        inputs.atlas, labels=labels or None, cell_type_level=level, seed=inputs.seed, threads=inputs.threads,
+        inputs.atlas, labels=labels or None, seed=inputs.seed, threads=inputs.threads,
         progress=inputs.progress, **options,
     )})  # fmt: skip
 
@@ -369,20 +375,21 @@ def _order(found: StemCells) -> list[str]:
 
 
 def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001
-    """Add muscle stem cells: subtypes, programmes, and the way to myocytes."""
+    """Add stem cells: subtypes, programmes, and the way to what they become."""
     found = main_result(findings, StemCells)
     best = name_tests(found.table.drop(columns="cell_type", errors="ignore"), len(found.table))
     if len(best):
         axes = forest(best, label="name", xlabel="change a decade")
         section.figure("changes", axes, "Subtypes and programmes with age", best)
     facts, cells = found.trajectory, found.cells
-    known = [gene for gene in MARKERS if gene in cells and cells[gene].gt(0).any()]
+    markers = found.markers.sort_values("expected")["marker"]
+    known = [gene for gene in markers if gene in cells and cells[gene].gt(0).any()]
     if known and len(cells) >= _FEWEST_DRAWN:
         named = f" in {facts['protocol']}" if facts["protocol"] else ""
         title = f"Markers along the pseudotime of {facts['n_cells']:,} stem cells{named}"
         section.figure("pseudotime", pseudotime(cells, markers=known), title, cells)
     order = _order(found)
-    section.say(f"Order along the pseudotime: {' → '.join(order)}; expected: {' → '.join(MARKERS)}.")
+    section.say(f"Order along the pseudotime: {' → '.join(order)}; expected: {' → '.join(markers)}.")
     section.table("markers", found.markers, "Markers along the pseudotime")
     section.table("tests", found.table, "Tests")
     section.facts |= {"cells": facts["n_cells"], "order": order}
@@ -391,10 +398,11 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
 STEM_CELLS = Analysis(
     name="stemcells",
     section="stem",
-    title="Muscle stem cells",
-    summary="Muscle stem cells: states, programmes, pseudotime.",
-    help="""Compare the muscle stem cells of DATASET between donors, and order them from stem cell to myocyte.""",
+    title="Stem cells",
+    summary="Stem cells: states, programmes, pseudotime.",
+    help="""Compare the stem cells of DATASET between donors, and order them along the way to what they become.""",
     needs=("donor", "cell_type"),
+    preset="stem_cells",
     result=StemCells,
     run=_run,
     show=_show,

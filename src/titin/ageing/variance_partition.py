@@ -197,8 +197,8 @@ def summarise(parts: VariancePartition, terms: Sequence[str] = (*TERMS, "residua
     return pd.DataFrame(rows).sort_values("mean", ascending=False, ignore_index=True)
 
 
-def _run(inputs: Inputs, *, level: int | str | None = None, **options: Any) -> Findings:
-    return Findings({"": variance_partition(inputs.pseudobulk(), cell_type_level=level, **options)})
+def _run(inputs: Inputs, **options: Any) -> Findings:
+    return Findings({"": variance_partition(inputs.pseudobulk(), **options)})
 
 
 def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa: ARG001

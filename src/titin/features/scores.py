@@ -235,7 +235,8 @@ def score_gene_sets(
     for n_cells in reader.map(work, threads):
         progress.advance(n_cells)
     progress.finish()
-    table = pd.DataFrame(scores, index=atlas.obs_names[reader.cells], columns=list(members.tokens), copy=False)
+    index = pd.Index(atlas.obs_names[reader.cells], name=layout.CELL_ID)
+    table = pd.DataFrame(scores, index=index, columns=list(members.tokens), copy=False)
     return GeneSetScores(
         table, settings={"method": METHODS[method], **parameters}, left_out=dict(members.left_out),
         genes={name: len(tokens) for name, tokens in members.tokens.items()},
@@ -402,4 +403,4 @@ def read_gene_set_scores(atlas: Atlas) -> GeneSetScores | None:
     stored = atlas.store.table(atlas.layout.gene_set_scores)
     frame: pd.DataFrame = stored.to_pandas()
     method = (stored.schema.metadata or {}).get(_METHOD_KEY, b"").decode() or "not recorded"
-    return GeneSetScores(frame.set_axis(atlas.obs_names), settings={"method": method})
+    return GeneSetScores(frame.set_axis(pd.Index(atlas.obs_names, name=layout.CELL_ID)), settings={"method": method})

@@ -12,11 +12,12 @@ from titin.presets.preset import (
     record_preset,
     shared_presets,
 )
-from titin.presets.sections import CardTexts, FibreTyping, LabelPattern, StemCellStates
+from titin.presets.sections import CardTexts, ExpectedAgeing, FibreTyping, LabelPattern, StemCellStates
 
 __all__ = [
     "MARKERS",
     "CardTexts",
+    "ExpectedAgeing",
     "FibreTyping",
     "GeneSet",
     "LabelPattern",

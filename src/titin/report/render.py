@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from titin import html
-from titin.section import Figure, Numbers, Picture, Section, Table
+from titin.section import Figure, LinkedNumbers, Picture, Section, Table
 
 _FILE_ROWS = 200_000  # of a CSV beside the report
 _SCALE = 1.6  # pixels of a picture for one of the page
@@ -57,14 +57,14 @@ def _blocks(section: Section, files: Files) -> Iterator[tuple[str, Any]]:
             yield "pictures", [_picture(section, block, files) for block in together]  # type: ignore[arg-type]
             continue
         for block in together:
-            if isinstance(block, Table | Numbers):
+            if isinstance(block, Table | LinkedNumbers):
                 link = files.write_table(f"{section.name}_{block.name}", block.table)
                 yield ("table", _table(block, link)) if isinstance(block, Table) else ("numbers", _numbers(block, link))
             else:
                 yield type(block).__name__.lower(), block
 
 
-def _numbers(block: Numbers, link: str) -> dict[str, Any]:
+def _numbers(block: LinkedNumbers, link: str) -> dict[str, Any]:
     return {"texts": block.text.split("{link}"), "link": link}
 
 

@@ -172,7 +172,9 @@ def _fill(section: Section, make: Callable[[Section, ReportData], None], data: R
 
 def _all_sections(preset: Preset) -> list[tuple[str, str, Callable[[Section, ReportData], None]]]:
     """Anchor, title and maker of every section that the preset does not leave out, in order."""
-    ageing = [(analysis.anchor, analysis.title, _of_analysis(analysis)) for analysis in ANALYSES]
+    ageing = [
+        (analysis.anchor, analysis.title, _of_analysis(analysis)) for analysis in ANALYSES if analysis.offered(preset)
+    ]
     return [one for one in (*ATLAS_SECTIONS, *ageing, *RESULT_SECTIONS) if one[0] not in preset.report.leave_out]
 
 

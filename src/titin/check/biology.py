@@ -1,13 +1,14 @@
 """Whether cell types express their markers: AUROC of a type against all others, within donors."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.genes import bundled, normalised, present
 from titin.check.registry import check
@@ -15,10 +16,6 @@ from titin.features import gene_sets
 from titin.presets import MARKERS
 from titin.study.groups import CellGroups, group_by
 from titin.study.vocabulary import plain, protocol_of, sex_of
-
-if TYPE_CHECKING:
-    from titin.check.dataset import CheckedDataset
-
 
 FEWEST_CELLS = 20  # of a unit that is compared with others
 _FEWEST = 10  # cells of a type, and of all others, in a donor that counts
@@ -30,7 +27,7 @@ _MARGIN = 0.1  # by which another type has them more clearly
 
 @check("biology.markers", "Cell types express their canonical markers.", severity="warning", level="full",
        needs=("cell_type",))  # fmt: skip
-def markers(dataset: "CheckedDataset") -> Outcome:
+def markers(dataset: CheckedDataset) -> Outcome:
     """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
 
     Markers of the preset are applied where a label is the name of a set, letter for letter but for case and separators.
@@ -71,7 +68,7 @@ def _judge(row: dict[str, Any], where: str) -> list[Finding]:
     return [Finding(message, where, "the labels of the two may be swapped", "error")]
 
 
-def _matching(dataset: "CheckedDataset") -> tuple[str, pd.Series, dict[str, list[str]]]:
+def _matching(dataset: CheckedDataset) -> tuple[str, pd.Series, dict[str, list[str]]]:
     """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
     sets = gene_sets(dataset.atlas.preset)
     known = {plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
@@ -121,7 +118,7 @@ _HINT = "all cell types together and not adjusted for sex or chemistry: a descri
 
 @check("biology.ageing", "What ageing genes do with age, reported without judgement.", severity="note", level="full",
        needs=("donor", "age", "counts"))  # fmt: skip
-def ageing(dataset: "CheckedDataset") -> Outcome:
+def ageing(dataset: CheckedDataset) -> Outcome:
     """Fit log2 counts in a million of each set (mean over its genes) to age, over donors, in each protocol.
 
     Counts of a donor's cells are summed first, all types together; the model is a straight line, its interval that of
@@ -201,7 +198,7 @@ _DOUBLETS = "doublet|scrublet"
 
 @check("biology.sex", "XIST and the genes of the Y chromosome agree with each donor's recorded sex.",
        needs=("donor", "sex", "counts"))  # fmt: skip
-def sex(dataset: "CheckedDataset") -> Outcome:
+def sex(dataset: CheckedDataset) -> Outcome:
     """Count the cells that express XIST alone and those that express genes of the Y chromosome alone.
 
     Cells with both (doublets, stray RNA) and with neither tell nothing. Done by donor, and then by sample.
@@ -227,7 +224,7 @@ def sex(dataset: "CheckedDataset") -> Outcome:
     return Outcome(findings, read, {"donors": _records(donors)})
 
 
-def _sexes(dataset: "CheckedDataset", by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
+def _sexes(dataset: CheckedDataset, by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
     recorded = pd.Series(dataset.column("sex").astype("string").to_numpy())
@@ -262,7 +259,7 @@ def _mixture(row: Any, where: str) -> Finding:
 
 @check("biology.nuclei", "Nuclei have more MALAT1 and less mitochondrial RNA than cells.", level="full",
        needs=("protocol", "counts"))  # fmt: skip
-def nuclei(dataset: "CheckedDataset") -> Outcome:
+def nuclei(dataset: CheckedDataset) -> Outcome:
     """Compare the protocols over donors, then each donor with its protocol."""
     by = _units(dataset, ["donor", "protocol"])
     malat = present(dataset.atlas, ["MALAT1"])
@@ -309,7 +306,7 @@ def _other_arm(row: pd.Series, medians: dict[str, dict[str, float]], measures: A
     return all(mine > theirs for mine, theirs in zip(far[: len(measures)], far[len(measures) :], strict=True))
 
 
-def _misplaced(dataset: "CheckedDataset", by: CellGroups, row: Any, values: pd.Series) -> Finding:
+def _misplaced(dataset: CheckedDataset, by: CellGroups, row: Any, values: pd.Series) -> Finding:
     other = "cells" if values["kind"] == "nuclei" else "nuclei"
     return Finding(
         f"{by.name(row)}: its {values['n_cells']:,} {values['kind']} look like {other} by MALAT1 and mitochondrial RNA",
@@ -319,7 +316,7 @@ def _misplaced(dataset: "CheckedDataset", by: CellGroups, row: Any, values: pd.S
 
 @check("biology.library_size", "No donor's cells have far more or fewer counts than those of the others.",
        severity="note", level="full", needs=("donor", "counts"))  # fmt: skip
-def library_size(dataset: "CheckedDataset") -> Outcome:
+def library_size(dataset: CheckedDataset) -> Outcome:
     """Compare the median counts a cell of each donor with the median over donors, within protocol and chemistry."""
     by = _units(dataset, ["donor", "protocol", "chemistry"])
     table = by.table.assign(median_counts=by.median(dataset.totals.n_counts))
@@ -340,7 +337,7 @@ def library_size(dataset: "CheckedDataset") -> Outcome:
 
 
 @check("biology.doublets", "Doublet scores are given, and no predicted doublet is left.", severity="note")
-def doublets(dataset: "CheckedDataset") -> Outcome:
+def doublets(dataset: CheckedDataset) -> Outcome:
     """Describe the columns of doublet scores and calls."""
     obs = dataset.obs
     columns = [c for c in obs.columns if pd.Series([str(c).lower()]).str.contains(_DOUBLETS).item()]
@@ -363,7 +360,7 @@ def doublets(dataset: "CheckedDataset") -> Outcome:
 
 @check("biology.cells_per_type", "Each cell type has cells of three donors or more.", severity="note",
        needs=("donor", "cell_type"))  # fmt: skip
-def cells_per_type(dataset: "CheckedDataset") -> Outcome:
+def cells_per_type(dataset: CheckedDataset) -> Outcome:
     """Count donors by type, at the coarsest level."""
     level = dataset.roles["cell_type"][0]
     table = pd.crosstab(dataset.obs[level].astype("string"), dataset.column("donor").astype("string"))
@@ -377,7 +374,7 @@ def cells_per_type(dataset: "CheckedDataset") -> Outcome:
     return Outcome(findings, f"{table.shape[0]} types of {table.shape[1]} donors", facts)
 
 
-def _units(dataset: "CheckedDataset", roles: Sequence[str]) -> CellGroups:
+def _units(dataset: CheckedDataset, roles: Sequence[str]) -> CellGroups:
     """Group the cells by those of the roles that the dataset has."""
     return group_by(dataset.study.keys([role for role in roles if dataset.missing(role) is None]), complete=True)
 

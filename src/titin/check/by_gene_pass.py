@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from titin.check.findings import Problems
 from titin.check.kernels import digest_by_gene, gather_gene, inspect_lists
 from titin.check.lists import ListReader, words
-from titin.check.problems import Problems
 from titin.dataset import layout
 from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store

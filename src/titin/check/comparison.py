@@ -26,7 +26,7 @@ def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int
     """
     if len(one) != len(other):
         raise ValueError(f"{len(one):,} and {len(other):,} rows")
-    one, other = _plain(one), _plain(other)
+    one, other = decoded(one), decoded(other)
     if one.equals(other):
         return 0, -1
     same = pc.fill_null(pc.equal(one, other), False)
@@ -38,7 +38,8 @@ def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int
     return (len(differ), int(differ[0])) if len(differ) else (0, -1)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the labels of a column of categories; any other as it is."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 

@@ -1,6 +1,6 @@
-"""What a check says: findings, each with its place and what to do."""
+"""Findings of a check, each with its place and what to do; problems of single cells or values, counted as met."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -50,3 +50,45 @@ class Outcome:
     read: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     skipped: str | None = None
+
+
+@dataclass
+class Tally:
+    """How often one sort of problem was met.
+
+    Attributes
+    ----------
+    n
+        How many cells, genes or values have it.
+    first
+        What the first of them is.
+    where
+        Its place.
+    """
+
+    n: int = 0
+    first: str = ""
+    where: str = ""
+
+
+class Problems:
+    """Sorts of problem, by name, each a `Tally`."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, sort: str, n: int, first: str, where: str) -> None:
+        """Count ``n`` more; the first call for a sort says what and where it was."""
+        tally = self._tallies.setdefault(sort, Tally(0, first, where))
+        tally.n += n
+
+    def extend(self, others: Iterable[tuple[str, int, str, str]]) -> None:
+        """Add several."""
+        for sort, n, first, where in others:
+            self.add(sort, n, first, where)
+
+    def __getitem__(self, sort: str) -> Tally:
+        return self._tallies.get(sort, Tally())
+
+    def __contains__(self, sort: str) -> bool:
+        return sort in self._tallies

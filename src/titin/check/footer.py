@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.dataset.thrift import read_struct
 from titin.errors import DatasetError
 
 _MAGIC = b"PAR1"
@@ -111,7 +112,7 @@ def read_footer(path: Path, *, pages: bool = True) -> Footer:
                 raise DatasetError(f"{path.name} is no Parquet file, or was cut short", "restore it, or build again")
             length = int.from_bytes(tail[:4], "little")
             file.seek(size - 8 - length)
-            document, _ = _struct(file.read(length), 0)
+            document, _ = read_struct(file.read(length), 0)
 
             def read_at(offset: int, length: int) -> bytes:
                 file.seek(offset)
@@ -137,7 +138,7 @@ def _chunk(column: dict[int, Any], read_at: _ReadAt | None) -> Chunk:
     meta, sizes = column[_META], column[_META].get(_SIZES, {})
     pages = None
     if read_at is not None and _OFFSET_INDEX_AT in column:
-        index, _ = _struct(read_at(column[_OFFSET_INDEX_AT], column[_OFFSET_INDEX_BYTES]), 0)
+        index, _ = read_struct(read_at(column[_OFFSET_INDEX_AT], column[_OFFSET_INDEX_BYTES]), 0)
         located = index[1]  # of each page: offset, compressed size, first row
         dictionary = located[0][1] - meta[_DICTIONARY_AT] if _DICTIONARY_AT in meta and located else 0
         pages = Pages(
@@ -148,83 +149,3 @@ def _chunk(column: dict[int, Any], read_at: _ReadAt | None) -> Chunk:
         tuple(part.decode("utf-8") for part in meta[_PATH]), meta[_N_VALUES], meta.get(_STATISTICS, {}).get(3),
         meta[_COMPRESSED], sizes.get(1) if meta[_TYPE] == _BYTE_ARRAY else None, tuple(sizes.get(3, ())), pages,
     )  # fmt: skip
-
-
-def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """Read a struct of Thrift's compact protocol: its fields by number, and the position behind it.
-
-    Short integers are read in place: a wide table's footer has hundreds of thousands.
-    """
-    fields: dict[int, Any] = {}
-    number = 0
-    while True:
-        head = data[at]
-        at += 1
-        if not head:
-            return fields, at
-        kind = head & 15
-        if head >> 4:
-            number += head >> 4
-        else:
-            number, at = _integer(data, at)
-        if 4 <= kind <= 6:
-            byte = data[at]
-            if byte < 128:
-                fields[number] = (byte >> 1) ^ -(byte & 1)
-                at += 1
-            else:
-                fields[number], at = _integer(data, at)
-        elif kind <= 2:
-            fields[number] = kind == 1
-        else:
-            fields[number], at = _value(data, at, kind)
-
-
-def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
-    if kind == 12:
-        return _struct(data, at)
-    if kind == 8:
-        n, at = _varint(data, at)
-        if at + n > len(data):
-            raise ValueError("it ends early")
-        return data[at : at + n], at + n
-    if kind in (9, 10):
-        return _list(data, at)
-    if 4 <= kind <= 6:
-        return _integer(data, at)
-    if kind == 3:
-        return data[at], at + 1
-    if kind == 7:
-        return struct.unpack_from("<d", data, at)[0], at + 8
-    raise ValueError(f"a field of type {kind}")
-
-
-def _list(data: bytes, at: int) -> tuple[list[Any], int]:
-    n, kind = data[at] >> 4, data[at] & 15
-    at += 1
-    if n == 15:
-        n, at = _varint(data, at)
-    items: list[Any] = []
-    for _ in range(n):
-        if kind in (1, 2):
-            item, at = data[at] == 1, at + 1
-        else:
-            item, at = _value(data, at, kind)
-        items.append(item)
-    return items, at
-
-
-def _integer(data: bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
-    return (value >> 1) ^ -(value & 1), at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7

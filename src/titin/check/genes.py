@@ -1,16 +1,13 @@
 """Genes that checks look for, as far as a dataset has them, and their values."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas, UnknownNameError
+from titin.check.dataset import CheckedDataset
 from titin.features import gene_sets
-
-if TYPE_CHECKING:
-    from titin.check.dataset import CheckedDataset
 
 
 def present(atlas: Atlas, genes: Iterable[str]) -> list[str]:
@@ -28,12 +25,12 @@ def present(atlas: Atlas, genes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def bundled(dataset: "CheckedDataset", name: str) -> list[str]:
+def bundled(dataset: CheckedDataset, name: str) -> list[str]:
     """Genes of a bundled set that the dataset has."""
     return present(dataset.atlas, gene_sets()[name].genes)
 
 
-def normalised(dataset: "CheckedDataset", gene: str) -> NDArray[np.float32]:
+def normalised(dataset: CheckedDataset, gene: str) -> NDArray[np.float32]:
     """Values of a gene that can be compared between cells.
 
     Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from titin.check.by_gene_pass import gene_difference
 from titin.check.dataset import CheckedDataset
-from titin.check.findings import Finding, Outcome
+from titin.check.findings import Finding, Outcome, Problems
 from titin.check.panel import PanelReader
-from titin.check.problems import Problems
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.recovery import MAX_ULP

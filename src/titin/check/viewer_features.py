@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from titin.check.comparison import decoded
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Severity
 from titin.check.footer import Chunk, Footer, Group, Pages
@@ -181,7 +182,7 @@ def _text_problem(card: HubCard, files: tuple[str, ...], field: pa.Field) -> str
     distinct: set[Any] = set()
     n_rows = 0
     for column in _batches(card, files, field.name):
-        distinct.update(pc.unique(_plain(column)).to_pylist())
+        distinct.update(pc.unique(decoded(column)).to_pylist())
         n_rows += len(column)
     distinct.discard(None)
     return None if is_category(len(distinct), n_rows) else f"has texts of {lengths} characters alone"
@@ -194,15 +195,11 @@ def _batches(card: HubCard, files: tuple[str, ...], name: str) -> Iterator[pa.Ch
             yield opened.read_row_group(group, [name]).column(0)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
 def _adjacent(parts: Iterator[pa.ChunkedArray], length: Callable[[Any], Any]) -> str | None:
     """Name the two lengths, if there are but two and they are adjacent; two further apart end the search."""
     low, high, n = np.inf, -np.inf, 0
     for column in parts:
-        bounds = pc.min_max(length(_plain(column))).as_py()
+        bounds = pc.min_max(length(decoded(column))).as_py()
         n += len(column) - column.null_count
         if bounds["min"] is not None:
             low, high = min(low, bounds["min"]), max(high, bounds["max"])
@@ -270,7 +267,7 @@ def categories(dataset: CheckedDataset) -> Outcome:
         values: set[Any] = set()
         n_rows = 0
         for column in _batches(card, config.files, name):
-            values.update(pc.unique(_plain(column)).to_pylist())
+            values.update(pc.unique(decoded(column)).to_pylist())
             n_rows += len(column)
         values.discard(None)
         if not is_category(len(values), n_rows):

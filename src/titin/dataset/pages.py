@@ -6,6 +6,7 @@ time that pyarrow takes, without holding the interpreter's lock in the kernels. 
 `UnsupportedPageError`, and pyarrow reads it.
 """
 
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,12 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.dataset.page_kernels import add_lengths, join_bytes, join_two_bytes, unpack_deltas
+from titin.dataset.thrift import Bytes, read_struct
 
 _DATA_PAGE, _ZSTD = 0, "ZSTD"
 _DELTA_BINARY_PACKED, _BYTE_STREAM_SPLIT = 5, 9
 _PHYSICAL = {"INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8}
 _codec: list[pa.Codec] = []
-Bytes = bytes | memoryview
 
 
 class UnsupportedPageError(Exception):
@@ -206,54 +207,13 @@ class _Header:
 def _read_header(data: Bytes, at: int) -> tuple[_Header, int]:
     """Parse a page header (Thrift compact protocol) and return it with the position behind it."""
     try:
-        fields, at = _struct(data, at)
+        fields, at = read_struct(data, at)
         page = fields[5]
         header = _Header(fields[2], fields[3], page[1], page[2], fields.get(4))
-    except IndexError:
+    except (IndexError, struct.error):
         raise DamagedPageError("a page header ends early") from None
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise UnsupportedPageError("a page that is no format 1 data page") from None
     if fields.get(1) != _DATA_PAGE or min(header.uncompressed, header.compressed, header.n_entries) < 0:
         raise UnsupportedPageError("a page that is no format 1 data page")
     return header, at
-
-
-def _varint(data: Bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-
-
-def _zigzag(data: Bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
-    return (value >> 1) ^ -(value & 1), at
-
-
-def _struct(data: Bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A Thrift struct as a dictionary by field number; binary fields are passed over, lists refused."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while head := data[at]:
-        kind, delta = head & 15, head >> 4
-        at += 1
-        if delta:
-            number += delta
-        else:
-            number, at = _zigzag(data, at)
-        if kind in (1, 2):
-            fields[number] = kind == 1
-        elif kind in (3, 4, 5, 6):
-            fields[number], at = _zigzag(data, at)
-        elif kind == 8:
-            n, at = _varint(data, at)
-            at += n
-        elif kind == 12:
-            fields[number], at = _struct(data, at)
-        else:
-            raise UnsupportedPageError(f"a page header with a field of type {kind}")
-    return fields, at + 1

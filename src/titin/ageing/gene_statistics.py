@@ -17,8 +17,6 @@ from titin.progress import Progress
 from titin.results import Result
 from titin.study.design import Study
 
-_TARGET_SUM = 1e4
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GeneStatistics(Result):
@@ -110,6 +108,6 @@ def _scale(atlas: Atlas, threads: int) -> NDArray[np.float64]:
     if atlas.kind == "real":
         return np.empty(0)
     if atlas.kind == "counts":
-        return np.maximum(cell_totals(atlas, threads=threads), 1) / _TARGET_SUM
+        return np.maximum(cell_totals(atlas, threads=threads), 1) / layout.TARGET_SUM
     scale: NDArray[np.float64] = atlas.store.column(atlas.layout.expression, layout.SCALE).to_numpy().astype(np.float64)
     return scale

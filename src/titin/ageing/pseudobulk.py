@@ -212,9 +212,8 @@ def pseudobulk(
 
 def gene_names(atlas: Atlas) -> pd.DataFrame:
     """Symbol (``gene``) and id (``gene_id``) of every gene, by token."""
-    table = atlas.store.table(atlas.layout.feature_metadata, [layout.TOKEN, layout.GENE, layout.GENE_IDS])
-    table = table.sort_by(layout.TOKEN)
-    return pd.DataFrame({"gene": table[layout.GENE].to_pylist(), "gene_id": table[layout.GENE_IDS].to_pylist()})
+    genes = pd.DataFrame({"gene": atlas.reader.genes.symbols, "gene_id": atlas.reader.genes.ids})
+    return genes.take(atlas.source_columns).reset_index(drop=True)
 
 
 def check_counts(atlas: Atlas) -> None:

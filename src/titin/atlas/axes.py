@@ -160,6 +160,8 @@ class GeneAxis:
         As that of var.
     token
         int64, the token of each gene.
+    symbols, ids
+        Of each gene; a symbol may be that of several.
     n_cells, mean
         Cells that express it (int64); mean of the source's values over all cells (float64).
     """
@@ -175,8 +177,8 @@ class GeneAxis:
         self.mean: NDArray[np.float64] = table.column(layout.MEAN).to_numpy()
         names = decode_values(table.column(index), record)
         self.index = pd.Index(names, dtype=names.dtype, name=record["name"])
-        self._symbols: list[str] = table.column(layout.GENE).to_pylist()
-        self._ids: list[str] = table.column(layout.GENE_IDS).to_pylist()
+        self.symbols: list[str] = table.column(layout.GENE).to_pylist()
+        self.ids: list[str] = table.column(layout.GENE_IDS).to_pylist()
         self._finder: GeneFinder | None = None
 
     def __len__(self) -> int:
@@ -196,7 +198,7 @@ class GeneAxis:
     def finder(self) -> "GeneFinder":
         """Finds genes by name; made when first used."""
         if self._finder is None:
-            self._finder = GeneFinder(self._symbols, self._ids, self.index.tolist())
+            self._finder = GeneFinder(self.symbols, self.ids, self.index.tolist())
         return self._finder
 
 

@@ -112,7 +112,7 @@ def add_sums(
 
 
 @nb.njit(cache=True, nogil=True)
-def add_moments(
+def add_deviations(
     indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array,
     mean: Array, squares: Array, seen: Array,
 ) -> None:  # fmt: skip

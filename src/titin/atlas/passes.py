@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from titin.atlas.atlas import Atlas
 from titin.atlas.kernels import count_chosen, lognorm, take_chosen
 from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
+from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.store import RowGroup
 from titin.parallel import ordered_map
 
-TARGET_SUM = 1e4
 _LANE_CELLS = 4096  # summed in float32 at most, before float64
 
 
@@ -155,5 +155,5 @@ class BlockReader:
         values = block.data.astype(np.float32, copy=False)
         if self._kind == "counts":
             values = np.empty(len(block.data), np.float32)
-            lognorm(block.indptr, block.data, TARGET_SUM, values)
+            lognorm(block.indptr, block.data, layout.TARGET_SUM, values)
         return Block(block.start, block.indptr, block.indices, values)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.csr import column_map
-from titin.atlas.kernels import add_moments, add_sums, describe_rows, widen
+from titin.atlas.kernels import add_deviations, add_sums, describe_rows, widen
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
 from titin.atlas.selection import SelectionError, check_memory
@@ -100,7 +100,7 @@ def moments(question: Question, groups: Positions | None = None, n_groups: int =
     """
     mean, squares, seen = _totals(question, n_groups, 3)
     for part in question.parts():
-        add_moments(*_entries(part), _groups_of(part, groups), part.column_of, mean, squares, seen)
+        add_deviations(*_entries(part), _groups_of(part, groups), part.column_of, mean, squares, seen)
     sizes = group_sizes(question, groups, n_groups)[:, None]
     with np.errstate(invalid="ignore"):
         share = seen / sizes

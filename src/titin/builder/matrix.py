@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.builder.job import BuildJob
-from titin.builder.scan import TARGET_SUM, Scan
+from titin.builder.scan import Scan
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.codec import decode_values
@@ -204,7 +204,7 @@ class _PanelWriter:
             return np.asarray(bucket.counts, np.float32)
         ends = np.concatenate([[0], np.cumsum(bucket.counts, dtype=np.float64)])
         totals = np.maximum(np.diff(ends[bucket.indptr]), 1.0)
-        linear = bucket.counts * np.repeat(TARGET_SUM / totals, np.diff(bucket.indptr))
+        linear = bucket.counts * np.repeat(layout.TARGET_SUM / totals, np.diff(bucket.indptr))
         return np.asarray(np.log1p(linear), np.float32)
 
     def _flush(self) -> None:

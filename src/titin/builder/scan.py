@@ -22,7 +22,6 @@ from titin.source import Matrix
 
 _SAME = 1e-5  # relative spread up to which all cells count as normalised to the same total
 _PROVEN = float(np.log(1e-6))  # a matrix that passes for log1p by chance more often than this is of kind real
-TARGET_SUM = 1e4  # counts-only sources are shown log-normalised to this many counts a cell, as scanpy's default is
 
 
 @dataclass
@@ -125,7 +124,7 @@ class _Tally:
             self._scales.append(block.scale)
             scan.float64 |= block.levels.dtype == np.float64
         elif block.kind == "counts":
-            factor = TARGET_SUM / np.maximum(_cell_sums(block), 1.0)
+            factor = layout.TARGET_SUM / np.maximum(_cell_sums(block), 1.0)
         else:
             factor = np.ones(len(block.indptr) - 1)
             scan.float64 |= block.counts.dtype == np.float64

@@ -13,8 +13,6 @@ from titin.dataset.layout import Layout
 from titin.dataset.store import RowGroup, Store
 from titin.errors import DatasetError
 
-TARGET_SUM = 1e4  # counts a cell that the panel of a matrix of counts is normalised to; see docs/format.md
-
 
 @dataclass(frozen=True)
 class PanelRows:
@@ -150,4 +148,4 @@ def _log_normalised(kind: str, indptr: NDArray[np.int64], elements: NDArray, val
         return np.asarray(values, np.float32)
     ends = np.concatenate([[0], np.cumsum(elements, dtype=np.float64)])
     totals = np.maximum(np.diff(ends[indptr]), 1.0)
-    return np.asarray(np.log1p(elements * np.repeat(TARGET_SUM / totals, np.diff(indptr))), np.float32)
+    return np.asarray(np.log1p(elements * np.repeat(layout.TARGET_SUM / totals, np.diff(indptr))), np.float32)

@@ -1,4 +1,4 @@
-"""numba kernels on row blocks: inspection, decoding, transposition and row copies.
+"""numba kernels on row blocks: inspection, decoding, transposition, row copies and sums.
 
 Loops run over slices from 0: an index that might be negative costs numba a test an element, and the vector
 instructions.
@@ -213,3 +213,31 @@ def append_runs(indptr, rows, counts, first_row, cursor, out_rows, out_counts):
             its[i] = first_row + own[i]
         out_counts[at : at + n] = counts[indptr[j] : indptr[j + 1]]
         cursor[j] = at + n
+
+
+@nb.njit(cache=True, nogil=True)
+def add_moments(indptr, columns, values, group, sums, squares, stored):
+    """Add the values of each cell, their squares and their number to the row of its group (none: -1)."""
+    for c in range(len(indptr) - 1):
+        g = group[c]
+        if g < 0:
+            continue
+        own, its = columns[indptr[c] : indptr[c + 1]], values[indptr[c] : indptr[c + 1]]
+        to_sums, to_squares, to_stored = sums[g], squares[g], stored[g]
+        for i in range(len(own)):
+            column, value = np.uint64(own[i]), np.float64(its[i])
+            to_sums[column] += value
+            to_squares[column] += value * value
+            to_stored[column] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def add_gram(indptr, columns, values, part, n_parts, gram):
+    """Add the upper triangle of AᵀA, of every ``n_parts``-th row of it; columns ascend in every row of A."""
+    for r in range(len(indptr) - 1):
+        own, its = columns[indptr[r] : indptr[r + 1]], values[indptr[r] : indptr[r + 1]]
+        for i in range(len(own)):
+            if own[i] % n_parts == part:
+                row, value = gram[own[i]], np.float64(its[i])
+                for j in range(i, len(own)):
+                    row[np.uint64(own[j])] += value * its[j]

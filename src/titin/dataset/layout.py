@@ -34,6 +34,7 @@ SOURCE_COLUMN = "source_column"
 AGE_NUMERIC = "age_numeric"
 AGE_YEARS = "age_years"
 
+TARGET_SUM = 1e4  # counts a cell that a matrix of counts is log-normalised to wherever values are shown
 CELL_COLUMNS = (CELL_ID, SOURCE_ROW, SCALE, GENES, COUNTS, VALUES, LEVELS)
 GENE_COLUMNS = (GENE, GENE_IDS, TOKEN, SOURCE_COLUMN, N_CELLS, N_COUNTS, MEAN, VARIANCE)
 

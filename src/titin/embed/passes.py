@@ -14,6 +14,7 @@ from scipy import sparse
 
 from titin.atlas.passes import BlockReader
 from titin.dataset.block import Block
+from titin.dataset.kernels import add_gram, add_moments
 from titin.embed import kernels as _kernels
 from titin.parallel import ordered_map
 
@@ -28,10 +29,11 @@ def moments(reader: BlockReader, threads: int) -> tuple[Floats, Floats]:
     """Sum and sum of squares of each gene, float64."""
 
     def work(blocks: Iterator[Block]) -> tuple[Floats, Floats]:
-        sums, squares = np.zeros(reader.n_genes), np.zeros(reader.n_genes)
+        sums, squares, stored = np.zeros((3, 1, reader.n_genes))
         for block in blocks:
-            _kernels.add_moments(block.indptr, block.indices, block.data, sums, squares)
-        return sums, squares
+            one_group = np.zeros(block.n_cells, np.int64)
+            add_moments(block.indptr, block.indices, block.data, one_group, sums, squares, stored)
+        return sums[0], squares[0]
 
     sums, squares = reader.sum(work, threads)
     return sums, squares
@@ -70,7 +72,7 @@ def gram_matrix(reader: BlockReader, threads: int, advance: Advance) -> tuple[Fl
             if (lengths**2).sum() * _DENSE_SPEED > block.n_cells * float(reader.n_genes) ** 2:
                 _add_dense(gram, block)
             else:
-                add = partial(_kernels.add_gram, *entries)
+                add = partial(add_gram, *entries)
                 parts = [pool.submit(add, part, threads, gram) for part in range(threads)]
                 for part in parts:
                     part.result()

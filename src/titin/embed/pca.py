@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from titin.atlas import Atlas, MemoryLimitError
-from titin.atlas.passes import TARGET_SUM, BlockReader
+from titin.atlas.passes import BlockReader
+from titin.dataset.layout import TARGET_SUM
 from titin.embed.krylov import BASIS_BLOCKS, MAX_PRODUCTS, leading_eigenpairs
 from titin.embed.passes import gram_matrix, moments, project, scatter_product
 from titin.errors import TitinError

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from titin.atlas.axes import GeneFinder
+from titin.atlas.axes import GeneAxis, GeneFinder
 from titin.atlas.source_order import source_blocks
 from titin.atlas.tables import read_obs_names, source_order
 from titin.dataset import layout
@@ -26,13 +26,11 @@ _LEVEL = 4  # of gzip: its default of 9 takes ten times as long for a tenth less
 def write_mtx(job: ExportJob, path: Path) -> None:
     """Write the folder; Seurat's Read10X, scanpy's read_10x_mtx and R's Matrix read it."""
     path.mkdir()
-    manifest = job.manifest
     with gzip.open(path / "barcodes.tsv.gz", "wt", encoding="utf-8", compresslevel=_LEVEL) as file:
         file.writelines(f"{name}\n" for name in read_obs_names(job.store)[source_order(job.store)])
-    genes = job.store.table(manifest.layout.feature_metadata)
-    genes = genes.select([layout.GENE_IDS, layout.GENE, layout.SOURCE_COLUMN]).sort_by(layout.SOURCE_COLUMN)
+    genes = GeneAxis(job.store)
     with gzip.open(path / "features.tsv.gz", "wt", encoding="utf-8", compresslevel=_LEVEL) as file:
-        for gene_id, gene in zip(genes.column(0).to_pylist(), genes.column(1).to_pylist(), strict=True):
+        for gene_id, gene in zip(genes.ids, genes.symbols, strict=True):
             file.write(f"{gene_id}\t{gene}\tGene Expression\n")
     _write_matrix(job, path / "matrix.mtx.gz")
 
@@ -77,14 +75,12 @@ def write_wide(job: ExportJob, path: Path) -> None:
         If the table would not fit the memory limit, or a gene is not in the dataset.
     """
     manifest = job.manifest
-    genes = job.store.table(manifest.layout.feature_metadata)
-    genes = genes.select([layout.GENE, layout.GENE_IDS, layout.SOURCE_COLUMN]).sort_by(layout.SOURCE_COLUMN)
-    symbols, ids = genes.column(layout.GENE).to_pylist(), genes.column(layout.GENE_IDS).to_pylist()
+    genes = GeneAxis(job.store)
     if job.genes is None:
-        names, columns = _unique(symbols, ids), np.arange(manifest.n_genes)
+        names, columns = _unique(genes.symbols, genes.ids), np.arange(manifest.n_genes)
     else:
         names = list(dict.fromkeys(job.genes))
-        columns = GeneFinder(symbols, ids).find_all(names)
+        columns = GeneFinder(genes.symbols, genes.ids).find_all(names)
     dtype = np.dtype(np.float64) if manifest.source["dtype"] == "float64" and not job.counts else np.dtype(np.float32)
     size = manifest.n_cells * len(columns) * dtype.itemsize
     if size > job.resources.memory:

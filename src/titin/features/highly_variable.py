@@ -50,7 +50,7 @@ class Batches:
         def work(blocks: Iterator[Block]) -> list[Floats]:
             totals = [np.zeros(shape) for _ in range(3)]
             for block in blocks:
-                _kernels.add_moments(
+                _kernels.add_batch_moments(
                     block.indptr, block.indices, block.data, self._codes(block), linear, *totals
                 )  # fmt: skip
             return totals

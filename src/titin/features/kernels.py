@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @nb.njit(cache=True, nogil=True)
-def add_moments(indptr, columns, values, batch, linear, sums, squares, detected):
+def add_batch_moments(indptr, columns, values, batch, linear, sums, squares, detected):
     """Add each value's part to the sum, the sum of squares and the positive values of its batch and gene.
 
     With ``linear``, of expm1(value), rounded to float32 as a float32 matrix would hold it.

@@ -54,10 +54,11 @@ def find_members(atlas: Atlas, sets: Mapping[str, GeneSet | Sequence[str]], *, m
     TitinError
         If no set has genes enough.
     """
-    symbols = atlas.store.column(atlas.layout.feature_metadata, layout.GENE).to_pylist()
-    tokens = atlas.store.column(atlas.layout.feature_metadata, layout.TOKEN).to_pylist()
+    known = atlas.reader.genes
     token_of: dict[str, int] = {}
-    for token, symbol in sorted(zip(tokens, symbols, strict=True)):  # tokens go by falling number of cells
+    for token, symbol in sorted(
+        zip(known.token.tolist(), known.symbols, strict=True)
+    ):  # tokens go by falling number of cells
         token_of.setdefault(symbol, token)
     places = atlas.source_columns
     found, missing, left_out = {}, {}, {}

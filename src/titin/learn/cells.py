@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.atlas import Atlas
+from titin.atlas.kernels import add_sums, count_chosen, take_chosen
 from titin.atlas.passes import BlockReader
 from titin.atlas.selection import check_memory
-from titin.dataset import layout
+from titin.dataset.kernels import add_moments
 from titin.learn import kernels as _kernels
 from titin.learn.units import BenchmarkUnits, spread
 from titin.progress import Progress
@@ -57,7 +58,7 @@ class Sample:
         code, classes = pd.factorize(self.obs[column].iloc[mine].astype(str), sort=True)
         X, shape = self.X[mine], (len(classes), self.X.shape[1])
         sums, squares, detected = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
-        _kernels.add_moments(X.indptr, X.indices, X.data, code, sums, squares, detected)
+        add_moments(X.indptr, X.indices, X.data, code, sums, squares, detected)
         n = np.bincount(code, minlength=len(classes))[:, None]
         mean, spread_of = _mean_and_error(sums, squares, n)
         other, other_spread = _mean_and_error(sums.sum(axis=0) - sums, squares.sum(axis=0) - squares, n.sum() - n)
@@ -241,7 +242,7 @@ def gather_moments(
 
     for block, values, quality in reader.map(read, threads):
         rows = slice(block.start, block.start + block.n_cells)
-        _kernels.add_moments(block.indptr, block.indices, values, of_cell[rows], sums, squares, detected)
+        add_moments(block.indptr, block.indices, values, of_cell[rows], sums, squares, detected)
         kept.add(block)
         raw[rows] = quality
         progress.advance(block.n_cells)
@@ -310,10 +311,7 @@ def unit_means(values: NDArray[np.float32], units: BenchmarkUnits) -> NDArray[np
 
 def gene_symbols(atlas: Atlas) -> pd.Index:
     """Symbol of each gene, in the order of ``atlas.var``."""
-    table = atlas.store.table(atlas.layout.feature_metadata, [layout.GENE, layout.SOURCE_COLUMN])
-    order = np.argsort(table.column(layout.SOURCE_COLUMN).to_numpy())
-    names: pd.Index = pd.Index(table.column(layout.GENE).to_pylist())
-    return names.astype(str)[order]
+    return pd.Index(atlas.reader.genes.symbols).astype(str)
 
 
 def symbol_positions(atlas: Atlas, symbols: Any) -> Positions:
@@ -346,9 +344,13 @@ class _CellValues:
         self.row_end, self.at = np.zeros(len(units), np.int64), 0
 
     def add(self, block: Any, values: Any, unit: Any, column_of: Any) -> None:  # noqa: ARG002
-        self.at = _kernels.keep_columns(
-            block.indptr, block.indices, block.data, unit, column_of, self.at, self.columns, self.data, self.row_end
-        )
+        rows, at = np.flatnonzero(unit >= 0), self.at
+        ends = np.empty(len(rows) + 1, np.int64)
+        count_chosen(block.indptr, block.indices, rows, column_of, ends)
+        self.at += int(ends[-1])
+        columns, data = self.columns[at : self.at], self.data[at : self.at]
+        take_chosen(block.indptr, block.indices, block.data, rows, column_of, ends, columns, data)
+        self.row_end[unit[rows]] = at + ends[1:]
 
     def finish(self, is_log: bool) -> sparse.csr_matrix:  # noqa: ARG002
         indptr = np.concatenate([[0], np.maximum.accumulate(self.row_end)]).astype(np.int64)
@@ -371,7 +373,7 @@ class _UnitMeans:
         self.n_cells = units.obs["n_cells"].to_numpy()
 
     def add(self, block: Any, values: Any, unit: Any, column_of: Any) -> None:
-        _kernels.add_units(block.indptr, block.indices, values, unit, column_of, self.sums)
+        add_sums(block.indptr, block.indices, values, np.arange(block.n_cells), unit, column_of, self.sums)
 
     def finish(self, is_log: bool) -> NDArray[np.float32]:
         self.sums /= self.n_cells[:, None].astype(np.float32)

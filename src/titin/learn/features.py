@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.atlas import Atlas
+from titin.dataset.kernels import add_gram
 from titin.errors import TitinError
 from titin.features import gene_sets, highly_variable_from_moments
-from titin.learn import kernels as _kernels
 from titin.learn.cells import QUALITY, Gathered, Moments, Positions, symbol_positions, unit_means
 from titin.learn.units import spread
 
@@ -248,8 +248,9 @@ def principal_components(X: Any, n: int) -> tuple[NDArray[np.float32], NDArray[n
         axes = randomized_svd(centred, n, n_iter=6, random_state=0)[2].T.astype(np.float64)
     else:
         gram = np.zeros((n_columns, n_columns))
-        _kernels.add_gram(X.indptr, X.indices, X.data, gram)
-        gram += np.tril(gram, -1).T
+        X = X.sorted_indices()
+        add_gram(X.indptr, X.indices, X.data, 0, 1, gram)
+        gram += np.triu(gram, 1).T
         gram -= n_rows * np.outer(mean, mean)
         axes = randomized_svd(gram, n, n_iter=8, random_state=0)[0]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])

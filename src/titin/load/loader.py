@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from titin.atlas import Atlas, open_atlas
+from titin.dataset import layout
 from titin.errors import DatasetError, TitinError
 from titin.load import kernels as _kernels
 from titin.load.buffers import ArrayPool, Cells, RowGroups, Space
@@ -71,7 +72,6 @@ class Obs(Mapping[str, pd.Series]):
         return repr(self.to_frame())
 
 
-TARGET_SUM = 1e4
 _PIECE_CELLS = 1024  # put together by one thread at a time
 
 
@@ -296,7 +296,7 @@ class Loader:
         if damaged < 0:
             damaged = _kernels.gather_values(
                 self._mode, cells, source.starts, source.lengths, source.level_starts, source.level_lengths,
-                source.data, source.levels, TARGET_SUM, longest, values,
+                source.data, source.levels, layout.TARGET_SUM, longest, values,
             )  # fmt: skip
         if damaged >= 0:
             raise DatasetError(

@@ -99,17 +99,11 @@ class Vocabulary:
 
 def gene_names(atlas: Atlas, by: Naming) -> list[str]:
     """Name of every gene, in the source's order; a symbol that several genes share gives way to their ids."""
-    table = atlas.store.table(atlas.layout.feature_metadata, [layout.GENE, layout.GENE_IDS, layout.SOURCE_COLUMN])
-    table = table.take(np.argsort(table.column(layout.SOURCE_COLUMN).to_numpy()))
-    ids: list[str] = table.column(layout.GENE_IDS).to_pylist()
+    symbols, ids = atlas.reader.genes.symbols, atlas.reader.genes.ids
     if by == "ids":
         return ids
-    symbols: list[str] = table.column(layout.GENE).to_pylist()
     shared = {symbol for symbol, n in Counter(symbols).items() if n > 1}
     return [name if symbol in shared else symbol for symbol, name in zip(symbols, ids, strict=True)]
-
-
-TARGET_SUM = 1e4
 
 
 def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Series:
@@ -143,7 +137,7 @@ def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Seri
         np.add.at(totals, block.cells, block.stored)
     medians, place_of = np.full(atlas.n_vars, np.nan), atlas.source_columns
     for block in gene_blocks(atlas.store):
-        normalised = block.stored / totals[block.cells] * TARGET_SUM
+        normalised = block.stored / totals[block.cells] * layout.TARGET_SUM
         kept = chosen[block.cells]
         for i, (a, b) in enumerate(pairwise(block.indptr.tolist())):
             of_gene = normalised[a:b][kept[a:b]]
@@ -306,8 +300,8 @@ class Tokens:
         values = None
         if self.style == "rank":
             rank_cells(
-                indptr, X.indices, X.data, self._token_of, medians, TARGET_SUM, self.max_len, self._first, offsets,
-                found, cut, dropped,
+                indptr, X.indices, X.data, self._token_of, medians, layout.TARGET_SUM, self.max_len, self._first,
+                offsets, found, cut, dropped,
             )  # fmt: skip
         else:
             values = np.empty(len(found), np.int32)

@@ -1,6 +1,7 @@
 """A run can be resumed, gives the same numbers again, takes models of users, and says what it cannot do."""
 
 import json
+import re
 import sys
 
 import anndata as ad
@@ -18,6 +19,7 @@ from titin.cli import cli
 from titin.errors import OutputError, TitinError
 from titin.learn import Model, all_models, atlas_design, find_models, make_units, run_benchmark
 from titin.learn.cells import gather_moments, gather_units
+from titin.learn.terminal import describe, describe_choices, list_choices
 
 QUICK = {"figures": False, "threads": 1, "permutations": 20}
 
@@ -83,6 +85,20 @@ def test_scores_are_those_of_the_predictions(first):
     written = json.loads((folder / "scores.json").read_text())
     assert len(written["scores"]) == len(done.scores) == len(pq.read_table(folder / "scores.parquet"))
     assert written["splits_sha256"] == json.loads((folder / "splits.json").read_text())["sha256"]
+
+
+def test_the_terminal_shows_scores_with_their_intervals_and_choices(demo, first):
+    _, done = first
+    parts = describe(done).split("\n\n")
+    shown = next(part.splitlines() for part in parts if part.startswith("age_years, leave_one_donor_out: mae by donor"))
+    assert shown[1].split() == ["model", "mae", "interval"]
+    ridge = next(line.split() for line in shown if line.split()[0] == "ridge")
+    assert float(ridge[2]) <= float(ridge[1]) <= float(ridge[4])
+    assert sum(line.endswith("baseline") for line in shown) >= 1
+    assert any("LEAKY" in part for part in parts)
+    listed = describe_choices(list_choices(demo.folder))
+    assert re.search(r"^ridge +\S+ +regression$", listed, re.MULTILINE)
+    assert "  age_years: exact age, years" in listed
 
 
 def test_figures_and_leaderboard(first):

@@ -9,7 +9,7 @@ import click
 from titin.ageing.analysis import LEVEL, Analysis, Findings, Inputs, main_result, refuse_untested
 from titin.ageing.catalogue import ANALYSES
 from titin.ageing.comparison import Comparisons
-from titin.ageing.told import describe, tell
+from titin.ageing.terminal import describe, tell
 from titin.atlas import open_atlas
 from titin.options import (
     SettingsGroup,

@@ -73,7 +73,7 @@ def build(
     titin build atlas.h5ad --preset cellxgene --donors ages.csv
     """  # noqa: D301 - \b is click's
     from titin.builder import build as build_dataset
-    from titin.builder import plan, summary
+    from titin.builder import plan, terminal
 
     roles = {role: chosen.pop(role) for role in _ROLES}
     choices = {"preset": preset, "roles": {"cell_type": list(cell_type), **roles}, "donors": donors,
@@ -81,10 +81,10 @@ def build(
                "project": () if no_project else _names(project), "threads": threads, "memory": memory,
                **chosen}  # fmt: skip
     if dry_run:
-        print_result(plan(atlas, output, force=force, **choices), as_json, summary.describe_plan)
+        print_result(plan(atlas, output, force=force, **choices), as_json, terminal.describe_plan)
         return
     report = build_dataset(atlas, output, force=force, resume=resume, progress=choose_progress(quiet), **choices)
-    print_result(summary.report_document(report), as_json, summary.describe_report)
+    print_result(terminal.report_document(report), as_json, terminal.describe_report)
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -127,11 +127,11 @@ def embed(
     titin embed dataset tsne --perplexity 50 --force
     titin embed dataset umap --on X_scVI --force
     """  # noqa: D301 - \b is click's
-    from titin.builder import add_embeddings, summary
+    from titin.builder import add_embeddings, terminal
 
-    parameters = summary.parameters_by_method(methods, {**chosen, "genes": which_genes})
+    parameters = terminal.parameters_by_method(methods, {**chosen, "genes": which_genes})
     done = add_embeddings(
         dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=choose_progress(quiet),
         **parameters,
     )  # fmt: skip
-    print_result(summary.embed_document(done), as_json, summary.describe_embed)
+    print_result(terminal.embed_document(done), as_json, terminal.describe_embed)

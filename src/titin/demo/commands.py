@@ -44,7 +44,7 @@ def demo(
     titin demo
     titin demo -o tiny --n-cells 500 --n-genes 300
     """  # noqa: D301 - \b is click's
-    from titin.builder import summary
+    from titin.builder import terminal
     from titin.demo import make_demo
 
     place = output or folder or Path("demo")
@@ -52,8 +52,8 @@ def demo(
         place, n_cells=n_cells, n_genes=n_genes, seed=seed, force=force, threads=threads, memory=memory,
         progress=choose_progress(quiet),
     )  # fmt: skip
-    document = summary.report_document(report)
-    print_result(document, as_json, lambda d: f"{summary.describe_report(d)}\n\n{_next_steps(place, report)}")
+    document = terminal.report_document(report)
+    print_result(document, as_json, lambda d: f"{terminal.describe_report(d)}\n\n{_next_steps(place, report)}")
 
 
 def _next_steps(folder: Path, report: "BuildReport") -> str:

@@ -59,7 +59,7 @@ def bench(
     """  # noqa: D301 - \b is click's
     from titin.features import read_gmt
     from titin.learn import Rules, run_benchmark
-    from titin.learn.summary import describe, describe_choices, document, list_choices
+    from titin.learn.terminal import describe, describe_choices, document, list_choices
 
     if listing:
         print_result(list_choices(dataset), as_json, describe_choices)

@@ -36,7 +36,7 @@ def report(
     titin report dataset -o report.html --force
     """  # noqa: D301 - \b is click's
     from titin.report import write_report
-    from titin.report.write import describe_report, document_of_report
+    from titin.report.terminal import describe_report, document_of_report
 
     done = write_report(
         dataset, output, seed=seed, force=force, threads=threads, memory=memory, preset=preset,

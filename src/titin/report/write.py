@@ -20,7 +20,7 @@ from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validat
 from titin.report.data import ReportData
 from titin.report.render import Files, render
 from titin.section import Section
-from titin.text import json_safe, size
+from titin.text import json_safe
 
 _METRICS = "metrics.json"
 _SHOWN_ALERTS = 12
@@ -271,19 +271,3 @@ def _methods(data: ReportData, seconds: dict[str, float]) -> Section:
         [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True
     )
     return section
-
-
-def document_of_report(done: ReportResult) -> dict[str, Any]:
-    """What was written, JSON-safe."""
-    document = {"schema_version": 1, "path": str(done.path), "folder": str(done.folder), "bytes": done.n_bytes,
-                "seconds": done.seconds, "missing": done.missing, "sections": done.facts}  # fmt: skip
-    return dict(json_safe(document))
-
-
-def describe_report(document: dict[str, Any]) -> str:
-    """The same in words."""
-    lines = [f"{name}: {reason}" for name, reasons in document["missing"].items() for reason in reasons]
-    return "\n".join([
-        *lines, f"wrote {document['path']} ({size(document['bytes'])}, {document['seconds']:.0f} s)",
-        f"wrote {document['folder']}",
-    ])  # fmt: skip

@@ -11,6 +11,7 @@ from titin.learn.run import Benchmark
 from titin.learn.scoring import headline
 from titin.learn.tasks import check_task, find_tasks
 from titin.study.design_table import atlas_design
+from titin.text import table
 
 
 def describe(benchmark: Benchmark) -> str:
@@ -25,12 +26,10 @@ def describe(benchmark: Benchmark) -> str:
         if "@" in str(split) or shown.empty:
             continue
         leaky = "  LEAKY" if bool(mine["leaky"].iloc[0]) else ""
-        lines += ["", f"{task}, {split}: {metric} by {of}{leaky}"]
-        for row in shown.to_dict("records"):
-            mark = "(baseline)" if row["baseline"] else ""
-            lines.append(
-                f"  {row['model']:<24} {row['value']:8.3f}  {row['low']:.3f} to {row['high']:.3f} {mark}".rstrip()
-            )
+        rows = [(row["model"], f"{row['value']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}",
+                 "baseline" if row["baseline"] else "") for row in shown.to_dict("records")]  # fmt: skip
+        scored = table(("model", metric, "interval", ""), rows, indent=2)
+        lines += ["", f"{task}, {split}: {metric} by {of}{leaky}", scored]
     return "\n".join([*lines, "", f"wrote {benchmark.folder / 'leaderboard.md'}"])
 
 
@@ -65,11 +64,11 @@ def describe_choices(choices: dict[str, Any]) -> str:
     """Lines for a terminal of `list_choices`."""
     lines = ["tasks"]
     for task in choices["tasks"]:
-        lines.append(f"  {task['name']:<16} {task['description']}" + ("" if task["evaluable"] else "  – not evaluable"))
-        lines += [f"                   · {sentence}" for sentence in [*task["not_evaluable"], *task["notes"]]]
-    lines += ["models"]
-    for model in choices["models"]:
-        kind = "baseline" if model["baseline"] else "" if model["default"] else "when named"
-        lines.append(f"  {model['name']:<18} {model['features']:<14} {'/'.join(model['kinds'])}  {kind}".rstrip())
+        lines.append(f"  {task['name']}: {task['description']}" + ("" if task["evaluable"] else " – not evaluable"))
+        lines += [f"    · {sentence}" for sentence in [*task["not_evaluable"], *task["notes"]]]
+    models = [(model["name"], model["features"], "/".join(model["kinds"]),
+               "baseline" if model["baseline"] else "" if model["default"] else "when named")
+              for model in choices["models"]]  # fmt: skip
+    lines += ["", table(("model", "features", "kinds", ""), models), ""]
     lines += [f"features: {', '.join(choices['features'])}", f"splits: {', '.join(choices['splits']) or 'none'}"]
     return "\n".join([*lines, *choices["told"]])

@@ -112,8 +112,7 @@ def make_resources(threads: int | None = None, memory: int | str | None = None, 
     if threads is not None and threads < 1:
         raise TitinError(f"{threads} threads cannot build anything", "give --threads 1 or more")
     size = parse_memory(memory) if isinstance(memory, str) else memory
-    size = DEFAULT_MEMORY if size is None else size
-    if size < least:
+    if size is not None and size < least:
         needed = f"{least // 2**20}MiB" if least >= 2**20 else f"{least} byte"
         raise TitinError(f"{memory} is too little memory", f"give at least {needed}")
-    return Resources(threads or available_threads(), size)
+    return Resources(threads or available_threads(), size or DEFAULT_MEMORY)

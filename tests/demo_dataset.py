@@ -1,0 +1,62 @@
+"""A small demo dataset, and a way to make much of little: tiny blocks. For the rooms that read whole datasets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import pytest
+
+from titin.builder import Progress
+from titin.dataset import layout
+from titin.dataset.manifest import Manifest
+from titin.demo import make_demo
+from titin.demo.atlas import ATLAS, DONORS
+from titin.resources import Resources
+
+Cut = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A built dataset and what it was built from."""
+
+    folder: Path  # holds the atlas and the donor table
+    dataset: Path
+    manifest: Manifest
+
+    @property
+    def atlas(self) -> Path:
+        """The source file."""
+        return self.folder / ATLAS
+
+    @property
+    def donors(self) -> Path:
+        """The donor table."""
+        return self.folder / DONORS
+
+    def source(self) -> ad.AnnData:
+        """The source, a new object each time."""
+        return ad.read_h5ad(self.atlas)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo with more cells than a row group holds and more genes than the panel holds."""
+    folder = tmp_path_factory.mktemp("demo")
+    report = make_demo(folder, n_cells=1300, n_genes=600, seed=0, force=False, progress=Progress())
+    return Demo(folder, report.path, report.manifest)
+
+
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> Cut:
+    """Ask for small blocks, buckets and strips (``values``), and for small row groups (``cells``)."""
+
+    def cut(values: int, cells: int = layout.ROW_GROUP_CELLS) -> None:
+        monkeypatch.setattr(Resources, "scan_values", property(lambda _: values))
+        monkeypatch.setattr(Resources, "bucket_values", property(lambda _: values))
+        monkeypatch.setattr(layout, "ROW_GROUP_CELLS", cells)
+        monkeypatch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 3 * cells // 2)
+        monkeypatch.setattr(layout, "ROW_GROUP_NONZEROS", max(1, values // 4))
+
+    return cut

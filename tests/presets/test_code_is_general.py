@@ -45,12 +45,7 @@ def said_of_a_tissue(source: str) -> list[str]:
     return found
 
 
-BEING_WIRED = ("ageing/composition.py", "ageing/fibres.py", "ageing/gene_changes.py", "ageing/stem_cells.py")
-
-
-@pytest.mark.parametrize(
-    "file", [pytest.param(f, marks=pytest.mark.xfail(strict=False)) if f in BEING_WIRED else f for f in FILES]
-)
+@pytest.mark.parametrize("file", FILES)
 def test_no_file_names_what_one_tissue_has(file):
     assert said_of_a_tissue((PACKAGE / file).read_text("utf-8")) == []
 

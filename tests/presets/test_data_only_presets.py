@@ -13,6 +13,7 @@ import titin
 from titin.check import validate
 from titin.cli import cli
 from titin.dataset.manifest import Manifest
+from titin.errors import TitinError
 from titin.features import gene_sets, programme_sets
 from titin.learn import run_benchmark
 from titin.presets import read_preset
@@ -20,6 +21,7 @@ from titin.publish import write_card
 from titin.report import ReportResult, write_report
 
 LIVER = "human_liver_cellxgene_146x33452.h5ad"
+SLOW_SECTIONS = ("composition", "senescence", "programmes", "variance", "expression")
 ONTOLOGY = ("assay", "cell_type", "development_stage", "disease", "sex", "tissue")
 TYPES = {"hepatocyte": ("ALB", "APOA1", "TF", "CYP2E1"), "Kupffer cell": ("CD5L", "MARCO", "VSIG4", "CD163")}
 
@@ -79,6 +81,8 @@ def test_a_file_that_follows_the_schema_goes_all_the_way(follower, tmp_path, pre
             kept[f"{column}_ontology_term_id"], source.obs[f"{column}_ontology_term_id"], check_names=False
         )
     assert not set(report.missing) & {"composition", "design"}
+    assert not {"fibres", "stem"} & set(report.facts)  # offered where the preset has them
+    assert f"Preset {preset} (sha256 {read_preset(preset).digest[:12]}" in report.path.read_text("utf-8")
     card = (dataset / "README.md").read_text("utf-8")
     if preset == "liver":
         assert set(pd.read_csv(report.folder / "markers_markers.csv")["gene"]) == {"ALB", "CD5L"}
@@ -145,6 +149,29 @@ def test_a_dataset_needs_the_file_of_its_preset_no_more(follower, own, tmp_path)
     done = run.invoke(cli, ["card", str(tmp_path / "d"), "--no-images"])
     assert done.exit_code == 0, done.output
     assert "# Ours" in (tmp_path / "d" / "README.md").read_text("utf-8")
+
+
+def test_a_report_leaves_out_what_the_preset_does_not_want(follower, own, tmp_path):
+    dataset = titin.build(follower, tmp_path / "d", preset="liver", project=(), threads=1).path
+    every = [
+        "projections",
+        "quality",
+        "design",
+        "markers",
+        "composition",
+        "senescence",
+        "programmes",
+        "variance",
+        "expression",
+    ]
+    own.write_text(f"[report]\nleave_out = {every}\n")
+    report = write_report(dataset, preset=own)
+    assert not set(every) & set(report.facts)
+    own.write_text('[report]\nleave_out = ["markings"]\n')
+    with pytest.raises(TitinError, match="the preset own leaves 'markings' out") as error:
+        write_report(dataset, tmp_path / "other.html", preset=own)
+    assert "markers" in error.value.hint
+    assert not (tmp_path / "other_files").exists()
 
 
 def test_a_dataset_built_before_keeps_the_preset_of_its_card(follower, tmp_path):

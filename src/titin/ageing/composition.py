@@ -509,7 +509,7 @@ COMPOSITION = Analysis(
 
     \b
     titin age composition dataset
-    titin age composition dataset --method poisson --cell-type-level annotation_level1
+    titin age composition dataset --method poisson --cell-type-level 1
 
     Fractions add up to one: when one type grows, all others shrink. --method can be given several times.
     """,

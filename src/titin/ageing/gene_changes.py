@@ -138,7 +138,7 @@ GENE_CHANGES = Analysis(
 
     \b
     titin age de dataset
-    titin age de dataset --cell-type-level annotation_level2 --contrast young_old --format csv
+    titin age de dataset --cell-type-level 2 --contrast young_old --format csv
     titin age de dataset --males-only -o sensitivity
 
     Protocols are tested apart and then combined. Counts of a donor's cells are summed first: cells are no replicates.

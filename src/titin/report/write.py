@@ -91,19 +91,20 @@ def write_report(
     DatasetError
         If there is no dataset, or it is damaged.
     TitinError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or the preset leaves out a section that does not exist.
     """
     _need_matplotlib()
     began = time.perf_counter()
     folder = Path(dataset)
     atlas = open_atlas(folder, threads=threads, memory=memory, preset=preset)
+    planned = _all_sections(atlas.preset)
     path = _choose_path(folder, output, force)
     files = Files(path.with_name(f"{path.stem}_files"))
     _clear(files.folder)
     threads = atlas.reader.resources.threads
     data = ReportData(Inputs(atlas, seed, threads, progress or Progress()), folder)
     sections, shown, seconds = [], [], {}
-    for name, title, make in _all_sections(atlas.preset):
+    for name, title, make in planned:
         start = time.perf_counter()
         section = _fill(Section(name, title), make, data)
         sections.append(section)
@@ -172,6 +173,13 @@ def _fill(section: Section, make: Callable[[Section, ReportData], None], data: R
 
 def _all_sections(preset: Preset) -> list[tuple[str, str, Callable[[Section, ReportData], None]]]:
     """Anchor, title and maker of every section that the preset does not leave out, in order."""
+    every = [one.anchor for one in ANALYSES] + [name for name, *_ in (*ATLAS_SECTIONS, *RESULT_SECTIONS)]
+    for name in preset.report.leave_out:
+        if name not in every:
+            raise TitinError(
+                f"the preset {preset.name} leaves {name!r} out, which is no section of a report",
+                f"sections: {', '.join(every)}",
+            )
     ageing = [
         (analysis.anchor, analysis.title, _of_analysis(analysis)) for analysis in ANALYSES if analysis.offered(preset)
     ]
@@ -266,6 +274,9 @@ def _methods(data: ReportData, seconds: dict[str, float]) -> Section:
         except PackageNotFoundError:
             continue
     section.say(f"Seed {data.inputs.seed}. {', '.join(versions)}.")
+    preset = data.inputs.atlas.preset
+    if preset != Preset():
+        section.say(f"Preset {preset.name} (sha256 {preset.digest[:12]}…).")
     section.say(f"Made by: titin report {data.folder.name} --seed {data.inputs.seed}")
     section.list(
         [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True

@@ -15,7 +15,7 @@ from titin.check import validate
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.demo import make_demo
-from titin.features import write_gene_set_scores
+from titin.features import GeneSetScores, write_gene_set_scores
 from titin.progress import Progress
 from titin.publish import refresh_card
 
@@ -27,7 +27,7 @@ def dataset(tmp_path_factory) -> Path:
     path = make_demo(folder, n_cells=600, n_genes=300, seed=0, force=False, progress=Progress()).path
     atlas = write_pseudobulk(titin.open(path))
     scores = pd.DataFrame({"set": np.linspace(0, 1, atlas.n_obs)}, index=atlas.obs_names)
-    write_gene_set_scores(path, scores, last=refresh_card)
+    write_gene_set_scores(path, GeneSetScores(scores, settings={"method": "given"}), last=refresh_card)
     return path
 
 

@@ -114,3 +114,30 @@ def test_a_setting_under_its_former_name_is_taken(
     with pytest.raises(SystemExit):
         main(["validate", "none", "--no-report"])
     assert "--output and --no-report contradict each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("section", ["", "own"])
+@pytest.mark.parametrize("name", [name for name, command in ALL.items() if name not in READS_ONLY | {"card"}])
+def test_settings_reach_every_command(
+    name: str, section: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TITIN_THREADS", raising=False)
+    Path("titin.toml").write_text((f"[{name.split()[0]}]\n" if section else "") + "threads = 'many'\n")
+    arguments = [one for one in ALL[name].params if isinstance(one, click.Argument) and one.required]
+    with pytest.raises(SystemExit) as ended:
+        main([*name.split(), *("none" for _ in arguments), *(["--format", "mtx"] if name == "export" else [])])
+    assert ended.value.code == 2
+    assert "'many' is not a valid int" in capsys.readouterr().err
+
+
+def test_a_common_setting_may_be_that_of_a_grouped_command_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("titin.toml").write_text("contrast = 'young_old'\n")
+    main(["doctor", "--help"])
+    Path("titin.toml").write_text("contrasts = 'young_old'\n")
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    assert "did you mean contrast?" in capsys.readouterr().err

@@ -51,6 +51,11 @@ class Result:
         tables = (f"{name}: {len(frame):,} × {frame.shape[1]}" for name, frame in self.tables().items())
         return f"{type(self).__name__}({', '.join(tables)})"
 
+    @classmethod
+    def table_names(cls) -> tuple[str, ...]:
+        """Names of all tables, the main one first."""
+        return _frames(cls)
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """All tables by name, the main one first."""
         return {name: getattr(self, name) for name in _frames(type(self))}

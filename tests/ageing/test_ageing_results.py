@@ -1,6 +1,8 @@
 """Every result of the ageing room says how it was made, and is the same when read back."""
 
+import runpy
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
 
+DOCS = Path(__file__).parents[2] / "docs"
 MAKERS = {
     "differential expression": lambda atlas: ageing.differential_expression(atlas),
     "meta-analysis": lambda atlas: meta_analysis(differential_expression(atlas)),
@@ -147,7 +150,7 @@ def test_what_an_analysis_needs_it_cannot_do_without(poor, name, need):
 def test_adjusted_p_values_are_those_of_scipy_and_unknown_ones_stay_out():
     from scipy.stats import false_discovery_control
 
-    from titin.ageing.moderated import adjust
+    from titin.ageing.linear_models import adjust
 
     p = np.random.default_rng(0).random(50)
     p[[3, 7]] = np.nan
@@ -155,3 +158,9 @@ def test_adjusted_p_values_are_those_of_scipy_and_unknown_ones_stay_out():
     np.testing.assert_array_equal(adjust(p)[known], false_discovery_control(p[known]))
     assert np.isnan(adjust(p)[~known]).all()
     assert np.isnan(adjust(np.array([np.nan]))).all()
+
+
+def test_the_page_has_the_analyses_as_their_records_do():
+    page = runpy.run_path(str(DOCS / "make_analysis_table.py"))["page"]()
+    assert (DOCS / "ageing.md").read_text("utf-8") == page, "run python docs/make_analysis_table.py"
+    assert all(f"`titin age {analysis.name}`" in page for analysis in ageing.ANALYSES)

@@ -7,7 +7,7 @@ import numpy as np
 import statsmodels.api as sm
 from make_results_limma import synthetic
 
-from titin.ageing.moderated import fit_linear_models
+from titin.ageing.linear_models import fit_linear_models
 from titin.ageing.normalization import (
     filter_genes,
     log_counts,

@@ -85,6 +85,20 @@ def test_numbers_are_those_of_the_analyses(demo):
     assert f">{atlas.n_obs:,}<" in Path(result["path"]).read_text("utf-8")
 
 
+def test_one_embedding_is_read_and_once(demo, monkeypatch):
+    from titin.atlas.views import Embeddings
+    from titin.report.atlas_sections import _first_map
+
+    read = []
+    plain = Embeddings.__getitem__
+    monkeypatch.setattr(Embeddings, "__getitem__", lambda self, key: (read.append(key), plain(self, key))[1])
+    atlas = titin.open(demo[1])
+    assert len(atlas.obsm) > 1
+    key, matrix = _first_map(atlas)
+    assert read == [key] == ["X_umap"]
+    assert matrix.shape == (atlas.n_obs, 2)
+
+
 def test_alerts_come_first_and_other_commands_are_quoted(demo):
     text = Path(demo[0]["path"]).read_text("utf-8")
     assert text.index('class="alerts') < text.index('class="tiles"') < text.index("<section")

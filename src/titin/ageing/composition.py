@@ -36,7 +36,7 @@ from titin.ageing.comparison import (
 )
 from titin.ageing.design import INTERCEPT, NotTestableError
 from titin.ageing.glmm import fit_poisson_mixed_model
-from titin.ageing.moderated import Floats, adjust, fit_linear_models, moderate
+from titin.ageing.linear_models import Floats, adjust, fit_linear_models, moderate
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.moderated import Floats
+from titin.ageing.linear_models import Floats
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.study.ages import young_or_old

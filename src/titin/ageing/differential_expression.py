@@ -20,7 +20,7 @@ from titin.ageing.comparison import (
     settings,
 )
 from titin.ageing.design import NotTestableError
-from titin.ageing.moderated import Floats, Prior, adjust, fit_linear_models, moderate, one_thread
+from titin.ageing.linear_models import Floats, Prior, adjust, fit_linear_models, moderate, one_thread
 from titin.ageing.normalization import (
     MIN_COUNT,
     MIN_TOTAL_COUNT,

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from titin.ageing.comparison import ComparedUnits, Comparisons, Contrast, ask, choose_units, protocols, settings
 from titin.ageing.design import NotTestableError
-from titin.ageing.moderated import Floats, adjust, fit_linear_models
+from titin.ageing.linear_models import Floats, adjust, fit_linear_models
 from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.errors import TitinError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findings, Inputs, main_result
 from titin.ageing.comparison import Comparisons, protocols
 from titin.ageing.donor_means import DonorMeans, compare_donor_means, donor_means
-from titin.ageing.moderated import Floats
+from titin.ageing.linear_models import Floats
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.plot import fibre_types, trend

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.ageing.moderated import Floats, one_thread
+from titin.ageing.linear_models import Floats, one_thread
 from titin.errors import TitinError
 
 _MOST_STEPS = 100

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from titin.ageing.differential_expression import DifferentialExpression
-from titin.ageing.moderated import Floats, adjust
+from titin.ageing.linear_models import Floats, adjust
 from titin.errors import TitinError
 from titin.results import Result
 

@@ -1,4 +1,4 @@
-"""What to compare: which genes have counts enough, how large each library is, and how precise each log count.
+"""Filter of genes, sizes of libraries, and log counts with their precision.
 
 Filter and factors after edgeR (Chen, Lun & Smyth, F1000Research 5, 1438 (2016); Robinson & Oshlack, Genome Biol. 11,
 R25 (2010)), weights after voom (Law et al., Genome Biol. 15, R29 (2014)).
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.ageing.kernels import smooth
-from titin.ageing.moderated import Floats, fit_linear_models
+from titin.ageing.linear_models import Floats, fit_linear_models
 
 MIN_COUNT = 10
 MIN_TOTAL_COUNT = 15

@@ -16,7 +16,7 @@ from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findin
 from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
 from titin.ageing.comparison import Comparisons
 from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
-from titin.ageing.moderated import Floats
+from titin.ageing.linear_models import Floats
 from titin.ageing.programmes import name_tests
 from titin.atlas import Atlas
 from titin.embed import neighbors, pca

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from titin.ageing.analysis import LEVEL, Analysis, Findings, Inputs, main_result
 from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
-from titin.ageing.moderated import Floats
+from titin.ageing.linear_models import Floats
 from titin.ageing.normalization import log_counts, normalization_factors
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
 from titin.atlas import Atlas

@@ -176,17 +176,16 @@ def slope(years: NDArray[np.float64], values: NDArray[np.float64]) -> dict[str, 
     dict
         ``slope``, ``low``, ``high`` and ``donors``; None for fewer than 4 donors, or all of one age.
     """
-    from scipy.stats import t
+    from scipy.stats import linregress, t
 
     known = np.isfinite(years) & np.isfinite(values)
-    x, y = years[known] / 10, values[known]
-    if len(x) < _FEWEST_DONORS or np.ptp(x) == 0:
+    decades = years[known] / 10
+    if len(decades) < _FEWEST_DONORS or np.ptp(decades) == 0:
         return None
-    x, y = x - x.mean(), y - y.mean()
-    b = float(x @ y / (x @ x))
-    error = float(np.sqrt(((y - b * x) ** 2).sum() / (len(x) - 2) / (x @ x)))
-    half = float(t.ppf(0.975, len(x) - 2)) * error
-    return {"slope": b, "low": b - half, "high": b + half, "donors": len(x)}
+    line = linregress(decades, values[known])
+    half = float(t.ppf(0.975, len(decades) - 2) * line.stderr)
+    b = float(line.slope)
+    return {"slope": b, "low": b - half, "high": b + half, "donors": len(decades)}
 
 
 _EVIDENCE = 10  # cells with genes of one sex alone, from which a donor can be called

@@ -1,4 +1,4 @@
-"""Linear algebra of small matrices in one thread: more of them would wait for each other longer than they work."""
+"""One linear model a gene, and its test with a variance that other genes inform (the moderated t)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, where threadpoolctl is there to tell it."""
+    """Keep BLAS to one thread, where threadpoolctl is there: threads for small matrices wait longer than they work."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from make_results_limma import synthetic
 from scipy import special, stats
 
-from titin.ageing.moderated import (
+from titin.ageing.linear_models import (
     adjust,
     estimate_prior,
     fit_linear_models,

@@ -29,6 +29,7 @@ from titin.learn.features import (
     expressed_genes,
 )
 from titin.learn.tasks import Kind, Level, Task
+from titin.study.design_table import YOUNG_OLD
 
 SEX_SETS = ("sex_female", "sex_male")
 
@@ -92,6 +93,8 @@ class Model:
         The extra of titin that it needs.
     reference
         Where it is from.
+    column
+        Column of the design table that it goes by; where there is none, it would be the mean, and is not run.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Model:
     max_units: int | None = 20_000
     needs: str = ""
     reference: str = ""
+    column: str = ""
 
     @property
     def track(self) -> Literal["inductive", "transductive"]:
@@ -279,7 +283,7 @@ def _sex_only(context: TrainingContext) -> Any:
 def _oracle(context: TrainingContext) -> Any:  # noqa: ARG001
     from titin.learn.estimators import GroupMean
 
-    return GroupMean("young_old")
+    return GroupMean(YOUNG_OLD)
 
 
 def _majority(context: TrainingContext) -> Any:
@@ -407,8 +411,9 @@ MODELS: tuple[Model, ...] = (
     Model("mean", _mean, _REGRESSION, "facts", level="donor", baseline=True, max_units=None),
     Model("median", _median, _REGRESSION, "facts", level="donor", baseline=True, max_units=None),
     Model("sex_only", _sex_only, ("regression", "classification"), "facts", (*_AGE, "young_old"), "donor",
-          baseline=True, max_units=None),
-    Model("young_old_oracle", _oracle, _REGRESSION, "facts", _AGE, "donor", baseline=True, max_units=None),
+          baseline=True, max_units=None, column="sex"),
+    Model("young_old_oracle", _oracle, _REGRESSION, "facts", _AGE, "donor", baseline=True, max_units=None,
+          column=YOUNG_OLD),
     Model("majority", _majority, features="facts", baseline=True, max_units=None),
     Model("sex_gene_rule", _sex_rule, features="sex_genes", tasks=("sex",), baseline=True, max_units=None),
     Model("marker_rule", _type_rule, features="type_markers", tasks=("cell_type_*",), baseline=True,

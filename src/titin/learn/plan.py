@@ -28,6 +28,12 @@ class BenchmarkJob:
 FoldsOf = Callable[[BenchmarkJob], Sequence[Fold]]
 
 
+def models_for(models: Sequence[Model], design: pd.DataFrame) -> tuple[list[Model], list[str]]:
+    """Leave out models that go by a column which the dataset does not have, and say so in sentences."""
+    without = [model for model in models if model.column and model.column not in design]
+    return [m for m in models if m not in without], [f"{m.name}: the dataset has no {m.column}" for m in without]
+
+
 def make_jobs(
     checked: Sequence[Eligibility], splits: Mapping[str, Split], models: Sequence[Model], names: Sequence[str]
 ) -> tuple[list[BenchmarkJob], list[str]]:

@@ -16,7 +16,7 @@ from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_unit
 from titin.learn.fitting import fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
 from titin.learn.models import CLASS_FEATURES, Model, find_models
-from titin.learn.plan import BenchmarkJob, folds_of, genes_needed, make_jobs, unseen_donors
+from titin.learn.plan import BenchmarkJob, folds_of, genes_needed, make_jobs, models_for, unseen_donors
 from titin.learn.store import ResultStore, key_of
 from titin.learn.tasks import Eligibility, Rules, check_task, find_tasks
 from titin.learn.units import BenchmarkUnits, make_units
@@ -27,7 +27,7 @@ from titin.resources import make_resources
 from titin.study.design_table import OBS, add_obs_column, atlas_design
 
 MEMORY = "2GiB"
-_VERSION = 3  # of what results are made by: one more where the same key would give other numbers
+_VERSION = 4  # of what results are made by: one more where the same key would give other numbers
 
 
 @dataclass(frozen=True)
@@ -175,12 +175,12 @@ def run_benchmark(
     every, told = make_splits(run.design, seed)
     _make_folder(folder, force)
     digest = freeze(every, folder / SPLITS)
-    chosen = find_models(models)
+    chosen, without = models_for(find_models(models), run.design)
     jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
     if jobs and models:
         used = {job.model.name for job in jobs}
         missing += [f"{m.name}: for none of these tasks" for m in chosen if not m.baseline and m.name not in used]
-    told = [*(told if not every else []), *missing, *(note for e in run.checked.values() for note in e.notes)]
+    told = [*(told if not every else []), *without, *missing, *(note for e in run.checked.values() for note in e.notes)]
     if learning_curve:
         jobs += _curve(jobs, run)
     ran, kept = _run_jobs(run, jobs)

@@ -109,7 +109,7 @@ def _build(options: argparse.Namespace, twin: Path, dataset: Path) -> Path:
 def _validate(options: argparse.Namespace, dataset: Path, source: Path | None, level: str, folder: Path) -> Run:
     command = [sys.executable, "-m", "titin", "validate", dataset, "--level", level, "--json", "--quiet"]
     command += ["--threads", str(options.threads)]
-    command += ["--report", folder / "report"] if options.report else ["--no-report"]
+    command += ["--output", folder / "report", "--force"] if options.report else ["--no-report"]
     return run([*command, *(["--source", source] if source else [])])
 
 

@@ -7,9 +7,10 @@ from click.testing import CliRunner
 from small_atlases import GENES, build, cells, counts_of
 
 import titin
+from titin.ageing import Fibres
 from titin.cli import cli
 from titin.demo import make_demo
-from titin.errors import TitinError
+from titin.errors import OutputError, TitinError
 from titin.progress import Progress
 
 
@@ -33,6 +34,20 @@ def test_fibres_writes_donors_and_trends(dataset, tmp_path):
     donors = pd.read_parquet(tmp_path / "fibres_annotation_level0_donors.parquet")
     assert donors["donor"].nunique() == 17
     assert told["settings"]["pure"] == 0.8
+
+
+def test_earlier_tables_are_replaced_only_when_told_to(dataset, tmp_path):
+    run("fibres", dataset, "-o", tmp_path, "-q", "--min-counts", 3)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OutputError, match=r"fibres_annotation_level0\.\w+ is there already") as refused:
+        run("fibres", dataset, "-o", tmp_path, "-q", "--min-counts", 9)
+    assert "--force" in refused.value.hint
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    run("fibres", dataset, "-o", tmp_path, "-q", "--min-counts", 9, "--force")
+    assert Fibres.read(tmp_path / "fibres_annotation_level0.parquet").settings["min_counts"] == 9
+    run(
+        "fibres", dataset, "-o", tmp_path, "-q", "--cell-type-level", 1
+    )  # tables of another level do not stand in the way
 
 
 def test_programmes_takes_a_gmt_writes_scores_and_enrichment(dataset, tmp_path):

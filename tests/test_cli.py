@@ -400,7 +400,7 @@ def refused(outcome: Outcome, *parts: str) -> None:
 def test_export_wide_refuses_what_does_not_fit_in_memory(
     titin: Run, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("titin.exporter.formats"), "make_resources", lambda *_: _Tiny())
+    monkeypatch.setattr(importlib.import_module("titin.exporter.formats"), "make_resources", lambda *_, **__: _Tiny())
     outcome = titin("export", dataset, "--format", "wide")
     refused(outcome, "300 cells × 300 genes", "KiB of memory", "--genes", "--memory")
     assert names(tmp_path) == []

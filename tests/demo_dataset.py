@@ -15,6 +15,7 @@ from titin.demo.atlas import ATLAS, DONORS
 from titin.resources import Resources
 
 Cut = Callable[..., None]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def demo(made_once: MadeOnce) -> Demo:
     """The demo with more cells than a row group holds and more genes than the panel holds."""
-    folder = tmp_path_factory.mktemp("demo")
-    report = make_demo(folder, n_cells=1300, n_genes=600, seed=0, force=False, progress=Progress())
-    return Demo(folder, report.path, report.manifest)
+
+    def make(folder: Path) -> None:
+        make_demo(folder, n_cells=1300, n_genes=600, seed=0, force=False, progress=Progress())
+
+    folder = made_once("demo", make)
+    dataset = folder / "skeletal_muscle_10x"
+    return Demo(folder, dataset, Manifest.read(dataset))
 
 
 @pytest.fixture

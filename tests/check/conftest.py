@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from good_datasets import MAKERS, Good
+from good_datasets import MAKERS, Good, find_good
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Good]:
+def good(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Good]:
     """Give the good dataset of a name, built when first asked for."""
     made: dict[str, Good] = {}
 
     def give(name: str) -> Good:
         if name not in made:
-            made[name] = MAKERS[name](tmp_path_factory.mktemp(name))
+            made[name] = find_good(name, made_once(f"good-{name}", MAKERS[name]))
         return made[name]
 
     return give

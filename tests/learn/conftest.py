@@ -3,14 +3,18 @@
 import pytest
 from small_demos import build_demo
 
+import titin
+
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo(made_once):
     """With planted ageing."""
-    return build_demo(tmp_path_factory.mktemp("ageing"), n_cells=2500, n_genes=600, age_effect=True)
+    folder = made_once("ageing", lambda folder: build_demo(folder, n_cells=2500, n_genes=600, age_effect=True))
+    return titin.open(folder / "dataset")
 
 
 @pytest.fixture(scope="session")
-def ageless(tmp_path_factory):
+def ageless(made_once):
     """Without: nothing but the donors differs between ages."""
-    return build_demo(tmp_path_factory.mktemp("ageless"), n_cells=9000, n_genes=300, age_effect=False)
+    folder = made_once("ageless", lambda folder: build_demo(folder, n_cells=9000, n_genes=300, age_effect=False))
+    return titin.open(folder / "dataset")

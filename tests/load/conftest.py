@@ -11,11 +11,14 @@ from titin.demo import write_demo_atlas
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo(made_once):
     """The demo, small, as an Atlas, and its source."""
-    folder = tmp_path_factory.mktemp("load")
-    write_demo_atlas(folder / "demo.h5ad", n_cells=2500, n_genes=300)
-    titin.build(folder / "demo.h5ad", folder / "demo", preset="muscle")
+
+    def make(folder):
+        write_demo_atlas(folder / "demo.h5ad", n_cells=2500, n_genes=300)
+        titin.build(folder / "demo.h5ad", folder / "demo", preset="muscle")
+
+    folder = made_once("load", make)
     return titin.open(folder / "demo"), ad.read_h5ad(folder / "demo.h5ad")
 
 

@@ -1,5 +1,6 @@
 """Small datasets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from titin.demo.atlas import ATLAS
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Folder with the atlas; the dataset of 1,100 cells is in ``skeletal_muscle_10x``."""
-    folder = tmp_path_factory.mktemp("published")
-    make_demo(folder, n_cells=1100, n_genes=400, seed=0, force=False, progress=Progress())
-    return folder
+
+    def make(folder: Path) -> None:
+        make_demo(folder, n_cells=1100, n_genes=400, seed=0, force=False, progress=Progress())
+
+    return made_once("published", make)
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ def flush(folder: Path) -> None:
 def exchange(new: Path, old: Path) -> None:
     """Swap two folders: in one step where the system can, else by two renames.
 
-    By two renames the old folder goes to ``new.with_name(REPLACED)``, from where the next `revise`, or
-    the next build there, fetches it if the process is killed between them.
+    By two renames the old folder goes to ``new.with_name(REPLACED)``. If the process is killed between them, the next
+    `revise` of that folder, or the next build into it, fetches it from there.
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2

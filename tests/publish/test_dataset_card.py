@@ -296,10 +296,6 @@ def test_a_card_that_cannot_be_written_leaves_the_dataset(built, tmp_path):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-# Croissant
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that mlcroissant uses
 @pytest.mark.parametrize("name", ["README.md", "croissant.json", "LICENSE"])
 def test_what_was_changed_by_hand_is_replaced_with_force_only(built, tmp_path, name):
     folder = Path(shutil.copytree(built, tmp_path / "d"))
@@ -315,6 +311,10 @@ def test_what_was_changed_by_hand_is_replaced_with_force_only(built, tmp_path, n
     assert (folder / name).read_text("utf-8") == written
 
 
+# Croissant
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a library that mlcroissant uses
 def test_croissant_is_valid_and_reads_the_records(dataset, monkeypatch):
     mlcroissant = pytest.importorskip("mlcroissant", reason="needs `pip install mlcroissant`")
     monkeypatch.chdir(dataset)

@@ -1,6 +1,7 @@
 """Tests mirror the rooms, every one of them is collected, and the architecture names each as it stands."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_a_folder_that_pytest_passes_over_is_noticed(tmp_path: Path, request: py
 
 def test_tests_and_rooms_mirror_each_other() -> None:
     assert set(rooms(TESTS)) == set(rooms(SOURCE))
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Python files of tests are top-level modules: pytest cannot import two of one name."""
+    names = Counter(path.name for path in TESTS.rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, n in names.items() if n > 1] == []
 
 
 # ---- the page that describes the house

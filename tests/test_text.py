@@ -18,7 +18,7 @@ SCALARS = [
     ("é", "é"), (np.str_("a"), "a"), (Path("a/b"), "a/b"), (pd.NA, None), (pd.NaT, None),
     (datetime.date(2024, 1, 2), "2024-01-02"), (datetime.datetime(2024, 1, 2, 3, 4), "2024-01-02T03:04:00"),
     (pd.Timestamp("2024-01-02"), "2024-01-02T00:00:00"),
-    (np.datetime64("2024-01-02", "ns"), "2024-01-02T00:00:00.000000000"), (np.datetime64("NaT"), None),
+    (np.datetime64("2024-01-02", "ns"), "2024-01-02T00:00:00.000000000"), (np.datetime64("NaT", "ns"), None),
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def planted(truth: Path, output: Path, dataset: str) -> dict[str, float]:
     from titin.learn.ageing_genes import consensus
     from titin.learn.cells import gather_moments, gene_symbols
     from titin.learn.features import Centred
-    from titin.study.design_table import atlas_design
+    from titin.study.design import atlas_design
 
     with h5py.File(truth) as file:
         effects = list(file["uns/truth/age_log_fold_change"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from titin.check.kernels import digest_by_cell, digest_by_gene, digest_rows
-from titin.check.lists import value_words, words
+from titin.check.passes import value_words, words
 
 COUNTS = hnp.arrays(np.uint16, st.tuples(st.integers(1, 12), st.integers(1, 9)), elements=st.integers(0, 5))
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from titin.check import validate
 from titin.check.footer import read_footer
-from titin.check.hub_card import read_hub_card
-from titin.check.hub_features import NoFeatureError, dataset_info, feature, features, size_in_arrow
+from titin.check.hub import NoFeatureError, dataset_info, feature, features, read_hub_card, size_in_arrow
 from titin.check.viewer_features import is_category, largest_window, size_category
 from titin.check.viewer_rules import LIMIT, cell_size, first_rows
 from titin.errors import DatasetError

@@ -6,8 +6,7 @@ import pytest
 
 from titin.errors import TitinError
 from titin.plot import alt_text, density, embedding, new_axes, resolve_palette, to_png
-from titin.plot.colour import rgb
-from titin.plot.palettes import MISSING
+from titin.plot.palettes import MISSING, rgb
 
 
 def clouds(n_types, n=2000, *, seed=0, apart=12.0):

@@ -8,9 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from titin.check.dataset import CheckedDataset
+from titin.check.dataset import CheckedDataset, bundled, normalised, present
 from titin.check.findings import Finding, Outcome
-from titin.check.genes import bundled, normalised, present
 from titin.check.registry import check
 from titin.features import gene_sets
 from titin.presets import MARKERS

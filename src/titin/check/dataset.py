@@ -1,22 +1,25 @@
 """A dataset under validation: opened once, with the results of the passes that several checks use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from titin.atlas import Atlas, open_atlas
-from titin.check.by_gene_pass import ByGenePass, read_by_gene
+from titin.atlas import Atlas, UnknownNameError, open_atlas
 from titin.check.expression_pass import ExpressionPass, Totals, read_expression
-from titin.check.hub_card import HubCard, read_hub_card
+from titin.check.hub import HubCard, read_hub_card
+from titin.check.passes import ByGenePass, read_by_gene
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
+from titin.features import gene_sets
 from titin.progress import Progress
 from titin.resources import make_resources
 from titin.source import Source
@@ -205,3 +208,34 @@ class CheckedDataset:
         if isinstance(result, TitinError):
             raise result
         return result  # type: ignore[no-any-return]
+
+
+def present(atlas: Atlas, genes: Iterable[str]) -> list[str]:
+    """Names under which the atlas has genes: as spelt, or in a mouse's spelling; ambiguous ones are left out."""
+    names = []
+    for gene in genes:
+        for spelling in (gene, gene.capitalize()):
+            if spelling in atlas:
+                try:
+                    atlas.gene_positions([spelling])
+                except UnknownNameError:
+                    continue
+                names.append(spelling)
+                break
+    return list(dict.fromkeys(names))
+
+
+def bundled(dataset: CheckedDataset, name: str) -> list[str]:
+    """Genes of a bundled set that the dataset has."""
+    return present(dataset.atlas, gene_sets()[name].genes)
+
+
+def normalised(dataset: CheckedDataset, gene: str) -> NDArray[np.float32]:
+    """Values of a gene that can be compared between cells.
+
+    Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.
+    """
+    if dataset.manifest.kind != "counts":
+        return dataset.atlas[gene].to_numpy(np.float32)
+    total = np.maximum(dataset.totals.n_counts, 1)
+    return np.log1p(dataset.atlas.counts_of(gene).to_numpy() / total * 1e4).astype(np.float32)

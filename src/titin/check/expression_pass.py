@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from titin.check.findings import Problems
 from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
-from titin.check.lists import ListReader, value_words, words
-from titin.check.panel import PanelReader, PanelRows, compare_panel
+from titin.check.passes import ListReader, PanelReader, PanelRows, compare_panel, value_words, words
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
 from titin.dataset.pages import Lists

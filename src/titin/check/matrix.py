@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.check.by_gene_pass import gene_difference
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Problems
-from titin.check.panel import PanelReader
+from titin.check.passes import PanelReader, gene_difference
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.recovery import MAX_ULP

@@ -21,7 +21,7 @@ from titin.resources import current_memory, peak_memory
 from titin.source import Source, open_source
 
 _MODULES = (
-    "integrity", "tables", "documents", "derived", "matrix", "source", "metadata", "biology", "design", "viewer_rules",
+    "integrity", "tables", "documents", "matrix", "source", "metadata", "biology", "design", "viewer_rules",
     "viewer_features",
 )  # fmt: skip
 # of names, in this order

@@ -14,7 +14,7 @@ from titin.check.comparison import frame_difference, tree_difference
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.kernels import digest_rows
-from titin.check.lists import value_words
+from titin.check.passes import value_words
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.block import Block

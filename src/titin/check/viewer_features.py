@@ -14,7 +14,7 @@ from titin.check.comparison import decoded
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Severity
 from titin.check.footer import Chunk, Footer, Group, Pages
-from titin.check.hub_card import HubCard, HubConfig
+from titin.check.hub import HubCard, HubConfig
 from titin.check.registry import check
 from titin.dataset import layout
 

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
-from titin.check.hub_card import HubCard
-from titin.check.hub_features import NoFeatureError, dataset_info, dtype_name, features, json_features
+from titin.check.hub import HubCard, NoFeatureError, dataset_info, dtype_name, features, json_features
 from titin.check.registry import check
 from titin.check.viewer_features import largest_window
 from titin.dataset import layout

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.atlas.source_order import source_blocks
-from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_order
+from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_blocks, source_order
 from titin.exporter.job import ExportJob
 
 _CHUNK = 2**17  # stored values a chunk

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from titin.atlas.axes import GeneAxis, GeneFinder
-from titin.atlas.source_order import source_blocks
-from titin.atlas.tables import read_obs_names, source_order
+from titin.atlas.tables import read_obs_names, source_blocks, source_order
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.kernels import scatter_columns

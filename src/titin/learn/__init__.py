@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from titin.learn.run import Benchmark, run_benchmark
     from titin.learn.tasks import TASKS, Eligibility, Rules, Task, check_task, find_tasks
     from titin.learn.units import BenchmarkUnits, make_units
-    from titin.study.design_table import atlas_design, design_table
+    from titin.study.design import atlas_design, design_table
 
 __all__ = [
     "TASKS",
@@ -43,6 +43,6 @@ __getattr__, __dir__ = lazy_names(
         "titin.learn.run": ("Benchmark", "run_benchmark"),
         "titin.learn.tasks": ("TASKS", "Eligibility", "Rules", "Task", "check_task", "find_tasks"),
         "titin.learn.units": ("BenchmarkUnits", "make_units"),
-        "titin.study.design_table": ("atlas_design", "design_table"),
+        "titin.study.design": ("atlas_design", "design_table"),
     },
 )

@@ -16,7 +16,7 @@ from titin.learn.plan import BenchmarkJob, FoldsOf
 from titin.learn.store import ResultStore
 from titin.learn.tasks import Task
 from titin.presets import MARKERS
-from titin.study.design_table import CELL_TYPE
+from titin.study.design import CELL_TYPE
 
 TOP = 50
 AGEING = ("SenMayo", "GenAge_human", "CellAge", "CellAge_induces", "CellAge_inhibits", "HAGR_ageing_up",

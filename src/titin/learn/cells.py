@@ -21,7 +21,7 @@ from titin.dataset.kernels import add_moments
 from titin.learn import kernels as _kernels
 from titin.learn.units import BenchmarkUnits, spread
 from titin.progress import Progress
-from titin.study.design_table import levels_of
+from titin.study.design import levels_of
 
 WHOLE_CELLS = 10_000
 

@@ -29,7 +29,7 @@ from titin.learn.features import (
     expressed_genes,
 )
 from titin.learn.tasks import Kind, Level, Task
-from titin.study.design_table import YOUNG_OLD
+from titin.study.design import YOUNG_OLD
 
 SEX_SETS = ("sex_female", "sex_male")
 

@@ -24,7 +24,7 @@ from titin.parallel import ordered_map
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
-from titin.study.design_table import OBS, add_obs_column, atlas_design
+from titin.study.design import OBS, add_obs_column, atlas_design
 
 MEMORY = "2GiB"
 _VERSION = 4  # of what results are made by: one more where the same key would give other numbers

@@ -12,7 +12,7 @@ from titin.learn import metrics as inference
 from titin.learn.plan import BenchmarkJob
 from titin.learn.store import shares_of
 from titin.learn.tasks import Task
-from titin.study.design_table import CELL_TYPE
+from titin.study.design import CELL_TYPE
 
 SCORE_COLUMNS = ("task", "split", "model", "features", "track", "leaky", "baseline", "level", "of", "metric", "value",
                  "low", "high", "n_units", "n_donors")  # fmt: skip

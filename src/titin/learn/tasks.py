@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
-from titin.study.design_table import CELL_TYPE, OBS, YOUNG_OLD, design_cut, levels_of
+from titin.study.design import CELL_TYPE, OBS, YOUNG_OLD, design_cut, levels_of
 
 Kind = Literal["regression", "classification"]
 Level = Literal["cell", "pseudocell", "pseudobulk", "donor"]

@@ -10,7 +10,7 @@ from titin.learn.models import CLASS_FEATURES, FEATURES, all_models
 from titin.learn.run import Benchmark
 from titin.learn.scoring import headline
 from titin.learn.tasks import check_task, find_tasks
-from titin.study.design_table import atlas_design
+from titin.study.design import atlas_design
 from titin.text import table
 
 

@@ -19,8 +19,7 @@ matplotlib is imported when something is drawn, not before.
 """
 
 from titin.plot.ageing import fibre_types, forest, pseudotime, variance_parts
-from titin.plot.bars import ridge, stacked_bars
-from titin.plot.composition import composition_by_age
+from titin.plot.composition import composition_by_age, ridge, stacked_bars
 from titin.plot.dots import dots, trend
 from titin.plot.embedding import density, embedding
 from titin.plot.matrix import dot_plot, heat_map

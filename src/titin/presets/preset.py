@@ -14,7 +14,6 @@ from typing import Any
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
-from titin.presets.document import from_document, to_document
 from titin.presets.gmt import GeneSet, parse_gmt
 from titin.presets.sections import (
     BuildDefaults,
@@ -26,6 +25,8 @@ from titin.presets.sections import (
     Lineage,
     ReportChoices,
     StemCellStates,
+    from_document,
+    to_document,
 )
 
 MARKERS = "markers_"  # begins the name of the set of a cell type's markers

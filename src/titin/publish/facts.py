@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.check.hub_features import dataset_info
+from titin.check.hub import dataset_info
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.check.hub_features import dtype_name
+from titin.check.hub import dtype_name
 from titin.dataset import layout
 from titin.publish.facts import CardConfig, CardFacts
 from titin.publish.markdown import bullets, code, listed, section, table

@@ -119,7 +119,13 @@ class RemoteFolder(DatasetFolder):
 
     def read_range(self, file: str, offset: int, length: int) -> bytes:
         """Read part of a file: one request."""
-        return bytes(self._fs.cat_file(f"{self._root}/{file}", start=offset, end=offset + length))
+        path = f"{self._root}/{file}"
+        if self._fs.async_impl:
+            return bytes(self._fs.cat_file(path, start=offset, end=offset + length))
+        # cat_file of others opens the file with read-ahead, which fetches megabytes for one gene
+        with self._fs.open(path, "rb", cache_type="none") as opened:
+            opened.seek(offset)
+            return bytes(opened.read(length))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"name": self.name, "_url": self._url}

@@ -57,7 +57,7 @@ def test_the_chemistry_tells_the_method(column, entries, method):
 
 @pytest.mark.parametrize(("option", "message"), [
     ({"tissue": "--"}, "--tissue '--' cannot begin a file name"),
-    ({"method": "图"}, "--method '图' cannot begin a file name"),
+    ({"method": "图"}, "--technology '图' cannot begin a file name"),
 ])  # fmt: skip
 def test_nothing_to_make_a_name_of(option, message):
     with pytest.raises(TitinError, match=message) as error:

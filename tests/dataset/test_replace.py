@@ -100,7 +100,7 @@ def test_a_kill_leaves_the_dataset_as_it_was_and_the_next_change_clears_up(datas
     code = f"""
 import os, signal, sys
 from pathlib import Path
-from titin.dataset import revision
+from titin.dataset import replace as revision
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if {moment!r} == "finish":
     revision.Draft.finish = kill

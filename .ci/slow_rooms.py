@@ -10,12 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # what every room stands on: a change there asks for all
 FOUNDATIONS = ("dataset", "source")
-DOCUMENTS = "tests/test_docs.py"  # they run every command, whatever it is that changed
+DOCUMENTS = "tests/test_docs.py"
+BENCHMARKS = "tests/test_benchmarks.py"
+ANYTHING = (DOCUMENTS, BENCHMARKS)  # they run every command, whatever it is that changed
 
 
 def tests_to_run(changed: list[str] | None, rooms: list[str]) -> list[str]:
     """Tests whose slow ones are to run after a change of these files; ``None`` if that is not known."""
-    everything = [DOCUMENTS, *(f"tests/{room}" for room in rooms)]
+    everything = [*ANYTHING, *(f"tests/{room}" for room in rooms)]
     if changed is None:
         return everything
     found = set()
@@ -25,9 +27,11 @@ def tests_to_run(changed: list[str] | None, rooms: list[str]) -> list[str]:
             inside = parts[1:] if head == "src" else parts  # after src/titin/, or tests/
             if len(inside) < 2 or inside[0] in FOUNDATIONS:
                 return everything
-            found |= {DOCUMENTS, f"tests/{inside[0]}"}
+            found |= {*ANYTHING, f"tests/{inside[0]}"}
         elif head == ".ci" or name in ("pyproject.toml", "Makefile"):
             return everything
+        elif head == "benchmarks":
+            found.add(BENCHMARKS)
         elif head == "docs" or name == "README.md":
             found.add(DOCUMENTS)
     return [path for path in everything if path in found]

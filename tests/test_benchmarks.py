@@ -13,6 +13,8 @@ from scipy import sparse
 import titin
 from titin.demo import write_demo_atlas
 
+pytestmark = pytest.mark.slow  # each script compiles its kernels, several times over
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CELLS, GENES = 240, 200
 

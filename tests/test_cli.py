@@ -367,7 +367,7 @@ def test_export_to_h5ad_and_zarr_is_the_atlas_again(titin: Run, atlas: Path, dat
 def test_export_to_mtx_holds_the_counts(titin: Run, atlas: Path, dataset: Path) -> None:
     source = ad.read_h5ad(atlas)
     assert titin("export", dataset, "--format", "mtx").stdout == "wrote muscle_10x_mtx\n"
-    counts = sparse.csr_matrix(scipy.io.mmread("muscle_10x_mtx/matrix.mtx.gz")).T
+    counts = sparse.csr_matrix(scipy.io.mmread("muscle_10x_mtx/matrix.mtx.gz", spmatrix=False)).T
     total = source.obs["n_counts"].to_numpy()
     assert np.array_equal(np.asarray(counts.sum(1)).ravel(), total)
     barcodes = pd.read_csv("muscle_10x_mtx/barcodes.tsv.gz", header=None)[0]

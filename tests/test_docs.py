@@ -136,7 +136,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-LONG = ("README.md", "docs/ageing.md", "docs/ageing_programmes.md", "docs/projections.md", "docs/presets.md")
+LONG = (
+    "README.md", "docs/ageing.md", "docs/ageing_programmes.md", "docs/benchmark.md", "docs/loading.md",
+    "docs/presets.md", "docs/projections.md", "docs/publishing.md", "docs/report.md", "docs/validation.md",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def test_slow_tests_run_only_when_asked_for(
 
 
 DOCUMENTS = "tests/test_docs.py"
-ALL = [DOCUMENTS, *(f"tests/{room}" for room in ROOMS)]
+BENCHMARKS = "tests/test_benchmarks.py"
+ANYTHING = [DOCUMENTS, BENCHMARKS]
+ALL = [*ANYTHING, *(f"tests/{room}" for room in ROOMS)]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,10 @@ ALL = [DOCUMENTS, *(f"tests/{room}" for room in ROOMS)]
         (["CHANGELOG.md", ".gitignore"], []),
         (["README.md"], [DOCUMENTS]),
         (["docs/format.md", "CHANGELOG.md"], [DOCUMENTS]),
-        (["src/titin/learn/models.py"], [DOCUMENTS, "tests/learn"]),
-        (["tests/builder/test_build.py", "src/titin/atlas/atlas.py"], [DOCUMENTS, "tests/atlas", "tests/builder"]),
-        (["src/titin/report/write.py"], [DOCUMENTS]),  # of a room that has no tests here
+        (["benchmarks/load.py"], [BENCHMARKS]),
+        (["src/titin/learn/models.py"], [*ANYTHING, "tests/learn"]),
+        (["tests/builder/test_build.py", "src/titin/atlas/atlas.py"], [*ANYTHING, "tests/atlas", "tests/builder"]),
+        (["src/titin/report/write.py"], ANYTHING),  # of a room that has no tests here
         (["src/titin/dataset/codec.py"], ALL),
         (["tests/conftest.py"], ALL),
         (["src/titin/resources.py"], ALL),

@@ -50,6 +50,7 @@ def test_all_pairs_are_compared_where_there_are_few(cells, metric):
     np.testing.assert_allclose(found.distances, np.take_along_axis(true, found.indices, axis=1), atol=3e-3)
 
 
+@pytest.mark.slow  # the index compiles for a minute
 def test_the_index_finds_nearly_all_and_knows_how_many(cells, search):
     found = search(cells, 10, random_state=3)
     true = distances_of(cells, "euclidean")
@@ -76,6 +77,7 @@ def test_a_bad_index_is_told_apart_by_its_recall(cells, search, monkeypatch):
     assert 0.3 < search(cells, 11).recall < 0.6  # of ten true neighbours, every second one
 
 
+@pytest.mark.slow  # the index compiles for a minute
 def test_the_same_seed_gives_the_same_neighbours(cells, search):
     one, again = (search(cells, 8, random_state=1, threads=2) for _ in range(2))
     np.testing.assert_array_equal(one.indices, again.indices)

@@ -1,12 +1,14 @@
 """Highly variable genes of a dataset are those that scanpy finds in the matrix."""
 
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.version import Version
 from scipy import sparse
 
 import titin
@@ -43,12 +45,25 @@ def by_scanpy(source: ad.AnnData, **options: object) -> pd.DataFrame:
     return source.var
 
 
-def check(ours: pd.DataFrame, theirs: pd.DataFrame, columns: list[str], tied: np.ndarray) -> None:
+# since then it takes variances within batches as mean of squares less square of means, which rounds otherwise
+ROUNDS_WITHIN_BATCHES = Version(version("scanpy")) >= Version("1.12")
+
+
+def check(
+    ours: pd.DataFrame, theirs: pd.DataFrame, columns: list[str], tied: np.ndarray, *, rounded: bool = False
+) -> None:
     """The same columns, values and choice; where genes are equal, either may have the better rank."""
     assert ours.columns.tolist() == columns
     assert ours.index.equals(theirs.index)
     assert ours["highly_variable"].sum() <= theirs["highly_variable"].sum()  # scanpy may take all equals at the cut
     differ = (ours["highly_variable"] != theirs["highly_variable"]).to_numpy()
+    if rounded:
+        assert differ.mean() < 0.005
+        ranks = pd.DataFrame({"ours": ours["highly_variable_rank"], "theirs": theirs["highly_variable_rank"]}).dropna()
+        assert len(ranks) > 1900
+        assert ranks.corr().loc["ours", "theirs"] > 0.999
+        columns = [columns[0], *(name for name in columns if not name.startswith("highly_variable"))]
+        tied = tied | differ
     # one of equal genes may take the last place from another gene
     assert (differ & ~tied).sum() <= (differ & tied).sum() <= 10
     for column in columns[1:]:
@@ -57,7 +72,7 @@ def check(ours: pd.DataFrame, theirs: pd.DataFrame, columns: list[str], tied: np
         if column.startswith("dispersions"):
             expected = expected.fillna(0)
         np.testing.assert_allclose(
-            ours[column].astype(float)[same], expected[same], rtol=3e-5, atol=1e-6, err_msg=column
+            ours[column].astype(float)[same], expected[same], rtol=1e-3 if rounded else 3e-5, atol=1e-6, err_msg=column
         )
 
 
@@ -114,7 +129,8 @@ def test_seurat_v3_is_scanpys(pbmc, kind, batch_key):
     theirs = by_scanpy(counts.copy(), flavor="seurat_v3", n_top_genes=2000, batch_key=batch_key)
     tied = tied_genes(atlases[kind], "variances_norm", batch_key, flavor="seurat_v3")
     assert tied[ours["highly_variable"]].mean() < 0.75  # or nothing would be compared
-    check(ours, theirs, SEURAT_V3 + (["highly_variable_nbatches"] if batch_key else []), tied)
+    check(ours, theirs, SEURAT_V3 + (["highly_variable_nbatches"] if batch_key else []), tied,
+          rounded=bool(batch_key) and ROUNDS_WITHIN_BATCHES)  # fmt: skip
 
 
 @pytest.mark.parametrize("flavor", ["seurat", "seurat_v3"])

@@ -103,7 +103,7 @@ BEFORE_THE_SWAP = {
     "projections": Kill(CLOSE, match="_projection_X_scVI", after=True),
     "uns": Kill("titin.builder.metadata:write_json", match="_unstructured_metadata", after=True),
     "checksums of the files": Kill("titin.builder.pipeline:describe_file", call=4),
-    "card": Kill("titin.builder.pipeline:card"),
+    "card": Kill("titin.builder.pipeline:make_card"),
     "manifest half written": Kill("os:fsync", call=7),
     "manifest written": Kill("titin.dataset.manifest:Manifest.write", after=True),
     "flush": Kill("titin.builder.workspace:flush"),

@@ -139,6 +139,7 @@ def test_real_file_in_many_buckets(name, shared, tmp_path, cut):
     assert report.manifest.kind == KINDS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_real_file_unshuffled(name, shared, tmp_path):
     report = assert_comes_back(shared / f"data/h5ad/{name}.h5ad", tmp_path, to=("h5ad",), shuffle=False)
@@ -385,7 +386,12 @@ def writable(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("container", "to"), [("h5ad", "zarr"), ("h5ad", "h5ad"), ("zarr2", "zarr"), ("zarr3", "h5ad")]
+    ("container", "to"),
+    [
+        ("h5ad", "zarr"),
+        ("zarr3", "h5ad"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("h5ad", "h5ad"), ("zarr2", "zarr"))),
+    ],
 )
 def test_columns_of_every_dtype(container, to, tmp_path, cut):
     cut(values=200, cells=7)

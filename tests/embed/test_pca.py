@@ -105,6 +105,7 @@ def test_few_genes_agree_with_scanpy(pbmc68k):
     np.testing.assert_allclose(ours.variance_ratio, source.uns["pca"]["variance_ratio"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_all_genes_agree_with_scanpy(pbmc4k):
     atlas, source = pbmc4k
     ours = pca(atlas)

@@ -81,7 +81,7 @@ def test_dense_batches_equal_the_atlas(atlas, dense):
 
 
 @pytest.mark.parametrize("buffer_cells", [64, 10_000])  # more loads than workers, and fewer
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_hand_out_every_cell_once(folder, buffer_cells, context):
     atlas = titin.open(folder)
     sampler = BlockShuffleSampler(atlas.n_obs, block_cells=64, buffer_cells=buffer_cells)
@@ -92,7 +92,7 @@ def test_workers_hand_out_every_cell_once(folder, buffer_cells, context):
     assert rows.tobytes() == atlas.X[cells, ["MYH7", "MYH2"]].toarray().tobytes()
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_that_stay_hear_of_a_new_epoch(atlas, context):
     dataset = TorchDataset(small(atlas, genes=["MYH7"]), target="annotation_level0")
     loader = DataLoader(

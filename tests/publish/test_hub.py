@@ -176,6 +176,7 @@ print(first)
 """
 
 
+@pytest.mark.slow
 def test_one_gene_is_read_without_the_rest(hub, settings, publish, tmp_path_factory):
     import titin as library
     from titin.builder import Progress
@@ -225,6 +226,7 @@ def test_a_killed_upload_goes_on_where_it_was(hub, settings, dataset, publish):
     assert not leftover.exists()
 
 
+@pytest.mark.slow
 def test_faults_that_pass_are_waited_for(hub, dataset, publish):
     hub.faults += [
         Fault(r"POST .*/commit/", 2), Fault(r"POST .*/create", 1), Fault(r"GET .*/tree/", 1, status=None),
@@ -267,6 +269,7 @@ def test_without_a_token(hub, settings, dataset):
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_stale_shards_go_and_other_files_stay(hub, dataset, sharded, publish, tmp_path):
     first = copy_of(sharded, tmp_path)
     write_card(first, licence="cc-by-4.0", images=False)
@@ -283,6 +286,7 @@ def test_stale_shards_go_and_other_files_stay(hub, dataset, sharded, publish, tm
     assert "notes.txt" in repo.files()
 
 
+@pytest.mark.slow
 def test_what_differs_on_the_hub_is_sent_again(hub, dataset, publish):
     assert publish(dataset)["verified"]
     files = hub.repos[REPO].files()
@@ -295,6 +299,7 @@ def test_what_differs_on_the_hub_is_sent_again(hub, dataset, publish):
     assert done["verified"] == len(done["files"])
 
 
+@pytest.mark.slow
 def test_a_file_that_arrives_changed_is_found(hub, dataset, publish):
     hub.corrupt = "croissant.json"
     done = publish(dataset)
@@ -302,6 +307,7 @@ def test_a_file_that_arrives_changed_is_found(hub, dataset, publish):
     assert "files on the Hub are not those that were sent: croissant.json" in done["error"]
 
 
+@pytest.mark.slow
 def test_private_branch_and_tag(hub, dataset, publish):
     done = publish(dataset, private=True, revision="next", tag="v2")
     assert done["tag"] == "v2"

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import titin
 from titin.demo import write_demo_atlas
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "embed.py"
 
 
+@pytest.mark.slow
 def test_embed_measures_both_and_compares_them(tmp_path):
     source = write_demo_atlas(tmp_path / "demo.h5ad", n_cells=300, n_genes=250)
     titin.build(source, tmp_path / "demo", preset="muscle")

@@ -27,7 +27,11 @@ def scanpys(scores):
     return kept(scores, scanpy_of(scores, "umap"))
 
 
-@pytest.mark.parametrize("how", [{}, {"deterministic": False, "threads": 2}], ids=["deterministic", "parallel"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, pytest.param({"deterministic": False, "threads": 2}, marks=pytest.mark.slow)],
+    ids=["deterministic", "parallel"],
+)
 def test_keeps_as_many_neighbours_as_scanpys(how, scores, scanpys):
     layout = umap(scores, **how)
     assert layout.shape == (700, 2)

@@ -58,7 +58,7 @@ def follower(tmp_path_factory) -> Path:
 def _all_the_way(source: Path, preset: str, folder: Path) -> tuple[Path, ReportResult]:
     """Build, validate, benchmark and report with a preset; the dataset and its report."""
     dataset = titin.build(source, folder / preset, preset=preset, project=(), threads=1).path
-    assert validate(dataset, level="quick").passed
+    assert validate(dataset).passed
     done = run_benchmark(dataset, tasks=["cell_type"], models=["logistic@markers"], splits=["leave_one_donor_out"],
                          permutations=0, figures=False)  # fmt: skip
     assert {"logistic@markers", "marker_rule"} <= set(done.scores["model"])

@@ -2,30 +2,42 @@
 
 import importlib.metadata
 import platform
-import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from titin import __version__
-from titin.options import print_result, shared_options
+from titin.dataset.leftovers import find_leftovers
+from titin.extras import requirements
+from titin.options import ByHand, print_result, shared_options
 from titin.resources import DEFAULT_MEMORY, available_threads
 from titin.text import memory as as_memory
 from titin.text import size
 
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)[^;]*(?:;(.*))?")
-_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
-
 
 @click.command()
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--clean", cls=ByHand, is_flag=True, help="Remove what killed commands have left.")
 @shared_options
-def doctor(as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - it says nothing on stderr
-    """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels."""
+def doctor(folders: tuple[Path, ...], clean: bool, as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - it says nothing on stderr
+    """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels.
+
+    It lists, with their sizes, what killed commands have left in FOLDERS (the working directory if none is given), in
+    the folder of caches and in that of temporary files; --clean removes it. Only folders of this user that titin has
+    made and no process uses are looked at. An unfinished build is one of them: --resume could go on with it.
+
+    \b
+    titin doctor
+    titin doctor --clean
+    titin doctor /data/atlases --clean
+    """  # noqa: D301 - \b is click's
     document = examine()
+    document["leftovers"] = look_after(folders or (Path(),), clean=clean)
     print_result(document, as_json, describe)
     if document["problems"]:
         raise SystemExit(1)
@@ -55,22 +67,23 @@ def examine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def requirements() -> dict[str, list[str]]:
-    """Names of the packages that titin's own metadata asks for, by extra; those always needed under ``""``.
+def look_after(folders: Iterable[Path], *, clean: bool) -> list[dict[str, Any]]:
+    """List what killed commands have left in folders, among caches and temporary files; remove it if asked to.
 
-    Without metadata, as in a source tree that is not installed, there is only an empty ``""``.
+    Returns
+    -------
+    list of dict
+        ``path``, ``bytes``, ``what`` it is, and whether it is ``removed``; JSON-safe.
     """
-    found: dict[str, list[str]] = {"": []}
-    try:
-        stated = importlib.metadata.requires("titin") or []
-    except importlib.metadata.PackageNotFoundError:
-        return found
-    for requirement in stated:
-        match = _REQUIREMENT.match(requirement)
-        if match is not None:
-            extra = _EXTRA.search(match[2] or "")
-            found.setdefault(extra[1] if extra else "", []).append(match[1])
-    return {extra: sorted(names, key=str.lower) for extra, names in sorted(found.items())}
+    from titin.load.cache import cache_home
+
+    found = []
+    places = dict.fromkeys(folder.resolve() for folder in (*folders, cache_home(), Path(tempfile.gettempdir())))
+    for leftover in (one for place in places for one in find_leftovers(place)):
+        kind = "unfinished build" if leftover.resumable else "unfinished writing"
+        entry = {"path": str(leftover.path), "bytes": leftover.n_bytes, "what": f"{kind} of {leftover.name}"}
+        found.append({**entry, "removed": clean and leftover.remove()})
+    return found
 
 
 def _version(name: str) -> str | None:
@@ -128,6 +141,12 @@ def describe(facts: dict[str, Any]) -> str:
         ", ".join(f"{name} {version or 'missing'}" for name, version in facts["libraries"].items()),
         *(_optional(extra, names) for extra, names in facts["optional"].items()),
     ]
+    lines += [
+        f"{'removed' if one['removed'] else 'left behind'}: {one['path']} ({size(one['bytes'])}), {one['what']}"
+        for one in facts.get("leftovers", [])
+    ]
+    if any(not one["removed"] for one in facts.get("leftovers", [])):
+        lines.append("titin doctor --clean removes what is left behind")
     lines += [f"problem: {problem}" for problem in facts["problems"]] or ["everything works"]
     return "\n".join(lines)
 

@@ -33,3 +33,16 @@ class OutputError(TitinError):
 
 class DatasetError(TitinError):
     """A dataset folder is missing something, or is not one."""
+
+
+def reason_of(error: TitinError) -> str:
+    """Why a question cannot be answered, to be told in place of the answer.
+
+    Raises
+    ------
+    DatasetError, OutputError
+        The error itself: what is damaged, or cannot be written, is no answer.
+    """
+    if isinstance(error, DatasetError | OutputError):
+        raise error
+    return str(error.args[0])

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]]
+    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make ``__getattr__`` and ``__dir__`` of a package.
 
@@ -18,6 +18,8 @@ def lazy_names(
         Its ``__name__``.
     homes
         Names by the module that they are taken from, as in an import: ``{"titin.atlas": ["open_atlas as open"]}``.
+    modules
+        Modules of the package that are imported when they are first named: ``titin.plot`` after ``import titin``.
     """
     origin = {}
     for home, names in homes.items():
@@ -26,9 +28,16 @@ def lazy_names(
             origin[name or attribute] = home, attribute
 
     def get(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in origin:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, attribute = origin[name]
-        return getattr(importlib.import_module(home), attribute)
+        try:
+            return getattr(importlib.import_module(home), attribute)
+        except ModuleNotFoundError as error:
+            from titin.extras import missing_package
 
-    return get, lambda: sorted(origin)
+            raise (missing_package(error) or error) from None
+
+    return get, lambda: sorted([*origin, *modules])

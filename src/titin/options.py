@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from titin.console import say
 from titin.errors import TitinError
+from titin.files import is_url, local_folder, read_text
+from titin.visible import visible_document
 
 if TYPE_CHECKING:
     from titin.progress import Progress
@@ -16,19 +20,69 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
+
+class ByHand(click.Option):
+    """An option that no ``titin.toml`` sets, as the file may have come with a stranger's folder.
+
+    Of what replaces files, names code to run, or lets something pass that would be refused.
+    """
+
+
 PATH = click.Path(path_type=Path)
-dataset_argument = click.argument("dataset", type=PATH)
-force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+
+
+class DatasetParameter(click.ParamType):
+    """A folder; or also a URL as `titin.open` takes it, of which a path would lose one of two slashes."""
+
+    name = "dataset"
+
+    def __init__(self, *, anywhere: bool) -> None:
+        self._anywhere = anywhere
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:  # noqa: ARG002
+        """Return the URL as it is, or the path of a folder."""
+        return str(value) if self._anywhere and is_url(value) else local_folder(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Have the shell complete the names of folders."""
+        return [CompletionItem(incomplete, type="dir")]
+
+
+dataset_argument = click.argument("dataset", type=DatasetParameter(anywhere=False))
+dataset_or_url_argument = click.argument("dataset", type=DatasetParameter(anywhere=True))
+force_option = click.option("--force", cls=ByHand, is_flag=True, help="Replace what is there.")
+tissue_option = click.option("--tissue", help="First half of the file names.  [default: that of the source]")
+technology_option = click.option(
+    "--technology", help="Second half of the file names.  [default: that of the source, else scrna]"
+)
+resume_option = click.option("--resume", cls=ByHand, is_flag=True, help="Go on from an interrupted run.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+follow_links_option = click.option(
+    "--follow-links", cls=ByHand, is_flag=True,
+    help="Read what the atlas draws from other files, by symbolic links in it or links of HDF5.",
+)  # fmt: skip
 SEED: dict[str, Any] = {"type": int, "default": 0, "show_default": True, "envvar": "TITIN_SEED",
                         "help": "Seed of whatever is drawn at random."}  # fmt: skip
 seed_option = click.option("--seed", **SEED)
+LEVEL: dict[str, Any] = {"metavar": "LEVEL", "help": "Level of cell types, by column or place."}
 licence_option = click.option(
-    "--license", "licence", metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0."
+    "--license", "licence", cls=ByHand, metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0."
 )
 GMT: dict[str, Any] = {"multiple": True, "type": PATH, "metavar": "FILE",
                        "help": "GMT file of gene sets; repeat for several."}  # fmt: skip
+WHERE: dict[str, Any] = {"multiple": True, "metavar": "CONDITION",
+                         "help": "Only cells of which it holds, e.g. sex=M, annotation=A,B, age=20..40, batch!=3; "
+                                 "joined by and, or, not and brackets; repeat for several."}  # fmt: skip
+WITHOUT_FLAGGED: dict[str, Any] = {"is_flag": True, "help": "Leave out cells whose label titin annotate contradicts."}
 gmt_option = click.option("--gmt", **GMT)
+
+
+def class_options(command: Command, *, cells: int) -> Command:
+    """Options of what is learnt of classes: ``class_donors`` and ``class_cells`` that one needs."""
+    donors = click.option("--class-donors", type=click.IntRange(2), default=3, show_default=True,
+                          help="Donors that a class needs.")  # fmt: skip
+    return donors(click.option("--class-cells", type=click.IntRange(1), default=cells, show_default=True,
+                               help="Cells that a class needs.")(command))  # fmt: skip
 
 
 class SettingsGroup(click.Group):
@@ -54,14 +108,16 @@ def format_option(*formats: str, default: str | None = None, also: Sequence[str]
     )  # fmt: skip
 
 
-def genes_option() -> Decorator[Any]:
+def genes_option(*, also: Sequence[str] = ()) -> Decorator[Any]:
     """Genes by name: ``genes``, a list of names or None."""
-    return click.option("--genes", metavar="GENES", callback=lambda _ctx, _option, text: read_genes(text),
-                        help="Symbols or ids, separated by commas, or @FILE with one a line.")  # fmt: skip
+    return click.option(
+        *also, "--genes", "genes", metavar="GENES", callback=lambda _ctx, _option, text: read_genes(text),
+        help="Symbols or ids, separated by commas, or a text file with one a line, FILE.txt or @FILE.",
+    )  # fmt: skip
 
 
-def read_genes(text: str | None) -> list[str] | None:
-    """Names from ``A,B`` or ``@FILE``; None from None.
+def read_genes(text: str | None, option: str = "--genes") -> list[str] | None:
+    """Names from ``A,B``, ``@FILE`` or ``FILE.txt``; None from None.
 
     Raises
     ------
@@ -70,16 +126,25 @@ def read_genes(text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
-    if text.startswith("@"):
+    if text.startswith("@") or _names_file(text):
+        path = text.removeprefix("@")
         try:
-            text = Path(text[1:]).read_text("utf-8").replace("\n", ",")
+            text = read_text(path).replace("\n", ",")
         except (OSError, ValueError) as error:
             hint = "give a text file, one gene a line"
-            raise TitinError(f"--genes: {text[1:]} cannot be read: {error}", hint) from error
+            raise TitinError(f"{option}: {path} cannot be read: {error}", hint) from error
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise TitinError("--genes names no gene", "give symbols or ids, separated by commas")
+        raise TitinError(f"{option} names no gene", "give symbols or ids, separated by commas")
     return names
+
+
+def _names_file(text: str) -> bool:
+    """Whether it is the name of a text file, or the path of any that is there, and not of a gene."""
+    try:
+        return text.lower().endswith((".txt", ".csv", ".tsv")) or (Path(text).name != text and Path(text).is_file())
+    except ValueError:  # no path can be this
+        return False
 
 
 _DEBUG = "Show a traceback when something fails."
@@ -141,7 +206,7 @@ def former_option(
             value = given.pop(taken)
             if value is not None:
                 if not given.get("quiet"):
-                    click.echo(f"warning: {old} is now called {new}", err=True)
+                    say(f"warning: {old} is now called {new}", err=True)
                 given[passed] = value
             return command(**given)
 
@@ -158,15 +223,55 @@ def preset_option(command: Command, *, default: str = "that of the dataset") -> 
     )(command)  # fmt: skip
 
 
-def choose_progress(quiet: bool) -> "Progress":
-    """Progress on stderr, or none."""
-    from titin.progress import Progress, make_progress
+donors_option = click.option("--donors", type=PATH, metavar="TABLE", help="CSV, TSV or Parquet: donor and exact age.")
+_ROLES = {
+    "donor": "obs column of the donor; none for no donor, as for every role.",
+    "sample": "obs column of the sample.",
+    "age": "obs column of the age: numbers, ranges (15-20), development stages.",
+    "sex": "obs column of the sex.",
+    "protocol": "obs column that tells cells from nuclei.",
+    "chemistry": "obs column of the chemistry.",
+    "study": "obs column of the study, where there are several.",
+}
 
-    return Progress() if quiet else make_progress(sys.stderr)
+
+def role_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that name the column of each role: ``roles``, those that were given; and ``age_unit``."""
+    options = [click.option("--cell-type", multiple=True, metavar="COLUMN",
+                            help="obs column of labels; repeat, coarsest first.")]  # fmt: skip
+    for role, said in _ROLES.items():
+        options.append(click.option(f"--{role}", metavar="COLUMN", help=said))
+        if role == "age":
+            options.append(click.option(
+                "--age-unit", type=click.Choice(["years", "months", "weeks", "days"]), metavar="UNIT",
+                help="Of ages that have none: years, months, weeks or days.  "
+                "[default: by the column's name, else years]",
+            ))  # fmt: skip
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> Any:
+        roles = {"cell_type": list(given.pop("cell_type")), **{role: given.pop(role) for role in _ROLES}}
+        return command(roles={role: column for role, column in roles.items() if column}, **given)
+
+    decorated: Callable[..., Any] = gathered
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def choose_progress(quiet: bool) -> "Progress":
+    """Progress on stderr until the command ends, or none."""
+    from titin.progress import Progress, watched
+
+    if quiet:
+        return Progress()
+    progress = watched(sys.stderr)
+    click.get_current_context().call_on_close(progress.close)
+    return progress
 
 
 def print_result(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:
-    """Print a result on stdout: the document as JSON, or what ``text`` makes of it."""
+    """Print a result on stdout: the document as JSON, or what ``text`` makes of it, its names visible."""
     from titin.text import to_json
 
-    click.echo(to_json(document) if as_json else text(document))
+    say(to_json(document) if as_json else text(visible_document(document)))

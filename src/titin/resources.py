@@ -1,6 +1,6 @@
-"""How many threads and how much memory a build may use and has used, and whether a disk is full."""
+"""How many threads and how much memory a build may use, and has used."""
 
-import errno
+import ctypes
 import os
 import re
 import sys
@@ -13,7 +13,9 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 DEFAULT_MEMORY = 2**30
 MIN_MEMORY = 512 * 2**20
 _INTERPRETER = 330 * 2**20  # Python and the libraries before the first block
-_CELL_BYTES = 450  # obs, names and order of a cell, while a build runs
+_CELL_BYTES = 340  # obs, names and order of a cell, while a build runs; measured, with the muscle atlas's columns
+_READ_BYTES = 640  # of a cell, when the finished dataset is read for its card; measured likewise
+_LEAST_FOR_BLOCKS = 4  # so small a part of what the interpreter leaves is for blocks however many cells there are
 _SCAN_VALUES = 400_000  # larger blocks only cost page faults: measured 3.4 s of system time against 7.6 s with 2.8 M
 _SCAN_BYTES = 64  # a stored value in flight while a block is encoded
 _SORT_BYTES = 36  # a stored value in flight while a bucket is sorted and written
@@ -32,7 +34,7 @@ def parse_memory(text: str) -> int:
     >>> parse_memory("1GiB"), parse_memory("1.5 GB")
     (1073741824, 1500000000)
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?I?)B?\s*", text.upper())
+    match = re.fullmatch(r"\s*+((?:[0-9]+\.)?[0-9]++|\.[0-9]++)\s*+([KMGT]?I?)B?\s*+", text.upper())
     if not match or match[2] not in _UNITS:
         raise TitinError(f"{text!r} is not an amount of memory", "write it like 1GiB, 800MB or 2G")
     return int(float(match[1]) * _UNITS[match[2]])
@@ -60,9 +62,37 @@ def current_memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def is_disk_full(error: OSError) -> bool:
-    """Whether writing failed because the disk, or the user's share of it, is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+def give_back() -> None:
+    """Give the system back what is freed and the C library keeps, after tables were read; nothing on other systems."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # no such library, or none that keeps what is freed
+        return
+    trim(0)
+
+
+def available_memory() -> int:
+    """Bytes that this machine, or the control group that the process is in, has left for programs."""
+    found = [_number_in(Path("/proc/meminfo"), "MemAvailable:") * 1024]
+    groups = Path("/sys/fs/cgroup")
+    limit, used = _number_in(groups / "memory.max"), _number_in(groups / "memory.current")
+    if limit:
+        found.append(max(limit - used, 0))
+    return min((size for size in found if size), default=sys.maxsize)
+
+
+def _number_in(path: Path, word: str = "") -> int:
+    """The number of a file of the kernel, after a word; 0 where there is none."""
+    try:
+        text = path.read_text("ascii")
+        return int(text[text.index(word) + len(word) :].split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def memory_beside_interpreter(memory: int) -> int:
+    """Bytes that are left for data of the memory that may be used."""
+    return memory - _INTERPRETER
 
 
 @dataclass(frozen=True)
@@ -70,18 +100,38 @@ class Resources:
     """Threads and bytes of memory a build may use.
 
     What the dataset's files hold does not depend on either.
+
+    Attributes
+    ----------
+    threads, memory
+        For whatever works in parts.
+    allowed
+        Bytes that a result may take which somebody asks for whole, where that was said.
     """
 
     threads: int
     memory: int = DEFAULT_MEMORY
+    allowed: int | None = None
+
+    @property
+    def result(self) -> int:
+        """Bytes that a result may take: what was allowed, else half of what the machine has left now."""
+        left = available_memory()
+        return self.allowed or (left // 2 if left < sys.maxsize else DEFAULT_MEMORY)
 
     def beside(self, n_cells: int) -> "Resources":
-        """What is left for blocks beside the tables of so many cells."""
-        return replace(self, memory=self.memory - _CELL_BYTES * n_cells)
+        """What is left for blocks beside the tables of so many cells; a quarter at least, as tiny blocks take long."""
+        least = self.memory - self._for_blocks + self._for_blocks // _LEAST_FOR_BLOCKS
+        return replace(self, memory=max(self.memory - _CELL_BYTES * n_cells, least))
+
+    def needed(self, n_cells: int) -> int:
+        """Bytes that a build of so many cells takes: the memory given, or more where their tables take most of it."""
+        building = self.beside(n_cells).memory + _CELL_BYTES * n_cells
+        return max(self.memory, building, _INTERPRETER + _READ_BYTES * n_cells)
 
     @property
     def _for_blocks(self) -> int:
-        return self.memory - _INTERPRETER
+        return memory_beside_interpreter(self.memory)
 
     @property
     def scan_values(self) -> int:
@@ -115,4 +165,4 @@ def make_resources(threads: int | None = None, memory: int | str | None = None, 
     if size is not None and size < least:
         needed = f"{least // 2**20}MiB" if least >= 2**20 else f"{least} byte"
         raise TitinError(f"{memory} is too little memory", f"give at least {needed}")
-    return Resources(threads or available_threads(), size or DEFAULT_MEMORY)
+    return Resources(threads or available_threads(), size or DEFAULT_MEMORY, size)

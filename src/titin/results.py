@@ -1,6 +1,5 @@
 """Results: tables that know how they were made, written beside a JSON and read back whole."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
@@ -11,12 +10,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from titin.dataset.manifest import write_json
+from titin.dataset.parquet_sink import save_parquet
+from titin.dataset.strict_json import read_json
+from titin.dataset.swap import whole, write_json
 from titin.errors import OutputError, TitinError
+from titin.files import TABLE_FORMATS, check_regular
+from titin.spreadsheet import neutral, neutral_table, restored_table
 from titin.text import json_safe
 
-FORMATS = ("parquet", "csv")
 _SCHEMA_VERSION = 2
+_SHOWN = 5  # rows in a notebook
 _OWN = ("schema_version", "result", "tables")  # of the JSON, beside the fields of the result
 
 
@@ -51,6 +54,20 @@ class Result:
         tables = (f"{name}: {len(frame):,} × {frame.shape[1]}" for name, frame in self.tables().items())
         return f"{type(self).__name__}({', '.join(tables)})"
 
+    def _repr_html_(self) -> str:
+        from titin.html import notebook
+
+        told = {name: str(value) for name, value in self.settings.items() if isinstance(value, str | int | float)}
+        shown = self.table.head(_SHOWN)
+        named = shown if self.table.index.name is None else shown.reset_index()
+        more = len(self.table) - len(shown)
+        parts = [(name, [value]) for name, value in told.items()]
+        return notebook(
+            repr(self), parts, columns=[str(name) for name in named.columns],
+            rows=[[_short(value) for value in row] for row in named.itertuples(index=False)],
+            rest=f"{more:,} more rows in .table" if more > 0 else "",
+        )  # fmt: skip
+
     @classmethod
     def table_names(cls) -> tuple[str, ...]:
         """Names of all tables, the main one first."""
@@ -64,20 +81,25 @@ class Result:
         """All that is no table, JSON-safe."""
         return {name: getattr(self, name) for name in _values(type(self))}
 
-    def files(self, path: Path | str) -> list[Path]:
-        """Paths that `write` writes: the main table, the other tables, the JSON."""
+    @classmethod
+    def files(cls, path: Path | str, *, csv: bool = False) -> list[Path]:
+        """Paths that `write` writes: the main table, the other tables, likewise as CSV if asked for, the JSON."""
         main = _check_format(Path(path))
-        others = [name for name in _frames(type(self)) if name != "table"]
-        return [main, *(main.with_name(f"{main.stem}_{name}{main.suffix}") for name in others),
-                main.with_suffix(".json")]  # fmt: skip
+        others = [name for name in _frames(cls) if name != "table"]
+        tables = [main, *(main.with_name(f"{main.stem}_{name}{main.suffix}") for name in others)]
+        more = [table.with_suffix(".csv") for table in tables] if csv and main.suffix != ".csv" else []
+        return [*tables, *more, main.with_suffix(".json")]
 
-    def write(self, path: Path | str, *, force: bool = False) -> list[Path]:
+    def write(self, path: Path | str, *, csv: bool = False, force: bool = False) -> list[Path]:
         """Write the main table to a file, other tables beside it (``STEM_NAME``), and a JSON (``STEM.json``).
 
         Parameters
         ----------
         path
-            Of the main table; its ending says the format, ``.parquet`` or ``.csv``.
+            Of the main table; its ending says the format, ``.parquet`` (lossless) or ``.csv`` (for spreadsheets: text
+            that they would compute has an apostrophe before it, which `read` takes off).
+        csv
+            Write each table as CSV, too, beside the Parquet file from which `read` takes it.
         force
             Replace what is there.
 
@@ -93,19 +115,17 @@ class Result:
         TitinError
             If the path ends otherwise.
         """
-        paths = self.files(path)
+        paths = self.files(path, csv=csv)
         if not force:
             refuse_existing(paths)
         tables = self.tables()
         told = {name: _describe(frame, file) for (name, frame), file in zip(tables.items(), paths, strict=False)}
         try:
-            paths[0].parent.mkdir(parents=True, exist_ok=True)
-            for frame, file in zip(tables.values(), paths, strict=False):
-                partial = file.with_name(f".{file.name}.partial")
-                _write_table(frame, partial, file.suffix)
-                partial.replace(file)
+            for frame, path in zip([*tables.values()] * 2, paths[:-1], strict=False):
+                with whole(path) as file:
+                    _write_table(frame, file, file.suffix)
             own = dict(zip(_OWN, (_SCHEMA_VERSION, type(self).__name__, told), strict=True))
-            write_json(paths[-1], {**own, **self.document()})
+            write_document(paths[-1], {**own, **self.document()})
         except OSError as error:
             raise OutputError(f"{paths[0]} cannot be written: {error}", "give another path") from error
         return paths
@@ -130,7 +150,7 @@ class Result:
                       document["tables"].items()}  # fmt: skip
             own: dict[str, Any] = {**tables, **{name: document[name] for name in _values(kind) if name in document}}
             return kind(**own)
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
             raise TitinError(f"the result at {path} cannot be read: {error}", "compute it anew") from error
 
     @classmethod
@@ -140,6 +160,15 @@ class Result:
         for own in cls.__subclasses__():
             found |= own._kinds()
         return found
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write a document of results as strict JSON, whole or not at all: NaN, infinity and what is missing as null."""
+    write_json(path, json_safe(document))
 
 
 def refuse_existing(paths: list[Path]) -> None:
@@ -167,7 +196,7 @@ def _values(kind: type[Result]) -> tuple[str, ...]:
 
 
 def _check_format(path: Path) -> Path:
-    if path.suffix.removeprefix(".") not in FORMATS:
+    if path.suffix.removeprefix(".") not in TABLE_FORMATS:
         raise TitinError(f"{path} ends neither in .parquet nor in .csv", "name the file so")
     return path
 
@@ -186,9 +215,9 @@ def _describe(frame: pd.DataFrame, file: Path) -> dict[str, Any]:
 
 def _write_table(frame: pd.DataFrame, path: Path, suffix: str) -> None:
     frame = frame if frame.index.name is None else frame.reset_index()
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = pa.Table.from_pandas(neutral_table(frame) if suffix == ".csv" else frame, preserve_index=False)
     if suffix == ".parquet":
-        pq.write_table(table, path)
+        save_parquet(table, path)
         return
     plain = [column.cast(pa.string()) if pa.types.is_dictionary(column.type) or pa.types.is_null(column.type)
              else column for column in table.columns]  # fmt: skip
@@ -197,7 +226,7 @@ def _write_table(frame: pd.DataFrame, path: Path, suffix: str) -> None:
 
 def _read_json(path: Path, given: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = read_json(path)
     except FileNotFoundError:
         raise TitinError(
             f"{given} has no {path.name} beside it, which says how it was made",
@@ -209,15 +238,17 @@ def _read_json(path: Path, given: Path) -> dict[str, Any]:
 
 
 def _read_table(path: Path, told: Mapping[str, Any]) -> pd.DataFrame:
+    check_regular(path)
     if path.suffix == ".parquet":
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
     else:
-        types = {name: _arrow_type(dtype) for name, dtype in told["types"].items()}
+        types = {neutral(name): _arrow_type(dtype) for name, dtype in told["types"].items()}
         options = pyarrow.csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True,
                                              quoted_strings_can_be_null=False)  # fmt: skip
         # a missing value alone makes an empty line
         lines = pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
         frame = pyarrow.csv.read_csv(path, parse_options=lines, convert_options=options).to_pandas()
+        frame = restored_table(frame)
         for name, dtype in told["types"].items():
             categories = told["categories"].get(name)
             frame[name] = frame[name].astype(dtype if categories is None else pd.CategoricalDtype(categories))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from titin.errors import TitinError
+from titin.errors import TitinError, reason_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +140,7 @@ class Section:
         try:
             part()
         except TitinError as reason:
-            self.say(f"Not here: {reason.args[0]}.", kind="soft")
-            self.facts.setdefault("missing", []).append(str(reason.args[0]))
+            self.say(f"Not here: {reason_of(reason)}.", kind="soft")
+            self.facts.setdefault("missing", []).append(reason_of(reason))
             return False
         return True

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, time
 from typing import Any
 
+from titin.visible import visible, visible_json
+
 _WIDE = 100_000  # columns: tables are never wrapped
 _MISSING = ("NAType", "NaTType")  # of pandas, which need not be imported to be known
 
@@ -40,6 +42,18 @@ def memory(n_bytes: float) -> str:
     return f"{int(n_bytes)} bytes"
 
 
+def count(n: int, noun: str) -> str:
+    """A number and its noun.
+
+    Examples
+    --------
+    >>> count(1, "gene"), count(1200, "gene"), count(2, "measure of fibres")
+    ('1 gene', '1,200 genes', '2 measures of fibres')
+    """
+    thing, of, rest = noun.partition(" of ")
+    return f"{n:,} {thing}{'' if n == 1 else 's'}{of}{rest}"
+
+
 def number(value: Any) -> str:
     """A number with four digits that count; text as it is, nothing for what is missing.
 
@@ -56,6 +70,17 @@ def number(value: Any) -> str:
     return f"{safe:,.0f}" if abs(safe) >= 1000 or float(safe).is_integer() else f"{safe:.4g}"
 
 
+def percent(part: float, whole: float) -> str:
+    """Share, with one decimal.
+
+    Examples
+    --------
+    >>> percent(1, 8), percent(1, 0)
+    ('12.5 %', '–')
+    """
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 0) -> str:
     """Columns lined up; all but the first to the right if they look like numbers.
 
@@ -66,18 +91,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int =
     obs           12
     expression     3
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    from titin.console import make_console
+
+    cells = [[visible(cell) for cell in row] for row in rows]
     lined = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for i, name in enumerate(header):
         right = i > 0 and all(not row[i] or row[i].lstrip("~+-−")[:1].isdigit() for row in cells)
-        lined.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
+        lined.add_column(Text(visible(name)), justify="right" if right else "left", no_wrap=True)
     for row in cells:
         lined.add_row(*map(Text, row))
-    console = Console(width=_WIDE, color_system=None, force_terminal=False)
+    console = make_console(width=_WIDE, color_system=None, force_terminal=False)
     with console.capture() as capture:
         console.print(lined)
     return "\n".join(" " * indent + line.rstrip() for line in capture.get().splitlines())
@@ -143,5 +169,5 @@ def _times(value: Any) -> Any:
 
 
 def to_json(document: Any) -> str:
-    """Write a document as strict JSON, indented, with every letter as it is."""
-    return json.dumps(json_safe(document), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write a document as strict JSON, indented, with every letter as it is, and none that a terminal would obey."""
+    return visible_json(json.dumps(json_safe(document), indent=2, ensure_ascii=False, allow_nan=False))

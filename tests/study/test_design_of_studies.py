@@ -18,13 +18,13 @@ ROLES = {"cell_type": ["coarse", "cells"], "donor": "who", "sample": None, "sex"
          "protocol": "suspension", "chemistry": None}  # fmt: skip
 
 
-def study(**columns):
+def study(derived=None, **columns):
     obs = pd.DataFrame({
         "coarse": pd.Categorical(["x", "y", "x", None]), "cells": list("abca"), "who": [1, 1, 2, None],
         "gender": ["F", "F", "M", "M"], "age": ["20-25", "20-25", "70", "adult"], "suspension": ["cell"] * 4,
         "score": [1, 2, 3, 4],
     }, index=list("wxyz")).assign(**columns)  # fmt: skip
-    return Study(obs, ROLES)
+    return Study(obs, ROLES, pd.DataFrame(derived, obs.index))
 
 
 def test_columns_by_role():
@@ -54,24 +54,35 @@ def test_keys_have_the_names_of_roles_and_levels():
         study().keys(["weather"])
 
 
-@pytest.mark.parametrize(("columns", "name", "first"), [
+@pytest.mark.parametrize(("derived", "name", "first"), [
     ({}, "age", 22.5),
     ({"age_numeric": 31.0}, "age_numeric", 31.0),
     ({"age_numeric": 31.0, "age_years": 33.0}, "age_years", 33.0),
     ({"age_numeric": 31.0, "age_years": np.nan}, "age_numeric", 31.0),
 ])  # fmt: skip
-def test_exact_ages_come_first_in_every_room(columns, name, first):
-    found = study(**columns)
+def test_exact_ages_come_first_in_every_room(derived, name, first):
+    found = study(derived)
     assert found.ages.name == name
     assert found.ages.iloc[0] == first
     assert found.donor_ages.loc["1.0"] == first
     assert found.keys()["age"][0] == first
-    assert design_table(found.obs, ROLES)["age"][0] == first
+    assert design_table(found.obs, ROLES, found.derived)["age"][0] == first
     assert design_facts(found)["ages"]["low"] == first
 
 
+@pytest.mark.parametrize("name", ["age_numeric", "age_years"])
+def test_columns_of_an_author_are_no_ages_for_their_names(name):
+    found = study(**{name: [8000.0, 8000, 25000, 9000]})  # days
+    assert found.ages.tolist()[:3] == [22.5, 22.5, 70]
+    design = design_table(found.obs, ROLES)
+    assert design["age"].tolist()[:3] == design["age_numeric"].tolist()[:3] == [22.5, 22.5, 70]
+    assert "age_years" not in design
+    assert study({"age_numeric": [1.0, 1, 2, 3]}, **{name: "adult"}).ages.tolist() == [1, 1, 2, 3]
+    assert Study(found.obs.drop(columns="age"), ROLES).ages is None
+
+
 def test_exact_ages_are_ages_also_without_a_column_of_that_role():
-    found = Study(study(age_years=[20.0, 20, 70, 70]).obs, {**ROLES, "age": None})
+    found = Study(study().obs, {**ROLES, "age": None}, pd.DataFrame({"age_years": [20.0, 20, 70, 70]}))
     assert found.keys()["age"].tolist() == [20, 20, 70, 70]
     assert design_facts(found)["ages"] == {"low": 20.0, "high": 70.0, "cut": None}
 

@@ -74,8 +74,10 @@ def splits(splitter: Any, atlas: Atlas) -> list[Any]:
 
 
 def torch_targets(atlas: Atlas) -> list[Any]:
-    torch = pytest.importorskip("titin.load.torch")
-    dataset = torch.TorchDataset(Loader(atlas, 64, shuffle=False, threads=1), target=TYPES)
+    pytest.importorskip("torch")
+    from titin.load.torch import TorchDataset
+
+    dataset = TorchDataset(Loader(atlas, 64, shuffle=False, threads=1), target=TYPES)
     return [(X.to_dense().sum(1).tolist(), y.tolist()) for X, y in dataset]
 
 

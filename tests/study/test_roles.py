@@ -6,7 +6,7 @@ import pytest
 
 from titin.dataset.layout import ROLES
 from titin.errors import TitinError
-from titin.study.roles import find_cell_types, find_column, find_roles
+from titin.study.roles import find_roles
 
 MUSCLE = {
     "SampleID": ["s1", "s2", "s3"], "DonorID": ["D1", "D2", "D2"], "Age_group": ["15-20", "70-75", "70-75"],
@@ -27,6 +27,7 @@ def test_the_muscle_atlas():
     assert find_roles(pd.DataFrame(MUSCLE), {}) == {
         "cell_type": ["annotation_level0", "annotation_level1", "annotation_level2"], "donor": "DonorID",
         "sample": "SampleID", "age": "Age_group", "sex": "Sex", "protocol": "batch", "chemistry": "10X_version",
+        "study": None,
     }  # fmt: skip
 
 
@@ -35,6 +36,7 @@ def test_cellxgene(dtype):
     assert find_roles(pd.DataFrame(CELLXGENE).astype(dtype), {}) == {
         "cell_type": ["cell_type", "author_cell_type"], "donor": "donor_id", "sample": "sample_id",
         "age": "development_stage", "sex": "sex", "protocol": "suspension_type", "chemistry": "assay",
+        "study": None,
     }  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def test_a_real_census(shared):
     assert find_roles(obs, {}) == {
         "cell_type": ["cell_type"], "donor": "donor_id", "sample": None, "age": None, "sex": "sex",
         "protocol": "suspension_type", "chemistry": "assay",
+        "study": None,
     }  # fmt: skip
     adults = obs[obs["development_stage"].str.contains("decade")]
     assert find_roles(adults, {})["age"] == "development_stage"
@@ -57,7 +60,7 @@ def test_nothing_to_find():
 @pytest.mark.parametrize("column", [["young", "old"], ["adult"], [None, None], [True, False], ["31", None, None]])
 def test_a_column_called_age_without_ages_is_passed_over(column):
     obs = pd.DataFrame({"age": pd.Series(column, dtype=object), "Age_group": ["15-20"] * len(column)})
-    assert find_column(obs, "age") == "Age_group"
+    assert find_roles(obs, {})["age"] == "Age_group"
 
 
 @pytest.mark.parametrize(("entries", "fits"), [
@@ -65,22 +68,22 @@ def test_a_column_called_age_without_ages_is_passed_over(column):
     (["batch1", "batch2"], False), ([1, 2], False), (["cells", "batch1"], False),
 ])  # fmt: skip
 def test_a_batch_is_a_protocol_only_where_it_tells_cells_from_nuclei(entries, fits):
-    assert find_column(pd.DataFrame({"batch": entries}), "protocol") == ("batch" if fits else None)
+    assert find_roles(pd.DataFrame({"batch": entries}), {})["protocol"] == ("batch" if fits else None)
 
 
 @pytest.mark.parametrize("name", ["donor", "Donor ID", "donor-id", "patient", "Patient.ID", "individual", "SUBJECT_ID"])
 def test_names_are_told_without_case_and_separators(name):
-    assert find_column(pd.DataFrame({"x": [1], name: ["d"]}), "donor") == name
+    assert find_roles(pd.DataFrame({"x": [1], name: ["d"]}), {})["donor"] == name
 
 
 def test_the_better_name_wins_and_of_equals_the_first():
-    assert find_column(pd.DataFrame({"patient": ["p"], "donor_id": ["d"]}), "donor") == "donor_id"
-    assert find_column(pd.DataFrame({"Donor_ID": ["p"], "donor_id": ["d"]}), "donor") == "Donor_ID"
+    assert find_roles(pd.DataFrame({"patient": ["p"], "donor_id": ["d"]}), {})["donor"] == "donor_id"
+    assert find_roles(pd.DataFrame({"Donor_ID": ["p"], "donor_id": ["d"]}), {})["donor"] == "Donor_ID"
 
 
 def test_columns_whose_names_are_no_text():
-    assert find_column(pd.DataFrame({0: [1], None: [2], "sex": ["f"]}), "sex") == "sex"
-    assert find_cell_types(pd.DataFrame({0: [1], None: [2]})) == []
+    assert find_roles(pd.DataFrame({0: [1], None: [2], "sex": ["f"]}), {})["sex"] == "sex"
+    assert find_roles(pd.DataFrame({0: [1], None: [2]}), {})["cell_type"] == []
 
 
 @pytest.mark.parametrize(("columns", "found"), [
@@ -92,7 +95,7 @@ def test_columns_whose_names_are_no_text():
     ({"celltypist": ["a", "b"], "leiden": ["0", "1"]}, []),
 ])  # fmt: skip
 def test_levels_of_cell_types_coarsest_first(columns, found):
-    assert find_cell_types(pd.DataFrame(columns)) == found
+    assert find_roles(pd.DataFrame(columns), {})["cell_type"] == found
 
 
 def test_what_is_given_wins():
@@ -139,4 +142,4 @@ def test_empty_columns_are_no_roles():
     obs = pd.DataFrame({"donor": [None, None], "patient": ["p", "q"], "sex": pd.Categorical([None, None])})
     roles = find_roles(obs, {})
     assert (roles["donor"], roles["sex"]) == ("patient", None)
-    assert find_column(pd.DataFrame({"age": [np.nan, np.nan]}), "age") is None
+    assert find_roles(pd.DataFrame({"age": [np.nan, np.nan]}), {})["age"] is None

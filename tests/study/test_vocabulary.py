@@ -6,7 +6,7 @@ import pytest
 
 from titin.learn import design_table
 from titin.plot.palettes import role_color
-from titin.study.roles import find_column
+from titin.study.roles import find_roles
 from titin.study.vocabulary import PROTOCOL_WORDS, protocol_of, sex_of
 
 FEMALE = ["F", "f", "female", "Female", "FEMALE", " females", "woman", "women", "Women", "girl", "PATO:0000383"]
@@ -28,9 +28,9 @@ def test_every_room_knows_every_word_of_a_sex(words, colour, name):
     assert set(design_table(pd.DataFrame({"sex": words}), {"sex": "sex"})["sex"]) == {name}
 
 
-def test_what_is_no_word_of_a_sex_stays_as_it_stands():
-    assert list(design_table(pd.DataFrame({"sex": ["unknown", "F", None]}), {"sex": "sex"})["sex"].astype(object)) == [
-        "unknown", "female", np.nan]  # fmt: skip
+def test_what_is_no_word_of_a_sex_stays_as_it_stands_and_unknown_is_missing():
+    sexes = pd.DataFrame({"sex": ["other", "unknown", "F", None]})
+    assert list(design_table(sexes, {"sex": "sex"})["sex"].astype(object)) == ["other", np.nan, "female", np.nan]
 
 
 @pytest.mark.parametrize(("words", "protocol"), [
@@ -44,5 +44,5 @@ def test_protocols(words, protocol):
 
 @pytest.mark.parametrize("word", PROTOCOL_WORDS)
 def test_the_words_of_a_protocol_tell_its_column_and_have_its_colour(word):
-    assert find_column(pd.DataFrame({"batch": [word]}), "protocol") == "batch"
+    assert find_roles(pd.DataFrame({"batch": [word]}), {})["protocol"] == "batch"
     assert role_color(word) == role_color(protocol_of(word)) is not None

@@ -1,27 +1,34 @@
 """Ages in years, however they are written, and who of a study is young and who is old."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-_ORDINALS = {
-    "first": 0, "second": 10, "third": 20, "fourth": 30, "fifth": 40, "sixth": 50, "seventh": 60, "eighth": 70,
-    "ninth": 80, "tenth": 90, "eleventh": 100,
-}  # fmt: skip
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2})(?![\d,.])")  # as decimals are written in much of Europe
-_UNIT = r"\s*-?\s*(y|yr|yrs|year|years|m|mo|month|months|w|wk|week|weeks|d|day|days)?"
-_PER_YEAR = {"y": 1.0, "m": 12.0, "w": 365.25 / 7, "d": 365.25}
-_BIN = re.compile(rf"\s*[\[(]?\s*{_NUMBER}\s*(?:-|–|to|,|_)\s*{_NUMBER}\s*[\])]?{_UNIT}(?:[- ]old)?(?:\s.*)?", re.I)
-_ONE = re.compile(rf"\s*{_NUMBER}{_UNIT}(?:[- ]old)?(?:\s+(?:human\s+|mouse\s+)?stage)?\s*", re.I)
-_DECADE = re.compile(r"(\w+) decade(?: human)? stage", re.I)
+from titin.study.age_grammar import Age, read_age
+from titin.study.age_units import PER_YEAR, YEARS, unit_of_column
+from titin.study.life_span import ANY_SPECIES
+
+_WITH_SEX = re.compile(r"[0-9.]+\s*[fF]")
+_MONTHS_OR_MALE = re.compile(r"[0-9.]+\s*[mM]")
 
 
-def parse_age(text: object) -> float:
-    """Age in years; the middle of a bin; NaN for what names no single age or closed range.
+def parse_age(entry: object, *, unit: str = YEARS, life_span: float = ANY_SPECIES) -> float:
+    """Age in years; the middle of a range; NaN for what names no single age or closed range.
+
+    What is not understood whole is unknown: see `titin.study.age_grammar`, whose `read_age` says why.
+
+    Parameters
+    ----------
+    entry
+        Text or a number.
+    unit
+        Of a number without one: ``years``, ``months``, ``weeks`` or ``days``.
+    life_span
+        Years beyond which nothing is an age; see `titin.study.life_span.life_span`.
 
     Examples
     --------
@@ -29,39 +36,53 @@ def parse_age(text: object) -> float:
     (17.5, 45.0, 55.0, 0.25)
     >>> parse_age("adult"), parse_age("80 year-old and over stage"), parse_age("3,5 years")
     (nan, nan, 3.5)
+    >>> parse_age(18, unit="months")
+    1.5
     """
-    if isinstance(text, int | float | np.number) and not isinstance(text, bool):
-        return float(text) if text >= 0 else float("nan")
-    if not isinstance(text, str) or re.search(r"over|fertilization|embryonic|gestation|\+|<|>", text, re.I):
-        return float("nan")
-    if not set("[(") & set(text):  # within brackets a comma parts the ends of a range
-        text = _COMMA.sub(r"\1.\2", text)
-    if found := _BIN.fullmatch(text):
-        low, high = float(found[1]), float(found[2])
-        return (low + high) / 2 / _per_year(found[3]) if low <= high else float("nan")
-    if found := _ONE.fullmatch(text):
-        return float(found[1]) / _per_year(found[2])
-    if (found := _DECADE.fullmatch(text.strip())) and found[1].lower() in _ORDINALS:
-        return _ORDINALS[found[1].lower()] + 5.0
-    return float("nan")
+    years = read_age(entry, unit=unit, life_span=life_span).years
+    return float("nan") if years is None else years
 
 
-def _per_year(unit: str | None) -> float:
-    return _PER_YEAR[(unit or "y")[0].lower()]
+def parse_ages(column: pd.Series, *, unit: str | None = None, life_span: float = ANY_SPECIES) -> pd.Series:
+    """Parse a column of ages, each distinct entry once; float64 years, NaN where unknown.
+
+    Parameters
+    ----------
+    column
+        Of any dtype.
+    unit
+        Of numbers without one; where not given, the one that the column's name states (``age_months``), else years.
+    life_span
+        Years beyond which nothing is an age.
+    """
+    unit = unit or unit_of_column(column.name) or YEARS
+    if is_number(column.dtype):
+        numbers = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan) / PER_YEAR[unit]
+        inside = (numbers >= 0) & (numbers <= life_span)  # -1 is a common word for unknown
+        return pd.Series(np.where(inside, numbers, np.nan), index=column.index, name=column.name)
+    codes, distinct = pd.factorize(column)
+    known = read_distinct(distinct, unit=unit, life_span=life_span)
+    years = np.array([*(_years(known[entry]) for entry in distinct), np.nan])
+    return pd.Series(years[codes], index=column.index, name=column.name)
 
 
-def parse_ages(column: pd.Series) -> pd.Series:
-    """Parse a column of ages, each distinct entry once; float64 years, NaN where unknown."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        years = np.array([parse_age(c) for c in column.cat.categories] + [np.nan])
-        return pd.Series(years[column.cat.codes.to_numpy()], index=column.index)
-    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return pd.Series(np.nan, index=column.index)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        years = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
-        return pd.Series(np.where(years >= 0, years, np.nan), index=column.index)  # -1 is a common word for unknown
-    known = {value: parse_age(value) for value in column.dropna().unique()}
-    return column.map(known).astype(np.float64)
+def read_distinct(entries: Iterable[Any], *, unit: str, life_span: float = ANY_SPECIES) -> dict[Any, Age]:
+    """Read the distinct entries of one column, as what one means may show in another: beside ``32F``, 45M is a man."""
+    known = {entry: read_age(entry, unit=unit, life_span=life_span) for entry in entries}
+    texts = [entry for entry in known if isinstance(entry, str)]
+    if any(_WITH_SEX.fullmatch(text.strip()) for text in texts):
+        known |= {text: Age(why="age and sex") for text in texts if _MONTHS_OR_MALE.fullmatch(text.strip())}
+    return known
+
+
+def is_number(dtype: Any) -> bool:
+    """Whether values of a dtype are numbers, so that they may be ages."""
+    numeric = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+    return bool(numeric and not pd.api.types.is_bool_dtype(dtype))
+
+
+def _years(age: Age) -> float:
+    return np.nan if age.years is None else age.years
 
 
 OLDER = "old"

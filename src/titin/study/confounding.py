@@ -60,8 +60,8 @@ def design_facts(study: Study) -> dict[str, Any]:
 
 def _combinations(study: Study) -> pd.DataFrame:
     """Distinct combinations of what plays a role (text, or missing), with their ``cells``; the coarsest types."""
-    columns = {role: column for role in _ROLES if (column := study.column(role)) is not None}
-    table = pd.DataFrame({role: study.obs[c].astype("category").array for role, c in columns.items()})
+    columns = [role for role in _ROLES if study.column(role) is not None]
+    table = pd.DataFrame({role: study.values(role).astype("category").array for role in columns})
     if table.empty:
         return pd.DataFrame({"cells": []})
     counted = table.groupby(list(table), observed=True, sort=True, dropna=False).size().reset_index(name="cells")

@@ -55,7 +55,7 @@ def test_the_most_usual_name_comes_first_and_the_next_is_tried(tmp_path):
     with open_source(write(small_atlas(layers=layers), tmp_path / "a", "h5ad")) as source:
         assert source.counts.name == "layers/Raw_Counts"
         assert source.left_out["layers/counts"].startswith("holds other values")
-        assert source.left_out["layers/umi"].startswith("a dataset holds one matrix")
+        assert source.left_out["layers/umi"].startswith("kept by --layers")
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -16,7 +16,8 @@ from source_files import random_counts, small_atlas, write
 
 from titin.errors import SourceError
 from titin.source import open_source
-from titin.source.anndata_layout import check_columns
+from titin.source.names import check_columns
+from titin.source.reading import reading
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_not_hdf5(tmp_path, content, hint):
     assert hint in given
 
 
-@pytest.mark.parametrize("suffix", [".loom", ".rds", ".csv", ".mtx", ".mtx.gz", ".tsv.gz", ".h5mu", ".h5seurat"])
+@pytest.mark.parametrize("suffix", [".loom", ".rds", ".csv", ".mtx", ".mtx.gz", ".tsv.gz", ".h5seurat"])
 def test_other_formats(tmp_path, suffix):
     path = tmp_path / f"atlas{suffix}"
     path.touch()
@@ -102,11 +103,13 @@ def test_hdf5_without_obs(tmp_path):
     assert "10x Genomics" in hint
 
 
-def test_mudata(tmp_path):
+def test_mudata_without_a_modality(tmp_path):
     path = tmp_path / "multi.h5"
     with h5py.File(path, "w") as file:
-        file.create_group("mod/rna")
-    assert "MuData" in refusal(path)[1]
+        file.create_group("mod")
+    message, hint = refusal(path)
+    assert "MuData, with the modalities none" in message
+    assert ".h5mu" in hint
 
 
 def test_zarr_that_is_not_anndata(tmp_path):
@@ -118,6 +121,14 @@ def test_damaged_zarr_metadata(tmp_path):
     path = write(small_atlas(), tmp_path / "atlas", "zarr3")
     (path / "zarr.json").write_text("{")
     assert "the root cannot be read" in refusal(path)[0]
+
+
+def test_columns_listed_twice(change, h5ad):
+    change["obs"].attrs["column-order"] = ["donor", "age", "donor"]
+    change.close()
+    message, hint = refusal(h5ad)
+    assert message == "FILE: obs lists 1 columns more than once, for example 'donor'"
+    assert "column-order" in hint
 
 
 # damage
@@ -372,3 +383,29 @@ def test_column_of_mixed_objects(values, example):
     ) as error:
         check_columns(Path("atlas.h5ad"), table, "obs")
     assert "astype(str)" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (OSError("Can't synchronously read data (inflate() failed)"), "download it again"),
+        (EOFError("the file ends early"), "download it again"),
+        (RuntimeError("error during blosc decompression: -1"), "download it again"),
+        (ValueError("Stored and computed checksum do not match"), "download it again"),
+        (KeyError("Unable to synchronously open object (bad object header version number)"), "download it again"),
+        (KeyError("Unable to synchronously open object (object 'x' doesn't exist)"), "lacks this part"),
+        (KeyError("Unable to synchronously open object (component not found)"), "lacks this part"),
+        (KeyError("x"), "lacks this part"),
+        (AttributeError("'Group' object has no attribute 'dtype'"), "not known here"),
+        (UnicodeDecodeError("ascii", b"x", 0, 1, "ordinal not in range(128)"), "not known here"),
+        (TypeError("no"), "not known here"),
+        (NotImplementedError("no"), "not known here"),
+        (OSError("required filter 'x' is not registered"), "hdf5plugin"),
+    ],
+    ids=str,
+)
+def test_only_lost_bytes_are_called_damage(tmp_path, error, hint):
+    with pytest.raises(SourceError) as raised, reading(tmp_path, "X"):
+        raise error
+    assert hint in raised.value.hint
+    assert ("download" in raised.value.hint) == (hint == "download it again")

@@ -1,9 +1,8 @@
 """A source: its matrices, its tables, and the checksum that a dataset names it by."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,38 +10,8 @@ import numpy as np
 import pandas as pd
 
 from titin.dataset.block import Block
-
-PIECE = 8 << 20
-
-
-def sha256(path: Path) -> str:
-    """Return the checksum of a file; of a folder, that of its sorted relative paths and their checksums.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "empty"
-    ...     _ = file.write_bytes(b"")
-    ...     sha256(file)[:8]
-    'e3b0c442'
-    """
-    if path.is_dir():
-        total = hashlib.sha256()
-        files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-        for name, file in files:
-            total.update(f"{_of_file(file)}  {name}\n".encode())
-        return total.hexdigest()
-    return _of_file(path)
-
-
-def _of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    piece = memoryview(bytearray(PIECE))
-    with path.open("rb", buffering=0) as file:
-        while n := file.readinto(piece):
-            digest.update(piece[:n])
-    return digest.hexdigest()
+from titin.dataset.kinds import ValueKind
+from titin.source.inventory import Origin
 
 
 class Matrix(ABC):
@@ -92,8 +61,10 @@ class Source:
 
     Attributes
     ----------
-    path, format
-        The file or folder, and ``h5ad``, ``zarr`` or ``10x``.
+    inventory
+        The file or folder with all files that it consists of, as they were when it was opened.
+    format
+        ``h5ad``, ``zarr``, ``h5mu`` or ``10x``; ``titin`` of what is made of datasets (`titin.compose`).
     X
         The matrix chosen with ``layer`` or ``raw``.
     counts
@@ -107,10 +78,32 @@ class Source:
         Unstructured metadata, any depth.
     left_out
         What the source has and a dataset does not keep: name and reason.
+    notes
+        What was taken for something else than the file says, for people.
+    symbols
+        Column of var with the symbols, where ids are the index because symbols repeat.
+    own_names
+        Where var has another index than in the file: the column that was it (``column``), and its name (``name``).
+    skipped_obs
+        Reads the columns of obs that were not chosen, those of them that can be read.
+    kind
+        What the values are, where that was proven before, of a dataset; None where the values have to tell.
+    genes
+        Symbol (``gene``) and stable id (``gene_ids``) of each gene, where they are known; None where var has to tell.
+    ages
+        What titin had added to the table of cells: by name, the column and what it was made from; None where obs has
+        to tell.
+    made_of
+        What it is made of: JSON-safe, an entry a dataset or file; empty for a file.
+    studies
+        Of several studies: by name, what restores each; see `titin.compose.union`.
+    parts
+        Further matrices of the same cells that a dataset is to keep, by their place in AnnData (``layers/spliced``,
+        ``raw``, ``mod/prot``): each as a source with another X and, unless it is a layer, its own var.
     """
 
-    path: Path
-    format: Literal["h5ad", "zarr", "10x"]
+    inventory: Origin
+    format: Literal["h5ad", "zarr", "h5mu", "10x", "titin"]
     X: Matrix
     counts: Matrix | None
     obs: pd.DataFrame
@@ -118,11 +111,41 @@ class Source:
     obsm: Mapping[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    symbols: str | None = None
+    own_names: dict[str, Any] | None = None
+    skipped_obs: Callable[[], pd.DataFrame] = pd.DataFrame
+    kind: ValueKind | None = None
+    genes: pd.DataFrame | None = None
+    ages: Mapping[str, tuple[pd.Series, dict[str, Any]]] | None = None
+    made_of: list[dict[str, Any]] = field(default_factory=list)
+    studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parts: dict[str, "Source"] = field(default_factory=dict)
     _release: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return self.inventory.path
+
+    def with_matrix(self, X: Matrix, **other: Any) -> "Source":
+        """A further matrix of these cells, as a source of its own; what closes this closes it."""
+        said = {"counts": None, "kind": None, "obsm": {}, "left_out": {}, "notes": [], "parts": {}, **other}
+        return replace(self, X=X, _release=None, **said)
 
     def sha256(self) -> str:
         """Checksum of the file; of a folder, of its sorted relative paths and their checksums."""
-        return sha256(self.path)
+        return self.inventory.sha256()
+
+    def check_unchanged(self) -> None:
+        """Refuse a source that is not as it was when it was opened; see `Inventory.check_unchanged`.
+
+        Raises
+        ------
+        SourceError
+            With what changed.
+        """
+        self.inventory.check_unchanged()
 
     def close(self) -> None:
         """Close the underlying file; safe to call twice. The matrices and ``obsm`` cannot be read afterwards."""

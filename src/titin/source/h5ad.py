@@ -1,28 +1,34 @@
 """AnnData in HDF5 (.h5ad)."""
 
-from pathlib import Path
-from typing import Any
-
 import h5py
 
 from titin.errors import SourceError
+from titin.extras import require
 from titin.source.anndata_layout import open_anndata
 from titin.source.base import Source
-from titin.source.reading import DAMAGED, reading
+from titin.source.budget import Budget
+from titin.source.choice import Choice
+from titin.source.gaps import Gaps
+from titin.source.inventory import Inventory
+from titin.source.other_formats import hint_of_file, refuse_by_name
+from titin.source.reading import DAMAGED
+from titin.source.references import check_references
 
 _HDF5_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})  # those that come with HDF5 and h5py: gzip … scale-offset, lzf
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, with the compression filters that it needs.
+def open_hdf5(inventory: Inventory) -> tuple[h5py.File, Gaps]:
+    """Open an HDF5 file for reading, with the compression filters that it needs, and find the gaps in it.
 
     Raises
     ------
     SourceError
-        If it is no HDF5 file, ends early or is being written.
+        If it is no HDF5 file, ends early, is being written, or leads to other files that are not to be followed.
     """
+    path = inventory.path
     if not h5py.is_hdf5(path):
-        raise SourceError(f"{path} is not an HDF5 file", _hint_of(path))
+        refuse_by_name(path)
+        raise SourceError(f"{path} is not an HDF5 file", hint_of_file(path))
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -34,36 +40,15 @@ def open_hdf5(path: Path) -> h5py.File:
             raise SourceError(f"{path} is being written by another program ({reason})", hint) from error
         raise SourceError(f"{path} cannot be opened ({reason})", DAMAGED) from error
     try:
-        with reading(path, "the list of its parts"):
-            if file.visititems(_needs_plugin):
-                import hdf5plugin  # noqa: F401 - importing it registers its filters
-    except SourceError:
+        structure = check_references(path, file, inventory)
+        if structure.filters - _HDF5_FILTERS:
+            require("hdf5plugin", f"the compression of {path}")  # importing it registers its filters
+    except BaseException:
         file.close()
         raise
-    return file
+    return file, Gaps(path, structure.gaps, aliased=structure.aliased)
 
 
-def _hint_of(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if not start:
-        return "It is empty; copy or download it again."
-    if start[:2] == b"\x1f\x8b":
-        return "It is compressed with gzip; unpack it first with gunzip."
-    if start == b"PK\x03\x04":
-        return "It is a zip archive; unpack it first, or name it .zarr.zip if it holds a zarr store."
-    return DAMAGED
-
-
-def _needs_plugin(_name: str, node: Any) -> bool | None:
-    """Stop the visit (with True) at the first dataset whose filter h5py does not bring."""
-    if not isinstance(node, h5py.Dataset):
-        return None
-    plist = node.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    return True if filters - _HDF5_FILTERS else None
-
-
-def open_h5ad(path: Path, file: h5py.File, *, layer: str | None, raw: bool) -> Source:
+def open_h5ad(inventory: Inventory, file: h5py.File, gaps: Gaps, choice: Choice, budget: Budget) -> Source:
     """Open AnnData in an HDF5 file that is open already; closing the source closes it."""
-    return open_anndata(path, "h5ad", file, layer=layer, raw=raw, release=file.close)
+    return open_anndata(inventory, "h5ad", file, gaps, choice=choice, budget=budget, release=file.close)

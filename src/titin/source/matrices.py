@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.errors import SourceError
-from titin.source.reading import DAMAGED, attribute, encoding, is_group, reading, row_ranges
+from titin.source.budget import Budget
+from titin.source.reading import DAMAGED, attribute, encoding, is_group, members, reading, row_ranges
 from titin.source.stored import INDEX_DTYPE, StoredMatrix, Vector, open_vector
 
 
@@ -26,6 +27,11 @@ class CSRMatrix(StoredMatrix):
     indptr, indices, data
         The three arrays.
 
+    Attributes
+    ----------
+    indptr
+        Where each row (of a CSC matrix: column) begins, int64, one more than there are; in memory.
+
     Raises
     ------
     SourceError
@@ -38,7 +44,7 @@ class CSRMatrix(StoredMatrix):
         self, path: Path, name: str, shape: tuple[int, int], indptr: Vector, indices: Vector, data: Vector
     ) -> None:
         super().__init__(path, name, shape, data.dtype)
-        self._indptr = checked_indptr(path, name, shape[0], indptr, indices, data)
+        self.indptr = checked_indptr(path, name, shape[0], indptr, indices, data)
         self._indices, self._data = indices, data
         self.nnz = len(data)
 
@@ -46,16 +52,20 @@ class CSRMatrix(StoredMatrix):
         """Return the first ``n`` stored values."""
         return self._data.read(0, min(n, len(self._data)))
 
+    def stored_by_cell(self) -> NDArray[np.int64]:
+        """Return the number of stored values of each cell."""
+        return np.diff(self.indptr)
+
     def blocks(self, max_bytes: int, scratch: Path) -> Iterator[Block]:  # noqa: ARG002
         """Yield all cells once, in source order; see `Matrix.blocks`."""
         entry_bytes = self._indices.dtype.itemsize + self.dtype.itemsize
-        for start, stop in row_ranges(self._indptr, entry_bytes, max_bytes):
+        for start, stop in row_ranges(self.indptr, entry_bytes, max_bytes):
             yield self._block(start, stop)
 
     def _block(self, start: int, stop: int) -> Block:
-        first, last = int(self._indptr[start]), int(self._indptr[stop])
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
         indices, data = self._indices.read(first, last), self._data.read(first, last)
-        return Block(start, self._indptr[start : stop + 1] - first, indices, data)
+        return Block(start, self.indptr[start : stop + 1] - first, indices, data)
 
 
 def checked_indptr(
@@ -68,7 +78,10 @@ def checked_indptr(
 
     for part, vector in (("indptr", indptr), ("indices", indices)):
         if vector.dtype.kind not in "iu":
-            raise damaged(f"{part} holds {vector.dtype} values, not integers")
+            raise SourceError(
+                f"{path}: {name} is no sparse matrix: its {part} holds {vector.dtype} values, not integers",
+                f"Write {name}/{part} as int32 or int64; its values may be right, but their type is not.",
+            )
     if len(indptr) != n_major + 1:
         raise damaged(f"indptr has {len(indptr):,} entries, {n_major + 1:,} were expected for its shape")
     pointers = indptr.read(0, len(indptr)).astype(np.int64, copy=False)
@@ -190,6 +203,11 @@ class CSCMatrix(StoredMatrix):
     indptr, indices, data
         The three arrays.
 
+    Attributes
+    ----------
+    indptr
+        Where each row (of a CSC matrix: column) begins, int64, one more than there are; in memory.
+
     Raises
     ------
     SourceError
@@ -202,7 +220,7 @@ class CSCMatrix(StoredMatrix):
         self, path: Path, name: str, shape: tuple[int, int], indptr: Vector, indices: Vector, data: Vector
     ) -> None:
         super().__init__(path, name, shape, data.dtype)
-        self._indptr = checked_indptr(path, name, shape[1], indptr, indices, data)
+        self.indptr = checked_indptr(path, name, shape[1], indptr, indices, data)
         self._indices, self._data = indices, data
         self.nnz = len(data)
 
@@ -221,9 +239,7 @@ class CSCMatrix(StoredMatrix):
         buckets = RowBuckets(scratch, np.array([0, *stops], np.int64), self.shape[1], self.dtype)
         try:
             for first, last in self._pieces(max_bytes // 2):
-                buckets.add_by_column(
-                    self._indices.read(first, last), self._data.read(first, last), first, self._indptr
-                )
+                buckets.add_by_column(self._indices.read(first, last), self._data.read(first, last), first, self.indptr)
             yield from buckets.blocks()
         finally:
             buckets.close()
@@ -291,7 +307,7 @@ class ChosenColumns(StoredMatrix):
         return Block(block.start, position[block.indptr], indices[keep], block.data[keep])
 
 
-def open_matrix(path: Path, node: Any, name: str) -> StoredMatrix:
+def open_matrix(path: Path, node: Any, name: str, budget: Budget) -> StoredMatrix:
     """Open an AnnData matrix element, sparse or dense, of any AnnData version.
 
     Raises
@@ -300,12 +316,18 @@ def open_matrix(path: Path, node: Any, name: str) -> StoredMatrix:
         If the element is no matrix, or its parts disagree.
     """
     with reading(path, name):
-        return _open_sparse(path, node, name) if is_group(node) else _open_dense(path, node, name)
+        if is_group(node):
+            return _open_sparse(path, node, name, budget)
+        budget.check_chunk(node, name)
+        return _open_dense(path, node, name)
 
 
 def _open_dense(path: Path, node: Any, name: str) -> StoredMatrix:
     if node.ndim != 2 or node.dtype.names:
-        raise SourceError(f"{path}: {name} has shape {node.shape} and type {node.dtype}, not cells × genes", DAMAGED)
+        raise SourceError(
+            f"{path}: {name} has shape {node.shape} and type {node.dtype}, not cells × genes",
+            "Choose another matrix with --layer or --raw, or write the file anew from the AnnData object.",
+        )
     return DenseMatrix(path, name, node, _whole_pieces(node))
 
 
@@ -326,15 +348,27 @@ def sparse_shape(node: Any) -> tuple[int, int]:
     return int(n_rows), int(n_columns)
 
 
-def _open_sparse(path: Path, group: Any, name: str) -> StoredMatrix:
+def _open_sparse(path: Path, group: Any, name: str, budget: Budget) -> StoredMatrix:
     kind = sparse_format(group)
     if kind not in ("csr", "csc"):
-        what = encoding(group) or "a group without encoding"
-        raise SourceError(f"{path}: {name} is {what}, not a CSR, CSC or dense matrix", DAMAGED)
-    parts = ("indptr", "indices", "data")
-    indptr, indices, data = (open_vector(path, group[part], f"{name}/{part}") for part in parts)
+        what = encoding(group) or f"a group without encoding (of {', '.join(members(group)) or 'nothing'})"
+        raise SourceError(
+            f"{path}: {name} is {what}, not a CSR, CSC or dense matrix",
+            "Choose another matrix with --layer or --raw, or write this one as scipy.sparse.csr_matrix.",
+        )
     matrix = CSRMatrix if kind == "csr" else CSCMatrix
-    return matrix(path, name, sparse_shape(group), indptr, indices, data)
+    return matrix(path, name, sparse_shape(group), *open_vectors(path, group, name, budget))
+
+
+def open_vectors(path: Path, group: Any, name: str, budget: Budget) -> tuple[Vector, Vector, Vector]:
+    """Open the row pointers, which will be read whole, the indices and the values of a sparse matrix."""
+    with reading(path, name):
+        parts = {part: group[part] for part in ("indptr", "indices", "data")}
+        budget.claim(parts["indptr"], f"{name}/indptr")
+        for part in ("indices", "data"):
+            budget.check_chunk(parts[part], f"{name}/{part}")
+    indptr, indices, data = (open_vector(path, node, f"{name}/{part}") for part, node in parts.items())
+    return indptr, indices, data
 
 
 def _whole_pieces(array: Any) -> tuple[int, int] | None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.dataset.spill import Spill
+from titin.jit import kernel
 from titin.source.stored import INDEX_DTYPE
 
 _BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -95,7 +95,7 @@ def _as_bits(values: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values).view(_BITS[values.dtype.itemsize])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def count_rows(rows, counts):  # type: ignore[no-untyped-def]
     """Add to ``counts`` how often each row occurs; return the position of the first impossible row, or -1."""
     for k in range(len(rows)):
@@ -106,7 +106,7 @@ def count_rows(rows, counts):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _partition(rows, bits, first, indptr, run_of_row, starts, out_rows, out_columns, out_bits):  # type: ignore[no-untyped-def]
     ends = np.zeros(len(starts) - 1, np.int64)
     for k in range(len(rows)):
@@ -127,7 +127,7 @@ def _partition(rows, bits, first, indptr, run_of_row, starts, out_rows, out_colu
     return ends
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _place(rows, columns, bits, cursor, out_columns, out_bits):  # type: ignore[no-untyped-def]
     for k in range(len(rows)):
         at = cursor[rows[k]]

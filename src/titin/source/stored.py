@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from titin.errors import SourceError
 from titin.source.base import Matrix
-from titin.source.reading import DAMAGED, reading
+from titin.source.reading import UNKNOWN, reading
 
 INDEX_DTYPE = np.dtype(np.int32)
 
@@ -43,6 +43,10 @@ class StoredMatrix(Matrix):
     def head(self, n: int) -> NDArray[Any]:
         """Return about ``n`` stored values from where the file begins."""
 
+    def stored_by_cell(self) -> NDArray[np.int64] | None:
+        """Return the number of stored values of each cell, where that is known without reading them."""
+        return None
+
 
 _CHUNK_CACHE = 1 << 20  # bytes of the chunks that HDF5 keeps unpacked
 
@@ -65,7 +69,8 @@ def open_vector(path: Path, node: Any, place: str) -> Vector:
     """Open a one-dimensional HDF5 or zarr array with the fastest reader that its storage allows."""
     with reading(path, place):
         if not hasattr(node, "ndim") or node.ndim != 1:
-            raise SourceError(f"{path}: {place} is not a one-dimensional array", DAMAGED)
+            found = f"an array of shape {node.shape}" if hasattr(node, "ndim") else "a group"
+            raise SourceError(f"{path}: {place} is {found}, not a one-dimensional array", UNKNOWN)
         return _fastest(path, node, place)
 
 

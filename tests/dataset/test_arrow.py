@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titin.dataset import layout
-from titin.dataset.arrow import ParquetFile, list_arrays, list_column, sha256, write_table
+from titin.dataset.arrow import OrderedRows, ParquetFile, list_arrays, list_column, sha256, write_table
 
 SCHEMA = pa.schema([
     layout.required("cell_id", pa.string()),
@@ -146,7 +146,8 @@ def test_a_shard_is_closed_when_it_has_its_size(tmp_path):
 def test_row_groups_of_a_whole_table(tmp_path, monkeypatch, reordered):
     monkeypatch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 4)
     order = np.random.default_rng(0).permutation(10) if reordered else None
-    assert write_table(tmp_path, "a.parquet", table(10), order) == ["a.parquet"]
+    rows = table(10) if order is None else OrderedRows(table(10), order)
+    assert write_table(tmp_path, "a.parquet", rows) == ["a.parquet"]
     metadata = pq.read_metadata(tmp_path / "a.parquet")
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [4, 4, 2]
     assert pq.read_table(tmp_path / "a.parquet").equals(table(10) if order is None else table(10).take(order))

@@ -469,18 +469,22 @@ def test_copied_runs(matrix, random):
     assert target.view(np.uint16).tolist() == expected.data.tolist()
 
 
-@given(sparse_matrices(), st.integers(0, 9))
-def test_appended_runs_make_the_columns(matrix, cut):
-    """Two parts of a matrix, by column, appended one after the other, are the whole by column."""
-    cut = min(cut, matrix.shape[0])
+@given(sparse_matrices(), st.integers(1, 9))
+def test_appended_parts_make_the_columns(matrix, step):
+    """Parts of so many rows of a matrix, by column, appended in two calls, are the whole by column."""
     whole = matrix.tocsc()
     whole.sort_indices()
-    cursor = whole.indptr[:-1].astype(np.int64)
-    rows, counts = np.empty(matrix.nnz, np.uint32), np.empty(matrix.nnz, np.uint16)
-    for first_row, part in ((0, matrix[:cut].tocsc()), (cut, matrix[cut:].tocsc())):
+    parts = [matrix[row : row + step].tocsc() for row in range(0, matrix.shape[0], step)]
+    for part in parts:
         part.sort_indices()
-        part_rows = part.indices.astype(np.uint16)
-        kernels.append_runs(part.indptr.astype(np.int64), part_rows, part.data, first_row, cursor, rows, counts)
+    cursor = whole.indptr[:-1].astype(np.int64)
+    rows, counts, row = np.empty(matrix.nnz, np.uint32), np.empty(matrix.nnz, np.uint16), 0
+    for some in (parts[:1], parts[1:]):
+        lengths, own, data = (np.concatenate([np.empty(0, np.int32), *a]) for a in (
+            [np.diff(part.indptr) for part in some], [part.indices for part in some], [part.data for part in some],
+        ))  # fmt: skip
+        row = kernels.append_parts(lengths, own.astype(np.uint16), data, row, step, cursor, rows, counts)
+    assert row == step * len(parts)
     assert rows.tolist() == whole.indices.tolist()
     assert counts.tolist() == whole.data.tolist()
     assert cursor.tolist() == whole.indptr[1:].tolist()

@@ -6,18 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from minimal_manifest import minimal_manifest
 from titin.dataset import layout
-from titin.dataset.manifest import Manifest, describe_file, write_json
+from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.swap import write_json
 from titin.errors import DatasetError
-
-
-def manifest(**changes):
-    known = {
-        "prefix": "liver_10x", "tissue": "liver", "method": "10x", "kind": "log1p",
-        "n_cells": 4, "n_genes": 5, "nnz": 5,
-        "source": {"name": "läber.h5ad", "sha256": "00"}, "settings": {"seed": 0, "shuffle": True},
-    }  # fmt: skip
-    return Manifest(**known | changes)
 
 
 def document(folder):
@@ -25,22 +18,24 @@ def document(folder):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    written = manifest(notes=["a note"], panel={"genes": {"PAX7": "marker"}}, files={"a.json": {"bytes": 3}})
+    written = minimal_manifest(
+        notes=["a note"], panel={"genes": {"PAX7": "marker"}}, files={"a.json": {"bytes": 3, "sha256": "a" * 64}}
+    )
     written.write(tmp_path)
     assert Manifest.read(tmp_path) == written
     assert [p.name for p in tmp_path.iterdir()] == ["titin.json"]
 
 
 def test_format_and_version_come_first(tmp_path):
-    manifest().write(tmp_path)
+    minimal_manifest().write(tmp_path)
     assert list(document(tmp_path))[:2] == ["format", "format_version"]
     assert document(tmp_path)["format"] == "titin"
     assert document(tmp_path)["format_version"] == 1
 
 
 def test_what_follows_from_it():
-    assert manifest().layout == layout.Layout("liver_10x")
-    assert manifest().sparsity == 0.75
+    assert minimal_manifest().layout == layout.Layout("liver_10x")
+    assert minimal_manifest().sparsity == 0.75
 
 
 @pytest.mark.parametrize(("files", "found"), [
@@ -51,12 +46,12 @@ def test_what_follows_from_it():
     ),
 ])  # fmt: skip
 def test_files_and_shards_by_plain_name(files, found):
-    assert manifest(files={name: {} for name in files}).shards("p_expression.parquet") == found
+    assert minimal_manifest(files={name: {} for name in files}).shards("p_expression.parquet") == found
 
 
 def test_a_file_that_is_not_there():
     with pytest.raises(DatasetError, match=r"the dataset has no p_expression\.parquet"):
-        manifest(files={"p_expression_panel.parquet": {}}).shards("p_expression.parquet")
+        minimal_manifest(files={"p_expression_panel.parquet": {}}).shards("p_expression.parquet")
 
 
 def test_no_dataset(tmp_path):
@@ -73,7 +68,7 @@ def test_no_dataset(tmp_path):
     ("\xff", "cannot be read"),
     ("[]", "is not the manifest of a titin dataset"),
     ('{"name": "package.json"}', "is not the manifest of a titin dataset"),
-    ('{"format": "titin", "format_version": 1}', "is incomplete: .*prefix"),
+    ('{"format": "titin", "format_version": 1}', "prefix is missing"),
 ])  # fmt: skip
 def test_damaged_or_foreign(tmp_path, text, message):
     (tmp_path / layout.MANIFEST).write_bytes(text.encode("latin-1"))
@@ -82,8 +77,14 @@ def test_damaged_or_foreign(tmp_path, text, message):
     assert error.value.hint
 
 
+def test_a_note_says_something(tmp_path):
+    minimal_manifest(notes=[""]).write(tmp_path)
+    with pytest.raises(DatasetError, match=r"notes\[0\] is '', not a sentence"):
+        Manifest.read(tmp_path)
+
+
 def test_a_later_format(tmp_path):
-    manifest().write(tmp_path)
+    minimal_manifest().write(tmp_path)
     write_json(tmp_path / layout.MANIFEST, document(tmp_path) | {"format_version": 2})
     with pytest.raises(DatasetError, match="has format version 2; this titin reads version 1") as error:
         Manifest.read(tmp_path)
@@ -91,9 +92,9 @@ def test_a_later_format(tmp_path):
 
 
 def test_unknown_keys_of_a_later_release_are_passed_over(tmp_path):
-    manifest().write(tmp_path)
+    minimal_manifest().write(tmp_path)
     write_json(tmp_path / layout.MANIFEST, document(tmp_path) | {"licence": "MIT"})
-    assert Manifest.read(tmp_path) == manifest()
+    assert Manifest.read(tmp_path) == minimal_manifest()
 
 
 def test_description_of_files(tmp_path):
@@ -113,3 +114,35 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
         write_json(path, {"x": float("nan")})
     assert json.loads(path.read_text("utf-8")) == {"é": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+LAYER = {"file": "layer_a", "kind": "real", "nnz": 5, "recovery": {},
+         "source": {"matrix": "layers/a", "dtype": "float64", "storage": "dense"}}  # fmt: skip
+GENES = {"n_genes": 7, "var": minimal_manifest().var}
+
+
+@pytest.mark.parametrize(("parts", "said"), [
+    ({"../a": LAYER}, r"parts.*\.\./a"),
+    ({"layers/a": LAYER | {"file": "../a"}}, r"parts\.'layers/a'\.file"),
+    ({"layers/a": LAYER | {"kind": "other"}}, r"parts\.'layers/a'\.kind"),
+    ({"layers/a": LAYER | {"nnz": -1}}, r"parts\.'layers/a'\.nnz"),
+    ({"layers/a": LAYER, "layers/b": LAYER}, r"parts.*layer_a twice"),
+    ({"raw": LAYER | {"n_genes": 7}}, r"parts\.raw\.var is missing"),
+    ({"raw": LAYER | {"var": GENES["var"]}}, r"parts\.raw\.n_genes is missing"),
+    ({"raw": LAYER | GENES | {"var": minimal_manifest().obs}}, r"parts\.raw\.var\.columns"),
+])  # fmt: skip
+def test_further_matrices_are_as_the_format_has_them(tmp_path, parts, said):
+    minimal_manifest(parts=parts).write(tmp_path)
+    with pytest.raises(DatasetError, match=said):
+        Manifest.read(tmp_path)
+
+
+def test_a_further_matrix_is_the_dataset_with_another_matrix(tmp_path):
+    written = minimal_manifest(parts={"layers/a": LAYER, "raw": LAYER | GENES | {"file": "raw"}})
+    written.write(tmp_path)
+    layer, raw = (Manifest.read(tmp_path).part(place) for place in ("layers/a", "raw"))
+    assert (layer.kind, layer.n_genes, raw.n_genes) == ("real", 5, 7)
+    assert layer.layout.expression == "liver_10x_layer_a_expression.parquet"
+    assert layer.layout.feature_metadata == "liver_10x_feature_metadata.parquet"
+    assert raw.layout.feature_metadata == raw.layout.detection == "liver_10x_raw_feature_metadata.parquet"
+    assert (layer.rows_of(layer.layout.expression_by_gene), raw.rows_of(raw.layout.expression_by_gene)) == (5, 7)

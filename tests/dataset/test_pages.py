@@ -1,5 +1,6 @@
 """List columns read straight from Parquet pages are what pyarrow reads."""
 
+import io
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
+from titin.dataset.page_kernels import unpack_deltas
 from titin.dataset.pages import DamagedPageError, UnsupportedPageError, decode_lists, find_chunk
 
 
@@ -94,6 +96,42 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path, name, dtype
             assert len(got_indptr) == len(indptr)
             assert got_indptr[-1] == len(got)
     assert refused > 390  # a byte of a header may say nothing that matters; every other is under a checksum
+
+
+@pytest.mark.parametrize("n", [33, 64, 65, 97, 161, 1000])
+@pytest.mark.parametrize("bits", [*range(18), 24, 31, 32])
+def test_differences_of_every_width_come_back(tmp_path, bits, n):
+    steps = np.random.default_rng(bits).integers(0, 1 << bits, n, dtype="u8") if bits else np.zeros(n, "u8")
+    elements = np.cumsum(steps).astype("u4")  # wraps around, as Parquet's do
+    path = write(tmp_path, layout.GENES, np.array([0, n]), elements)
+    chunk, pages = read(path, layout.GENES, "u4")
+    assert decode_lists(pages, chunk).elements.tobytes() == elements.tobytes()
+
+
+@pytest.mark.parametrize("bits", [1, 3, 5, 8, 9, 13])
+def test_what_lies_behind_a_page_decides_nothing(bits):
+    """Of values that are cut short too: no kernel reads what it was not given."""
+    steps = np.random.default_rng(bits).integers(0, 1 << bits, 96, dtype="u8")
+    elements = np.cumsum(steps).astype("u4")
+    buffer = io.BytesIO()
+    pq.write_table(
+        pa.table({"x": pa.array(elements.astype("i4"))}), buffer, use_dictionary=False, compression="none",
+        column_encoding="DELTA_BINARY_PACKED", write_statistics=False,
+    )  # fmt: skip
+    whole = np.frombuffer(buffer.getvalue(), np.uint8)
+    size = pq.ParquetFile(buffer).metadata.row_group(0).column(0).total_compressed_size
+    header = np.array([128, 1, 4, 96], np.uint8)  # values a block, as a variable-length integer, miniblocks, values
+    start = next(at for at in range(4 + size) if (whole[at : at + 4] == header).all())
+    for end in range(start, 4 + size + 1):
+        said = []
+        for filler in (0, 255):
+            memory = np.full(end - start + 64, filler, np.uint8)
+            memory[: end - start] = whole[start:end]
+            out = np.zeros(96, "u4")
+            n = int(unpack_deltas(memory[: end - start], out))
+            said.append((n, out.tobytes() if n >= 0 else b""))
+        assert said[0] == said[1]
+    assert said[0] == (96, elements.tobytes())
 
 
 def test_a_file_that_ends_early_is_refused(tmp_path):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from titin.dataset import layout
-from titin.dataset import replace as swap
+from minimal_manifest import minimal_manifest
+from titin.dataset import layout, leftovers, swap
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import revise
 from titin.errors import DatasetError, OutputError
@@ -23,7 +23,7 @@ def dataset(tmp_path: Path) -> Path:
     (folder / "a.txt").write_text("a")
     (folder / "b.txt").write_text("b")
     files = {name: describe_file(folder / name) for name in ("a.txt", "b.txt")}
-    Manifest("p", "t", "m", "counts", 1, 1, 1, {}, {}, files=files).write(folder)
+    minimal_manifest(files=files).write(folder)
     return folder
 
 
@@ -94,19 +94,18 @@ def test_an_error_leaves_the_dataset_as_it_was(dataset, failure):
     assert alone(dataset)
 
 
-@pytest.mark.parametrize("moment", ["finish", "flush", "exchange"])
+@pytest.mark.parametrize("moment", ["replace:Draft.finish", "swap:flush", "swap:exchange"])
 def test_a_kill_leaves_the_dataset_as_it_was_and_the_next_change_clears_up(dataset, moment):
     before = contents(dataset)
     code = f"""
-import os, signal, sys
+import functools, importlib, os, signal, sys
 from pathlib import Path
-from titin.dataset import replace as revision
-kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-if {moment!r} == "finish":
-    revision.Draft.finish = kill
-else:
-    setattr(revision, {moment!r}, kill)
-with revision.revise(Path(sys.argv[1])) as draft:
+from titin.dataset.replace import revise
+room, _, attribute = {moment!r}.partition(":")
+*owner, name = attribute.split(".")
+owner = functools.reduce(getattr, owner, importlib.import_module("titin.dataset." + room))
+with revise(Path(sys.argv[1])) as draft:
+    setattr(owner, name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     draft.replace("a.txt").write_text("half")
 """
     killed = subprocess.run([sys.executable, "-c", code, dataset], check=False)
@@ -118,9 +117,10 @@ with revision.revise(Path(sys.argv[1])) as draft:
 
 
 def test_a_kill_between_two_renames_is_mended_by_the_next_change(dataset):
-    hidden = dataset.parent / f".{dataset.name}.titin-revision"
-    hidden.mkdir()
-    dataset.rename(hidden / swap.REPLACED)
+    place, lock = leftovers.make_place(dataset)
+    (place / leftovers.REPLACED).mkdir()
+    dataset.rename(place / leftovers.REPLACED / dataset.name)
+    os.close(lock)
     change(dataset)
     assert is_changed(dataset)
     assert alone(dataset)

@@ -79,20 +79,6 @@ def test_more_arrays_than_one_call_can_write(tmp_path):
     assert second.tolist() == np.repeat(np.arange(3000.0), 2).tolist()
 
 
-@pytest.mark.parametrize("reopened", [False, True])
-def test_slices_of_a_group(tmp_path, reopened):
-    with Spill(tmp_path / "spill", 2) as spill:
-        spill.append(0, np.arange(5, dtype="u4"))
-        spill.append(1, np.arange(10, dtype="i8"), np.arange(100, 120, dtype="u2"), np.arange(20, dtype="f4"))
-        spill.finish()
-        reader = Spill.reopen(tmp_path / "spill") if reopened else spill
-        assert [a.tolist() for a in reader.read_slices(1, 0, [(2, 4)])] == [[2, 3]]
-        pointers, empty, last = reader.read_slices(1, 0, [(0, 0), (19, 20), (5, 7)])
-        assert (pointers.tolist(), empty.tolist(), last.tolist()) == ([], [119], [5.0, 6.0])
-        assert (pointers.dtype, empty.dtype, last.dtype) == (np.int64, np.uint16, np.float32)
-        reader.close()
-
-
 def test_a_view_is_filed_by_its_elements(tmp_path):
     with Spill(tmp_path / "spill", 1) as spill:
         spill.append(0, np.arange(10)[::3], np.arange(4, dtype="f4").reshape(2, 2)[:, 1])

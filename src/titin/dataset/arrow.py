@@ -1,16 +1,18 @@
 """numpy arrays as Arrow columns, and Parquet files as the format has them."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from titin.dataset import layout
 from titin.dataset.pages import Lists
+from titin.dataset.parquet_sink import ParquetSink
 
 
 def list_column(indptr: NDArray[np.int64], elements: NDArray[Any]) -> pa.Array:
@@ -60,31 +62,33 @@ class ParquetFile:
         Of every table written; its metadata go into the file.
     shard_bytes
         A shard that has reached this size is closed at the end of its row group.
+    page_bytes
+        As for `titin.dataset.layout.parquet_options`.
     """
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema, *, shard_bytes: int = layout.SHARD_BYTES) -> None:
+    def __init__(
+        self, folder: Path, name: str, schema: pa.Schema, *, shard_bytes: int = layout.SHARD_BYTES,
+        page_bytes: int | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.name, self.shard_bytes = folder, name, shard_bytes
         self.schema = schema.with_metadata({**(schema.metadata or {}), **layout.file_metadata()})
-        self._options = layout.parquet_options(schema)
+        self._options = layout.parquet_options(schema, page_bytes)
         self._shards: list[Path] = []
-        self._sink: pa.NativeFile | None = None
-        self._writer: pq.ParquetWriter | None = None
+        self._sink: ParquetSink | None = None
 
     def write(self, table: pa.Table) -> None:
         """Write a table as one row group."""
-        if self._writer is None:
+        if self._sink is None:
             self._shards.append(self.folder / f"{self.name}.part{len(self._shards)}")
-            self._sink = pa.OSFile(str(self._shards[-1]), "wb")
-            self._writer = pq.ParquetWriter(self._sink, self.schema, **self._options)
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
-        if self._sink is not None and self._sink.tell() >= self.shard_bytes:
+            self._sink = ParquetSink(self._shards[-1], self.schema, **self._options)
+        self._sink.write(table, max(1, table.num_rows))
+        if self._sink.tell() >= self.shard_bytes:
             self._close_shard()
 
     def _close_shard(self) -> None:
-        if self._writer is not None and self._sink is not None:
-            self._writer.close()
+        if self._sink is not None:
             self._sink.close()
-        self._writer = self._sink = None
+        self._sink = None
 
     def close(self) -> list[str]:
         """Finish the file and return its name, or its shards' names."""
@@ -97,14 +101,53 @@ class ParquetFile:
         return names
 
 
-def write_table(folder: Path, name: str, table: pa.Table, order: NDArray[np.int64] | None = None) -> list[str]:
-    """Write a whole table, its rows in another ``order`` if one is given; return the names of its files."""
-    file = ParquetFile(folder, name, table.schema)
-    for start in range(0, table.num_rows, layout.TABLE_ROW_GROUP_ROWS):
-        rows = slice(start, start + layout.TABLE_ROW_GROUP_ROWS)
-        # reordered a row group at a time: a whole copy would be the largest thing in memory
-        part = table.slice(start, layout.TABLE_ROW_GROUP_ROWS) if order is None else table.take(pa.array(order[rows]))
-        file.write(part.combine_chunks())
+@dataclass(frozen=True)
+class OrderedRows:
+    """A table whose rows are taken in another order some at a time: a whole copy would be the largest thing in memory.
+
+    Attributes
+    ----------
+    table
+        The rows as they lie in memory.
+    order
+        int64, row of ``table`` at each place.
+    """
+
+    table: pa.Table
+    order: NDArray[np.int64]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table."""
+        return self.table.schema
+
+    @property
+    def num_rows(self) -> int:
+        """Number of places."""
+        return len(self.order)
+
+    def select(self, columns: Sequence[str]) -> "OrderedRows":
+        """Some columns."""
+        return OrderedRows(self.table.select(columns), self.order)
+
+    def slice(self, start: int, length: int) -> pa.Table:
+        """Rows of ``length`` places from ``start`` on."""
+        return self.table.take(pa.array(self.order[start : start + length])).combine_chunks()
+
+    def whole(self) -> pa.Table:
+        """All rows."""
+        return self.slice(0, self.num_rows)
+
+    def equals(self, other: "OrderedRows") -> bool:
+        """Whether both are the same rows in the same order."""
+        return np.array_equal(self.order, other.order) and bool(self.table.equals(other.table))
+
+
+def write_table(folder: Path, name: str, rows: pa.Table | OrderedRows) -> list[str]:
+    """Write a whole table; return the names of its files."""
+    file = ParquetFile(folder, name, rows.schema)
+    for start in range(0, rows.num_rows, layout.TABLE_ROW_GROUP_ROWS):
+        file.write(rows.slice(start, layout.TABLE_ROW_GROUP_ROWS).combine_chunks())
     return file.close()
 
 

@@ -1,20 +1,21 @@
 """Row blocks to integer counts and back, bit for bit.
 
-A log-normalised value is log1p(k / scale) of an integer k. `encode` finds k and scale for every cell, keeps the
-exact source value of each distinct count (``levels``), and decodes what it made to prove that nothing is lost.
+A normalised value is k / scale of an integer k, a log-normalised one the logarithm of 1 + k / scale. `encode` finds k
+and scale for every cell, keeps the exact source value of each distinct count (``levels``), and decodes what it made to
+prove that nothing is lost.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from titin.dataset.kernels import decode_levels, drop_zeros, inspect_rows
-from titin.dataset.recovery import MAX_ULP, recover_counts
+from titin.dataset.kinds import Kind, ValueKind
+from titin.dataset.recovery import WITNESSED, recover_counts
+from titin.dataset.transforms import MAX_ULP, log_unit_of
 
-Kind = Literal["counts", "log1p", "real"]
-KINDS: tuple[Kind, ...] = ("counts", "log1p", "real")  # the order in which they are tried
 MAX_COUNT = 2**32 - 1
 
 
@@ -57,7 +58,7 @@ class Encoded:
     Attributes
     ----------
     kind
-        ``counts`` (the source holds counts), ``log1p`` (recovered) or ``real`` (no integers behind the values).
+        See `titin.dataset.kinds`.
     indptr
         int64, cells + 1.
     genes
@@ -67,14 +68,16 @@ class Encoded:
     values
         The source's values, float64, parallel to ``genes``.
     scale
-        float32 a cell: value ≈ log1p(count / scale). Empty unless the kind is ``log1p``.
+        float32 a cell: value ≈ count / scale, or a logarithm of 1 + that. Empty unless counts were recovered.
     levels, level_indptr
         The exact source values of each cell's distinct counts, by ascending count; int64, cells + 1.
-        Empty unless the kind is ``log1p``.
+        Empty unless counts were recovered.
     worst_ulp
-        Largest distance of log1p(count / scale) from a value, in float32 units in the last place.
+        Largest distance of a value from what its count gives, in float32 units in the last place.
     chance
-        Logarithm of the chance that values without counts behind them would have passed for ``log1p``.
+        Logarithm of the chance that values without counts behind them would have passed for this kind.
+    witnessed
+        Whether each cell has its counts from the witness. Empty unless counts were recovered.
     n_zeros, n_unsorted
         Explicit zeros dropped; cells whose genes were not in ascending order.
     """
@@ -89,6 +92,7 @@ class Encoded:
     level_indptr: NDArray[np.int64]
     worst_ulp: float = 0.0
     chance: float = 0.0
+    witnessed: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     n_zeros: int = 0
     n_unsorted: int = 0
 
@@ -104,6 +108,7 @@ def encode(
     n_genes: int,
     kind: Kind,
     *,
+    base: str = "e",
     witness: NDArray[Any] | None = None,
     allow_negative: bool = False,
 ) -> Encoded:
@@ -117,6 +122,8 @@ def encode(
         Gene positions are 0 … ``n_genes - 1``.
     kind
         What to take the values for.
+    base
+        Of the logarithm, of kind ``log1p``.
     witness
         Integer counts known from elsewhere, parallel to ``data``; used where they fit.
     allow_negative
@@ -155,10 +162,13 @@ def encode(
         return Encoded(kind, indptr, genes, _narrow(values), values, _NO_SCALE, _NO_FLOATS, _NO_INTEGERS, **found)
     if allow_negative and (values < 0).any():
         raise RefusedError(_cells_of(indptr, np.flatnonzero(values < 0)))
-    return _encode_log1p(indptr, genes, values, dtype, witness, found)
+    if dtype.kind in "iub" and len(values):  # integers that are no counts are too large ones
+        raise RefusedError(_cells_of(indptr, np.zeros(1, np.int64)))
+    return _encode_normalised(ValueKind(kind, base), indptr, genes, values, dtype, witness, found)
 
 
-def _encode_log1p(
+def _encode_normalised(
+    kind: ValueKind,
     indptr: NDArray[np.int64],
     genes: NDArray[np.int32],
     values: NDArray[np.float64],
@@ -171,14 +181,14 @@ def _encode_log1p(
     scale, worst = np.empty(n_cells, np.float32), np.empty(n_cells, np.float32)
     n_levels, chances = np.empty(n_cells, np.int32), np.empty(n_cells)
     known = _NO_FLOATS if witness is None else np.ascontiguousarray(witness, np.float64)
-    levels = recover_counts(indptr, values, known, counts, scale, worst, n_levels, chances)
+    levels = recover_counts(indptr, values, known, log_unit_of(kind), counts, scale, worst, n_levels, chances)
     if (worst > MAX_ULP).any():
         raise RefusedError(np.flatnonzero(worst > MAX_ULP)[:5])
     level_indptr = np.concatenate([[0], np.cumsum(n_levels, dtype=np.int64)])
     stored = levels.astype(np.float64 if dtype == np.float64 else np.float32)
     block = Encoded(
-        "log1p", indptr, genes, _narrow(counts), values, scale, stored, level_indptr,
-        worst_ulp=float(worst.max(initial=0.0)), chance=float(chances.sum()), **found,
+        kind.name, indptr, genes, _narrow(counts), values, scale, stored, level_indptr,
+        worst_ulp=float(worst.max(initial=0.0)), chance=float(chances.sum()), witnessed=chances == WITNESSED, **found,
     )  # fmt: skip
     different = np.flatnonzero(decode(block) != values)
     if len(different):
@@ -191,7 +201,7 @@ def decode(block: Encoded) -> NDArray[Any]:
 
     float32 or float64 as in ``levels`` or ``counts``; of kind ``counts`` the integers themselves.
     """
-    if block.kind != "log1p":
+    if not ValueKind(block.kind).has_levels:
         return block.counts
     return decode_values(block.indptr, block.counts, block.level_indptr, block.levels)
 

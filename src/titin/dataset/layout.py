@@ -1,6 +1,7 @@
-"""The format's names, columns and types, version 1. No other module spells them."""
+"""The format's names, columns and types, version 1.1. No other module spells them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,10 +9,13 @@ import pyarrow as pa
 
 FORMAT = "titin"
 FORMAT_VERSION = 1
+FORMAT_MINOR = 1  # what a reader of version 1 may use and need not know; 0 where a manifest does not say
 
 MANIFEST = "titin.json"
 STRUCTURE = "detailed_structure.json"
 CARD = "README.md"
+LICENCE = "LICENSE"
+CROISSANT = "croissant.json"
 
 # columns of the format's own
 CELL_ID = "cell_id"
@@ -33,6 +37,36 @@ VARIANCE = "variance"
 SOURCE_COLUMN = "source_column"
 AGE_NUMERIC = "age_numeric"
 AGE_YEARS = "age_years"
+AGES = (AGE_NUMERIC, AGE_YEARS)
+LABEL_CHECK: dict[str, pa.DataType] = {  # columns of the check of labels, one row a cell and level
+    CELL_ID: pa.string(), "level": pa.dictionary(pa.int32(), pa.string()),
+    "label": pa.dictionary(pa.int32(), pa.string()), "predicted": pa.dictionary(pa.int32(), pa.string()),
+    "p_label": pa.float32(), "p_predicted": pa.float32(), "entropy": pa.float32(), "flagged": pa.bool_(),
+    "rank": pa.int32(),
+}  # fmt: skip
+GROUPS = "groups"
+COMPARISONS = "comparisons"
+_NAME = pa.dictionary(pa.int32(), pa.string())
+# tables of what changes with age, as the explorer shows it; all but the second from what `titin age` computes
+AGEING_GROUPS: dict[str, pa.DataType] = {  # one row a donor, protocol and type
+    "donor": _NAME, "protocol": _NAME, "cell_type": _NAME, "age": pa.float64(), "n_cells": pa.int64(),
+    "n_counts": pa.int64(), "library": pa.float64(),
+}  # fmt: skip
+AGEING_STATISTICS: dict[str, pa.DataType] = {  # of a gene in a comparison
+    name: pa.float64() for name in ("mean_log_cpm", "log2_fold_change", "ci_low", "ci_high", "p_value", "adj_p_value")
+}
+AGEING_TESTS: dict[str, pa.DataType] = {  # one row a gene and comparison
+    "comparison": pa.uint16(), "token": pa.int32(), **AGEING_STATISTICS,
+}  # fmt: skip
+AGEING_COMPOSITION: dict[str, pa.DataType] = {  # one row a type and protocol
+    "cell_type": _NAME, "protocol": _NAME, "n_donors": pa.int64(), "n_cells": pa.int64(),
+    **{name: pa.float64() for name in ("mean_fraction", "fold_change", "fold_change_low", "fold_change_high",
+                                       "p_value", "adj_p_value")},
+}  # fmt: skip
+
+# what names may be made of: none of them can lead out of a folder, hide, or be taken for an option
+WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # of prefix, tissue and method
+FILE = r"(?!titin\.json$)\w[\w.-]{0,254}"  # of every file that the manifest lists; pictures have letters of any script
 
 TARGET_SUM = 1e4  # counts a cell that a matrix of counts is log-normalised to wherever values are shown
 CELL_COLUMNS = (CELL_ID, SOURCE_ROW, SCALE, GENES, COUNTS, VALUES, LEVELS)
@@ -41,13 +75,14 @@ GENE_COLUMNS = (GENE, GENE_IDS, TOKEN, SOURCE_COLUMN, N_CELLS, N_COUNTS, MEAN, V
 ROW_GROUP_CELLS = 1024  # of expression; measured over size and decode speed together
 PANEL_ROW_GROUP_CELLS = 16_384
 TABLE_ROW_GROUP_ROWS = 65_536
-ROW_GROUP_NONZEROS = 250_000  # of expression_by_gene, unless one gene alone has more; measured against 1 M and 125 k
+ROW_GROUP_NONZEROS = 2_000_000  # of expression_by_gene, unless one gene alone has more; many, for a small footer
+GENE_PAGE_BYTES = 8192  # of its pages, encoded, unless one gene alone takes more; few, as a gene is read with them
 PANEL_GENES = 512
 SHARD_BYTES = 500_000_000
 MAX_UINT16_GENES = 65_536
 
-Role = Literal["cell_type", "donor", "sample", "age", "sex", "protocol", "chemistry"]
-ROLES: tuple[Role, ...] = ("cell_type", "donor", "sample", "age", "sex", "protocol", "chemistry")
+Role = Literal["cell_type", "donor", "sample", "age", "sex", "protocol", "chemistry", "study"]
+ROLES: tuple[Role, ...] = ("cell_type", "donor", "sample", "age", "sex", "protocol", "chemistry", "study")
 
 
 @dataclass(frozen=True)
@@ -58,31 +93,43 @@ class Layout:
     ----------
     prefix
         ``{tissue}_{method}``, e.g. ``liver_10x``.
+    part
+        Of a further matrix of the same cells, such as a layer: what its files are called after; empty for X.
+    own_genes
+        Whether this matrix has genes of its own.
 
     Examples
     --------
     >>> Layout("liver_10x").expression
     'liver_10x_expression.parquet'
+    >>> Layout("liver_10x", "layer_spliced").expression
+    'liver_10x_layer_spliced_expression.parquet'
     >>> Layout("liver_10x").projection("X_umap")
     'liver_10x_projection_X_umap.parquet'
     """
 
     prefix: str
+    part: str = ""
+    own_genes: bool = False
+
+    @property
+    def _matrix(self) -> str:
+        return f"{self.prefix}_{self.part}" if self.part else self.prefix
 
     @property
     def expression(self) -> str:
         """The matrix, one cell a row."""
-        return f"{self.prefix}_expression.parquet"
+        return f"{self._matrix}_expression.parquet"
 
     @property
     def expression_by_gene(self) -> str:
         """The matrix, one gene a row."""
-        return f"{self.prefix}_expression_by_gene.parquet"
+        return f"{self._matrix}_expression_by_gene.parquet"
 
     @property
     def expression_panel(self) -> str:
-        """A wide view of a few hundred genes."""
-        return f"{self.prefix}_expression_panel.parquet"
+        """A wide view of a few hundred genes; of X alone."""
+        return f"{self._matrix}_expression_panel.parquet"
 
     @property
     def sample_metadata(self) -> str:
@@ -92,7 +139,12 @@ class Layout:
     @property
     def feature_metadata(self) -> str:
         """One gene a row, by token: var."""
-        return f"{self.prefix}_feature_metadata.parquet"
+        return f"{self._matrix if self.own_genes else self.prefix}_feature_metadata.parquet"
+
+    @property
+    def detection(self) -> str:
+        """One gene a row, by token: how many cells express it, of this matrix."""
+        return self.expression_by_gene if self.part and not self.own_genes else self.feature_metadata
 
     @property
     def pseudobulk(self) -> str:
@@ -105,9 +157,50 @@ class Layout:
         return f"{self.prefix}_gene_set_scores.parquet"
 
     @property
+    def label_check(self) -> str:
+        """One cell and level of labels a row: what models of other donors say of the label; once it was asked for."""
+        return f"{self.prefix}_label_check.parquet"
+
+    @property
+    def ageing_groups(self) -> str:
+        """Donors' cells of each type and protocol, one group a row; there once asked for, with the next three."""
+        return f"{self.prefix}_ageing_groups.parquet"
+
+    @property
+    def ageing_by_gene(self) -> str:
+        """One gene a row: its sums in these groups, and its changes with age."""
+        return f"{self.prefix}_ageing_by_gene.parquet"
+
+    @property
+    def ageing_tests(self) -> str:
+        """The same changes the other way round: comparison by comparison, one gene a row."""
+        return f"{self.prefix}_ageing_tests.parquet"
+
+    @property
+    def ageing_composition(self) -> str:
+        """Changes of the fractions of types with age, one type and protocol a row."""
+        return f"{self.prefix}_ageing_composition.parquet"
+
+    @property
+    def ageing(self) -> tuple[str, ...]:
+        """The tables of what changes with age: all of them are there, or none."""
+        return self.ageing_groups, self.ageing_by_gene, self.ageing_tests, self.ageing_composition
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """Tables whose rows are neither the cells nor the genes."""
+        own = (name for name in self.ageing if name != self.ageing_by_gene)
+        return self.pseudobulk, self.label_check, *own
+
+    @property
     def unstructured_metadata(self) -> str:
         """The unstructured metadata: uns."""
         return f"{self.prefix}_unstructured_metadata.json"
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Files that are read by their names, whether the manifest lists them or not."""
+        return self.unstructured_metadata, STRUCTURE, CARD, LICENCE, CROISSANT
 
     def projection(self, key: str) -> str:
         """The embedding that AnnData calls ``obsm[key]``."""
@@ -116,6 +209,11 @@ class Layout:
     def varm(self, key: str) -> str:
         """What AnnData calls ``varm[key]``: one gene a row, by token."""
         return f"{self.prefix}_varm_{re.sub(r'[^A-Za-z0-9._-]', '_', key)}.parquet"
+
+    def is_table_of(self, part: str, name: str) -> bool:
+        """Whether a file may hold a table of ``obsm`` or ``varm``, going by its name."""
+        start = {"obsm": f"{self.prefix}_projection_", "varm": f"{self.prefix}_varm_"}[part]
+        return name.startswith(start) and name.endswith(".parquet")
 
 
 def shard(name: str, index: int, total: int) -> str:
@@ -141,6 +239,17 @@ def projection_columns(key: str, n: int) -> list[str]:
     return [f"{stem}{i + 1}" for i in range(n)]
 
 
+def is_spatial(key: str) -> bool:
+    """Whether an embedding holds places in a tissue, and is no projection of expression.
+
+    Examples
+    --------
+    >>> [is_spatial(key) for key in ("spatial", "X_spatial", "spatial_fullres", "X_umap")]
+    [True, True, True, False]
+    """
+    return key.lower().removeprefix("x_").startswith("spatial")
+
+
 def list_of(element: pa.DataType) -> pa.DataType:
     """A list without missing elements."""
     return pa.list_(pa.field("element", element, nullable=False))
@@ -156,6 +265,27 @@ def required(name: str, dtype: pa.DataType) -> pa.Field:
     return pa.field(name, dtype, nullable=False)
 
 
+def table_schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Of a table of summaries: names and measurements may be missing, whole numbers may not.
+
+    Examples
+    --------
+    >>> table_schema(AGEING_TESTS).field("token").nullable, table_schema(AGEING_TESTS).field("p_value").nullable
+    (False, True)
+    """
+    return pa.schema([pa.field(name, kind, nullable=not pa.types.is_integer(kind)) for name, kind in columns.items()])
+
+
+def ageing_by_gene_schema(*, large_sums: bool = False) -> pa.Schema:
+    """Of the table of sums and changes by gene; ``large_sums`` where one is above 32 bits."""
+    lists = {GROUPS: pa.uint32(), COUNTS: pa.uint64() if large_sums else pa.uint32(), CELLS: pa.uint32(),
+             COMPARISONS: pa.uint32(), **AGEING_STATISTICS}  # fmt: skip
+    return pa.schema([
+        required(GENE, pa.string()), required(GENE_ID, pa.string()), required(TOKEN, pa.int32()),
+        *(required(name, list_of(kind)) for name, kind in lists.items()),
+    ])  # fmt: skip
+
+
 # per list column: its encoding and zstd level; level 1 makes byte-split counts smaller than level 3 does, and faster
 _LIST_ENCODING = {
     GENES: ("DELTA_BINARY_PACKED", 3),
@@ -163,12 +293,39 @@ _LIST_ENCODING = {
     COUNTS: ("BYTE_STREAM_SPLIT", 1),
     VALUES: ("BYTE_STREAM_SPLIT", 3),
     LEVELS: ("BYTE_STREAM_SPLIT", 3),
+    GROUPS: ("DELTA_BINARY_PACKED", 3),
+    COMPARISONS: ("DELTA_BINARY_PACKED", 3),
+    **dict.fromkeys(AGEING_STATISTICS, ("BYTE_STREAM_SPLIT", 3)),
 }
+# what the elements of each may be: by the number of genes, by the largest count or sum, by the source's floats
+_LIST_TYPES = {
+    GENES: ("uint16", "uint32"), CELLS: ("uint32",), COUNTS: ("uint16", "uint32", "uint64"),
+    VALUES: ("float", "double"), LEVELS: ("float", "double"),
+}  # fmt: skip
+
+
+def is_list_of_format(name: str, dtype: pa.DataType) -> bool:
+    """Whether a list column of the format may have this type.
+
+    Examples
+    --------
+    >>> is_list_of_format("genes", pa.list_(pa.uint16())), is_list_of_format("genes", pa.list_(pa.int64()))
+    (True, False)
+    """
+    return pa.types.is_list(dtype) and str(dtype.value_type) in _LIST_TYPES[name]
+
+
 _CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
 
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """Writer options for a file of this schema: encodings, compression, index, checksums, content-defined chunking."""
+def parquet_options(schema: pa.Schema, page_bytes: int | None = None) -> dict[str, Any]:
+    """Writer options for a file of this schema: encodings, compression, index, checksums, content-defined chunking.
+
+    Parameters
+    ----------
+    page_bytes
+        Of a page, encoded; pyarrow's own where not given.
+    """
     encodings, levels, dictionaries = {}, {}, []
     for field in schema:
         if pa.types.is_list(field.type):
@@ -176,7 +333,9 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
             encodings[path], levels[path] = _LIST_ENCODING[field.name]
         elif pa.types.is_dictionary(field.type) or pa.types.is_boolean(field.type):
             dictionaries.append(field.name)
+    pages = {} if page_bytes is None else {"data_page_size": page_bytes, "write_batch_size": page_bytes // 16}
     return {
+        **pages,
         "compression": "zstd",
         "compression_level": levels or None,
         "column_encoding": encodings or None,

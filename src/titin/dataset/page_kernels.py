@@ -1,10 +1,18 @@
-"""numba kernels that decode Parquet pages. They check every bound: the bytes may be anything."""
+"""numba kernels that decode Parquet pages. They check every bound: the bytes may be anything.
 
-import numba as nb
+A length is compared with what is left (``length > len(data) - at``), never added first: the sum of two such numbers may
+be negative.
+"""
+
 import numpy as np
 
+from titin.jit import kernel
 
-@nb.njit(cache=True, nogil=True)
+_MAX_BLOCK = np.uint64(2**20)  # values in a block of deltas; pyarrow writes 128
+_MAX_WIDTH = np.uint64(32)
+
+
+@kernel
 def _varint(data, at):
     """An unsigned variable-length integer and the position behind it; the position is -1 if the bytes end."""
     value = np.uint64(0)
@@ -19,9 +27,29 @@ def _varint(data, at):
     return np.uint64(0), -1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
+def _half_word(data, k):
+    """Four bytes from ``k`` on as a number."""
+    return (
+        np.uint64(data[k])
+        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
+    )
+
+
+@kernel
+def _word(data, k):
+    """Eight bytes from ``k`` on as a number."""
+    return _half_word(data, k) | _half_word(data, k + np.uint64(4)) << np.uint64(32)
+
+
+@kernel
 def unpack_deltas(data, out):
-    """Decode a DELTA_BINARY_PACKED page into the front of ``out``; the number of values, or -1 if it is damaged."""
+    """Decode a DELTA_BINARY_PACKED page into the front of ``out``; the number of values, or -1 if it is damaged.
+
+    Values are of 32 bits and wrap around, as Parquet has them; one that ``out`` has no room for is damage.
+    """
     at = 0
     block, at = _varint(data, at)
     if at < 0:
@@ -33,21 +61,22 @@ def unpack_deltas(data, out):
     if at < 0:
         return -1
     first, at = _varint(data, at)
-    if at < 0 or n_mini == 0 or block > 2**20 or total > len(out):
+    if at < 0 or n_mini == 0 or n_mini > block or block > _MAX_BLOCK or total > np.uint64(len(out)):
         return -1
     n_mini = np.int64(n_mini)
     per_mini = np.int64(block) // n_mini
     total = np.int64(total)
     if total == 0:
         return 0
-    if per_mini == 0 or per_mini % 32:
+    if per_mini % 32:
         return -1
     value = np.int64(first >> np.uint64(1)) ^ -np.int64(first & np.uint64(1))
     out[0] = value
+    seen = np.uint32(value)  # every bit that some value has
     n = 1
     while n < total:
         step, at = _varint(data, at)
-        if at < 0 or at + n_mini > len(data):
+        if at < 0 or n_mini > len(data) - at:
             return -1
         step = np.int64(step >> np.uint64(1)) ^ -np.int64(step & np.uint64(1))
         widths = at
@@ -56,37 +85,46 @@ def unpack_deltas(data, out):
             if n >= total:
                 break
             width = np.uint64(data[widths + m])
-            end = at + per_mini * np.int64(width) // 8
-            if width > 32 or end > len(data):
+            if width > _MAX_WIDTH or per_mini * np.int64(width) // 8 > len(data) - at:
                 return -1
+            end = at + per_mini * np.int64(width) // 8
             stop = min(n + per_mini, total)
             mask = (np.uint64(1) << width) - np.uint64(1)
-            bits = np.uint64(0)
-            left = np.uint64(0)
             k = np.uint64(at)  # unsigned: an index that might be negative costs a test a byte
             part = out[n:stop]
+            if width <= 8 and len(part) == 32 and 3 * np.int64(width) + 8 <= len(data) - at:
+                # eight values lie in as many bytes as they are bits wide: one word at a time holds them
+                for group in range(4):
+                    word = _word(data, k)
+                    eight = part[8 * group : 8 * group + 8]
+                    for i in range(8):
+                        value += step + np.int64(word & mask)
+                        word >>= width
+                        eight[i] = value
+                        seen |= np.uint32(value)
+                    k += width
+                n = stop
+                at = end
+                continue
+            bits = np.uint64(0)
+            left = np.uint64(0)
             for i in range(len(part)):
                 if left < width:
                     # a miniblock is a multiple of four bytes long, so this stays within it
-                    word = (
-                        np.uint64(data[k])
-                        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
-                        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
-                        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
-                    )
-                    bits |= word << left
+                    bits |= _half_word(data, k) << left
                     k += np.uint64(4)
                     left += np.uint64(32)
                 value += step + np.int64(bits & mask)
                 bits >>= width
                 left -= width
                 part[i] = value
+                seen |= np.uint32(value)
             n = stop
             at = end
-    return total
+    return total if seen >> np.uint32(1) >> np.uint32(8 * out.itemsize - 1) == 0 else -1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def join_bytes(data, n, out, size):
     """Join the first ``size`` byte streams of ``n`` bytes each into little-endian elements."""
     for b in range(size):
@@ -95,7 +133,7 @@ def join_bytes(data, n, out, size):
             out[i * size + b] = stream[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def join_two_bytes(data, out):
     """`join_bytes` for uint16, four times as fast."""
     n = len(out)
@@ -104,7 +142,7 @@ def join_two_bytes(data, out):
         out[i] = np.uint16(low[i]) | np.uint16(high[i]) << np.uint16(8)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _expand(data, n, out):
     """Expand levels of one bit (runs and packed groups); False if the bytes do not give ``n`` of them."""
     at = 0
@@ -115,13 +153,12 @@ def _expand(data, n, out):
             return False
         length = np.int64(head >> np.uint64(1))
         if head & np.uint64(1):
-            if length < 0 or at + length > len(data):
+            if length > len(data) - at:
                 return False
             for k in range(length):
-                for bit in range(8):
-                    if filled < n:
-                        out[filled] = (data[at + k] >> bit) & 1
-                        filled += 1
+                for bit in range(min(8, n - filled)):
+                    out[filled] = (data[at + k] >> bit) & 1
+                    filled += 1
             at += length
         else:
             if at >= len(data) or length <= 0 or length > n - filled:
@@ -132,14 +169,14 @@ def _expand(data, n, out):
     return True
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _all_set(data, n):
     """Whether levels of one bit are a single run of ``n`` ones, as they are where no list is empty."""
     head, at = _varint(data, 0)
     return at > 0 and at < len(data) and (head & np.uint64(1)) == 0 and np.int64(head >> 1) == n and data[at] == 1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_lengths(repetition, definition, n, lengths, row):
     """Add a page's entries to the lengths of its rows, the first of which continues or follows row ``row - 1``.
 
@@ -159,7 +196,7 @@ def add_lengths(repetition, definition, n, lengths, row):
     return row
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _add_full(repetition, n, lengths, row):
     """`add_lengths` where every entry is an element: run by run instead of entry by entry."""
     at = 0
@@ -170,7 +207,7 @@ def _add_full(repetition, n, lengths, row):
             return -1
         length = np.int64(head >> np.uint64(1))
         if head & np.uint64(1):
-            if length < 0 or at + length > len(repetition):
+            if length > len(repetition) - at:
                 return -1
             for k in range(length):
                 for bit in range(min(8, n - done)):
@@ -188,9 +225,11 @@ def _add_full(repetition, n, lengths, row):
                     return -1
                 lengths[row - 1] += length
             else:
-                if row + length > len(lengths):
+                if length > len(lengths) - row:
                     return -1
-                lengths[row : row + length] += 1
+                begun = lengths[row : row + length]
+                for i in range(len(begun)):
+                    begun[i] += 1
                 row += length
             at += 1
             done += length

@@ -1,37 +1,34 @@
-"""Kernels that find the integer counts behind log-normalised values, and prove them."""
+"""Kernels that find the integer counts behind normalised values, logged or not, and prove them."""
 
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ULP = 4.0  # how far log1p(count / scale) may lie from the source's value, in float32 units in the last place
+from titin.dataset.transforms import MAX_ULP, inverse, spacing, ulp_between, unit_at
+from titin.jit import kernel
+
+WITNESSED = -100.0  # logarithm of the chance that counts known from elsewhere fit the values by accident
 _MAX_FIRST = 64  # the smallest count of a cell is looked for among 1 … 64
-_WITNESSED = -100.0  # logarithm of the chance that counts known from elsewhere fit the values by accident
+_MIN_LINEAR, _MAX_LINEAR = 2.0**-120, 2.0**115  # between them the scale is a normal float32
+_MIN_COARSE = 2.0**-16  # 1 + x in float32 still tells x to a percent
 _CLOSE_ULP = 1.0  # an estimate this close is taken without trying its neighbours
 _NEIGHBOURS = 8  # float32 scales tried on either side of the estimate
 
 
-@nb.njit(cache=True, nogil=True)
-def _spacing(value: float) -> float:
-    """Distance between neighbouring float32 at ``value`` (normal range)."""
-    return math.ldexp(1.0, math.frexp(value)[1] - 24)
-
-
-@nb.njit(cache=True, nogil=True)
-def _find_counts(expm1, error, counts):
-    """Find the smallest ascending integers proportional to ``expm1`` within its relative ``error``.
+@kernel
+def _find_counts(linear, error, counts):
+    """Find the smallest ascending integers proportional to ``linear`` within its relative ``error``.
 
     Returns the logarithm of the chance that numbers without integers behind them would fit as well; 1 if none fit.
     """
     for first in range(1, _MAX_FIRST + 1):
-        per_unit, uncertainty = first / expm1[0], error[0]
+        per_unit, uncertainty = first / linear[0], error[0]
         counts[0] = first
         fits = True
         chance = math.log(first)  # so many first counts were tried
-        for i in range(1, len(expm1)):
-            exact = expm1[i] * per_unit
+        for i in range(1, len(linear)):
+            exact = linear[i] * per_unit
             count = np.rint(exact)
             tolerance = exact * (uncertainty + error[i])
             if tolerance > 0.45 or abs(exact - count) > tolerance or count <= counts[i - 1]:
@@ -40,47 +37,46 @@ def _find_counts(expm1, error, counts):
             counts[i] = count
             chance += math.log(2.0 * tolerance)
             if error[i] < uncertainty:
-                per_unit, uncertainty = count / expm1[i], error[i]
+                per_unit, uncertainty = count / linear[i], error[i]
         if fits:
             return min(chance, 0.0)
     return 1.0
 
 
-@nb.njit(cache=True, nogil=True)
-def _worst_ulp(levels, counts, scale):
+@kernel
+def _worst_ulp(levels, counts, scale, log_unit, coarse):
     worst = 0.0
     for i in range(len(levels)):
-        off = abs(math.log1p(counts[i] / scale) - levels[i]) / _spacing(levels[i])
-        worst = max(worst, off)
+        worst = max(worst, ulp_between(levels[i], counts[i], scale, log_unit, coarse))
     return worst
 
 
-@nb.njit(cache=True, nogil=True)
-def _find_scale(levels, expm1, error, counts):
-    """Float32 scale with the smallest worst distance of log1p(count / scale) from the levels; and that distance."""
+@kernel
+def _find_scale(levels, linear, error, counts, log_unit, coarse):
+    """Float32 scale with the smallest worst distance of the levels from what the counts give; and that distance."""
     weights = 0.0
     total = 0.0
     for i in range(len(levels)):
         weight = 1.0 / (error[i] * error[i])
         weights += weight
-        total += weight * counts[i] / expm1[i]
+        total += weight * counts[i] / linear[i]
     bits = np.empty(1, np.float32)
     bits[0] = total / weights
     centre = bits.view(np.int32)[0]
-    best_scale, best = bits[0], _worst_ulp(levels, counts, np.float64(bits[0]))
+    best_scale, best = bits[0], _worst_ulp(levels, counts, np.float64(bits[0]), log_unit, coarse)
     if best <= _CLOSE_ULP:
         return best_scale, best
     for step in range(1, _NEIGHBOURS + 1):
         for sign in (-1, 1):
             bits.view(np.int32)[0] = centre + sign * step
-            worst = _worst_ulp(levels, counts, np.float64(bits[0]))
+            worst = _worst_ulp(levels, counts, np.float64(bits[0]), log_unit, coarse)
             if worst < best:
                 best_scale, best = bits[0], worst
     return best_scale, best
 
 
-@nb.njit(cache=True, nogil=True)
-def _recover_levels(levels, counts, given):
+@kernel
+def _recover_levels(levels, counts, given, log_unit, coarse):
     """Counts and scale of one cell from its distinct values, ascending; ``given``: the counts are known already.
 
     Returns
@@ -89,22 +85,37 @@ def _recover_levels(levels, counts, given):
         ``worst`` is infinite where no counts fit; for ``chance`` see `_find_counts`.
     """
     n = len(levels)
-    expm1 = np.empty(n)
+    least = inverse(levels[0], log_unit)
+    if not (least >= (_MIN_COARSE if coarse else _MIN_LINEAR) and inverse(levels[n - 1], log_unit) <= _MAX_LINEAR):
+        return np.float32(0.0), math.inf, 0.0
+    linear = np.empty(n)
     error = np.empty(n)
     for i in range(n):
-        expm1[i] = math.expm1(levels[i])
-        # roundings of the division before log1p, and log1p itself good to about 2 units in the last place
-        error[i] = 2.0**-22 + 2.0 * (1.0 + expm1[i]) / expm1[i] * _spacing(levels[i])
-    if levels[n - 1] > 80.0:
-        return np.float32(0.0), math.inf, 0.0
-    chance = _WITNESSED if given else _find_counts(expm1, error, counts)
+        linear[i] = inverse(levels[i], log_unit)
+        # roundings before the last step, and the last step itself good to about 2 units in the last place
+        if log_unit > 0.0:
+            unit = unit_at(levels[i], linear[i], log_unit, coarse)
+            error[i] = 2.0**-22 + 2.0 * (1.0 + linear[i]) / linear[i] * unit * log_unit
+        else:
+            error[i] = 2.0**-22 + 2.0 * spacing(levels[i]) / levels[i]
+    chance = WITNESSED if given else _find_counts(linear, error, counts)
     if chance > 0.0:
         return np.float32(0.0), math.inf, 0.0
-    scale, worst = _find_scale(levels, expm1, error, counts)
+    scale, worst = _find_scale(levels, linear, error, counts, log_unit, coarse)
     return scale, worst, chance
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
+def _recover_cell(levels, counts, given, log_unit):
+    """As `_recover_levels`, for log1p(x) and, where that fits not, for a logarithm of the rounded sum 1 + x."""
+    for coarse in (False, True):  # a constant in the call would have the kernel compiled once for each
+        scale, worst, chance = _recover_levels(levels, counts, given, log_unit, coarse)
+        if worst <= MAX_ULP or log_unit <= 0.0:
+            break
+    return scale, worst, chance
+
+
+@kernel
 def _distinct(bits, table, used, slot_of, where):
     """Find the distinct values of one cell; ``where[i]`` becomes the table's slot of the i-th value.
 
@@ -126,11 +137,28 @@ def _distinct(bits, table, used, slot_of, where):
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
+def _sort_slots(slots, table):
+    """Sort slots by what the table has there, as `titin.dataset.kernels.sort` does; positive floats sort as bits do."""
+    gap = 1
+    while gap < len(slots):
+        gap = 3 * gap + 1
+    while gap > 1:
+        gap //= 3
+        for i in range(gap, len(slots)):
+            slot, at = slots[i], i
+            while at >= gap and table[slots[at - gap]] > table[slot]:
+                slots[at] = slots[at - gap]
+                at -= gap
+            slots[at] = slot
+
+
+@kernel
 def recover_counts(
     indptr: NDArray[np.int64],
     values: NDArray[np.float64],
     witness: NDArray[np.float64],
+    log_unit: float,
     counts: NDArray[np.uint32],
     scale: NDArray[np.float32],
     worst: NDArray[np.float32],
@@ -148,12 +176,15 @@ def recover_counts(
     witness
         Counts known from elsewhere, parallel to ``values``, or empty. Used for cells where they are positive
         integers that rise strictly with the value; other cells are recovered from the values alone.
+    log_unit
+        How values are made of counts; see `titin.dataset.transforms`.
     counts, scale, worst, n_levels
         Filled: uint32 a value; float32, float32 and int32 a cell. ``worst`` is the largest distance of
-        log1p(count / scale) from a value of the cell, in float32 units in the last place; infinite where no
+        a value of the cell from what its count gives (`titin.dataset.transforms.ulp_between`); infinite where no
         integers fit.
     chances
-        Filled, float64 a cell: logarithm of the chance that values without counts behind them would fit as well.
+        Filled, float64 a cell: logarithm of the chance that values without counts behind them would fit as well;
+        `WITNESSED` where the witness was used.
 
     Returns
     -------
@@ -183,19 +214,19 @@ def recover_counts(
             continue
         n = _distinct(bits[a:b], table, used, slot_of, where)
         slots = slot_of[:n]
+        _sort_slots(slots, table)
         levels = table[slots].view(np.float64)
-        order = np.argsort(levels, kind="mergesort")
-        levels = levels[order]
         for rank in range(n):
-            rank_of[slots[order[rank]]] = rank
+            rank_of[slots[rank]] = rank
         known = level_counts[:n]
         given = len(witness) > 0 and _witness_counts(witness[a:b], where, rank_of, known)
-        scale[c], worst[c], chances[c] = _recover_levels(levels, known, given)
+        scale[c], worst[c], chances[c] = _recover_cell(levels, known, given, log_unit)
         if given and worst[c] > MAX_ULP:
-            scale[c], worst[c], chances[c] = _recover_levels(levels, known, False)
+            scale[c], worst[c], chances[c] = _recover_cell(levels, known, not given, log_unit)
         if worst[c] <= MAX_ULP:
             n_levels[c] = n
-            all_levels[filled : filled + n] = levels
+            for rank in range(n):
+                all_levels[filled + rank] = levels[rank]
             filled += n
             own = counts[a:b]
             for i in range(len(own)):
@@ -204,7 +235,7 @@ def recover_counts(
     return all_levels[:filled].copy()
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _witness_counts(witness, where, rank_of, known):
     """Counts of the levels according to the witness; False unless positive integers, one a level, ascending."""
     known[:] = 0.0

@@ -1,9 +1,8 @@
-"""Put a finished folder in another's place, so that nobody ever finds half of it."""
+"""Change a dataset that is there, so that nobody ever finds half of a change."""
 
-import ctypes
-import errno
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,45 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from titin.dataset import layout
+from titin.dataset.leftovers import clear
 from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.own_files import refuse_links
+from titin.dataset.swap import put, scratch
+from titin.disk import raise_for_disk
 from titin.errors import OutputError
-
-_AT_FDCWD, _EXCHANGE = -100, 2
-REPLACED = "replaced"  # beside the new folder: the old one, where the system cannot exchange the two in one step
-
-
-def flush(folder: Path) -> None:
-    """Wait until the files of a folder, and the folder itself, are on the disk."""
-    for path in [*folder.iterdir(), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def exchange(new: Path, old: Path) -> None:
-    """Swap two folders: in one step where the system can, else by two renames.
-
-    By two renames the old folder goes to ``new.with_name(REPLACED)``. If the process is killed between them, the next
-    `revise` of that folder, or the next build into it, fetches it from there.
-    """
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        rename = None
-    if rename is not None:
-        if rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _EXCHANGE) == 0:
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(old))
-    aside = new.with_name(REPLACED)
-    old.rename(aside)
-    try:
-        new.rename(old)
-    except BaseException:
-        aside.rename(old)
-        raise
 
 
 @dataclass
@@ -71,16 +37,22 @@ class Draft:
 
     def replace(self, name: str) -> Path:
         """Say that a file will be written, new or instead of the one there; return where to write it."""
-        path = self.folder / name
+        path = self._path(name)
         path.unlink(missing_ok=True)
         self.changed.add(name)
         return path
 
     def remove(self, name: str) -> None:
         """Drop a file."""
-        (self.folder / name).unlink(missing_ok=True)
+        self._path(name).unlink(missing_ok=True)
         self.manifest.files.pop(name, None)
         self.changed.discard(name)
+
+    def _path(self, name: str) -> Path:
+        """Path of what is written or removed; a name that leads out of the draft is a mistake of whoever gives it."""
+        if name != layout.MANIFEST and not re.fullmatch(layout.FILE, name):
+            raise ValueError(f"{name!r} is no name of a file of a dataset")
+        return self.folder / name
 
     def finish(self) -> None:
         """Describe the changed files and write the manifest."""
@@ -116,19 +88,17 @@ def revise(folder: Path) -> Iterator[Draft]:
     ...     draft.replace("README.md").write_text("# Liver", "utf-8")
     """
     folder = folder.resolve()
-    place = folder.parent / f".{folder.name}.titin-revision"
-    if not folder.exists() and (place / REPLACED).exists():  # killed between two renames; see exchange
-        (place / REPLACED).rename(folder)
+    clear(folder.parent, target=folder)  # which brings back what a killed process had half replaced
     manifest = Manifest.read(folder)
+    refuse_links(folder)
     lock = _take_lock(folder)
     try:
-        draft = Draft(_copy(folder, place), manifest)
-        yield draft
-        draft.finish()
-        flush(draft.folder)
-        exchange(draft.folder, folder)
+        with scratch(folder) as place:
+            draft = Draft(_copy(folder, place / folder.name), manifest)
+            yield draft
+            draft.finish()
+            put(draft.folder, folder)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
         os.close(lock)
 
 
@@ -145,18 +115,14 @@ def _take_lock(folder: Path) -> int:
     raise OutputError(f"another process is changing {folder}", "wait for it to end")
 
 
-def _copy(folder: Path, place: Path) -> Path:
+def _copy(folder: Path, copy: Path) -> Path:
     """Copy a folder by links, or in full where the file system has none."""
-    shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
     try:
-        place.mkdir()
-        return Path(shutil.copytree(folder, place / "draft", symlinks=True, copy_function=_link))
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(place, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"cannot write in {folder.parent}: {reason}", "a dataset is changed by a copy beside it: make room there"
-        ) from error
+        return Path(shutil.copytree(folder, copy, symlinks=True, copy_function=_link))
+    except shutil.Error as error:  # a list of what could not be copied, and why
+        raise_for_disk(error, folder.parent)
+        source, _, reason = error.args[0][0]
+        raise OutputError(f"{source} cannot be copied: {reason}", "a dataset is changed by a copy beside it") from error
 
 
 def _link(source: str, target: str) -> None:

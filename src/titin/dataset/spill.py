@@ -1,13 +1,34 @@
 """Arrays set aside on disk by bucket, so that a shuffle or a transpose needs memory for one bucket only."""
 
+import math
 import os
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Layout = tuple[tuple[str, int], ...]  # dtype and length of each array of a group
+MOST_AT_ONCE = 512  # buckets; of what is gathered, each then gets writes of about 100 kB
+_MOST_VIEWS = 512  # buffers of one call of the system
+
+_Dtypes = tuple[np.dtype, ...]
+
+
+def run_length(n_buckets: int) -> int:
+    """How many neighbouring buckets are filed as one, to be taken apart later: 1 where all are filed at once.
+
+    Filed at once, n buckets get writes of an n-th of what is gathered in memory, and there are n² of them. So many
+    buckets are filed in two steps, first by runs of √n of them, then each run by its buckets: what is written and read
+    stays large, and its number grows with the data alone.
+
+    Examples
+    --------
+    >>> run_length(512), run_length(513), run_length(15_000)
+    (1, 23, 123)
+    """
+    return 1 if n_buckets <= MOST_AT_ONCE else math.isqrt(n_buckets - 1) + 1
 
 
 class Spill:
@@ -42,9 +63,11 @@ class Spill:
         self._buffer_bytes = buffer_bytes
         self._gathered: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(n_buckets)]
         self._gathered_bytes = 0
-        self._groups: list[list[tuple[int, _Layout]]] = [[] for _ in range(n_buckets)]
+        self._kinds: list[_Dtypes] = []
+        self._groups = [array("q") for _ in range(n_buckets)]  # of each: kind, offset, a length an array
         self._size = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        path.unlink(missing_ok=True)  # not through a link or pipe that lies there
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
     @classmethod
     def reopen(cls, path: Path) -> "Spill":
@@ -52,19 +75,23 @@ class Spill:
         self = cls.__new__(cls)
         self.path = path
         with np.load(cls._index_path(path)) as index:
-            bucket, offset, lengths = index["bucket"], index["offset"], index["lengths"]
-            dtypes = [tuple(row.split(",")) for row in index["dtypes"].tolist()]
-            self.n_buckets, self._size = int(index["n_buckets"]), int(index["size"])
+            ends, groups = index["ends"].tolist(), index["groups"]
+            self._kinds = [tuple(np.dtype(d) for d in row.split(",") if d) for row in index["kinds"].tolist()]
+            self._size = int(index["size"])
+        self.n_buckets = len(ends)
+        self._groups = [array("q", groups[a:b].tobytes()) for a, b in zip([0, *ends], ends, strict=False)]
         self._gathered, self._gathered_bytes = [[] for _ in range(self.n_buckets)], 0
-        self._groups = [[] for _ in range(self.n_buckets)]
-        for b, o, n, d in zip(bucket.tolist(), offset.tolist(), lengths.tolist(), dtypes, strict=True):
-            self._groups[b].append((o, tuple(zip(d, n, strict=False))))
         self._file = os.open(path, os.O_RDONLY)
         return self
 
     @staticmethod
     def _index_path(path: Path) -> Path:
         return path.with_name(path.name + ".index.npz")
+
+    @classmethod
+    def files(cls, name: str) -> list[str]:
+        """Names of the files of a finished spill."""
+        return [name, cls._index_path(Path(name)).name]
 
     def append(self, bucket: int, *arrays: NDArray[Any]) -> None:
         """File one group of one-dimensional arrays, not to be changed afterwards, under ``bucket``."""
@@ -74,6 +101,8 @@ class Spill:
             self._flush()
 
     def _flush(self) -> None:
+        if not self._gathered_bytes and not any(self._gathered):
+            return
         for bucket, groups in enumerate(self._gathered):
             start = 0
             for end in range(1, len(groups) + 1):
@@ -84,71 +113,55 @@ class Spill:
         self._gathered_bytes = 0
 
     def _write(self, bucket: int, columns: list[tuple[NDArray[Any], ...]]) -> None:
-        layout = tuple((column[0].dtype.str, sum(len(a) for a in column)) for column in columns)
-        self._groups[bucket].append((self._size, layout))
+        dtypes = tuple(column[0].dtype for column in columns)
+        if dtypes not in self._kinds:
+            self._kinds.append(dtypes)
+        lengths = (sum(len(a) for a in column) for column in columns)
+        self._groups[bucket].extend((self._kinds.index(dtypes), self._size, *lengths))
         views = [memoryview(a.data).cast("B") for column in columns for a in column if len(a)]
         while views:
-            written = os.writev(self._file, views[:512])
+            written = os.writev(self._file, views[:_MOST_VIEWS])
             self._size += written
-            done = 0
-            while done < len(views) and written >= len(views[done]):
-                written -= len(views[done])
-                done += 1
-            del views[:done]
-            if views and written:
-                views[0] = views[0][written:]
+            views = _beyond(views, written)
 
     def read(self, bucket: int) -> list[list[NDArray[Any]]]:
         """Return the groups of a bucket in the order they were filed."""
+        return list(self.groups(bucket))
+
+    def groups(self, bucket: int) -> Iterator[list[NDArray[Any]]]:
+        """Yield the groups of a bucket in the order they were filed, one read of the file each."""
         self._flush()
-        return [self._read_group(offset, layout) for offset, layout in self._groups[bucket]]
+        index, at = self._groups[bucket], 0
+        while at < len(index):
+            dtypes = self._kinds[index[at]]
+            end = at + 2 + len(dtypes)
+            yield self._read_group(index[at + 1], dtypes, index[at + 2 : end].tolist())
+            at = end
 
-    def read_slices(self, bucket: int, group: int, slices: list[tuple[int, int]]) -> list[NDArray[Any]]:
-        """Return part of one group: from its i-th array the half-open range ``slices[i]``."""
-        self._flush()
-        offset, layout = self._groups[bucket][group]
-        found = []
-        for (dtype, length), (start, stop) in zip(layout, slices, strict=False):
-            size = np.dtype(dtype).itemsize
-            found.append(self._read_array(offset + start * size, dtype, stop - start))
-            offset += length * size
-        return found
-
-    def _read_group(self, offset: int, layout: _Layout) -> list[NDArray[Any]]:
-        arrays = []
-        for dtype, length in layout:
-            arrays.append(self._read_array(offset, dtype, length))
-            offset += arrays[-1].nbytes
-        return arrays
-
-    def _read_array(self, offset: int, dtype: str, length: int) -> NDArray[Any]:
-        array = np.empty(length, dtype)
-        view = memoryview(array.data).cast("B") if length else memoryview(b"")
-        while len(view):
-            got = os.preadv(self._file, [view], offset)
+    def _read_group(self, offset: int, dtypes: _Dtypes, lengths: list[int]) -> list[NDArray[Any]]:
+        arrays = [np.empty(length, dtype) for dtype, length in zip(dtypes, lengths, strict=True)]
+        views = [memoryview(a.data).cast("B") for a in arrays if len(a)]
+        while views:
+            got = os.preadv(self._file, views, offset)
             if not got:
                 raise OSError(f"{self.path} ends early")
             offset += got
-            view = view[got:]
-        return array
+            views = _beyond(views, got)
+        return arrays
 
     def finish(self) -> None:
         """Write everything and the index, so that another process can `reopen` the spill."""
         self._flush()
-        rows = [(b, o, layout) for b, groups in enumerate(self._groups) for o, layout in groups]
-        width = max((len(layout) for _, _, layout in rows), default=0)
-        lengths = np.zeros((len(rows), width), np.int64)
-        for i, (_, _, layout) in enumerate(rows):
-            lengths[i, : len(layout)] = [n for _, n in layout]
-        np.savez(
-            self._index_path(self.path),
-            bucket=np.array([r[0] for r in rows], np.int64),
-            offset=np.array([r[1] for r in rows], np.int64),
-            lengths=lengths,
-            dtypes=np.array([",".join(d for d, _ in r[2]) for r in rows], dtype=str),
-            n_buckets=self.n_buckets,
-            size=self._size,
-        )
+        index = self._index_path(self.path)
+        index.unlink(missing_ok=True)
+        with index.open("xb") as file:
+            np.savez(
+                file,
+                groups=np.concatenate([np.frombuffer(g, np.int64) for g in self._groups], dtype=np.int64),
+                ends=np.cumsum([len(g) for g in self._groups], dtype=np.int64),
+                kinds=np.array([",".join(d.str for d in dtypes) for dtypes in self._kinds], dtype=str),
+                size=self._size,
+            )
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -170,5 +183,15 @@ class Spill:
         self.discard()
 
 
-def _dtypes(group: tuple[NDArray[Any], ...]) -> tuple[np.dtype, ...]:
+def _beyond(views: list[memoryview], done: int) -> list[memoryview]:
+    """What is left of buffers of which so many bytes are done."""
+    at = 0
+    while at < len(views) and done >= len(views[at]):
+        done -= len(views[at])
+        at += 1
+    left = views[at:]
+    return [left[0][done:], *left[1:]] if left else []
+
+
+def _dtypes(group: tuple[NDArray[Any], ...]) -> _Dtypes:
     return tuple(a.dtype for a in group)

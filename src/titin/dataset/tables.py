@@ -182,10 +182,26 @@ def encode_values(values: Values) -> tuple[pa.Array, Record]:
 
 
 def decode_values(column: pa.ChunkedArray | pa.Array, record: Record) -> Values:
-    """Turn a whole column, its rows in any order, back into a writable array as :func:`encode_values` was given."""
+    """Turn a whole column, its rows in any order, back into a writable array as :func:`encode_values` was given.
+
+    Raises
+    ------
+    ValueError
+        If the column holds text where the record has none, or none where it has; others as Arrow says.
+    """
     column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     kind = KINDS[record["kind"]]
-    return kind.decode(column if record["kind"] == "category" else column.cast(kind.arrow(record)), record)
+    if record["kind"] == "category":
+        return kind.decode(column, record)
+    stored = kind.arrow(record)
+    if _is_text(column.type) != _is_text(stored):  # which Arrow would read as the other: 1 as "1"
+        raise ValueError(f"{column.type} where {stored} belongs")
+    return kind.decode(column.cast(stored), record)
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    dtype = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
 def values_of(labelled: pd.Series | pd.Index) -> Values:
@@ -262,7 +278,7 @@ def _pandas_column(field: pa.Field) -> Record:
 
 def _encode_number(values: NDArray[Any]) -> tuple[pa.Array, Record]:
     record = {"dtype": str(values.dtype)}
-    return pa.array(values.astype(_arrow_number(record).to_pandas_dtype()), from_pandas=True), record
+    return pa.array(values.astype(_arrow_number(record).to_pandas_dtype(), copy=False), from_pandas=True), record
 
 
 def _arrow_number(record: Record) -> pa.DataType:

@@ -8,6 +8,7 @@ does not say (dtypes, shapes, tuples, data frames) stands apart, under the one k
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionArray
-from scipy import sparse
 
 from titin.dataset.tables import (
     KINDS,
@@ -27,12 +27,29 @@ from titin.dataset.tables import (
     to_json,
     values_of,
 )
+from titin.errors import DatasetError
 
 Tag: TypeAlias = dict[str, Any]
 
 TYPES = "__types__"
+_MOST_BYTES = 2**30  # of an array whose types ask for more than its entries take
 _LIKE_TYPES = re.compile(f"_*{TYPES}")
-_SPARSE = {cls.__name__: cls for cls in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)}
+
+
+def said_synthetic(uns: Mapping[Any, Any]) -> str | None:
+    """What unstructured metadata say of data that are made up; None where they say nothing of the kind.
+
+    A source says so by ``uns["demo"] = {"synthetic": True, "about": "how it was made"}``.
+
+    Examples
+    --------
+    >>> said_synthetic({"demo": {"synthetic": True, "about": "Drawn."}}), said_synthetic({"demo": "Drawn."})
+    ('Drawn.', None)
+    """
+    demo = uns.get("demo")
+    if not isinstance(demo, Mapping) or not isinstance(demo.get("synthetic"), bool | np.bool_) or not demo["synthetic"]:
+        return None
+    return str(demo.get("about", ""))
 
 
 def encode_uns(uns: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -68,10 +85,21 @@ def decode_uns(document: Mapping[str, Any]) -> dict[Any, Any]:
     ----------
     document
         As encoded, or as read from the JSON file.
+
+    Raises
+    ------
+    DatasetError
+        If it is of another shape, or its types are none that were encoded.
     """
-    decoder = _Decoder(document.get(TYPES, {}))
-    uns = decoder.decode({key: value for key, value in document.items() if key != TYPES}, "")
-    return {_rename(key, str(key)[1:]): value for key, value in uns.items()}
+    try:
+        decoder = _Decoder(document.get(TYPES, {}))
+        uns = decoder.decode({key: value for key, value in document.items() if key != TYPES}, "")
+        return {_rename(key, str(key)[1:]): value for key, value in uns.items()}
+    except DatasetError:
+        raise
+    except Exception as error:  # its types are carried out by numpy, pandas and scipy, each with errors of its own
+        said = f"the unstructured metadata (uns) cannot be decoded: {type(error).__name__}: {error}"
+        raise DatasetError(said, "restore the dataset, or build it again") from error
 
 
 def _rename(key: Any, name: str) -> Any:
@@ -91,7 +119,7 @@ class _Encoder:
         for key, value in items.items():
             text = key if isinstance(key, str) else _unlike(str(key), taken)
             taken.add(text)
-            child, tags, reasons = _join(path, text), len(self.types), len(self.left_out)
+            child, tags, reasons = pointer(path, text), len(self.types), len(self.left_out)
             try:
                 encoded[text] = self.encode(value, child)
                 if not isinstance(key, str):
@@ -123,7 +151,7 @@ class _Encoder:
     def _parts(self, parts: Any, path: str) -> Any:
         """Encode all parts of one value, or none."""
         if isinstance(parts, dict):
-            return {key: self.encode(part, _join(path, key)) for key, part in parts.items()}
+            return {key: self.encode(part, pointer(path, key)) for key, part in parts.items()}
         if all(map(_is_plain, parts)):
             return list(parts)
         return [self.encode(part, f"{path}/{position}") for position, part in enumerate(parts)]
@@ -139,7 +167,7 @@ class _Decoder:
     def decode(self, value: Any, path: str) -> Any:
         if path in self.above:
             if isinstance(value, dict):
-                value = dict(self._item(key, part, _join(path, key)) for key, part in value.items())
+                value = dict(self._item(key, part, pointer(path, key)) for key, part in value.items())
             else:
                 value = [self.decode(part, f"{path}/{position}") for position, part in enumerate(value)]
         tag = self.types.get(path, {})
@@ -157,7 +185,8 @@ def _is_plain(value: Any) -> bool:
     return value is None or (isinstance(value, str | int) and not isinstance(value, np.generic))
 
 
-def _join(path: str, key: str) -> str:
+def pointer(path: str, key: str) -> str:
+    """JSON pointer to what a mapping at ``path`` has under a key."""
     return f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -219,8 +248,15 @@ def _encode_array(value: NDArray[Any] | np.generic) -> tuple[Any, Tag]:
     return array.tolist(), tag if isinstance(value, np.generic) else tag | {"shape": list(value.shape)}
 
 
+def _n_items(content: Any) -> int:
+    """Entries of nested lists, without what numpy would make of them."""
+    return sum(map(_n_items, content)) if isinstance(content, list) else 1
+
+
 def _decode_array(content: Any, tag: Tag) -> Any:
     dtype, shape = np.dtype(tag["dtype"]), tuple(tag.get("shape", ()))
+    if dtype.kind in "USV" and dtype.itemsize * _n_items(content) > _MOST_BYTES:
+        raise ValueError(f"an array of {dtype} takes more than {_MOST_BYTES // 2**20:,} MiB")
     native = dtype.newbyteorder("=")
     stored = {"m": "i8", "M": "i8", "S": "U", "c": f"f{dtype.itemsize // 2}"}.get(dtype.kind, native)
     array: NDArray[Any] = np.array(content, dtype=stored)
@@ -281,7 +317,10 @@ def _decode_structured(content: dict[str, Any], tag: Tag) -> Any:
     formats = [(content[name].dtype, content[name].shape[len(shape) :]) for name in names]
     layout: Any = {"names": names, "formats": formats}
     layout |= {key: tag[key] for key in ("offsets", "itemsize", "titles") if key in tag}
-    array = np.zeros(shape, dtype=np.dtype(layout))
+    dtype = np.dtype(layout)
+    if not names or dtype.itemsize * math.prod(shape) > _MOST_BYTES:
+        raise ValueError(f"a structured array of shape {shape} takes more than {_MOST_BYTES // 2**20:,} MiB")
+    array = np.zeros(shape, dtype=dtype)
     for name in names:
         array[name] = content[name]
     if tag.get("as") == "record array":
@@ -347,6 +386,18 @@ def _decode_frame(parts: dict[str, Any], _: Tag) -> pd.DataFrame:
     )
 
 
+@cache
+def _sparse_classes() -> dict[str, type]:
+    from scipy import sparse  # imported where there is one
+
+    classes = (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
+    return {cls.__name__: cls for cls in classes}
+
+
+def _is_sparse(value: Any) -> bool:
+    return type(value).__module__.startswith("scipy.sparse") and isinstance(value, tuple(_sparse_classes().values()))
+
+
 def _encode_sparse(value: Any) -> tuple[dict[str, Any], Tag]:
     parts = {
         "data": value.data,
@@ -358,7 +409,7 @@ def _encode_sparse(value: Any) -> tuple[dict[str, Any], Tag]:
 
 
 def _decode_sparse(parts: dict[str, Any], tag: Tag) -> Any:
-    matrix = _SPARSE[tag["class"]](tuple(parts["shape"]), dtype=parts["data"].dtype)
+    matrix = _sparse_classes()[tag["class"]](tuple(parts["shape"]), dtype=parts["data"].dtype)
     matrix.data, matrix.indices, matrix.indptr = parts["data"], parts["indices"], parts["indptr"]
     return matrix
 
@@ -389,5 +440,5 @@ CODECS = {
     "Series": Codec(_of(pd.Series), _encode_series, _decode_series, deep=True),
     "Index": Codec(_of(pd.Index), _encode_index, lambda parts, _: _decode_labels(**parts), deep=True),
     "pandas array": Codec(_is_extension, _encode_extension, _decode_extension),
-    "sparse": Codec(_of(*_SPARSE.values()), _encode_sparse, _decode_sparse, deep=True),
+    "sparse": Codec(_is_sparse, _encode_sparse, _decode_sparse, deep=True),
 }

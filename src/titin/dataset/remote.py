@@ -1,0 +1,204 @@
+"""A dataset's folder that fsspec opens: each read is bounded in time, and tried again where that may help."""
+
+import io
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from titin.dataset.folder import DatasetFolder, Mark
+from titin.errors import DatasetError, TitinError
+from titin.extras import MissingPackageError
+from titin.masking import mask
+from titin.retry import CutError, explain_reading, is_passing, retry, status_of, within
+
+Result = TypeVar("Result")
+
+_HUB = "hf://datasets/"
+_MODULES = {"hf": "huggingface_hub", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_ATTEMPTS, _PAUSE = 4, 1.0
+_SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
+_LOG = logging.getLogger("titin")
+
+
+class RemoteFolder(DatasetFolder):
+    """A folder that fsspec opens.
+
+    A folder of the Hub is pinned to the commit that its revision is at now, so that a push in between changes nothing.
+
+    Raises
+    ------
+    TitinError
+        If a package is missing that the URL needs, or the URL is of no kind known.
+    DatasetError
+        If the server has no such folder, cannot be reached, or sends what was not asked for.
+    """
+
+    remote = True
+    _MARKS = ("size", "ETag", "etag", "mtime", "last_modified", "LastModified", "created")
+
+    def __init__(self, url: str) -> None:
+        self.name = mask(url.rstrip("/"))
+        self._url = self._pin(url.rstrip("/"))
+        self._connect()
+
+    def _connect(self) -> None:
+        self._sizes: dict[str, int] = {}
+        try:
+            self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url)
+        except ImportError as error:
+            raise _missing(self._url, error) from error
+        except ValueError as error:
+            raise TitinError(
+                f"{self.name} cannot be opened: {mask(error)}", "give a folder or a URL fsspec knows"
+            ) from None
+        except Exception as error:
+            raise self._refused(self.name, error) from None
+
+    def mark(self, file: str) -> Mark:
+        """Size, and what else the file system tells."""
+        found = self._ask(file, lambda: self._fs.info(f"{self._root}/{file}"))
+        if not isinstance(found.get("size"), int):
+            raise DatasetError(f"{self.path(file)}: the server does not say how large it is", "download the dataset")
+        self._sizes[file] = found["size"]
+        return tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
+
+    def open(self, file: str) -> Any:
+        """Open without read-ahead: the Parquet reader asks for what it needs."""
+        return pa.PythonFile(_RemoteFile(self, file, self._size(file)), mode="r")
+
+    def read(self, file: str) -> bytes:
+        """Read a whole file."""
+        return self._ask(file, lambda: bytes(self._fs.cat_file(f"{self._root}/{file}")), 0, self._size(file))
+
+    def read_range(self, file: str, offset: int, length: int) -> bytes:
+        """Read part of a file: one request."""
+        path, size = f"{self._root}/{file}", self._size(file)
+        length = max(0, min(length, size - offset))
+        if not length:
+            return b""
+
+        def fetch() -> bytes:
+            if self._fs.async_impl:
+                data = bytes(self._fs.cat_file(path, start=offset, end=offset + length))
+                # a server that knows of no ranges sends all of it
+                return data[offset : offset + length] if len(data) == size > length else data
+            # cat_file of others opens the file with read-ahead, which fetches megabytes for one gene
+            with self._fs.open(path, "rb", cache_type="none") as opened:
+                opened.seek(offset)
+                return bytes(opened.read(length))
+
+        return self._ask(file, fetch, offset, length)
+
+    def _size(self, file: str) -> int:
+        if file not in self._sizes:
+            self.mark(file)
+        return self._sizes[file]
+
+    def _ask(self, file: str, action: Callable[[], Result], offset: int = 0, length: int | None = None) -> Result:
+        """Ask the server, more than once if need be; ``length`` is what the answer must have."""
+
+        def answer() -> Result:
+            try:
+                data = within(_SECONDS + (length or 0) / _SLOWEST, action)
+            except FileNotFoundError as error:
+                raise _reason_of(error) from None
+            if length is not None and len(data) != length:  # type: ignore[arg-type]
+                came = f"{len(data):,} of {length:,} bytes from {offset:,} on came"  # type: ignore[arg-type]
+                raise CutError(f"{came}: the connection was cut, or the file is not the one that is announced")
+            return data
+
+        try:
+            return retry(answer, f"reading {self.path(file)}", note=_LOG.warning, attempts=_ATTEMPTS, pause=_PAUSE)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.path(file)} is not there") from None
+        except (MemoryError, TitinError):
+            raise
+        except Exception as error:
+            raise self._refused(self.path(file), error) from None  # the cause may hold the token
+
+    @staticmethod
+    def _refused(what: str, error: Exception) -> DatasetError:
+        reason, hint = explain_reading(error)
+        return DatasetError(f"{what} cannot be read: {reason}", hint)
+
+    def _pin(self, url: str) -> str:
+        """Replace the revision of a dataset on the Hub by the commit it stands for."""
+        if not url.startswith(_HUB):
+            return url
+        try:
+            from huggingface_hub import HfApi
+        except ImportError as error:
+            raise _missing(url, error) from error
+        owner, _, rest = url.removeprefix(_HUB).partition("/")
+        name, _, folder = rest.partition("/")
+        name, _, revision = name.partition("@")
+        if not (owner and name):
+            raise TitinError(f"{url} names no dataset", "write it like hf://datasets/user/repo or …/repo@revision")
+
+        def ask() -> Any:
+            return HfApi().dataset_info(f"{owner}/{name}", revision=revision.replace("%2F", "/") or None)
+
+        try:
+            info = retry(lambda: within(_SECONDS, ask), f"asking for {self.name}", note=_LOG.warning,
+                         attempts=_ATTEMPTS, pause=_PAUSE)  # fmt: skip
+        except Exception as error:
+            reason, hint = explain_reading(error)
+            unknown = type(error).__name__ in ("RepositoryNotFoundError", "RevisionNotFoundError", "HFValidationError")
+            if unknown:
+                reason, hint = "the Hub knows no such dataset or revision, or your token may not see it", (
+                    "check its name, its revision and your token")  # fmt: skip
+            raise DatasetError(f"{self.name} cannot be opened: {reason}", hint) from None
+        return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name, "_url": self._url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()
+
+
+class _RemoteFile(io.RawIOBase):
+    """A file of a remote folder as Arrow reads it; every read is one of the folder's."""
+
+    def __init__(self, folder: RemoteFolder, file: str, size: int) -> None:
+        super().__init__()
+        self._folder, self._file, self._length, self._at = folder, file, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def size(self) -> int:
+        return self._length
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._length - self._at)
+        data = self._folder.read_range(self._file, self._at, left if size is None or size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+
+def _missing(url: str, error: ImportError) -> TitinError:
+    protocol = url.partition("://")[0]
+    return MissingPackageError(_MODULES.get(protocol, error.name or "fsspec"), f"{protocol}://")
+
+
+def _reason_of(error: FileNotFoundError) -> BaseException:
+    """Why a library found no file: fsspec says so too where a server is busy or refuses."""
+    cause = error.__cause__
+    if cause is not None and (is_passing(cause) or status_of(cause) not in (None, 404)):
+        return cause
+    return error

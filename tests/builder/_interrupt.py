@@ -72,7 +72,7 @@ def small_blocks() -> None:
 
 def no_exchange() -> None:
     """A system that cannot swap two folders in one step."""
-    from titin.dataset import replace as swap
+    from titin.dataset import swap
 
     def missing(*_: Any, **__: Any) -> Any:
         raise OSError("no C library here")
@@ -80,7 +80,15 @@ def no_exchange() -> None:
     swap.ctypes.CDLL = missing  # type: ignore[misc, assignment]
 
 
-PATCHES = {"small_blocks": small_blocks, "no_exchange": no_exchange}
+def watched_for_power_cuts() -> None:
+    """Write down beside the folder what is flushed and renamed."""
+    sys.path.insert(0, str(Path(__file__).parent))  # which Python may have been told to leave out
+    import power
+
+    power.watch(Path.cwd().parent / "journal" / "events")
+
+
+PATCHES = {"small_blocks": small_blocks, "no_exchange": no_exchange, "power": watched_for_power_cuts}
 
 
 def _child(request: dict[str, Any]) -> None:
@@ -153,8 +161,10 @@ def _answer(code: int) -> None:
 
 def _serve() -> None:
     from titin.builder import build
+    from titin.dataset import layout
     from titin.demo import write_demo_atlas
 
+    layout.ROW_GROUP_NONZEROS = 250_000  # so that a small atlas has several row groups of genes
     importlib.import_module("openTSNE")
     with tempfile.TemporaryDirectory() as folder:  # imports everything and loads the kernels, once for all forks
         atlas = write_demo_atlas(Path(folder) / "atlas.h5ad", n_cells=200, n_genes=150)

@@ -1,6 +1,6 @@
 """Small atlases with every kind of column, and ways to build them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anndata
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from _interrupt import Server
 
 from titin.builder import BuildReport, build
 
@@ -66,3 +67,11 @@ def build_atlas(tmp_path: Path) -> Callable[..., BuildReport]:
         return build(path, tmp_path / out, **{"threads": 2} | options)
 
     return write_and_build
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A process that is forked for every command, with what it imports already there."""
+    server = Server()
+    yield server
+    server.close()

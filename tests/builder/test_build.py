@@ -389,8 +389,10 @@ def test_the_small_atlas(atlas, counts, build_atlas):
     assert_holds(report, atlas)
     factors = np.maximum(np.gcd.reduce(counts, axis=1, keepdims=True), 1)
     assert matrix(report, "counts").tolist() == (counts // factors).tolist()
-    assert report.manifest.notes == ["1 cells express no gene", "1 genes are expressed in no cell",
-                                     "40 cells have no age that can be read from 'development_stage'"]  # fmt: skip
+    assert report.manifest.notes == [
+        "1 cells express no gene", "1 genes are expressed in no cell",
+        "40 cells have no age that can be read from 'development_stage': missing: 'unknown' (40 cells)",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u2"])
@@ -429,7 +431,8 @@ def test_fpkm_is_kept_as_it_is(atlas, build_atlas, dtype):
     assert not {"scale", "levels", "counts"} & set(expression.columns)
     assert expression["values"][0].dtype == np.dtype(dtype)
     assert "n_counts" not in parquet(report, "feature_metadata")
-    assert list(report.manifest.recovery["refused"]) == ["counts", "log1p"]
+    tried = ["counts", "log1p", "log1p of base 2", "log1p of base 10", "normalized"]
+    assert list(report.manifest.recovery["refused"]) == tried
     assert report.manifest.recovery["refused"]["log1p"][0] == atlas.obs_names[0]
     assert "no integer counts lie behind the values" in report.manifest.notes[0]
 
@@ -571,7 +574,7 @@ def test_columns_of_obs_that_the_format_has_itself(atlas, build_atlas):
 
 
 def test_an_own_numeric_age_is_kept(atlas, build_atlas):
-    atlas.obs["age_numeric"] = np.arange(120) / 2
+    atlas.obs = atlas.obs.drop(columns="development_stage").assign(age_numeric=np.arange(120) / 2)
     report = build_atlas(atlas)
     assert report.manifest.roles["age"] == "age_numeric"
     expression = parquet(report, "expression")
@@ -639,6 +642,7 @@ def test_embeddings_of_other_kinds(atlas, build_atlas):
 
 
 def test_exact_ages_from_a_donor_table(atlas, build_atlas, tmp_path):
+    atlas.obs = atlas.obs.drop(columns="development_stage")
     (tmp_path / "donors.csv").write_text("donor,age\nD0,31\nD1,72.5\nD2,50\nD9,1\n")
     report = build_atlas(atlas, donors=tmp_path / "donors.csv")
     expression = parquet(report, "expression")
@@ -665,7 +669,7 @@ def test_donor_tables_that_fit_nobody(atlas, build_atlas, tmp_path, table, drop,
 
 def test_large_files_are_written_as_shards(many, build_atlas, monkeypatch):
     whole = build_atlas(many)
-    monkeypatch.setattr(PlainFile.__init__, "__kwdefaults__", {"shard_bytes": 1})
+    monkeypatch.setattr(PlainFile.__init__, "__kwdefaults__", {"page_bytes": None, "shard_bytes": 1})
     sharded = build_atlas(many, "sharded")
     prefix = sharded.manifest.prefix
     assert sharded.manifest.shards(sharded.manifest.layout.expression) == [

@@ -3,10 +3,14 @@
 import anndata as ad
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
+from titin.atlas import open_atlas
 from titin.builder import build
 from titin.dataset.codec import RefusedError, encode
+from titin.dataset.kernels import align_witness
 
 
 def test_few_values_that_fit_by_accident_are_no_counts(tmp_path):
@@ -47,3 +51,32 @@ def test_a_value_more_than_four_ulp_off_is_refused():
     with pytest.raises(RefusedError) as refusal:
         encode(indptr, np.tile(np.arange(200, dtype=np.int32), 3), X.ravel(), 200, "log1p")
     assert refusal.value.cells.tolist() == [1]
+
+
+def test_genes_filtered_in_x_alone_leave_raw_a_witness(tmp_path):
+    """CELLxGENE keeps filtered genes in both, as zeros in X: counts that X alone would halve are still those of raw."""
+    counts = 2 * np.random.default_rng(0).poisson(1.5, (60, 40))
+    counts[:, 0] = 2
+    X = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).astype(np.float32)
+    X[:, 30:] = 0
+    atlas = ad.AnnData(sparse.csr_matrix(X))
+    atlas.raw = ad.AnnData(sparse.csr_matrix(counts.astype(np.float32)))
+    atlas.write_h5ad(tmp_path / "a.h5ad")
+    manifest = build(tmp_path / "a.h5ad", tmp_path / "d", project=()).manifest
+    assert manifest.recovery["witness"] == "raw/X"
+    stored = open_atlas(tmp_path / "d").counts[:, :].toarray()
+    order = open_atlas(tmp_path / "d").obs_names.astype(int)
+    np.testing.assert_array_equal(stored[:, :30], counts[order, :30])
+
+
+@given(data=st.data())
+def test_a_witness_is_aligned_by_the_genes_of_a_cell(data):
+    n_genes = 8
+    theirs = np.array(sorted(data.draw(st.sets(st.integers(0, n_genes - 1)))), np.int64)
+    ours = np.array(sorted(data.draw(st.sets(st.integers(0, n_genes - 1)))), np.int64)
+    out = np.full(len(ours), -1.0)
+    ends = (np.array([0, len(ours)], np.int64), np.array([0, len(theirs)], np.int64))
+    beyond = align_witness(ends[0], ours, ends[1], theirs, theirs + 100.0, out)
+    expected = ours + 100.0 if set(ours) <= set(theirs) else np.zeros(len(ours))
+    assert beyond == (len(set(theirs) - set(ours)) if set(ours) <= set(theirs) else 0)
+    np.testing.assert_array_equal(out, expected)

@@ -19,7 +19,7 @@ SYMBOLS = ["PAX7", "MYH1", "XIST", "ACTB"]
 
 def context(index=SYMBOLS, shape=(10, 4), nnz=None, memory=2**30, options=None, **var):
     X = SimpleNamespace(shape=shape, nnz=nnz, dtype=np.dtype("f4"))
-    source = SimpleNamespace(X=X, var=pd.DataFrame(var, index=list(index)))
+    source = SimpleNamespace(X=X, var=pd.DataFrame(var, index=list(index)), symbols=None, genes=None)
     resources, here = Resources(2, memory), Path()
     return BuildJob(source, options or Options(), resources, Progress(), Layout("a"), {}, here, here)
 

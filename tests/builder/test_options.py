@@ -20,7 +20,7 @@ def test_without_a_preset_only_what_was_chosen():
 def test_the_muscle_preset():
     options = make_options("muscle")
     assert (options.tissue, options.method) == ("skeletal_muscle", "10x")
-    assert set(options.roles) == set(ROLES)
+    assert {*options.roles, "study"} == set(ROLES)  # the one that no atlas has of itself
     assert options.roles["donor"] == "DonorID"
 
 
@@ -38,8 +38,10 @@ def test_no_such_preset():
 
 
 @pytest.mark.parametrize("change", [
-    {"layer": "counts"}, {"raw": True}, {"tissue": "x"}, {"method": "x"}, {"seed": 1}, {"shuffle": False},
-    {"roles": {"donor": "x"}}, {"donors": Path("x.csv")}, {"allow_negative": True}, {"project": ["pca"]},
+    {"layer": "counts"}, {"raw": True}, {"make_unique": True}, {"obs": ["a"]}, {"no_obs": ["a"]}, {"obsm": ["a"]},
+    {"no_obsm": ["a"]}, {"layers": ["a"]}, {"with_raw": True}, {"modalities": ["a"]}, {"tissue": "x"},
+    {"method": "x"}, {"seed": 1}, {"shuffle": False}, {"roles": {"donor": "x"}}, {"donors": Path("x.csv")},
+    {"allow_negative": True}, {"project": ["pca"]},
     {"preset": Preset(markers={"B cell": ("CD79A",)})}, {"texts": False},
 ])  # fmt: skip
 def test_every_option_decides(change):

@@ -1,7 +1,7 @@
 """Projections that a build computes, what it records of them, and what it does where it cannot."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ def test_each_comes_after_what_it_stands_on(
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("tnse", "did you mean tsne?"), ("X_umap", "did you mean umap?"), ("q", "methods: pca, umap,")]
+    ("name", "hint"), [("tnse", "did you mean tsne?"), ("X_umap", "did you mean umap?"), ("q", "methods: pca, ")]
 )
 def test_no_such_projection_is_said_before_anything_is_done(name: str, hint: str, atlas: Path, tmp_path: Path) -> None:
     with pytest.raises(TitinError, match=f"there is no projection '{name}' to compute") as error:
@@ -203,7 +203,7 @@ def test_a_missing_library_is_said_before_anything_is_done(
     atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openTSNE", None)
-    with pytest.raises(TitinError, match="this needs the package openTSNE, which is not installed"):
+    with pytest.raises(TitinError, match="the projection tsne needs the package openTSNE, which is not installed"):
         build(atlas, tmp_path / "dataset", project=["tsne"])
     assert list(tmp_path.iterdir()) == []
 
@@ -391,13 +391,6 @@ Run = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def undisturbed(atlas: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("undisturbed")
     assert server.run(folder, "build", atlas, "-o", "dataset", "--project", "pca,tsne", "--threads", "1") == 0
@@ -443,7 +436,8 @@ def test_an_embedding_that_is_killed_leaves_the_dataset_as_it_was(
     command = ("embed", "dataset", "pca", "tsne", "--threads", "1")
     assert server.run(copy.parent, *command, kill=kill) == -9
     assert tree(copy) == before
-    assert hidden(copy.parent) == [".dataset.titin-revision"]
+    (left,) = hidden(copy.parent)
+    assert left.startswith(".dataset.titin-")
     assert server.run(copy.parent, *command) == 0, (copy.parent / "stderr").read_text()
     after = tree(copy)
     after["titin.json"]["settings"]["project"] = ["pca", "tsne"]

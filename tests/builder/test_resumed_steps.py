@@ -33,10 +33,10 @@ class Watched:
         """Build or go on building; give whether it came to its end."""
         record, publish, sha256 = Workspace.record, Workspace.publish, Source.sha256
 
-        def recording(workspace: Workspace, step: str, result: Any) -> None:
+        def recording(workspace: Workspace, step: str, *told: Any) -> None:
             if self.stop == (step, False):
                 raise KeyboardInterrupt
-            record(workspace, step, result)
+            record(workspace, step, *told)
             self.recorded.append(step)
             if self.stop == (step, True):
                 raise KeyboardInterrupt

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titin.builder.by_gene import row_groups
 from titin.builder.job import BuildJob
-from titin.builder.matrix import row_groups
 from titin.builder.metadata import moments
 from titin.builder.options import Options
 from titin.builder.scan import Scan, scan
@@ -104,7 +104,13 @@ def test_the_kind_is_that_of_all_cells_even_of_the_last(run, many):
     many.X.data[-1] = 0.5
     found, groups, positions = run(many, 900)
     assert found.kind == "real"
-    assert found.refused == {"counts": ["cell-2519"], "log1p": ["cell-0"]}
+    whole = "all cells together: they hold multiples of 1/2, as rounded numbers and fractions of counts are"
+    logarithms = {
+        "log1p": ["cell-0"],
+        "log1p of base 2": ["cell-2519"],  # small integers are logarithms of 1, 3, 7, …
+        "log1p of base 10": ["cell-0"],
+    }
+    assert found.refused == {"counts": ["cell-2519"], **logarithms, "normalized": [whole]}
     expected = np.empty(many.shape)
     expected[positions] = many.X.toarray()
     assert filed(groups, found.bucket_cells, many.shape).tolist() == expected.tolist()
@@ -159,13 +165,14 @@ def test_a_failed_scan_leaves_no_file(run, many, tmp_path):
 @pytest.mark.parametrize("target_sum", [None, 1e4])
 def test_what_is_saved_is_loaded(tmp_path: Path, refused, target_sum):
     saved = Scan(
-        "real", 1024, np.arange(12.0).reshape(2, 6), nnz=7, wide_counts=True, float64=True, worst_ulp=1.5,
+        "real", 1024, np.arange(12.0).reshape(2, 6), 5000, nnz=7, wide_counts=True, float64=True, worst_ulp=1.5,
         target_sum=target_sum, n_zeros=1, n_unsorted=2, n_empty=3, refused=refused,
     )  # fmt: skip
     saved.save(tmp_path / "scan.npz")
     loaded = Scan.load(tmp_path / "scan.npz")
-    assert loaded.totals.tolist() == saved.totals.tolist()
-    assert vars(loaded) | {"totals": None} == vars(saved) | {"totals": None}
+    arrays = {"totals": None, "detection": None}
+    assert [getattr(loaded, name).tolist() for name in arrays] == [getattr(saved, name).tolist() for name in arrays]
+    assert vars(loaded) | arrays == vars(saved) | arrays
 
 
 # row groups of genes, and moments

@@ -172,7 +172,7 @@ def interrupted(target):
     work = begin(target)
     (work.work / "cells").write_text("spilled")
     (work.out / "a.parquet").write_text("whole")
-    work.record("scan", {"kind": "log1p"})
+    work.record("scan", {"kind": "log1p"}, ["a.parquet"], ["cells"])
     work.close()
 
 

@@ -8,10 +8,22 @@ if TYPE_CHECKING:
     from titin.builder.embeddings import Embedded, add_embeddings
     from titin.builder.options import Options
     from titin.builder.pipeline import BuildReport
+    from titin.builder.relabelling import Relabelled, relabel, set_roles
     from titin.builder.run import build, plan
     from titin.progress import Progress
 
-__all__ = ["BuildReport", "Embedded", "Options", "Progress", "add_embeddings", "build", "plan"]
+__all__ = [
+    "BuildReport",
+    "Embedded",
+    "Options",
+    "Progress",
+    "Relabelled",
+    "add_embeddings",
+    "build",
+    "plan",
+    "relabel",
+    "set_roles",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -19,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
         "titin.builder.embeddings": ("Embedded", "add_embeddings"),
         "titin.builder.options": ("Options",),
         "titin.builder.pipeline": ("BuildReport",),
+        "titin.builder.relabelling": ("Relabelled", "relabel", "set_roles"),
         "titin.builder.run": ("build", "plan"),
         "titin.progress": ("Progress",),
     },

@@ -8,9 +8,12 @@ import click
 
 from titin.options import (
     PATH,
+    ByHand,
     choose_progress,
     dataset_argument,
+    donors_option,
     dry_run_option,
+    follow_links_option,
     force_option,
     former_option,
     licence_option,
@@ -18,11 +21,13 @@ from titin.options import (
     output_option,
     preset_option,
     print_result,
+    resume_option,
+    role_options,
     seed_option,
     shared_options,
+    technology_option,
+    tissue_option,
 )
-
-_ROLES = ("donor", "sample", "age", "sex", "protocol", "chemistry")
 
 
 @click.command()
@@ -31,16 +36,31 @@ _ROLES = ("donor", "sample", "age", "sex", "protocol", "chemistry")
 @partial(preset_option, default="none")
 @click.option("--layer", metavar="NAME", help="Take layers[NAME] for X.")
 @click.option("--raw", is_flag=True, help="Take raw.X and raw.var.")
-@click.option("--tissue", help="First half of the file names.  [default: found in obs, else the file's name]")
-@click.option("--technology", help="Second half of the file names.  [default: 10x or scrna]")
-@click.option("--donors", type=PATH, metavar="TABLE", help="CSV, TSV or Parquet: donor and exact age.")
-@click.option("--cell-type", multiple=True, metavar="COLUMN", help="obs column of labels; repeat, coarsest first.")
-@click.option("--donor", metavar="COLUMN", help="obs column of the donor.")
-@click.option("--sample", metavar="COLUMN", help="obs column of the sample.")
-@click.option("--age", metavar="COLUMN", help="obs column of the age: years, ranges such as 15-20, development stages.")
-@click.option("--sex", metavar="COLUMN", help="obs column of the sex.")
-@click.option("--protocol", metavar="COLUMN", help="obs column that tells cells from nuclei.")
-@click.option("--chemistry", metavar="COLUMN", help="obs column of the chemistry.")
+@click.option(
+    "--obs", multiple=True, metavar="COLUMNS",
+    help="obs columns to keep, with commas between; repeatable.  [default: all]",
+)  # fmt: skip
+@click.option("--no-obs", multiple=True, metavar="COLUMNS", help="obs columns to leave out.")
+@click.option("--obsm", multiple=True, metavar="KEYS", help="Embeddings of the source to keep.  [default: all]")
+@click.option("--no-obsm", multiple=True, metavar="KEYS", help="Embeddings of the source to leave out.")
+@click.option(
+    "--layers", multiple=True, metavar="NAMES",
+    help="Layers to keep beside X, with commas between, or all.  [default: none]",
+)  # fmt: skip
+@click.option("--with-raw", is_flag=True, help="Keep raw.X and raw.var beside X.")
+@click.option(
+    "--modalities", multiple=True, metavar="NAMES",
+    help="Of .h5mu and 10x .h5: modalities to keep beside the genes, such as prot, or all.  [default: none]",
+)  # fmt: skip
+@click.option(
+    "--make-unique", cls=ByHand, is_flag=True,
+    help="Append -1, -2, … to barcodes and gene names that repeat, as anndata does.",
+)  # fmt: skip
+@follow_links_option
+@tissue_option
+@technology_option
+@donors_option
+@role_options
 @seed_option
 @click.option("--no-shuffle", is_flag=True, help="Keep the source's order of cells.")
 @click.option(
@@ -49,41 +69,47 @@ _ROLES = ("donor", "sample", "age", "sex", "protocol", "chemistry")
 )  # fmt: skip
 @click.option("--no-project", is_flag=True, help="Compute no projection.")
 @licence_option
-@click.option("--allow-negative", is_flag=True, help="Keep negative values (scaled data) instead of refusing them.")
+@click.option(
+    "--allow-negative", cls=ByHand, is_flag=True, help="Keep negative values (scaled data) instead of refusing them."
+)
 @force_option
-@click.option("--resume", is_flag=True, help="Go on from an interrupted build.")
+@resume_option
 @dry_run_option
 @limit_options
 @shared_options
 @former_option("--method", "--technology")
 def build(
     atlas: Path, output: Path | None, preset: str | None, technology: str | None, donors: Path | None,
-    cell_type: tuple[str, ...], no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool,
+    roles: dict[str, Any], no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool,
     dry_run: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    obs: tuple[str, ...], obsm: tuple[str, ...],
     **chosen: Any,
 ) -> None:  # fmt: skip
-    """Turn ATLAS (.h5ad, AnnData .zarr or 10x .h5) into a dataset folder: lossless, small, in bounded memory.
+    """Turn ATLAS (.h5ad, AnnData .zarr, .h5mu or 10x .h5) into a dataset folder: lossless, small, in bounded memory.
 
     Nothing is written at --output until everything is; an interrupted build leaves what was there as it was. The seed
-    is that of the order of cells. --dry-run tells sizes, and which columns were found.
+    is that of the order of cells. --dry-run tells sizes, and which columns were found and why.
 
     \b
     titin build atlas.h5ad -o dataset --dry-run
     titin build atlas.h5ad -o dataset --donor patient_id --age age_years
+    titin build mice.h5ad -o dataset --age age --age-unit months
+    titin build velocity.h5ad -o dataset --layers spliced,unspliced
+    titin build cite_seq.h5 -o dataset --modalities prot
     titin build atlas.h5ad --preset cellxgene --donors ages.csv
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
     from titin.builder import build as build_dataset
     from titin.builder import plan, terminal
 
-    roles = {role: chosen.pop(role) for role in _ROLES}
-    choices = {"preset": preset, "roles": {"cell_type": list(cell_type), **roles}, "donors": donors,
+    choices = {"preset": preset, "roles": roles, "donors": donors,
                "method": technology, "shuffle": not no_shuffle,
                "project": () if no_project else _names(project), "threads": threads, "memory": memory,
-               **chosen}  # fmt: skip
+               "obs": obs or None, "obsm": obsm or None, **chosen}  # fmt: skip
     if dry_run:
         print_result(plan(atlas, output, force=force, **choices), as_json, terminal.describe_plan)
         return
-    report = build_dataset(atlas, output, force=force, resume=resume, progress=choose_progress(quiet), **choices)
+    report = build_dataset(atlas, output, force=force, resume=resume, progress=progress, **choices)
     print_result(terminal.report_document(report), as_json, terminal.describe_report)
 
 
@@ -96,17 +122,33 @@ def _names(text: str | None) -> list[str] | None:
 
 @click.command()
 @dataset_argument
-@click.argument("methods", nargs=-1, metavar="[pca] [umap] [tsne] [scvi]")
+@click.argument("methods", nargs=-1, metavar="[pca] [harmony] [umap] [tsne] [scvi] [leiden]")
 @force_option
-@click.option("--on", metavar="KEY", help="For umap and tsne: the projection to stand on.  [default: X_pca]")
+@click.option(
+    "--on", metavar="KEY", help="For harmony, umap, tsne and leiden: the projection to stand on.  [default: X_pca]"
+)
 @click.option("--n-comps", type=int, metavar="N", help="For pca: components.  [default: 50]")
 @click.option("--which-genes", type=click.Choice(["all", "hvg"]), help="For pca.  [default: all]")
-@click.option("--n-neighbors", type=int, metavar="N", help="For umap.  [default: 15]")
+@click.option(
+    "--flavor",
+    type=click.Choice(["seurat", "seurat_v3"]),
+    help="For pca of hvg: by normalised values or, seurat_v3, by counts.  [default: seurat]",
+)
+@click.option("--n-neighbors", type=int, metavar="N", help="For umap and leiden.  [default: 15]")
+@click.option("--resolution", type=float, metavar="R", help="For leiden: the higher, the more clusters.  [default: 1]")
+@click.option("--theta", type=float, metavar="T", help="For harmony: the higher, the more mixed.  [default: 2]")
 @click.option("--min-dist", type=float, metavar="D", help="For umap: how close cells may lie.  [default: 0.5]")
 @click.option("--perplexity", type=float, metavar="P", help="For tsne.  [default: 30]")
 @click.option("--n-latent", type=int, metavar="N", help="For scvi: dimensions.  [default: 30]")
-@click.option("--n-top-genes", type=int, metavar="N", help="For scvi: most variable genes taken.  [default: 10000]")
-@click.option("--batch-key", metavar="COLUMN", help="For scvi: effect to take out.  [default: the sample's column]")
+@click.option(
+    "--n-top-genes",
+    type=int,
+    metavar="N",
+    help="Most variable genes taken, for pca of hvg and scvi.  [default: 2000 and 10000]",
+)
+@click.option(
+    "--batch-key", metavar="COLUMN", help="For harmony and scvi: effect to take out.  [default: the sample's column]"
+)
 @click.option("--max-epochs", type=int, metavar="N", help="For scvi.  [default: by the number of cells]")
 @seed_option
 @limit_options
@@ -126,12 +168,72 @@ def embed(
     titin embed dataset
     titin embed dataset tsne --perplexity 50 --force
     titin embed dataset umap --on X_scVI --force
+    titin embed dataset pca harmony --which-genes hvg --flavor seurat_v3 --batch-key donor
+    titin embed dataset leiden --on X_harmony --resolution 0.5
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
     from titin.builder import add_embeddings, terminal
 
     parameters = terminal.parameters_by_method(methods, {**chosen, "genes": which_genes})
     done = add_embeddings(
-        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=choose_progress(quiet),
+        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=progress,
         **parameters,
     )  # fmt: skip
     print_result(terminal.embed_document(done), as_json, terminal.describe_embed)
+
+
+@click.command()
+@dataset_argument
+@click.option(
+    "--obs", "table", cls=ByHand, type=PATH, metavar="TABLE",
+    help="CSV, TSV or Parquet: barcodes, and columns to add or to replace.",
+)  # fmt: skip
+@click.option(
+    "--drop", cls=ByHand, multiple=True, metavar="COLUMN", help="obs column to leave out; repeat for several."
+)
+@donors_option
+@shared_options
+def relabel(
+    dataset: Path, table: Path | None, drop: tuple[str, ...], donors: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Add, replace or drop obs columns of DATASET by barcode; no value of the matrix is touched.
+
+    Barcodes stand in the first column of TABLE, or in one called cell_id; cells that it lacks keep what they had, and
+    barcodes that no cell has are listed. Ages, roles, notes and the card follow, as a build of the relabelled atlas
+    would give them. DATASET changes in one step; interrupted, it is as it was.
+
+    \b
+    titin relabel dataset --obs corrected.csv
+    titin relabel dataset --obs corrected.csv --drop leiden_old
+    """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
+    from titin.builder import relabel as relabel_dataset
+    from titin.builder import terminal
+
+    done = relabel_dataset(dataset, table, drop=drop, donors=donors, progress=progress)
+    print_result(terminal.relabel_document(done), as_json, terminal.describe_relabel)
+
+
+@click.command()
+@dataset_argument
+@role_options
+@donors_option
+@shared_options
+def roles(
+    dataset: Path, roles: dict[str, Any], age_unit: str | None, donors: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Say which obs column of DATASET plays which part, and why; or name other ones, without another build.
+
+    A role that is not named is found again; none takes a role from every column. Ages, notes and the card follow.
+    DATASET changes in one step; interrupted, it is as it was.
+
+    \b
+    titin roles dataset
+    titin roles dataset --age age_at_death --donor patient_id
+    titin roles dataset --age-unit months
+    """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
+    from titin.builder import set_roles, terminal
+
+    done = set_roles(dataset, roles, age_unit=age_unit, donors=donors, progress=progress)
+    print_result(terminal.relabel_document(done), as_json, terminal.describe_relabel)

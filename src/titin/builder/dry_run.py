@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,25 @@ import numpy as np
 import pandas as pd
 
 from titin.builder import metadata
+from titin.builder.by_gene import write_genes
+from titin.builder.cell_table import make_cell_table, write_cell_table
+from titin.builder.further_matrices import write_further_matrix
 from titin.builder.job import BuildJob
-from titin.builder.matrix import write_cells, write_genes
+from titin.builder.matrix import write_cells
+from titin.builder.notes import describe_recovery, left_out, value_notes
+from titin.builder.opening import open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.pipeline import choose_panel_genes, missing_projections
 from titin.builder.scan import scan
 from titin.builder.workspace import check_target
 from titin.dataset import layout
 from titin.dataset.block import Block
+from titin.dataset.swap import scratch
 from titin.progress import Progress
 from titin.resources import Resources
-from titin.source import Matrix, Source, open_source
+from titin.source import Matrix, Source
+from titin.study.columns import describe_columns
+from titin.study.roles import RoleChoice, columns_of
 
 _SAMPLE_VALUES = 4_000_000
 _CELL_ID_BYTES = 6  # compressed, as barcodes are
@@ -43,8 +52,7 @@ class _Head(Matrix):
         try:
             for block in blocks:
                 n = min(block.n_cells, self.shape[0] - block.start)
-                end = block.indptr[n]
-                yield Block(block.start, block.indptr[: n + 1], block.indices[:end], block.data[:end])
+                yield block.part(0, n)
                 if block.start + n >= self.shape[0]:
                     return
         finally:
@@ -59,14 +67,14 @@ def plan_build(
     Returns
     -------
     dict
-        JSON-safe. Sizes are estimates, extrapolated from the first ``sampled_cells`` cells, which are encoded and
-        written for real in a temporary folder.
+        JSON-safe. Sizes, and seconds without those of projections, are estimates, extrapolated from the first
+        ``sampled_cells`` cells, which are encoded and written for real in a temporary folder.
     """
     if target is not None:
         check_target(target, force=force)
-    source = open_source(source_path, layer=options.layer, raw=options.raw)
+    source, choices = open_chosen(source_path, options, resources.memory)
+    roles = columns_of(choices)
     try:
-        roles = options.roles_in(source.obs)
         _, _, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
         check_target(target, force=force)
@@ -74,12 +82,12 @@ def plan_build(
         nnz = n_cells * n_genes if source.X.nnz is None else source.X.nnz
         head = max(1, min(n_cells, n_cells * _SAMPLE_VALUES // max(1, nnz)))
         methods = missing_projections(options, source.obsm)
-        sampled = _sample(source, head, options, resources, roles, prefix)
+        sampled = _sample(source, head, options, resources, choices, prefix)
+        columns = describe_columns(source.obs, choices)
+        source.check_unchanged()
     finally:
         source.close()
-    files = {
-        name: int(size * n_cells / head) if _grows(name, prefix) else size for name, size in sampled["files"].items()
-    }
+    files = {name: int(size * n_cells / head) if _grows(name) else size for name, size in sampled["files"].items()}
     names = layout.Layout(prefix)
     for method in methods:
         width = min(method.dimensions, n_cells, n_genes)
@@ -89,20 +97,22 @@ def plan_build(
         "schema_version": 1, "source": str(source_path), "target": str(target), "prefix": prefix,
         "matrix": {"name": source.X.name, "storage": source.X.storage, "dtype": str(source.X.dtype)},
         "n_cells": n_cells, "n_genes": n_genes, "nnz": stored, "nnz_estimated": source.X.nnz is None,
-        "kind": sampled["kind"], "target_sum": sampled["target_sum"], "sampled_cells": head,
-        "roles": roles, "ages": sampled["ages"], "projections": [method.key for method in methods],
+        "kind": sampled["kind"], "target_sum": sampled["recovery"]["target_sum"], "recovery": sampled["recovery"],
+        "sampled_cells": head,
+        "roles": roles, "roles_found": {role: choice.document() for role, choice in choices.items()},
+        "obs_columns": columns, "ages": sampled["ages"], "projections": [method.key for method in methods],
         "files": files, "bytes": sum(files.values()),
         "scratch_bytes": int(stored * _SPILLED_BYTES * 2), "free_bytes": _free(target),
+        "memory_bytes": resources.needed(n_cells), "seconds": round(sampled["seconds"] * n_cells / head, 1),
         "left_out": sampled["left_out"], "notes": sampled["notes"],
     }  # fmt: skip
 
 
 def _sample(
-    source: Source, n_cells: int, options: Options, resources: Resources, roles: dict[str, Any], prefix: str
+    source: Source, n_cells: int, options: Options, resources: Resources, choices: dict[str, RoleChoice], prefix: str
 ) -> dict[str, Any]:
     """Build the first cells in a temporary folder and measure the files."""
-    folder = Path(tempfile.mkdtemp(prefix="titin-plan-"))
-    try:
+    with scratch(Path(tempfile.gettempdir()) / "plan") as folder:
         out, work = folder / "out", folder / "work"
         out.mkdir()
         work.mkdir()
@@ -110,27 +120,37 @@ def _sample(
         first = replace(
             source, X=_Head(source.X, n_cells), obs=source.obs.iloc[rows], obsm=_first_rows(source.obsm, n_cells),
             counts=None if source.counts is None else _Head(source.counts, n_cells), left_out=dict(source.left_out),
+            parts={place: replace(part, X=_Head(part.X, n_cells), obs=source.obs.iloc[rows])
+                   for place, part in source.parts.items()},
         )  # fmt: skip
-        job = BuildJob(first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), roles, out, work)
-        cells = metadata.make_cell_table(job)
+        job = BuildJob(
+            first, options, resources.beside(n_cells), Progress(), layout.Layout(prefix), columns_of(choices), out,
+            work, choices,
+        )  # fmt: skip
+        cells = make_cell_table(job.cells, job.source_rows)
+        began = time.perf_counter()
         scanned, spill = scan(job)
         panel = choose_panel_genes(job, scanned)
         tokens = scanned.tokens[panel.table["position"].to_numpy()].astype(np.int64)
         _, by_gene = write_cells(job, scanned, spill, cells.label_table, tokens)
         write_genes(job, scanned, by_gene)
-        metadata.write_cell_table(job, cells)
+        write_cell_table(out, job.layout, cells)
         metadata.write_gene_table(job, scanned)
         lost: dict[str, str] = {}
         metadata.write_projections(job, lost)
         metadata.write_documents(job, scanned, lost)
+        seconds = time.perf_counter() - began
         spill.close()
         by_gene.close()
+        for place in first.parts:
+            write_further_matrix(job, place, scanned.totals[:, 0], cells.label_table)
         files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    ages = [name for name in (layout.AGE_NUMERIC, layout.AGE_YEARS) if name in cells.table.column_names]
-    return {"files": files, "kind": scanned.kind, "target_sum": scanned.target_sum, "nnz": scanned.nnz, "ages": ages,
-            "left_out": {**source.left_out, **lost}, "notes": cells.notes}  # fmt: skip
+    return {
+        "files": files, "kind": scanned.kind, "recovery": describe_recovery(scanned, source.counts),
+        "nnz": scanned.nnz, "seconds": seconds, "ages": [name for name in cells.derived if name in layout.AGES],
+        "left_out": {**left_out(scanned, source), **lost},
+        "notes": source.notes + value_notes(scanned, source.counts) + cells.notes,
+    }  # fmt: skip
 
 
 def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
@@ -139,9 +159,9 @@ def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
     return {key: (value.iloc[:n] if isinstance(value, pd.DataFrame) else value[:n]).copy() for key, value in whole}
 
 
-def _grows(name: str, prefix: str) -> bool:
+def _grows(name: str) -> bool:
     """Whether a file's size follows the number of cells."""
-    return name.endswith(".parquet") and name != layout.Layout(prefix).feature_metadata
+    return name.endswith(".parquet") and not name.endswith("_feature_metadata.parquet")
 
 
 def _free(target: Path) -> int:

@@ -12,6 +12,7 @@ from titin.dataset.manifest import Manifest
 from titin.dataset.replace import Draft, revise
 from titin.embed.methods import DEFAULTS, Method, choose_methods
 from titin.errors import OutputError, TitinError
+from titin.files import local_folder
 from titin.progress import Progress
 from titin.publish import refresh_card
 from titin.resources import MIN_MEMORY, make_resources, peak_memory
@@ -87,7 +88,7 @@ def add_embeddings(
         If a projection cannot be computed, or is there and ``force`` is not given. The dataset is then as it was.
     """
     began = time.perf_counter()
-    folder, progress = Path(dataset), progress or Progress()
+    folder, progress = local_folder(dataset), progress or Progress()
     resources = make_resources(threads, memory, least=MIN_MEMORY)
     before = Manifest.read(folder)
     chosen = _choose(before, list(methods), parameters, force)

@@ -1,6 +1,7 @@
 """The source, settings and folders that all steps of one build work with."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from titin.builder.ages import CellMetadata
 from titin.builder.options import Options
 from titin.dataset import layout
-from titin.dataset.tables import with_pandas_index
+from titin.dataset.tables import RESERVED, with_pandas_index
 from titin.progress import Progress
 from titin.resources import Resources
 from titin.source import Source
+from titin.source.names import ID_COLUMNS, STABLE_ID
+from titin.study.roles import RoleChoice
 
+SCAN, CELLS, GENES = "scan.npz", "cells", "genes"  # intermediate files: the first pass, cells by where they go, genes
 _SYMBOLS = ("SYMBOL", "feature_name", "gene_symbol", "gene_symbols", "gene_name", "gene_short_name", "symbol", "Symbol")
-_IDS = ("ENSEMBL", "gene_ids", "gene_id", "ensembl_id", "ensembl", "Ensembl", "feature_id", "ENSEMBL_ID")
-_STABLE_ID = r"ENS[A-Z]*G\d{6,}(\.\d+)?"
 
 
 @dataclass
@@ -31,7 +34,9 @@ class BuildJob:
     out, work
         Folders of the dataset's files and of intermediate ones.
     roles
-        See `titin.study.roles.find_roles`.
+        Column of each role; of ``cell_type`` a list.
+    choices
+        Why it is that column; see `titin.study.roles.choose_roles`.
     """
 
     source: Source
@@ -42,6 +47,7 @@ class BuildJob:
     roles: dict[str, Any]
     out: Path
     work: Path
+    choices: Mapping[str, RoleChoice] = field(default_factory=dict)
 
     @cached_property
     def source_rows(self) -> NDArray[np.int64]:
@@ -74,11 +80,7 @@ class BuildJob:
 
     @cached_property
     def _genes(self) -> pd.DataFrame:
-        var, names = self.source.var, self.source.var.index.astype(str)
-        named_by_id = bool(names.str.fullmatch(_STABLE_ID).mean() > 0.5)
-        symbols = _column(var, _SYMBOLS, names) if named_by_id else names.to_numpy()
-        ids = names.to_numpy() if named_by_id else _column(var, _IDS, names)
-        return pd.DataFrame({layout.GENE: symbols, layout.GENE_IDS: ids})
+        return name_genes(self.source)
 
     @property
     def var_name_column(self) -> str:
@@ -92,6 +94,12 @@ class BuildJob:
             {c: pa.array(self._genes[c].to_numpy(object)[source_columns], pa.string()) for c in self._genes}
         )
 
+    @property
+    def cells(self) -> CellMetadata:
+        """What is known of the cells."""
+        genes = self.gene_names(np.arange(len(self.source.var)))
+        return CellMetadata(self.source.obs, self.choices, self.source.uns, genes, self.options, ages=self.source.ages)
+
     def symbols(self) -> pd.Index:
         """Symbol of every gene, in source order."""
         symbols: pd.Index = pd.Index(self._genes[layout.GENE])
@@ -99,18 +107,7 @@ class BuildJob:
 
     def panel_names(self, source_columns: NDArray[np.int64], taken: list[str]) -> list[str]:
         """Column names of panel genes: the symbol, made unique (without case) by the id and then by a number."""
-        used = {name.lower() for name in taken}
-        names = []
-        for symbol, gene_id in self._genes.iloc[source_columns].itertuples(index=False):
-            name, n = symbol, 1
-            if name.lower() in used:
-                name = f"{symbol}_{gene_id}"
-            while name.lower() in used:
-                n += 1
-                name = f"{symbol}_{n}"
-            used.add(name.lower())
-            names.append(name)
-        return names
+        return panel_names(self._genes.iloc[source_columns].itertuples(index=False, name=None), taken)
 
     @staticmethod
     def index_schema(schema: pa.Schema, index: str) -> pa.Schema:
@@ -118,9 +115,40 @@ class BuildJob:
         return with_pandas_index(schema, index)
 
 
-def _column(var: pd.DataFrame, names: tuple[str, ...], fallback: pd.Index) -> NDArray[Any]:
+def panel_names(genes: Iterable[tuple[str, str]], taken: Iterable[str]) -> list[str]:
+    """Names of columns for genes, given as symbol and id; see `BuildJob.panel_names`."""
+    used = {name.lower() for name in (*taken, *RESERVED)}
+    names = []
+    for symbol, gene_id in genes:
+        name, n = symbol, 1
+        if name.lower() in used:
+            name = f"{symbol}_{gene_id}"
+        while name.lower() in used:
+            n += 1
+            name = f"{symbol}_{n}"
+        used.add(name.lower())
+        names.append(name)
+    return names
+
+
+def name_genes(source: Source) -> pd.DataFrame:
+    """Symbol (``gene``) and stable id (``gene_ids``) of each gene of a source; its own name where it has no other."""
+    if source.genes is not None:
+        return source.genes
+    var, names = source.var, source.var.index.astype(str)
+    known = source.symbols
+    named_by_id = known is not None or bool(names.str.fullmatch(STABLE_ID).mean() > 0.5)
+    symbols = _column(var, _SYMBOLS if known is None else (known,), names) if named_by_id else names.to_numpy()
+    ids = names.to_numpy() if named_by_id else _column(var, ID_COLUMNS, names, distinct=True)
+    return pd.DataFrame({layout.GENE: symbols, layout.GENE_IDS: ids})
+
+
+def _column(var: pd.DataFrame, names: tuple[str, ...], fallback: pd.Index, *, distinct: bool = False) -> NDArray[Any]:
+    """The first column of these names that names genes; ``distinct``: most of them differently, as labels do not."""
     for name in names:
         if name in var.columns and not pd.api.types.is_numeric_dtype(var[name].dtype):
             column = var[name].astype(object)
+            if distinct and 2 * column.nunique() <= column.notna().sum():
+                continue
             return np.where(column.isna() | (column == ""), fallback.to_numpy(object), column.astype(str))
     return fallback.to_numpy()

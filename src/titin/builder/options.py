@@ -13,8 +13,8 @@ from titin.errors import TitinError
 from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
 from titin.source import Source
-from titin.study.ages import parse_ages
-from titin.study.roles import find_roles
+from titin.study.age_units import UNITS
+from titin.study.roles import RoleChoice, choose_roles
 
 DEFAULT_PROJECTIONS = DEFAULTS
 
@@ -27,15 +27,30 @@ class Options:
     ----------
     layer, raw
         Which matrix of the source is X.
+    make_unique
+        Append ``-1``, ``-2``, … to names of cells and genes that repeat, as anndata does, instead of refusing them.
+    obs, no_obs
+        Columns of obs to keep, all where None; and columns to leave out.
+    obsm, no_obsm
+        Likewise the embeddings.
+    layers, with_raw
+        Layers to keep beside X, by name or ``all``; whether raw is kept beside it.
+    modalities
+        Other modalities to keep beside that of genes, by name or ``all``.
     tissue, method
         Make the file names' prefix; found in the source where not given.
     seed, shuffle
         Order of the cells.
     roles
-        Column of obs for each role given by hand (`titin.dataset.layout.ROLES`); for ``cell_type`` a list,
-        coarsest first.
+        Column of obs for each role given by hand or by the preset (`titin.dataset.layout.ROLES`); for ``cell_type`` a
+        list, coarsest first; ``none`` for a role that nothing is to have.
+    asked
+        Those of the roles that were given by hand.
     donors
         Table of donors with their exact ages.
+    age_unit
+        Of ages without a unit, of `titin.study.age_units.UNITS`; where not given, the one that the column's name states
+        (``age_months``), else years.
     allow_negative
         Keep negative values instead of refusing them.
     project
@@ -47,55 +62,85 @@ class Options:
         What is known of the atlas beforehand.
     texts
         Whether the card has the preset's texts: those of the study the atlas comes from.
+    follow_links
+        Read what the source draws from other files; see `titin.source.open_source`. It is no setting of the dataset:
+        whoever validates that with the source decides anew.
+    derivation
+        What was chosen of datasets, or how they were put together, JSON-safe; see `titin.compose`.
     """
 
     layer: str | None = None
     raw: bool = False
+    make_unique: bool = False
+    obs: Sequence[str] | None = None
+    no_obs: Sequence[str] = ()
+    obsm: Sequence[str] | None = None
+    no_obsm: Sequence[str] = ()
+    layers: Sequence[str] = ()
+    with_raw: bool = False
+    modalities: Sequence[str] = ()
     tissue: str | None = None
     method: str | None = None
     seed: int = 0
     shuffle: bool = True
     roles: Mapping[str, Any] = field(default_factory=dict)
     donors: Path | None = None
+    age_unit: str | None = None
     allow_negative: bool = False
     project: Sequence[str] | None = None
     licence: str | None = None
     preset: Preset = field(default_factory=Preset)
     texts: bool = True
+    follow_links: bool = False
+    asked: frozenset[str] = field(default=frozenset(), compare=False)
+    derivation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def projections(self) -> list[str]:
         """Names of the projections that are computed if the source lacks them."""
         return list(DEFAULT_PROJECTIONS if self.project is None else self.project)
 
-    def roles_in(self, obs: pd.DataFrame) -> dict[str, Any]:
-        """Column of each role in a source; see `titin.study.roles.find_roles`.
+    def of_source(self) -> dict[str, Any]:
+        """What of the source is read, JSON-safe: the arguments of `titin.source.open_source`."""
+        return {
+            "layer": self.layer,
+            "raw": self.raw,
+            "make_unique": self.make_unique,
+            "obs": None if self.obs is None else list(self.obs),
+            "no_obs": list(self.no_obs),
+            "obsm": None if self.obsm is None else list(self.obsm),
+            "no_obsm": list(self.no_obsm),
+            "layers": list(self.layers),
+            "with_raw": self.with_raw,
+            "modalities": list(self.modalities),
+        }
 
-        Where only the preset says which column is the age, and that column holds none, another is looked for: a preset
-        for many atlases cannot know.
+    def choose_roles(self, obs: pd.DataFrame) -> dict[str, RoleChoice]:
+        """Column of each role in a source, and why; see `titin.study.roles.choose_roles`.
+
+        Where only the preset says which column it is, and obs has no such column, or that column says nothing, another
+        is looked for: a preset for many atlases cannot know.
         """
-        given = dict(self.roles)
-        age = given.get("age")
-        by_preset = age is not None and age == self.preset.build.roles.get("age")
-        if by_preset and age in obs.columns and parse_ages(obs[age]).isna().all():
-            del given["age"]
-        return find_roles(obs, given)
+        of_preset = [role for role in self.roles if role not in self.asked and role in self.preset.build.roles]
+        given = {role: column for role, column in self.roles.items() if role not in of_preset}
+        return choose_roles(obs, given, {role: self.roles[role] for role in of_preset})
 
     def deciding(self) -> dict[str, Any]:
         """Return what the dataset's bytes depend on, JSON-safe."""
         return {
-            "layer": self.layer,
-            "raw": self.raw,
+            **self.of_source(),
             "tissue": self.tissue,
             "method": self.method,
             "seed": self.seed,
             "shuffle": self.shuffle,
             "roles": {role: list(c) if isinstance(c, tuple) else c for role, c in self.roles.items()},
             "donors": self.donors.name if self.donors else None,
+            "age_unit": self.age_unit,
             "allow_negative": self.allow_negative,
             "project": self.projections,
             "preset": {"name": self.preset.name, "sha256": self.preset.digest} if self.preset != Preset() else None,
             "card": {"texts": self.texts, "license": self.licence},
+            **self.derivation,
         }
 
 
@@ -107,16 +152,22 @@ def make_options(
     Raises
     ------
     TitinError
-        If there is no such preset or licence, or the preset has a mistake.
+        If there is no such preset, licence or unit of ages, or the preset has a mistake.
     """
+    for name in ("obs", "no_obs", "obsm", "no_obsm", "layers", "modalities"):
+        if isinstance(chosen.get(name), str):
+            chosen[name] = [chosen[name]]
     if chosen.get("licence"):
         chosen["licence"] = check_licence(chosen["licence"])
+    if chosen.get("age_unit") not in (None, *UNITS):
+        raise TitinError(f"ages are in no unit {chosen['age_unit']!r}", f"units: {', '.join(UNITS)}")
     known = choose_preset(preset)
     merged = {role: list(c) if isinstance(c, tuple) else c for role, c in known.build.roles.items()}
     merged |= {role: column for role, column in (roles or {}).items() if column}
     chosen["tissue"] = chosen.get("tissue") or known.build.tissue or None
     chosen["method"] = chosen.get("method") or known.build.method or None
-    return Options(roles=merged, preset=known, **chosen)
+    asked = frozenset(role for role, column in (roles or {}).items() if column)
+    return Options(roles=merged, preset=known, asked=asked, **chosen)
 
 
 def choose_prefix(source: Source, roles: dict[str, Any], options: Options) -> tuple[str, str, str]:

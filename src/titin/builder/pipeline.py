@@ -1,11 +1,10 @@
 """From a source to a dataset folder: the steps, in order, each done once even if the build is interrupted."""
 
-import contextlib
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,13 @@ import numpy as np
 
 from titin import __version__
 from titin.builder import metadata
-from titin.builder.job import BuildJob
-from titin.builder.matrix import write_cells, write_genes
+from titin.builder.by_gene import write_genes
+from titin.builder.cell_table import CellTable, make_cell_table, write_cell_table
+from titin.builder.further_matrices import write_further_matrix
+from titin.builder.job import CELLS, GENES, SCAN, BuildJob
+from titin.builder.matrix import write_cells
+from titin.builder.notes import describe_recovery, left_out, notes
+from titin.builder.opening import let_go, open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
@@ -23,15 +27,18 @@ from titin.builder.workspace import Workspace, check_target
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.spill import Spill
+from titin.disk import disk_error, raise_for_disk
 from titin.embed.methods import Method, choose_methods
-from titin.errors import OutputError, TitinError
+from titin.errors import OutputError, SourceError, TitinError
 from titin.features import Panel, choose_panel, gene_sets
 from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish.card import make_card
-from titin.resources import Resources, is_disk_full, peak_memory
-from titin.source import Source, open_source
+from titin.resources import Resources, give_back, peak_memory
+from titin.source import Source
+from titin.study.roles import RoleChoice, columns_of, record_roles
 
+_PLANNING = "`titin build --dry-run` tells how much a build needs"
 _LIBRARIES = ("anndata", "h5py", "numba", "numpy", "pandas", "pyarrow", "scipy", "zarr")
 
 
@@ -73,14 +80,38 @@ def build_dataset(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
-    """Build a dataset folder from a source; see `titin.build`."""
+    """Build a dataset folder from a file; see `titin.build`."""
     began = time.perf_counter()
-    progress = progress or Progress()
     if target is not None:
         check_target(target, force=force or resume)  # a resumed build may be complete already; see Workspace
-    source = open_source(source_path, layer=options.layer, raw=options.raw)
+    source, choices = open_chosen(source_path, options, resources.memory)
+    report = build_from(source, choices, target, options, resources, force=force, resume=resume, progress=progress)
+    report.seconds["total"] = time.perf_counter() - began
+    return report
+
+
+def build_from(
+    source: Source,
+    choices: Mapping[str, RoleChoice],
+    target: Path | None,
+    options: Options,
+    resources: Resources,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build a dataset folder from an opened source, which is closed; the columns of its roles are chosen.
+
+    Raises
+    ------
+    TitinError
+        As `titin.build`.
+    """
+    began = time.perf_counter()
+    progress = progress or Progress()
+    roles = columns_of(choices)
     try:
-        roles = options.roles_in(source.obs)
         tissue, method, prefix = choose_prefix(source, roles, options)
         target = target or Path(prefix)
         methods = missing_projections(options, source.obsm)
@@ -88,7 +119,7 @@ def build_dataset(
         try:
             workspace = Workspace(target.absolute(), force=force, resume=resume, fingerprint=fingerprint)
         except OSError as error:
-            _raise_for_disk(error, target.absolute().parent)
+            raise_for_disk(error, target.absolute().parent)
             raise
         job = BuildJob(
             source,
@@ -99,17 +130,21 @@ def build_dataset(
             roles,
             workspace.out,
             workspace.work,
+            choices,
         )
+        if workspace.lost:
+            steps = ", ".join(workspace.lost)
+            progress.note(f"files of the interrupted build are damaged or missing: done again are {steps}")
         run = _BuildRun(job, workspace, tissue, method)
         try:
-            manifest = run.everything()
+            manifest = _explained(source, run.everything)
         except OSError as error:
-            if is_disk_full(error):
-                workspace.remove()
-            else:
+            full = disk_error(error, workspace.target.parent)
+            if full is None:
                 workspace.close()
-            _raise_for_disk(error, workspace.target.parent)
-            raise
+                raise
+            workspace.remove()
+            raise OutputError(str(full.args[0]), f"{full.hint}; {_PLANNING}") from error
         except TitinError:  # the same would happen again, so nothing is kept
             workspace.remove()
             raise
@@ -122,13 +157,13 @@ def build_dataset(
     return BuildReport(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
 
 
-def _raise_for_disk(error: OSError, folder: Path) -> None:
-    """Say so if a disk is full."""
-    if is_disk_full(error):
-        raise OutputError(
-            f"the disk of {folder} is full; what this build had written is removed again",
-            "free some space (`titin build --dry-run` tells how much a build needs), or choose another --output",
-        ) from error
+def _explained(source: Source, work: Callable[[], Manifest]) -> Manifest:
+    """Do the work; where it fails over the source, say so if that has changed meanwhile, which explains it better."""
+    try:
+        return work()
+    except SourceError:
+        source.check_unchanged()
+        raise
 
 
 def missing_projections(options: Options, present: Iterable[str]) -> list[Method]:
@@ -143,14 +178,16 @@ def missing_projections(options: Options, present: Iterable[str]) -> list[Method
     return [method for method in choose_methods(options.projections, keys) if not method.is_among(keys)]
 
 
+_STEPS = 2  # to be raised where what a finished step leaves for the next ones takes another form
+
+
 def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Method]) -> dict[str, Any]:
-    info = source.path.stat()
     donors = options.donors.stat() if options.donors and options.donors.exists() else None
     return {
-        "source": [str(source.path.absolute()), info.st_size, info.st_mtime_ns, info.st_ino],
+        "source": [str(source.path.absolute()), source.inventory.fingerprint()],
         "settings": {**options.deciding(), "prefix": prefix},
         "donor table": [donors.st_size, donors.st_mtime_ns] if donors else None,
-        "titin": __version__,
+        "titin": f"{__version__}, steps of form {_STEPS}",
         "libraries": library_versions() | {k: v for method in methods for k, v in method.versions().items()},
     }
 
@@ -170,15 +207,16 @@ class _BuildRun:
         self.peaks: dict[str, int] = {}
         self._scan: Scan | None = None
 
-    def _step(self, name: str, work: Callable[[], Any]) -> Any:
-        """Do a step unless it is done; its result is JSON-safe."""
+    def _step(self, name: str, work: Callable[[], Any], works: Iterable[str] = (SCAN,)) -> Any:
+        """Do a step unless it is done; its result is JSON-safe. Of ``work``, later steps need the files ``works``."""
         done = self.workspace.result(name)
-        if done is not None and all((self.job.out / f).is_file() for f in done.get("files", [])):
+        if done is not None:
             return done
         began = time.perf_counter()
         result = metadata.check_json_safe(work())
         self.job.progress.finish()
-        self.workspace.record(name, result)
+        give_back()
+        self.workspace.record(name, result, result.get("files", []), works)
         self.seconds[name] = time.perf_counter() - began
         self.peaks[name] = peak_memory()
         return self.workspace.result(name)
@@ -197,38 +235,52 @@ class _BuildRun:
         if self.workspace.published:
             self.workspace.remove()
             return Manifest.read(self.workspace.target)
-        cells = metadata.make_cell_table(self.job)
-        self._step("scan", self._do_scan)
-        written = self._step("cells", lambda: self._do_cells(cells))
-        checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
-        by_gene = self._step("genes", self._do_genes)
-        tables = self._step("metadata", lambda: self._do_metadata(cells))
-        source_sha256 = self._step("checksum", checksum)["sha256"]
-        files = written["files"] + by_gene["files"] + tables["files"]
-        manifest = self._manifest(written["panel"], files, tables, cells, source_sha256)
-        for method in missing_projections(self.job.options, tables["obsm"]):
+        manifest = self._everything_of_the_source()
+        give_back()  # the table of cells too: from here on the dataset is read, which has it
+        for method in missing_projections(self.job.options, manifest.obsm):
             record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
         self.workspace.publish()
         return Manifest.read(self.workspace.target)
 
+    def _everything_of_the_source(self) -> Manifest:
+        """All steps that read the source; what they found, but for the sizes of the files."""
+        cells = make_cell_table(self.job.cells, self.job.source_rows)
+        let_go(self.job.source)
+        self._step("scan", self._do_scan, [SCAN, *Spill.files(CELLS)])
+        written = self._step("cells", lambda: self._do_cells(cells), [SCAN, *Spill.files(GENES)])
+        checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
+        by_gene = self._step("genes", self._do_genes)
+        further = {place: self._step(place, partial(self._do_further, place, cells)) for place in self.job.source.parts}
+        tables = self._step("metadata", lambda: self._do_metadata(cells))
+        source_sha256 = self._step("checksum", checksum)["sha256"]
+        self.job.source.check_unchanged()  # all of it has been read
+        files = written["files"] + by_gene["files"] + tables["files"]
+        manifest = self._manifest(written["panel"], files, tables, cells, source_sha256)
+        for place, found in further.items():
+            manifest.parts[place] = found["entry"]
+            manifest.notes += found["notes"]
+            manifest.files |= {name: {} for name in found["files"]}
+        manifest.files = dict(sorted(manifest.files.items()))
+        return manifest
+
     @property
     def scan(self) -> Scan:
         """Result of the first pass."""
         if self._scan is None:
-            self._scan = Scan.load(self.job.work / "scan.npz")
+            self._scan = Scan.load(self.job.work / SCAN)
         return self._scan
 
     def _do_scan(self) -> dict[str, Any]:
         self._scan, spill = scan(self.job)
-        self._scan.save(self.job.work / "scan.npz")
+        self._scan.save(self.job.work / SCAN)
         spill.close()
         return {"kind": self._scan.kind}
 
-    def _do_cells(self, cells: metadata.CellTable) -> dict[str, Any]:
+    def _do_cells(self, cells: CellTable) -> dict[str, Any]:
         panel = choose_panel_genes(self.job, self.scan)
         tokens = self.scan.tokens[panel.table["position"].to_numpy()].astype(np.int64)
-        spill = Spill.reopen(self.job.work / "cells")
+        spill = Spill.reopen(self.job.work / CELLS)
         files, by_gene = write_cells(self.job, self.scan, spill, cells.label_table, tokens)
         by_gene.close()
         spill.close()
@@ -237,20 +289,21 @@ class _BuildRun:
         return {"files": files, "panel": {"genes": reasons, "sets": panel.sets}}
 
     def _do_genes(self) -> dict[str, Any]:
-        with contextlib.suppress(FileNotFoundError):  # gone already if this step was interrupted
-            Spill.reopen(self.job.work / "cells").discard()
-        spill = Spill.reopen(self.job.work / "genes")
+        spill = Spill.reopen(self.job.work / GENES)
         files = write_genes(self.job, self.scan, spill)
         spill.close()
         return {"files": files}
 
-    def _do_metadata(self, cells: metadata.CellTable) -> dict[str, Any]:
-        left_out = dict(self.job.source.left_out)
-        files = metadata.write_cell_table(self.job, cells)
+    def _do_further(self, place: str, cells: CellTable) -> dict[str, Any]:
+        return write_further_matrix(self.job, place, self.scan.totals[:, 0], cells.label_table)
+
+    def _do_metadata(self, cells: CellTable) -> dict[str, Any]:
+        lost = left_out(self.scan, self.job.source)
+        files = write_cell_table(self.job.out, self.job.layout, cells)
         gene_files, var = metadata.write_gene_table(self.job, self.scan)
-        projections, obsm = metadata.write_projections(self.job, left_out)
-        documents = metadata.write_documents(self.job, self.scan, left_out)
-        return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": left_out}
+        projections, obsm = metadata.write_projections(self.job, lost)
+        documents = metadata.write_documents(self.job, self.scan, lost)
+        return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": lost}
 
     def _do_checksum(self) -> dict[str, Any]:
         return {"sha256": self.job.source.sha256()}
@@ -261,27 +314,28 @@ class _BuildRun:
         return try_project(method, place, manifest, ProjectionRequest(job.options.seed, job.resources, job.progress))
 
     def _manifest(
-        self, panel: dict[str, Any], files: list[str], tables: dict[str, Any], cells: metadata.CellTable, sha256: str
+        self, panel: dict[str, Any], files: list[str], tables: dict[str, Any], cells: CellTable, sha256: str
     ) -> Manifest:
         source, scanned = self.job.source, self.scan
-        witness = source.counts.name if source.counts is not None and scanned.kind == "log1p" else None
+        roles, roles_found = record_roles(self.job.choices)
         return Manifest(
             prefix=self.job.layout.prefix, tissue=self.tissue, method=self.method, kind=scanned.kind,
             n_cells=source.X.shape[0], n_genes=source.X.shape[1], nnz=scanned.nnz,
             source={
                 "name": source.path.name, "format": source.format, "sha256": sha256, "matrix": source.X.name,
                 "dtype": str(source.X.dtype), "storage": source.X.storage,
+                **({"made_of": source.made_of} if source.made_of else {}),
             },
             settings=self.job.options.deciding(),
-            recovery={
-                "witness": witness, "worst_ulp": round(scanned.worst_ulp, 3), "target_sum": scanned.target_sum,
-                "target_of": scanned.target_of or None,
-                "refused": scanned.refused,
-            },
-            roles={role: _jsonable(column) for role, column in self.job.roles.items()},
-            obs={"columns": cells.records, "labels": cells.labels}, var={"columns": tables["var"]}, obsm=tables["obsm"],
-            panel=panel, left_out=tables["left_out"], notes=_notes(scanned) + cells.notes,
+            recovery=describe_recovery(scanned, source.counts),
+            roles=roles, roles_found=roles_found,
+            obs=cells.document,
+            obsm=tables["obsm"],
+            var=metadata.describe_var(source, tables["var"]),
+            panel=panel, left_out=tables["left_out"],
+            notes=source.notes + notes(scanned, source.counts) + cells.notes,
             libraries={"titin": __version__, **library_versions()}, preset=record_preset(self.job.options.preset),
+            studies=source.studies,
             files={name: {} for name in sorted(files)},
         )  # fmt: skip
 
@@ -291,37 +345,17 @@ class _BuildRun:
         (out / layout.CARD).write_text(make_card(out, manifest), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)
-        return {"files": [layout.MANIFEST], "sha256": describe_file(out / layout.MANIFEST)["sha256"]}
+        return {"files": [layout.CARD, layout.MANIFEST]}
 
 
 def choose_panel_genes(job: BuildJob, scanned: Scan) -> Panel:
-    """Genes of the wide view; see `titin.features.choose_panel`."""
+    """Genes of the wide view, of those that all studies measured; see `titin.features.choose_panel`."""
     n_cells = job.source.X.shape[0]
     mean, variance = metadata.moments(scanned.totals[:, 4], scanned.totals[:, 5], n_cells)
     mean = np.maximum(mean, 0.0)  # of scaled values: no dispersion, so never chosen as highly variable
     sets = gene_sets(job.options.preset)
-    return choose_panel(job.symbols(), mean, variance, scanned.n_cells_by_gene, size=layout.PANEL_GENES, sets=sets)
-
-
-def _notes(scanned: Scan) -> list[str]:
-    notes = []
-    if scanned.kind == "real":
-        tried = "; ".join(f"as {kind}: {', '.join(cells)}" for kind, cells in scanned.refused.items())
-        notes.append(
-            f"no integer counts lie behind the values; they are stored as they are (first cells refused {tried})"
-        )
-    if scanned.n_zeros:
-        notes.append(f"{scanned.n_zeros:,} explicitly stored zeros were dropped")
-    if scanned.n_unsorted:
-        notes.append(f"{scanned.n_unsorted:,} cells had their genes in no ascending order; they were sorted")
-    if scanned.n_empty:
-        notes.append(f"{scanned.n_empty:,} cells express no gene")
-    if unexpressed := int((scanned.totals[:, 0] == 0).sum()):
-        notes.append(f"{unexpressed:,} genes are expressed in no cell")
-    return notes
-
-
-def _jsonable(column: Any) -> Any:
-    if isinstance(column, list):
-        return [_jsonable(c) for c in column]
-    return column if column is None or isinstance(column, str | int | float | bool) else str(column)
+    measured = [entry["measured"] for entry in job.source.studies.values() if entry.get("measured")]
+    kept = np.flatnonzero(job.source.var[measured].all(axis=1).to_numpy(bool))
+    panel = choose_panel(job.symbols()[kept], mean[kept], variance[kept], scanned.n_cells_by_gene[kept],
+                         size=layout.PANEL_GENES, sets=sets)  # fmt: skip
+    return replace(panel, table=panel.table.assign(position=kept[panel.table["position"].to_numpy()]))

@@ -17,11 +17,12 @@ from titin.atlas import Atlas, open_atlas
 from titin.builder.metadata import projection_file
 from titin.dataset import layout
 from titin.dataset.arrow import write_table
-from titin.dataset.manifest import Manifest, write_json
+from titin.dataset.manifest import Manifest
+from titin.dataset.swap import write_json
 from titin.dataset.tables import encode_table, with_pandas_index
 from titin.dataset.unstructured import encode_uns
 from titin.embed.methods import Method, MethodInput, Projection
-from titin.errors import DatasetError, OutputError, TitinError
+from titin.errors import TitinError, reason_of
 from titin.progress import Progress
 from titin.resources import Resources
 
@@ -77,7 +78,7 @@ def project(method: Method, place: TargetDataset, manifest: Manifest, asked: Pro
     TitinError
         If it cannot be computed; nothing has changed then.
     """
-    manifest.write(place.folder)  # so that the finished files can be opened as a dataset
+    manifest.write_draft(place.folder)
     resources = asked.resources
     atlas = open_atlas(place.folder, memory=resources.memory, threads=resources.threads)
     chosen = {**method.parameters, **asked.parameters.get(method.name, {})}
@@ -96,10 +97,8 @@ def try_project(method: Method, place: TargetDataset, manifest: Manifest, asked:
     """As `project`, but a projection that cannot be computed of this dataset becomes a note."""
     try:
         return project(method, place, manifest, asked)
-    except (DatasetError, OutputError):
-        raise
     except TitinError as error:
-        return {"files": [], "notes": [f"{method.key} was not computed: {error.args[0]}"]}
+        return {"files": [], "notes": [f"{method.key} was not computed: {reason_of(error)}"]}
 
 
 def record(manifest: Manifest, outcome: Mapping[str, Any]) -> None:
@@ -145,6 +144,9 @@ class _Writer:
             self._loadings(outcome, found.loadings)
         if found.uns is not None:
             self._uns(outcome, found.uns)
+        if not self.method.stands_on:
+            said = [f"{key}: {one}" for one in self.atlas.not_comparable]
+            outcome["notes"] = [one for one in said if one not in self.manifest.notes]
         return outcome
 
     def _loadings(self, outcome: dict[str, Any], loadings: NDArray[np.float32]) -> None:

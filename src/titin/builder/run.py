@@ -32,7 +32,7 @@ def build(
     Parameters
     ----------
     source
-        ``.h5ad``, AnnData ``.zarr`` or 10x Genomics ``.h5``.
+        ``.h5ad``, AnnData ``.zarr``, MuData ``.h5mu`` or 10x Genomics ``.h5``.
     output
         Folder to write; ``{tissue}_{method}`` in the working directory where not given.
     preset
@@ -48,14 +48,16 @@ def build(
     progress
         Told what is going on.
     donors
-        CSV, TSV or Parquet table of donors and their ages in years.
+        CSV, TSV or Parquet table of donors and their ages, in years or the unit that the column's name states.
     roles
         Column of obs by role; see `titin.builder.Options`.
     project
         Projections to compute where the source lacks them: of ``pca``, ``umap`` and ``tsne``, which is the default;
         ``()`` for none. One that cannot be computed, of too few cells for example, becomes a note of the manifest.
     **options
-        Further fields of `titin.builder.Options`.
+        Further fields of `titin.builder.Options`: ``make_unique`` for names that repeat; ``obs``, ``no_obs``, ``obsm``
+        and ``no_obsm`` for what is kept of the source's columns and embeddings; ``follow_links`` for a source that
+        draws on other files; and others.
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """First pass over the source: encode every cell, gather each gene's sums, and file the cells by where they will go."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.builder.job import BuildJob
+from titin.builder.cell_buckets import Cells, file_block, run_cells
+from titin.builder.evidence import Evidence, cell_sums
+from titin.builder.job import CELLS, BuildJob
 from titin.dataset import layout
 from titin.dataset.block import Block
-from titin.dataset.codec import KINDS, Encoded, InvalidValueError, Kind, RefusedError, encode
-from titin.dataset.kernels import accumulate, align_witness, copy_runs, sum_rows
+from titin.dataset.codec import Encoded, InvalidValueError, RefusedError, encode
+from titin.dataset.kernels import accumulate
+from titin.dataset.kinds import Kind, ValueKind, candidates
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead
-from titin.source import Matrix
+from titin.source import Matrix, Source
+from titin.source.counted import blocks_with_counts
 
-_SAME = 1e-5  # relative spread up to which all cells count as normalised to the same total
-_PROVEN = float(np.log(1e-6))  # a matrix that passes for log1p by chance more often than this is of kind real
+_HEAD_CELLS = 256  # of which the kind is told
 
 
 @dataclass
@@ -30,35 +32,59 @@ class Scan:
 
     Attributes
     ----------
-    kind
-        See `titin.dataset.codec`.
-    bucket_cells
-        Cells of a bucket of the spill; cell position // bucket_cells is its bucket.
+    kind, base
+        See `titin.dataset.kinds`.
+    bucket_cells, strip_values
+        Cells of a bucket; cell position // bucket_cells is its bucket. Values of the genes that are gathered at a time.
     totals
         float64, genes × 6 in source order: cells, counts, sum and sum of squares of the values, and of the
         linear (normalised, not logged) values.
     wide_counts
         Whether a count needs 32 bits.
+    largest, negative
+        The largest value, and whether there is one below 0.
+    n_witnessed
+        Cells whose recovered counts are those of the matrix beside X: all of them were compared.
+    n_beyond
+        Counts of that matrix whose values are zero: of genes that were filtered, or wrong.
     target_sum, target_of
         Counts a cell was normalised to, where it is the same for all cells; and which total of a cell that is: the
         sum of its counts (``counts``), or an obs column (a total taken before genes were removed).
+    target_column
+        The obs column that holds this total of every cell; empty if none does.
     refused
-        For each kind tried in vain, the first cells that were not of it.
+        For each kind tried in vain, the first cells that were not of it, or what all cells together spoke against it.
+    detection
+        Of each gene, what tokens are given by: cells that express it in X, where this is a layer; empty where it is
+        those of this matrix.
     """
 
     kind: Kind
     bucket_cells: int
     totals: NDArray[np.float64]
+    strip_values: int
+    base: str = "e"
     nnz: int = 0
     wide_counts: bool = False
     float64: bool = False
     worst_ulp: float = 0.0
+    largest: float = 0.0
+    negative: bool = False
+    n_witnessed: int = 0
+    n_beyond: int = 0
     target_sum: float | None = None
     target_of: str = ""
+    target_column: str = ""
     n_zeros: int = 0
     n_unsorted: int = 0
     n_empty: int = 0
     refused: dict[str, list[str]] = field(default_factory=dict)
+    detection: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def value_kind(self) -> ValueKind:
+        """What the values are, with all that follows from it."""
+        return ValueKind(self.kind, self.base)
 
     @property
     def n_cells_by_gene(self) -> NDArray[np.int64]:
@@ -68,7 +94,7 @@ class Scan:
     @property
     def source_columns(self) -> NDArray[np.int64]:
         """Source position of each token: genes by descending detection, ties by source order."""
-        return np.argsort(-self.totals[:, 0], kind="stable")
+        return np.argsort(-(self.detection if len(self.detection) else self.totals[:, 0]), kind="stable")
 
     @property
     def tokens(self) -> NDArray[np.int32]:
@@ -80,7 +106,7 @@ class Scan:
     @property
     def element(self) -> np.dtype:
         """Type of the counts, or of the values of a ``real`` matrix."""
-        if self.kind == "real":
+        if not self.value_kind.has_counts:
             return np.dtype(np.float64 if self.float64 else np.float32)
         return np.dtype(np.uint32 if self.wide_counts else np.uint16)
 
@@ -111,60 +137,47 @@ class _Tally:
     """Running totals of one pass."""
 
     def __init__(self, scan: Scan) -> None:
-        self.scan = scan
-        self.chance = 0.0  # logarithm of the chance that all cells so far pass for log1p by accident
-        self._sums: list[NDArray[np.float64]] = []
-        self._scales: list[NDArray[np.float32]] = []
+        self.scan, self.evidence = scan, Evidence()
 
     def add(self, block: Encoded) -> None:
-        scan = self.scan
-        if block.kind == "log1p":
-            factor = 1.0 / block.scale.astype(np.float64)
-            self._sums.append(_cell_sums(block))
-            self._scales.append(block.scale)
+        scan, kind = self.scan, self.scan.value_kind
+        if kind.has_levels:
+            self.evidence.add(block)
             scan.float64 |= block.levels.dtype == np.float64
-        elif block.kind == "counts":
-            factor = layout.TARGET_SUM / np.maximum(_cell_sums(block), 1.0)
+        if kind.lognorm_of_counts:
+            factor = layout.TARGET_SUM / np.maximum(cell_sums(block), 1.0)
+        elif kind.has_counts:
+            factor = 1.0 / block.scale.astype(np.float64)
         else:
             factor = np.ones(len(block.indptr) - 1)
             scan.float64 |= block.counts.dtype == np.float64
         accumulate(block.indptr, block.genes, block.values, block.counts, factor, scan.totals)
         scan.nnz += len(block.genes)
         scan.wide_counts |= block.counts.dtype == np.uint32
-        self.chance += block.chance
         scan.worst_ulp = max(scan.worst_ulp, float(block.worst_ulp))
+        scan.largest = max(scan.largest, float(block.values.max(initial=0.0)))
+        scan.negative |= bool(block.values.min(initial=0.0) < 0)
         scan.n_zeros += block.n_zeros
         scan.n_unsorted += block.n_unsorted
         scan.n_empty += int((np.diff(block.indptr) == 0).sum())
 
     def finish(self, obs: pd.DataFrame) -> Scan:
-        """Add what only all cells together tell."""
-        if self._scales:
-            target = _find_target(np.concatenate(self._sums), np.concatenate(self._scales), obs)
-            if target is not None:
+        """Add what only all cells together tell.
+
+        Raises
+        ------
+        _RefusedAt
+            If they are not of their kind after all.
+        """
+        if self.scan.value_kind.has_levels:
+            if self.scan.nnz and (doubt := self.evidence.doubt()):
+                raise _RefusedAt(self.scan.value_kind, [f"all cells together: {doubt[0]}"], as_any=doubt[1])
+            self.scan.n_witnessed = self.evidence.n_witnessed
+            if target := self.evidence.target(obs):
                 self.scan.target_of, self.scan.target_sum = target
+                column = self.evidence.column(obs, target[1])
+                self.scan.target_column = column if isinstance(column, str) else ""
         return self.scan
-
-
-def _find_target(sums: NDArray[np.float64], scales: NDArray[np.float32], obs: pd.DataFrame) -> tuple[str, float] | None:
-    """The total of a cell that is the same multiple of its scale in all cells, and that multiple."""
-    full = sums > 0
-    totals = {"counts": sums}
-    for name in obs.columns:
-        if pd.api.types.is_numeric_dtype(obs[name].dtype) and not pd.api.types.is_bool_dtype(obs[name].dtype):
-            totals[f"obs/{name}"] = obs[name].to_numpy(np.float64, na_value=np.nan)
-    for name, total in totals.items():
-        ratio = total[full] / scales[full]
-        middle = float(np.median(ratio)) if len(ratio) else 0.0
-        if middle > 0 and np.abs(ratio / middle - 1).max() < _SAME:
-            return name, float(f"{middle:.6g}")
-    return None
-
-
-def _cell_sums(block: Encoded) -> NDArray[np.float64]:
-    sums = np.empty(len(block.indptr) - 1)
-    sum_rows(block.indptr, block.counts, sums)
-    return sums
 
 
 def scan(job: BuildJob) -> tuple[Scan, Spill]:
@@ -176,45 +189,55 @@ def scan(job: BuildJob) -> tuple[Scan, Spill]:
         For a value that no dataset can hold; names the cell and the gene.
     """
     refused: dict[str, list[str]] = {}
-    kinds = list(KINDS)
+    known = job.source.kind
+    kinds = candidates(job.source.uns) if known is None else [known]
     while True:
         try:
             return _scan_as(job, kinds, refused)
         except _RefusedAt as refusal:
-            refused[refusal.kind] = refusal.cells
+            if known is not None:
+                raise _not_of(job.source, known, refusal.cells) from None
+            refused[str(refusal.kind)] = refusal.cells
             kinds = kinds[kinds.index(refusal.kind) + 1 :]
+            if refusal.as_any:
+                kinds = [kind for kind in kinds if not kind.has_levels]
 
 
 class _RefusedAt(Exception):  # noqa: N818 - a turn in the road, not an error
-    def __init__(self, kind: Kind, cells: list[str]) -> None:
-        self.kind, self.cells = kind, cells
+    """``as_any``: no other way of making values of counts need be tried."""
+
+    def __init__(self, kind: ValueKind, cells: list[str], *, as_any: bool = False) -> None:
+        self.kind, self.cells, self.as_any = kind, cells, as_any
 
 
-def _scan_as(job: BuildJob, kinds: list[Kind], refused: dict[str, list[str]]) -> tuple[Scan, Spill]:
-    n_cells, n_genes = job.source.X.shape
-    blocks = read_ahead(_blocks_with_witness(job))
+def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]]) -> tuple[Scan, Spill]:
+    source, (n_cells, n_genes) = job.source, job.source.X.shape
+    blocks = read_ahead(blocks_with_counts(source.X, source.counts, job.block_bytes, job.work))
     spill: Spill | None = None
     try:
         first = next(blocks)
-        kind = _kind_of(job, first, kinds, refused)
-        bucket_cells = job.bucket_cells
-        spill = Spill(job.work / "cells", -(-n_cells // bucket_cells))
-        tally = _Tally(Scan(kind, bucket_cells, np.zeros((n_genes, 6)), refused=refused))
+        kind = kind_of_head(source, first, kinds, refused, allow_negative=job.options.allow_negative)
+        cells_a_run = run_cells(n_cells, job.bucket_cells)
+        spill = Spill(job.work / CELLS, -(-n_cells // cells_a_run))
+        tally = _Tally(Scan(
+            kind.name, job.bucket_cells, np.zeros((n_genes, 6)), job.resources.bucket_values // 2, base=kind.base,
+            refused=refused,
+        ))  # fmt: skip
 
-        def work(item: tuple[Block, NDArray | None]) -> tuple[Block, Encoded, "_Filed"]:
-            encoded = _encode(job, *item, kind)
-            return item[0], encoded, _file(encoded, job.positions[item[0].start :], bucket_cells, n_genes)
+        def work(block: Block) -> tuple[Block, Encoded, list[tuple[int, Cells]]]:
+            encoded = _encode(source, block, kind, job.options.allow_negative)
+            return block, encoded, file_block(encoded, job.positions[block.start :], cells_a_run, n_genes)
 
         job.progress.start("read and encode", n_cells, "cells")
         for block, encoded, filed in ordered_map(work, chain([first], blocks), job.resources.threads):
             tally.add(encoded)
+            tally.scan.n_beyond += block.n_beyond
             for bucket, arrays in filed:
                 spill.append(bucket, *arrays)
             job.progress.advance(block.n_cells)
-        if kind == "log1p" and tally.chance > _PROVEN:
-            raise _RefusedAt(kind, ["all cells together: they have too few distinct values to prove counts"])
+        found = tally.finish(job.source.obs)
         spill.finish()
-        return tally.finish(job.source.obs), spill
+        return found, spill
     except BaseException:
         if spill is not None:
             spill.discard()
@@ -223,28 +246,54 @@ def _scan_as(job: BuildJob, kinds: list[Kind], refused: dict[str, list[str]]) ->
         blocks.close()
 
 
-def _kind_of(
-    job: BuildJob, first: tuple[Block, NDArray | None], kinds: list[Kind], refused: dict[str, list[str]]
-) -> Kind:
+def kind_of_head(
+    source: Source, first: Block, kinds: list[ValueKind], refused: dict[str, list[str]], *, allow_negative: bool = False
+) -> ValueKind:
+    """The first kind that the first cells are of; a wrong one is refused by most cells, so that few will do.
+
+    Parameters
+    ----------
+    first
+        The first block of X.
+    kinds
+        In the order in which they are tried.
+    refused
+        Told which cells are not of the kinds before.
+
+    Raises
+    ------
+    SourceError
+        If they are of none.
+    """
+    head = first.part(0, min(_HEAD_CELLS, first.n_cells))
     for kind in kinds:
         try:
-            _encode(job, *first, kind)
+            _encode(source, head, kind, allow_negative)
         except _RefusedAt as refusal:
-            refused[kind] = refusal.cells
+            refused[str(kind)] = refusal.cells
         else:
             return kind
+    if kinds[-1].has_counts:
+        raise _not_of(source, kinds[-1], refused[str(kinds[-1])])
     raise SourceError(
-        f"{job.source.path}: {job.source.X.name} holds integers too large to keep exactly (over 2^53)",
+        f"{source.path}: {source.X.name} holds integers too large to keep exactly (over 2^53)",
         "store it as floating point, or choose another matrix with --layer or --raw",
     )
 
 
-def _encode(job: BuildJob, block: Block, witness: NDArray | None, kind: Kind) -> Encoded:
-    source = job.source
+def _not_of(source: Source, kind: ValueKind, cells: list[str]) -> SourceError:
+    """Values that were to be of a kind are not."""
+    return SourceError(
+        f"{source.path}: not all values are of kind {kind}: {', '.join(cells)}",
+        "build each file by itself: that tells what its values are",
+    )
+
+
+def _encode(source: Source, block: Block, kind: ValueKind, allow_negative: bool) -> Encoded:
     try:
         return encode(
-            block.indptr, block.indices, block.data, source.X.shape[1], kind,
-            witness=witness, allow_negative=job.options.allow_negative,
+            block.indptr, block.indices, block.data, source.X.shape[1], kind.name, base=kind.base,
+            witness=block.counts, allow_negative=allow_negative,
         )  # fmt: skip
     except RefusedError as refusal:
         # the first alone, because the other cells of its block depend on the memory given
@@ -271,99 +320,3 @@ def _explain(matrix: Matrix, path: str, error: InvalidValueError, cell: str, gen
         )
     name = "NaN" if error.problem == "nan" else "infinite"
     return f"{where}: the value is {name}", "replace or remove such values before building"
-
-
-def _blocks_with_witness(job: BuildJob) -> Iterator[tuple[Block, NDArray | None]]:
-    """Blocks of X, each with the known counts parallel to its values where the source has them."""
-    source, size = job.source, job.block_bytes
-    rows = _Rows(source.counts.blocks(size, job.work)) if source.counts is not None else None
-    for block in source.X.blocks(size, job.work):
-        witness = None
-        if rows is not None:
-            known = rows.take(block.n_cells)
-            witness = np.zeros(len(block.data))
-            align_witness(
-                block.indptr, np.asarray(block.indices, np.int64),
-                known.indptr, np.asarray(known.indices, np.int64), np.asarray(known.data, np.float64), witness,
-            )  # fmt: skip
-        yield block, witness
-
-
-class _Rows:
-    """Cut a stream of blocks at other places."""
-
-    def __init__(self, blocks: Iterator[Block]) -> None:
-        self._blocks = blocks
-        self._parts: list[Block] = []
-
-    def take(self, n_cells: int) -> Block:
-        """Return the next ``n_cells`` cells as one block."""
-        while sum(p.n_cells for p in self._parts) < n_cells:
-            self._parts.append(next(self._blocks))
-        whole = _join(self._parts)
-        cut = whole.indptr[n_cells]
-        rest = Block(
-            whole.start + n_cells, whole.indptr[n_cells:] - cut, whole.indices[cut:].copy(), whole.data[cut:].copy()
-        )
-        self._parts = [rest] if rest.n_cells else []
-        return Block(whole.start, whole.indptr[: n_cells + 1], whole.indices[:cut], whole.data[:cut])
-
-
-def _join(parts: list[Block]) -> Block:
-    if len(parts) == 1:
-        return parts[0]
-    lengths = np.concatenate([np.diff(p.indptr) for p in parts])
-    return Block(
-        parts[0].start,
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        np.concatenate([p.indices for p in parts]),
-        np.concatenate([p.data for p in parts]),
-    )
-
-
-_Filed = list[tuple[int, tuple[NDArray[Any], ...]]]
-
-
-def _file(block: Encoded, positions: NDArray[np.int64], bucket_cells: int, n_genes: int) -> _Filed:
-    """Order a block's cells by where they will go, and cut them at the buckets' edges.
-
-    Each group holds: position within the bucket (uint32), number of genes (int64), number of levels (int64) and
-    scale of each cell; then genes, counts and levels of the cells one after another.
-    """
-    n_cells = len(block.indptr) - 1
-    order = np.argsort(positions[:n_cells], kind="stable")
-    target = positions[:n_cells][order]
-    lengths = np.diff(block.indptr)[order]
-    genes = block.genes.astype(np.uint16 if n_genes <= layout.MAX_UINT16_GENES else np.uint32)
-    genes, starts = _reorder(genes, block.indptr, order, lengths)
-    counts, _ = _reorder(block.counts, block.indptr, order, lengths)
-    if block.kind == "log1p":
-        level_lengths = np.diff(block.level_indptr)[order]
-        levels, level_starts = _reorder(block.levels, block.level_indptr, order, level_lengths)
-        scale = block.scale[order]
-    else:
-        level_lengths, levels = np.zeros(n_cells, np.int64), block.levels
-        level_starts, scale = np.zeros(n_cells + 1, np.int64), np.ones(n_cells, np.float32)
-    edges = np.searchsorted(target, np.arange(target[0] // bucket_cells, target[-1] // bucket_cells + 2) * bucket_cells)
-    filed: _Filed = []
-    for a, b in pairwise(edges.tolist()):
-        if a == b:
-            continue
-        bucket = int(target[a]) // bucket_cells
-        local = (target[a:b] - bucket * bucket_cells).astype(np.uint32)
-        filed.append((bucket, (
-            local, lengths[a:b], level_lengths[a:b], scale[a:b],
-            genes[starts[a] : starts[b]], counts[starts[a] : starts[b]], levels[level_starts[a] : level_starts[b]],
-        )))  # fmt: skip
-    return filed
-
-
-def _reorder(
-    elements: NDArray[Any], indptr: NDArray[np.int64], order: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Elements of the rows in another order, and where each row then starts (rows + 1)."""
-    size = elements.dtype.itemsize
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    moved = np.empty_like(elements)
-    copy_runs(elements.view(np.uint8), indptr[:-1][order] * size, lengths * size, moved.view(np.uint8), starts * size)
-    return moved, starts

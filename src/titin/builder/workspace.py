@@ -5,18 +5,26 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
-from titin.dataset.manifest import write_json
-from titin.dataset.replace import REPLACED, exchange, flush
+from titin.dataset.checksums import checksum_file
+from titin.dataset.leftovers import BUILD, LOCK, bring_back, dismantle, open_lock, own_folder
+from titin.dataset.swap import flush, put, write_json
+from titin.disk import DiskError, disk_error
 from titin.errors import OutputError
+from titin.files import read_text
+
+_STATE = "state.json"
 
 
 class Workspace:
     """A hidden folder beside the target that holds what a build has finished so far.
+
+    After each step it remembers which files the build needs to go on from there, with a checksum, once they are on the
+    disk. A resumed build goes on from the last step of which all are as they were.
 
     Parameters
     ----------
@@ -29,6 +37,17 @@ class Workspace:
     fingerprint
         What the steps' results depend on: source, settings, versions.
 
+    Attributes
+    ----------
+    out, work
+        Folders of the dataset's files and of intermediate ones.
+    resumed
+        Whether there was something to go on from.
+    lost
+        Steps that had been finished and must be done again, as their files are not as they were.
+    published
+        Whether the interrupted build had put its dataset in place and had only to clear up.
+
     Raises
     ------
     OutputError
@@ -37,34 +56,42 @@ class Workspace:
 
     def __init__(self, target: Path, *, force: bool, resume: bool, fingerprint: dict[str, Any]) -> None:
         self.target = target
-        self.folder = target.parent / f".{target.name}.titin-build"
+        self.folder = target.parent / f".{target.name}.titin-{BUILD}"
         self.out, self.work = self.folder / "out", self.folder / "work"
+        self.lost: list[str] = []
+        existed = os.path.lexists(self.folder)
+        if existed:
+            own_folder(self.folder)
         self.published = self.resumed = resume and self._is_published(fingerprint)
         if not self.published:
             check_target(target, force=force)
-        existed = self.folder.exists()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir(exist_ok=True)
+            own_folder(self.folder)
         except OSError as error:
             raise OutputError(
                 f"cannot write in {target.parent}: {error.strerror}", "choose another --output"
             ) from error
         self._lock = self._take_lock()
         try:
-            self._bring_back(force)
+            if not self.target.exists():
+                bring_back(self.folder)
+                check_target(self.target, force=force)
             self._state = self._open_state(existed and resume, fingerprint)
-            self.out.mkdir(exist_ok=True)
-            self.work.mkdir(exist_ok=True)
-        except BaseException:
-            if existed:
+            for folder in (self.out, self.work):
+                if folder.is_symlink():  # whose place this is not, and which leads elsewhere
+                    folder.unlink()
+                folder.mkdir(exist_ok=True)
+        except BaseException as error:
+            full = isinstance(error, DiskError) or disk_error(error, self.folder) is not None
+            if existed and not full:  # a full disk needs the room
                 self._release()
             else:
                 self.remove()
             raise
 
     def _take_lock(self) -> int:
-        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = open_lock(self.folder / LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -75,67 +102,105 @@ class Workspace:
         return lock
 
     def _open_state(self, resume: bool, fingerprint: dict[str, Any]) -> dict[str, Any]:
-        path = self.folder / "state.json"
-        if resume and path.exists():
-            state = json.loads(path.read_text("utf-8"))
+        state = self._read_state() if resume else None
+        if state is not None:
             different = [k for k in fingerprint if state["fingerprint"].get(k) != fingerprint[k]]
             if different:
                 raise OutputError(
                     f"the unfinished build of {self.target} cannot be resumed: {', '.join(different)} changed since",
                     "build without --resume to begin again, or with the settings it was begun with",
                 )
-            if self._is_whole(state["steps"]):
-                self.resumed = bool(state["steps"])
-                return dict(state)
-        for old in (self.out, self.work):
-            shutil.rmtree(old, ignore_errors=True)
-        state = {"fingerprint": fingerprint, "steps": {}}
-        write_json(path, state)
+            state = self._last_whole(state)
+        else:
+            state = {"fingerprint": fingerprint, "steps": {}, "files": {}}
+        self.resumed = self.published or bool(state["steps"])
+        self._keep_only(state["files"])
+        write_json(self.folder / _STATE, state)
         return state
 
-    def _is_whole(self, steps: dict[str, Any]) -> bool:
-        """Whether all that the finished steps wrote is still there: after the swap, the replaced dataset is instead."""
-        files = [self.out / name for step in steps.values() for name in step.get("files", [])]
-        return all(file.is_file() for file in files) and ("manifest" not in steps or _holds(self.out, steps))
+    def _read_state(self) -> dict[str, Any] | None:
+        """Return what was remembered; None if nothing was, or it did not outlive a power cut."""
+        try:
+            state = json.loads(read_text(self.folder / _STATE))
+        except (OSError, ValueError):
+            return None
+        parts = ("fingerprint", "steps", "files")
+        return state if isinstance(state, dict) and all(isinstance(state.get(part), dict) for part in parts) else None
+
+    def _last_whole(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Drop steps from the end until all files that the build needs after the last are as they were."""
+        steps, known = dict(state["steps"]), {}
+        while steps:
+            step, done = next(reversed(steps.items()))
+            for name in done["needs"]:
+                if name not in known:
+                    known[name] = _is_file(self.folder / name, state["files"].get(name))
+            if all(known[name] for name in done["needs"]):
+                break
+            self.lost.insert(0, step)
+            del steps[step]
+        needed = next(reversed(steps.values()))["needs"] if steps else []
+        return {**state, "steps": steps, "files": {name: state["files"][name] for name in needed}}
+
+    def _keep_only(self, files: Iterable[str]) -> None:
+        """Remove what no finished step has left: the next ones are to find nothing that may be half written."""
+        kept = {self.folder / name for name in files}
+        for folder in (self.out, self.work):
+            for path in list(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+                if path in kept:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
     def _is_published(self, fingerprint: dict[str, Any]) -> bool:
-        """Whether the interrupted build had put its dataset in place and had only to clear up."""
-        try:
-            state = json.loads((self.folder / "state.json").read_text("utf-8"))
-        except FileNotFoundError:
+        state = self._read_state()
+        if state is None or state["fingerprint"] != fingerprint or "manifest" not in state["steps"]:
             return False
-        steps = state["steps"]
-        return bool(state["fingerprint"] == fingerprint and not _holds(self.out, steps) and _holds(self.target, steps))
-
-    def _bring_back(self, force: bool) -> None:
-        """Undo half an exchange, where an interrupted build had to do it by two renames."""
-        replaced = self.folder / REPLACED
-        if replaced.exists() and not self.target.exists():
-            replaced.rename(self.target)
-            check_target(self.target, force=force)
+        name = f"{self.out.name}/{layout.MANIFEST}"
+        mine = {n: told for n, told in state["files"].items() if n.startswith(f"{self.out.name}/")}
+        return not _is_file(self.folder / name, mine.get(name)) and all(
+            _is_file(self.target / n.partition("/")[2], told) for n, told in mine.items()
+        )
 
     def result(self, step: str) -> Any:
         """Return a copy of what a finished step returned; None if it has not finished."""
-        return copy.deepcopy(self._state["steps"].get(step))
+        done = self._state["steps"].get(step)
+        return None if done is None else copy.deepcopy(done["result"])
 
-    def record(self, step: str, result: Any) -> None:
-        """Remember that a step is finished and what it returned (JSON-safe)."""
-        self._state["steps"][step] = copy.deepcopy(result)
-        write_json(self.folder / "state.json", self._state)
+    def record(self, step: str, result: Any, files: Iterable[str] = (), works: Iterable[str] = ()) -> None:
+        """Remember that a step is finished, once everything that it has written is on the disk.
+
+        Parameters
+        ----------
+        result
+            What it returned, JSON-safe.
+        files
+            What it has added to ``out``.
+        works
+            All files of ``work`` that later steps need; others that earlier steps needed are removed.
+        """
+        before = [name for name in self._state["files"] if name.startswith(f"{self.out.name}/")]
+        added = [f"{self.out.name}/{name}" for name in files]
+        needs = list(dict.fromkeys([*before, *added, *(f"{self.work.name}/{name}" for name in works)]))
+        new = [name for name in needs if name in added or name not in self._state["files"]]
+        flush([*(self.folder / name for name in new), *({self.out, self.work} if new else ())])
+        self._state["files"] |= {name: checksum_file(self.folder / name) for name in new}
+        self._state["steps"][step] = {"result": copy.deepcopy(result), "needs": needs}
+        write_json(self.folder / _STATE, self._state)
+        for name in set(self._state["files"]) - set(needs):
+            (self.folder / name).unlink(missing_ok=True)
+            del self._state["files"][name]
 
     def publish(self) -> None:
         """Put the finished dataset in the target's place in one step, and remove the workspace."""
-        flush(self.out)
-        if self.target.exists():
-            exchange(self.out, self.target)
-        else:
-            self.out.rename(self.target)
+        put(self.out, self.target)
         self.remove()
 
     def remove(self) -> None:
         """Delete the workspace, last of all what tells how far it had come."""
-        for old in (self.out, self.work, self.folder):
-            shutil.rmtree(old, ignore_errors=True)
+        dismantle(self.folder, _STATE)
         self._release()
 
     def _release(self) -> None:
@@ -169,9 +234,9 @@ def check_target(target: Path, *, force: bool) -> None:
         raise OutputError(f"{target} is a dataset already", "give --force to replace it, or another --output")
 
 
-def _holds(folder: Path, steps: dict[str, Any]) -> bool:
-    """Whether a folder holds the dataset whose manifest the steps wrote."""
+def _is_file(path: Path, told: list[Any] | None) -> bool:
+    """Whether a file is there, and as it was."""
     try:
-        return "manifest" in steps and sha256(folder / layout.MANIFEST) == steps["manifest"]["sha256"]
+        return told is not None and checksum_file(path) == told
     except OSError:
         return False

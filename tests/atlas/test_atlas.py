@@ -15,6 +15,7 @@ from scipy import sparse
 
 import titin
 from titin.atlas import MemoryLimitError, SelectionError, UnknownNameError
+from titin.dataset.unstructured import said_synthetic
 from titin.errors import TitinError
 
 KINDS = ("counts", "integers", "log1p", "double", "huge", "real")
@@ -55,6 +56,21 @@ def assert_same(found: sparse.csr_matrix, dense: np.ndarray) -> None:
 # what a dataset says of itself
 
 
+def test_data_that_are_made_up_say_so(muscle, log1p):
+    assert muscle.atlas.synthetic == muscle.source.uns["demo"]["about"]
+    assert muscle.atlas[:10].synthetic == muscle.atlas.synthetic
+    assert log1p.atlas.synthetic is None
+
+
+@pytest.mark.parametrize(
+    ("demo", "said"),
+    [({"synthetic": np.bool_(True), "about": "Drawn."}, "Drawn."), ({"synthetic": True}, ""), ("synthetic", None),
+     ({"synthetic": "yes"}, None), ({"synthetic": np.ones(3, bool)}, None), ({"synthetic": False}, None)],
+)  # fmt: skip
+def test_only_a_plain_yes_makes_data_synthetic(demo, said):
+    assert said_synthetic({"demo": demo}) == said
+
+
 def test_opening_reads_the_manifest_only(demo, monkeypatch):
     import pyarrow.parquet as pq
 
@@ -70,10 +86,29 @@ def test_opening_reads_the_manifest_only(demo, monkeypatch):
     assert atlas.roles["donor"] == "DonorID"
     assert atlas.layout.prefix == atlas.manifest.prefix == "skeletal_muscle_10x"
     assert list(atlas.obsm) == ["X_scVI", "X_umap"]
-    text = repr(atlas)
-    assert text.startswith("Atlas with 1,300 cells × 600 genes, log1p, in ")
+
+
+def test_what_is_in_hand_is_shown(demo):
+    atlas = titin.open(demo.dataset)
+    text, page = repr(atlas), atlas._repr_html_()
+    assert text.startswith("Atlas with 1,300 cells × 600 genes, log1p, ages 19 to 74 years, in ")
     assert "'annotation_level0'" in text
     assert "obsm: 'X_scVI', 'X_umap'" in text
+    assert "<p>Atlas with 1,300 cells × 600 genes, log1p, ages 19 to 74 years, in " in page
+    assert repr(atlas[:5, ["XIST"]]).startswith("View of 5 cells × 1 gene,")
+    assert text.splitlines()[0].endswith("; synthetic")
+    assert "'age_numeric'" in text
+    assert "'age_years'" in text
+
+
+def test_figures_of_what_is_made_up_say_so(demo):
+    pytest.importorskip("matplotlib", reason="needs `pip install matplotlib`")
+    figures = titin.open(demo.dataset).plot
+    for color in ("Sex", None):
+        axes = figures.umap(color=color)
+        assert axes.get_title(loc="left") == (color or "")
+        assert [text.get_text() for text in axes.figure.texts] == ["synthetic data"]
+    assert figures.umap(title="mine").get_title(loc="left") == "mine"
 
 
 def test_public_names_are_lazy():
@@ -296,10 +331,8 @@ def test_only_the_row_groups_needed_are_read(shards, monkeypatch):
 
     atlas = reopen(shards)
     read = []
-    whole = Store.read_lists
-    monkeypatch.setattr(
-        Store, "read_lists", lambda self, group, *args: (read.append(group), whole(self, group, *args))[1]
-    )
+    whole = Store._read
+    monkeypatch.setattr(Store, "_read", lambda self, group, *args: (read.append(group), whole(self, group, *args))[1])
     atlas.X[[0, 3, 255]]
     assert len(read) == 1
     read.clear()

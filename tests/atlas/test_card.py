@@ -127,7 +127,7 @@ def test_the_card_of_real_values_says_so_and_what_was_left_out(tmp_path):
     assert matter["size_categories"] == ["n<1K"]
     assert "no integer counts lie behind them" in flat
     assert "Cells are in one order in all files, that of the source" in flat
-    assert "- `layers/scaled`: a dataset holds one matrix; --layer chooses another" in text
+    assert "- `layers/scaled`: kept by --layers; --layer takes it for X" in text
     assert "## Ages" not in text
 
 
@@ -235,7 +235,7 @@ def test_the_structure_is_that_of_the_source(demo):
         ("[]", "is not the manifest of a titin dataset"),
         ('{"format": "zarr"}', "is not the manifest of a titin dataset"),
         ('{"format": "titin", "format_version": 2}', "has format version 2; this titin reads version 1"),
-        ('{"format": "titin", "format_version": 1}', "is incomplete"),
+        ('{"format": "titin", "format_version": 1}', "prefix is missing"),
     ],
 )
 def test_a_manifest_that_is_none(tmp_path, text, message):

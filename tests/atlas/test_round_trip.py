@@ -171,7 +171,8 @@ def test_liver_counts_are_those_of_its_layer(shared, tmp_path):
 def test_values_without_integers_behind_them_are_said_to_be_so(name, shared, tmp_path):
     manifest = build(shared / f"data/h5ad/{name}.h5ad", tmp_path / "dataset").manifest
     assert manifest.notes[0].startswith("no integer counts lie behind the values; they are stored as they are")
-    assert set(manifest.recovery["refused"]) == {"counts", "log1p"}
+    tried = {"counts", "log1p", "log1p of base 2", "log1p of base 10", "normalized"}
+    assert set(manifest.recovery["refused"]) == tried
     for cells in manifest.recovery["refused"].values():
         assert cells
         assert all(cell in manifest.notes[0] for cell in cells)
@@ -218,7 +219,7 @@ def test_blocks_buckets_and_strips_do_not_change_a_byte(demo, tmp_path, monkeypa
     monkeypatch.setattr(Resources, "scan_values", property(lambda _: 5_000))
     settings = {"preset": "muscle", "texts": False, "donors": demo.donors}
     again = build(demo.atlas, tmp_path / "again", **settings, memory="512MiB").path
-    assert min(buckets) > 1
+    assert max(buckets) > 1
     names = sorted(path.name for path in demo.dataset.iterdir())
     assert sorted(path.name for path in again.iterdir()) == names
     assert [name for name in names if (again / name).read_bytes() != (demo.dataset / name).read_bytes()] == []

@@ -17,7 +17,7 @@ from scipy import sparse
 import titin
 from titin.atlas.passes import BlockReader
 from titin.atlas.row_groups import dataset_blocks, gene_blocks
-from titin.atlas.tables import source_blocks
+from titin.atlas.source_blocks import source_blocks
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.store import Store

@@ -1,5 +1,6 @@
 """Reading a dataset."""
 
+from titin.atlas.annotated import AtlasView
 from titin.atlas.atlas import Atlas, open_atlas
 from titin.atlas.csr import RowBlock
 from titin.atlas.expression import Expression
@@ -7,6 +8,7 @@ from titin.atlas.selection import MemoryLimitError, SelectionError, UnknownNameE
 
 __all__ = [
     "Atlas",
+    "AtlasView",
     "Expression",
     "MemoryLimitError",
     "RowBlock",

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from titin.atlas.kernels import count_chosen, take_rows
 from titin.atlas.row_groups import ChosenRows, Positions, read_block, split_rows
 from titin.dataset.block import Block
 from titin.dataset.store import Store
 from titin.parallel import ordered_map
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class RowBlock:
     """
 
     rows: Positions
-    X: sparse.csr_matrix
+    X: "sparse.csr_matrix"
 
 
 def column_map(n_genes: int, tokens: Positions) -> NDArray[np.int32]:
@@ -69,7 +71,7 @@ def row_blocks(
 
 def take(
     block: Block, rows: Positions, column_of: NDArray[np.int32], n_columns: int, dtype: np.dtype | None
-) -> sparse.csr_matrix:
+) -> "sparse.csr_matrix":
     """Return some rows of a block, as CSR with sorted indices."""
     indptr = np.empty(len(rows) + 1, np.int64)
     count_chosen(block.indptr, block.indices, rows, column_of, indptr)
@@ -78,8 +80,12 @@ def take(
     return make_csr(indptr, columns, data if dtype is None else data.astype(dtype, copy=False), n_columns)
 
 
-def make_csr(indptr: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any], n_columns: int) -> sparse.csr_matrix:
+def make_csr(
+    indptr: NDArray[np.int64], columns: NDArray[Any], data: NDArray[Any], n_columns: int
+) -> "sparse.csr_matrix":
     """Wrap the arrays of a matrix that is known to be canonical, without copying or checking."""
+    from scipy import sparse
+
     index = np.int32 if indptr[-1] < 2**31 else np.int64
     X = sparse.csr_matrix((len(indptr) - 1, n_columns), dtype=data.dtype)
     X.indptr, X.indices, X.data = indptr.astype(index), columns.astype(index, copy=False), data
@@ -96,7 +102,7 @@ class GrowingMatrix:
         index = np.int32 if expected < 2**30 else np.int64
         self._columns, self._data = np.empty(expected, index), np.empty(expected, dtype)
 
-    def append(self, X: sparse.csr_matrix) -> None:
+    def append(self, X: "sparse.csr_matrix") -> None:
         """Append rows."""
         end = self._nnz + X.nnz
         if end > len(self._data):
@@ -105,7 +111,7 @@ class GrowingMatrix:
         self._ends.append(X.indptr[1:].astype(np.int64) + self._nnz)
         self._nnz = end
 
-    def finish(self) -> sparse.csr_matrix:
+    def finish(self) -> "sparse.csr_matrix":
         """Return the whole; what was expected too much is given back."""
         self._resize(self._nnz)
         return make_csr(np.concatenate(self._ends), self._columns, self._data, self._n_columns)

@@ -3,18 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from titin.atlas.axes import CellAxis
+from titin.atlas.display import some
 from titin.atlas.kernels import scatter_rows
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.selection import Positions, SelectionError, UnknownNameError, check_memory, check_once, resolve
 from titin.atlas.statistics import ExpressionGroups, Question, Statistics
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class Indexer(ABC):
@@ -261,7 +264,7 @@ class Expression(Statistics):
             return self._table([genes] if isinstance(genes, str) else list(genes))
         return pd.DataFrame(self.to_numpy(), index=self.index, columns=self.columns, copy=False)
 
-    def to_scipy(self) -> sparse.csr_matrix:
+    def to_scipy(self) -> "sparse.csr_matrix":
         """Return the CSR matrix, cells × genes; a MemoryLimitError if it would not fit the memory limit."""
         return self.reader.csr(self.rows, self.columns_chosen)
 
@@ -378,6 +381,14 @@ class Expression(Statistics):
             raise AttributeError(f"an Expression has no {name}: take a DataFrame of some genes, expression[[…]]")
         raise AttributeError(f"an Expression has no {name}")
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.columns.tolist()
+
+    def _repr_html_(self) -> str:
+        from titin.html import notebook
+
+        return notebook(repr(self), [("genes", some(self.columns)), ("cells", some(self.index))])
+
     def __repr__(self) -> str:
         return f"Expression of {self.shape[0]:,} cells × {self.shape[1]:,} genes, {self.reader.dtype}; not read"
 
@@ -389,7 +400,7 @@ class Expression(Statistics):
     def _check_dense(self, itemsize: int, n_columns: int | None = None) -> None:
         n = self.shape[1] if n_columns is None else n_columns
         what = f"a dense table of {len(self):,} cells × {n:,} genes"
-        check_memory(len(self) * n * itemsize, self.reader.resources.memory, what, _INSTEAD)
+        check_memory(len(self) * n * itemsize, self.reader.resources.result, what, _INSTEAD)
 
 
 def _compose(outer: Positions | None, inner: Positions | None) -> Positions | None:

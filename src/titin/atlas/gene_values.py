@@ -3,22 +3,26 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from titin.atlas.csr import column_map, row_blocks
 from titin.atlas.kernels import find_levels
-from titin.atlas.row_groups import all_groups, read_gene_block
+from titin.atlas.row_groups import all_groups, read_gene_block, read_levels
 from titin.dataset import layout
 from titin.dataset.store import RowGroup, Store
+from titin.dataset.transforms import log_unit_of
 from titin.parallel import ordered_map
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _CACHE_SHARE = 8  # levels are kept in memory when they take no more than one part in so many of the limit
 _REMOTE_THREADS = 16
 _LEVELS_A_CELL = 20  # or about so many
+_APART = 20_000  # stored values between two genes that are read through rather than passed over
 
 
 class Levels(NamedTuple):
@@ -31,11 +35,11 @@ class Levels(NamedTuple):
 
 
 class GeneReader:
-    """Reads whole genes: one row group of ``expression_by_gene`` each.
+    """Reads whole genes: of ``expression_by_gene`` the pages that they lie in.
 
-    Of kind ``log1p`` the file holds counts; the exact value of a count is that one of the cell's levels which
-    log1p(count / scale) is next to. Scales and levels of all cells (about 90 bytes a cell) are read once and kept, if
-    they fit a small share of the memory limit, else read along with each gene.
+    Where counts were recovered the file holds them; the exact value of a count is that one of the cell's levels which
+    lies next to what the count gives, such as log1p(count / scale). Scales and levels of all cells (about 90 bytes a
+    cell) are read once and kept, if they fit a small share of the memory limit, else read along with each gene.
 
     Parameters
     ----------
@@ -55,11 +59,10 @@ class GeneReader:
         self._levels: Levels | None = None
         self._lock = Lock()
 
-    def cost(self, tokens: NDArray[np.int64], *, counts: bool) -> int:
-        """About how many list elements are to be read and decoded for some genes."""
-        groups = len(np.unique(self._places(tokens)))
-        levels = self._store.manifest.kind == "log1p" and not counts and self._levels is None
-        return groups * layout.ROW_GROUP_NONZEROS + levels * _LEVELS_A_CELL * self._store.manifest.n_cells
+    def cost(self, tokens: NDArray[np.int64], n_cells: int, *, counts: bool) -> int:
+        """About how many list elements are to be read and decoded for some genes, which ``n_cells`` entries are of."""
+        levels = self._store.manifest.value_kind.has_levels and not counts and self._levels is None
+        return n_cells + len(tokens) * _APART + levels * _LEVELS_A_CELL * self._store.manifest.n_cells
 
     def read(self, token: int) -> tuple[NDArray[np.uint32], NDArray[Any]]:
         """Cells that express a gene (positions, ascending) and their counts, or values of kind ``real``.
@@ -74,20 +77,28 @@ class GeneReader:
 
     def values(self, token: int, cells: NDArray[np.uint32], stored: NDArray[Any]) -> NDArray[Any]:
         """Return the source's values of what `read` returned."""
-        if self._store.manifest.kind != "log1p":
+        if not self._store.manifest.value_kind.has_levels:
             return stored.astype(self._dtype, copy=False)
         values, unsure = np.empty(len(cells), self._dtype), np.zeros(len(cells), np.bool_)
-        n_unsure = 0
+        n_unsure, log_unit = 0, log_unit_of(self._store.manifest.value_kind)
         for part in self._parts():
             a, b = np.searchsorted(cells, [part.first, part.first + len(part.scale)])
             n_unsure += find_levels(
-                cells[a:b], stored[a:b], part.first, part.scale, part.indptr, part.levels, values[a:b], unsure[a:b]
+                cells[a:b],
+                stored[a:b],
+                part.first,
+                part.scale,
+                log_unit,
+                part.indptr,
+                part.levels,
+                values[a:b],
+                unsure[a:b],
             )
         if n_unsure:
             self._look_up(token, cells, unsure, values)
         return values
 
-    def matrix(self, tokens: NDArray[np.int64], *, counts: bool) -> sparse.csc_matrix:
+    def matrix(self, tokens: NDArray[np.int64], *, counts: bool) -> "sparse.csc_matrix":
         """All cells of some genes, one column each in the order given."""
         groups, place = self._groups(), self._places(tokens)
         found: dict[int, tuple[NDArray[np.uint32], NDArray[Any]]] = {}
@@ -100,6 +111,8 @@ class GeneReader:
         indptr = np.concatenate([[0], np.cumsum([len(cells) for cells, _ in columns], dtype=np.int64)])
         indices = np.concatenate([cells for cells, _ in columns]) if columns else np.empty(0, np.int32)
         data = np.concatenate([data for _, data in columns]) if columns else np.empty(0, self._dtype)
+        from scipy import sparse
+
         return sparse.csc_matrix((data, indices, indptr), (self._store.manifest.n_cells, len(tokens)))
 
     def _groups(self) -> tuple[RowGroup, ...]:
@@ -114,9 +127,16 @@ class GeneReader:
         return np.array([group.first_row for group in self._groups()], np.int64)
 
     def _read_group(self, group: RowGroup, tokens: Sequence[int]) -> list[tuple[NDArray[np.uint32], NDArray[Any]]]:
-        block = read_gene_block(self._store, group)
-        runs = [slice(block.indptr[t - block.first], block.indptr[t - block.first + 1]) for t in tokens]
-        return [(block.cells[run], block.stored[run]) for run in runs]
+        """Genes of a row group, by ascending token; those that lie close together are read in one go."""
+        a_gene = self._store.elements(group, layout.CELLS) / group.n_rows
+        wanted = np.array(tokens) - group.first_row
+        found = []
+        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) * a_gene > _APART) + 1):
+            block = read_gene_block(self._store, group, (int(run[0]), int(run[-1]) + 1))
+            for row in run - run[0]:
+                own = slice(block.indptr[row], block.indptr[row + 1])
+                found.append((block.cells[own], block.stored[own]))
+        return found
 
     def _parts(self) -> Iterator[Levels]:
         """Levels of all cells: all at once from memory, or row group by row group."""
@@ -141,8 +161,7 @@ class GeneReader:
         return int(a_cell * self._store.manifest.n_cells)
 
     def _read_levels(self, group: RowGroup) -> Levels:
-        ((indptr, levels),) = self._store.read_lists(group, [layout.LEVELS])
-        scale = self._store.read_group(group, [layout.SCALE]).column(0).to_numpy()
+        (indptr, levels), scale = read_levels(self._store, group)
         return Levels(group.first_row, scale, indptr, levels)
 
     def _look_up(self, token: int, cells: NDArray[np.uint32], unsure: NDArray[np.bool_], values: NDArray[Any]) -> None:
@@ -150,7 +169,11 @@ class GeneReader:
         column_of = column_map(self._store.manifest.n_genes, np.array([token]))
         rows = cells[unsure].astype(np.int64)
         blocks = row_blocks(self._store, rows, column_of, 1, self._dtype, counts=False, threads=self._threads)
-        values[unsure] = np.concatenate([block.X.data for block in blocks])
+        found = np.concatenate([block.X.data for block in blocks])
+        if len(found) != len(rows):
+            said = f"gene {token:,} has counts in cells that have none in {self._store.manifest.layout.expression}"
+            raise self._store.damaged(self._file, ValueError(said))
+        values[unsure] = found
 
 
 def _join(parts: list[Levels]) -> Levels:

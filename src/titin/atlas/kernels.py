@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from titin.dataset.transforms import forward
+from titin.jit import kernel
 
 Array = NDArray[Any]
 
@@ -16,10 +18,10 @@ for _i in range(64):
 _FACTOR = np.uint64(_DE_BRUIJN)
 _SHIFT = np.uint64(58)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_TOLERANCE = 3.0 * 2.0**-23  # of a value: the format promises 2 units in the last place
+_TOLERANCE = 4.5 * 2.0**-23  # of a value, or of 1 + x: the format promises 4 units in the last place
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def count_chosen(indptr: Array, tokens: Array, rows: Array, column_of: Array, chosen: Array) -> None:
     """Fill ``chosen`` with the row pointers of some rows, when only genes with a column stay."""
     chosen[0] = 0
@@ -31,7 +33,7 @@ def count_chosen(indptr: Array, tokens: Array, rows: Array, column_of: Array, ch
         chosen[r + 1] = chosen[r] + n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def take_rows(
     indptr: Array, tokens: Array, data: Array, rows: Array, column_of: Array, n_columns: int, columns: Array, out: Array
 ) -> None:
@@ -57,14 +59,16 @@ def take_rows(
             present[w] = _ZERO
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def find_levels(
-    cells: Array, counts: Array, first: int, scale: Array, level_indptr: Array, levels: Array, out: Array, unsure: Array
-) -> int:
+    cells: Array, counts: Array, first: int, scale: Array, log_unit: float, level_indptr: Array, levels: Array,
+    out: Array, unsure: Array,
+) -> int:  # fmt: skip
     """Look up the exact value of one gene's counts, without the other counts of the cells.
 
-    log1p(count / scale) is within 2 units in the last place of the value, and a cell's levels are far wider apart;
-    where not exactly one level is that near, the entry is marked ``unsure``. A count of 1 is always the first level.
+    What the count gives (by ``log_unit``, see `titin.dataset.transforms`) is within 4 units in the last place of the
+    value, and a cell's levels are far wider apart; where not exactly one level is that near, the entry is marked
+    ``unsure``. A count of 1 is always the first level.
 
     Returns
     -------
@@ -77,8 +81,8 @@ def find_levels(
         if counts[i] == 1 and b > a:
             out[i] = levels[a]
             continue
-        guess = np.log1p(counts[i] / np.float64(scale[c]))
-        margin = guess * _TOLERANCE
+        guess = forward(counts[i] / np.float64(scale[c]), log_unit)
+        margin = max(guess, 1.0 / log_unit if log_unit > 0.0 else 0.0) * _TOLERANCE
         low, high = a, b
         while low < high:
             middle = (low + high) >> 1
@@ -96,7 +100,7 @@ def find_levels(
     return n_unsure
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_sums(
     indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array, sums: Array
 ) -> None:
@@ -111,7 +115,7 @@ def add_sums(
                 sums[g, j] += data[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_deviations(
     indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array,
     mean: Array, squares: Array, seen: Array,
@@ -130,7 +134,7 @@ def add_deviations(
                 squares[g, j] += distance * (data[i] - mean[g, j])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def widen(
     indptr: Array, tokens: Array, data: Array, rows: Array, groups: Array, column_of: Array,
     low: Array, high: Array, seen: Array,
@@ -148,7 +152,7 @@ def widen(
                 seen[g, j] += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def describe_rows(
     indptr: Array, tokens: Array, data: Array, rows: Array, column_of: Array, n_columns: int, out: Array
 ) -> None:
@@ -171,7 +175,7 @@ def describe_rows(
         out[r, 0], out[r, 1], out[r, 2], out[r, 3] = total, distance, low, high
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def scatter_rows(
     indptr: Array, tokens: Array, data: Array, rows: Array, places: Array, column_of: Array, out: Array
 ) -> None:
@@ -186,7 +190,7 @@ def scatter_rows(
 _SMALL = 64  # counts below this have their value in a table of the cell
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def lognorm(indptr: Array, counts: Array, target: float, values: Array) -> None:
     """Fill ``values`` with log1p(target × count / total of the cell)."""
     table = np.empty(_SMALL, np.float32)
@@ -208,7 +212,7 @@ def lognorm(indptr: Array, counts: Array, target: float, values: Array) -> None:
             out[i] = table[count]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def take_chosen(
     indptr: Array, tokens: Array, data: Array, rows: Array, column_of: Array, chosen: Array, columns: Array, out: Array
 ) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from titin.atlas.axes import GeneAxis
 from titin.atlas.csr import GrowingMatrix, RowBlock, column_map, row_blocks
@@ -17,6 +16,9 @@ from titin.dataset import layout
 from titin.dataset.store import Store
 from titin.errors import TitinError
 from titin.resources import Resources
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _LARGE = 10_000_000  # stored values, after which it is worth giving back memory
 
@@ -34,6 +36,7 @@ class MatrixReader:
 
     def __init__(self, store: Store, resources: Resources) -> None:
         self.store, self.resources = store, resources
+        self._parts: dict[str, MatrixReader] = {}
 
     @property
     def n_cells(self) -> int:
@@ -44,6 +47,12 @@ class MatrixReader:
     def n_genes(self) -> int:
         """Number of genes."""
         return self.store.manifest.n_genes
+
+    def part(self, place: str) -> "MatrixReader":
+        """The reader of a further matrix of the cells, the same each time; see `titin.dataset.store.Store.part`."""
+        if place not in self._parts:
+            self._parts[place] = MatrixReader(self.store.part(place), self.resources)
+        return self._parts[place]
 
     @cached_property
     def genes(self) -> GeneAxis:
@@ -66,16 +75,13 @@ class MatrixReader:
         """Of the counts, as stored: uint16, or uint32."""
         self.check_counts()
         shard = self.store.manifest.shards(self.store.manifest.layout.expression)[0]
-        field = self.store.parquet(shard).schema_arrow.field(layout.COUNTS)
-        dtype: np.dtype = np.dtype(field.type.value_type.to_pandas_dtype())
-        return dtype
+        return self.store.list_dtype(shard, layout.COUNTS)
 
     def check_counts(self) -> None:
         """Refuse if there are no counts."""
-        if self.store.manifest.kind == "real":
-            raise TitinError(
-                "this dataset has no counts: no integers lie behind its source's values", "ask for its values: atlas.X"
-            )
+        if not self.store.manifest.value_kind.has_counts:
+            why = self.store.manifest.why_no_counts
+            raise TitinError(f"this dataset has no counts: {why}", "ask for its values: atlas.X")
 
     def gene(self, name: str, *, counts: bool = False) -> NDArray[Any]:
         """Return one gene over all cells, in the dataset's order: the source's values, or counts as stored.
@@ -102,7 +108,7 @@ class MatrixReader:
         threads = self.resources.threads
         return row_blocks(self.store, rows, column_of, len(tokens), dtype, counts=counts, threads=threads)
 
-    def csr(self, rows: Positions | None, columns: Positions | None, *, counts: bool = False) -> sparse.csr_matrix:
+    def csr(self, rows: Positions | None, columns: Positions | None, *, counts: bool = False) -> "sparse.csr_matrix":
         """Return cells × genes in any order, repeats allowed; None for all.
 
         Raises
@@ -129,13 +135,13 @@ class MatrixReader:
 
     def columns_are_cheaper(self, rows: Positions | None, columns: Positions, *, counts: bool = False) -> bool:
         """Whether reading the genes over all cells is less work than reading all genes of the cells."""
-        tokens = self.genes.token[columns]
-        if self.genes.n_cells[columns].sum() * (self.dtype.itemsize + 4) > self.resources.memory:
+        tokens, n_cells = self.genes.token[columns], int(self.genes.n_cells[columns].sum())
+        if n_cells * (self.dtype.itemsize + 4) > self.resources.memory:
             return False
         groups = all_groups(self.store)
         each = self.store.manifest.nnz // max(1, len(groups))
         needed = len(groups) if rows is None else count_groups(self.store, np.unique(rows))
-        return self.by_gene.cost(tokens, counts=counts) < needed * each
+        return self.by_gene.cost(tokens, n_cells, counts=counts) < needed * each
 
     def check_csr(self, rows: Positions | None, columns: Positions | None, *, counts: bool = False) -> None:
         """Refuse a CSR matrix that would not fit the memory limit, judging by how many cells express the genes."""
@@ -144,7 +150,7 @@ class MatrixReader:
         nnz = self._nnz(rows, columns)
         entry = (self.count_dtype if counts else self.dtype).itemsize + (4 if nnz < 2**31 else 8)
         check_memory(
-            nnz * entry + 8 * (n_rows + 1), self.resources.memory,
+            nnz * entry + 8 * (n_rows + 1), self.resources.result,
             f"a CSR matrix of {n_rows:,} cells × {n_columns:,} genes",
             "take atlas.iter_blocks() or titin.Loader, which need memory for some cells only",
         )  # fmt: skip
@@ -162,7 +168,7 @@ class MatrixReader:
         return expressed if rows is None else -(-expressed * len(rows) // max(1, self.n_cells))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "resources": self.resources}
+        return {"store": self.store, "resources": self.resources, "_parts": {}}
 
 
 def _unique(positions: Positions | None, *, ordered: bool = True) -> tuple[Positions | None, Positions | None]:
@@ -175,6 +181,6 @@ def _unique(positions: Positions | None, *, ordered: bool = True) -> tuple[Posit
     return once, places
 
 
-def _canonical(X: sparse.csr_matrix) -> sparse.csr_matrix:
+def _canonical(X: "sparse.csr_matrix") -> "sparse.csr_matrix":
     X.sort_indices()
     return X

@@ -29,7 +29,10 @@ class BlockReader:
     atlas
         The dataset.
     values
-        ``lognorm``: the source's values, or log1p(10,000 × count / total of the cell) where it holds counts, float32;
+        ``lognorm``: the source's values, or log1p(10,000 × count / total of the cell) where it holds counts or
+        normalised values that are not logged, float32;
+        ``per_10k``: log1p(10,000 × count / total) wherever there are counts, as models of other datasets expect them,
+        and the source's own values where that is what they are;
         ``counts``: the integer counts.
     cells, genes
         As in ``atlas.X[cells, genes]``; each is given once, in the dataset's order, however it is asked for.
@@ -52,9 +55,12 @@ class BlockReader:
     """
 
     def __init__(
-        self, atlas: Atlas, *, values: Literal["lognorm", "counts"] = "lognorm", cells: Any = None, genes: Any = None
-    ) -> None:
-        self._store, self._kind, self._counts = atlas.store, atlas.kind, values == "counts"
+        self, atlas: Atlas, *, values: Literal["lognorm", "per_10k", "counts"] = "lognorm", cells: Any = None,
+        genes: Any = None,
+    ) -> None:  # fmt: skip
+        self._store, self._kind, self._counts = atlas.store, atlas.manifest.value_kind, values == "counts"
+        as_they_are = values != "per_10k" or not self._kind.has_counts or atlas.manifest.is_per_10k
+        self._of_counts = self._kind.lognorm_of_counts or not as_they_are
         if self._counts:
             atlas.reader.check_counts()
         self.cells = np.unique(atlas.cell_positions(cells))
@@ -65,6 +71,11 @@ class BlockReader:
         self.genes: Positions = places[kept]
         self._column_of = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
         self.parts: tuple[ChosenRows, ...] = tuple(split_rows(self._store, self.cells))
+
+    @property
+    def log_unit(self) -> float:
+        """Natural logarithm of the base of log-normalised values."""
+        return self._kind.log_unit
 
     @property
     def n_cells(self) -> int:
@@ -149,11 +160,11 @@ class BlockReader:
         return lanes
 
     def _read_whole(self, group: RowGroup) -> Block:
-        block = read_block(self._store, group, counts=self._counts)
+        block = read_block(self._store, group, counts=self._counts or self._of_counts)
         if self._counts:
             return block
         values = block.data.astype(np.float32, copy=False)
-        if self._kind == "counts":
+        if self._of_counts:
             values = np.empty(len(block.data), np.float32)
             lognorm(block.indptr, block.data, layout.TARGET_SUM, values)
         return Block(block.start, block.indptr, block.indices, values)

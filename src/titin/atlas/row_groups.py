@@ -1,16 +1,18 @@
 """The matrix as its files have it, row group by row group: read, checked and decoded here, and nowhere else."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from titin.atlas.orders import check_tokens
 from titin.dataset import layout
 from titin.dataset.block import Block, GeneBlock
 from titin.dataset.codec import decode_values
+from titin.dataset.kernels import all_stored, first_disorder
 from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store
 from titin.errors import DatasetError
@@ -82,39 +84,88 @@ def count_groups(store: Store, cells: Positions | None) -> int:
 
 def entry_column(store: Store) -> str:
     """Name of the column that holds the entries of the matrix: counts, or values of kind ``real``."""
-    return layout.VALUES if store.manifest.kind == "real" else layout.COUNTS
+    return store.manifest.value_kind.entries
 
 
 def read_entries(
     store: Store, group: RowGroup, columns: Sequence[str], out: Sequence[NDArray[Any]] | None = None
 ) -> list[Lists]:
-    """Read list columns of a row group of either matrix file, and check that they go together.
+    """Read list columns of a row group of cells, and check that they go together.
 
     Parameters
     ----------
     columns
-        First the genes or cells, then their counts or values, then others.
+        First the genes, then their counts or values, then others.
     out
         Where to decode each column to, as for `Store.read_lists`.
 
     Raises
     ------
     DatasetError
-        If the file is missing, damaged or replaced; if the first two columns differ in length, or name what is not
-        there.
+        If the file is missing, damaged or replaced; if the first two columns differ in length; if cells or genes do
+        not exist or do not ascend, counts or values are 0 or not finite, or levels do not ascend.
     """
-    found = store.read_lists(group, columns, out)
-    (indptr, minor), (entry_indptr, _), *_ = found
-    what, n = ("cell", store.manifest.n_cells) if columns[0] == layout.CELLS else ("gene", store.manifest.n_genes)
-    if not np.array_equal(indptr, entry_indptr):
+    return _checked(store, group, columns, store.read_lists(group, columns, out))
+
+
+def _checked(store: Store, group: RowGroup, columns: Sequence[str], found: list[Lists]) -> list[Lists]:
+    minor, (entry_indptr, stored), *others = found
+    if not np.array_equal(minor.indptr, entry_indptr):
         raise store.damaged(group.shard, ValueError(f"{columns[0]} and {columns[1]} differ in length"))
-    if len(minor) and int(minor.max()) >= n:
-        raise store.damaged(group.shard, ValueError(f"it names {what} {int(minor.max()):,} of {n:,}"))
+    n = store.manifest.n_cells if columns[0] == layout.CELLS else store.manifest.n_genes
+    _check_order(store, group, columns[0], minor, -1, n)
+    if not all_stored(stored):
+        raise store.damaged(group.shard, ValueError(f"a number in {columns[1]} is 0 or not finite"))
+    for column, lists in zip(columns[2:], others, strict=True):
+        _check_order(store, group, column, lists, 0, np.inf)
     return found
 
 
+def _check_order(store: Store, group: RowGroup, column: str, lists: Lists, above: float, below: float) -> None:
+    """Refuse lists that do not ascend strictly between two numbers: kernels index and bisect by them unchecked."""
+    row = first_disorder(lists.indptr, lists.elements, above, below)
+    if row < 0:
+        return
+    own = lists.elements[lists.indptr[row] : lists.indptr[row + 1]]
+    outside = own[~((own > above) & (own < below))]
+    what = {layout.CELLS: "cell", layout.GENES: "gene"}.get(column)
+    if what and len(outside):
+        said = f"it names {what} {int(outside[0]):,} of {below:,}"
+    else:
+        said = f"{column} of row {group.first_row + row:,} are not finite numbers that ascend"
+    raise store.damaged(group.shard, ValueError(said))
+
+
+def read_levels(store: Store, group: RowGroup) -> tuple[Lists, NDArray[np.float32]]:
+    """Read the levels of a row group of cells, and the cells' scales.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or replaced; if levels do not ascend, or a scale is not above 0.
+    """
+    (lists,) = store.read_lists(group, [layout.LEVELS])
+    _check_order(store, group, layout.LEVELS, lists, 0, np.inf)
+    return lists, read_scales(store, group)
+
+
+def read_scales(store: Store, group: RowGroup | None = None) -> NDArray[np.float32]:
+    """Read the scales of the cells of a row group, or of all: finite and above 0, as counts are divided by them.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or replaced, or one is not.
+    """
+    name = store.manifest.layout.expression
+    column = None if group is None else store.read_group(group, [layout.SCALE]).column(0)
+    least, most = float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)
+    scales: NDArray[np.float32] = store.numbers(name, layout.SCALE, pa.float32(), column, least=least, most=most)
+    return scales
+
+
 def read_block(store: Store, group: RowGroup, *, counts: bool = False) -> Block:
-    """Read and decode a row group of cells; genes as ascending tokens.
+    """Read and decode a row group of cells; genes as ascending tokens, with the counts behind recovered values.
 
     Parameters
     ----------
@@ -126,25 +177,40 @@ def read_block(store: Store, group: RowGroup, *, counts: bool = False) -> Block:
     DatasetError
         As for `read_entries`, or if a cell's levels do not fit its counts.
     """
-    exact = [layout.LEVELS] if store.manifest.kind == "log1p" and not counts else []
-    (indptr, tokens), (_, data), *levels = read_entries(store, group, [layout.GENES, entry_column(store), *exact])
+    return store.seen(_read_block(store.whole, group, counts=counts))
+
+
+def _read_block(store: Store, group: RowGroup, *, counts: bool) -> Block:
+    exact = [layout.LEVELS] if store.manifest.value_kind.has_levels and not counts else []
+    (indptr, tokens), (_, stored), *levels = read_entries(store, group, [layout.GENES, entry_column(store), *exact])
+    if not levels:
+        return Block(group.first_row, indptr, tokens, stored)
     try:
-        data = decode_values(indptr, data, *levels[0]) if levels else data
+        return Block(group.first_row, indptr, tokens, decode_values(indptr, stored, *levels[0]), stored)
     except ValueError as error:
         raise store.damaged(group.shard, error) from error
-    return Block(group.first_row, indptr, tokens, data)
 
 
-def read_gene_block(store: Store, group: RowGroup) -> GeneBlock:
-    """Read a row group of genes: counts, or values of kind ``real``.
+def read_gene_block(store: Store, group: RowGroup, rows: tuple[int, int] | None = None) -> GeneBlock:
+    """Read a row group of genes, whose rows are tokens: counts, or values of kind ``real``.
+
+    Parameters
+    ----------
+    rows
+        First and end of those wanted, within the row group; all where not given.
 
     Raises
     ------
     DatasetError
-        As for `read_entries`.
+        As for `read_entries`, or if a row is not that of its token.
     """
-    (indptr, cells), (_, stored) = read_entries(store, group, [layout.CELLS, entry_column(store)])
-    return GeneBlock(group.first_row, indptr, cells, stored)
+    columns = [layout.CELLS, entry_column(store)]
+    tokens, lists = store.read_genes(group, columns, rows)
+    first = group.first_row + (rows[0] if rows else 0)
+    check_tokens(store, group.shard, tokens, first)
+    part = replace(group, first_row=first, n_rows=len(tokens))
+    (indptr, cells), (_, stored) = _checked(store, part, columns, lists)
+    return GeneBlock(first, indptr, cells, stored)
 
 
 def dataset_blocks(store: Store, *, counts: bool = False, threads: int = 1) -> Generator[Block, None, None]:

@@ -151,7 +151,7 @@ def group_sizes(question: Question, groups: Positions | None, n_groups: int) -> 
 def _totals(question: Question, n_groups: int, n: int) -> list[Floats]:
     size = n * n_groups * question.n_columns * 8
     what = f"statistics of {n_groups:,} groups × {question.n_columns:,} genes"
-    check_memory(size, question.reader.resources.memory, what, "choose genes first: expression.loc[:, genes]")
+    check_memory(size, question.reader.resources.result, what, "choose genes first: expression.loc[:, genes]")
     return [np.zeros((n_groups, question.n_columns)) for _ in range(n)]
 
 

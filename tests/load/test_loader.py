@@ -68,7 +68,7 @@ def test_a_gene_that_is_not_there_is_named(demo):
         Loader(demo[0], genes=["NOSUCH"])
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     batch=st.integers(1, 900),
     buffer=st.integers(1, 3000),

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,6 +253,29 @@ def test_takes_columns_of_an_atlas_by_role(atlas):
         StratifiedDonorKFold.from_atlas(atlas, "cell_type")
     with pytest.raises(TitinError, match="the dataset has no weather column"):
         StratifiedDonorKFold.from_atlas(atlas, "weather")
+
+
+def test_cells_without_a_donor_are_on_neither_side_of_a_split_of_an_atlas(tmp_path):
+    obs = pd.DataFrame({
+        "donor_id": ["a", "b", "c", "unknown", None, "d"] * 20, "sex": ["F", "M", None, "F", "M", "unknown"] * 20,
+        "suspension_type": ["cell", "nucleus", "cell", "cell", "nucleus", "nucleus"] * 20,
+    }, index=[f"c{i}" for i in range(120)])  # fmt: skip
+    ad.AnnData(np.ones((120, 5), np.float32), obs=obs).write_h5ad(tmp_path / "s.h5ad")
+    titin.build(tmp_path / "s.h5ad", tmp_path / "dataset")
+    atlas = titin.open(tmp_path / "dataset")
+    donor = atlas.cell_columns()["donor_id"].astype(object)
+    gone = np.flatnonzero(donor.isna() | (donor == "unknown"))
+    for make in (LeaveOneDonorOut, StratifiedDonorKFold, ProtocolTransfer):
+        splitter = make.from_atlas(atlas, **({"n_splits": 2} if make is StratifiedDonorKFold else {}))
+        assert splitter.n_without_donor == len(gone) == 40
+        assert set(splitter.folds()["donor"]) <= set("abcd")
+        for train, test in splitter.split(np.empty((120, 1))):
+            assert len(train)
+            assert len(test)
+            assert not set(gone) & {*train, *test}
+            assert not splitter.donors_in_common(train, test)
+    assert ProtocolTransfer.from_atlas(atlas).left_out["without a donor"] == 40
+    assert set(RandomCellSplit.from_atlas(atlas).folds()["donor"]) == set("abcd")
 
 
 @pytest.mark.parametrize(("cells", "nuclei"), [("cell", "nucleus"), ("scRNA-seq", "snRNA-seq"), ("Cells", "Nuclei")])

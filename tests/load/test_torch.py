@@ -125,6 +125,44 @@ def test_without_workers_epochs_and_resuming_are_the_loaders(atlas):
     assert atlas.obs_names.get_indexer(np.concatenate(begun)).tolist() + rest == whole[1]
 
 
+@pytest.mark.filterwarnings("ignore")  # torchdata imports names that PyTorch warns of
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_stateful_data_loader_goes_on_where_it_stopped(atlas, workers):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
+
+    def batches():
+        return stateful.StatefulDataLoader(
+            TorchDataset(small(atlas, genes=["MYH7"])), batch_size=None, num_workers=workers
+        )
+
+    def names(some):
+        return [obs.index.tolist() for _, obs in some]
+
+    whole = names(batches())
+    assert sorted(name for batch in whole for name in batch) == sorted(atlas.obs_names)
+    stopped = batches()
+    begun = iter(stopped)
+    first = names(next(begun) for _ in range(3))
+    state = pickle.loads(pickle.dumps(stopped.state_dict()))
+    del begun
+    resumed = batches()
+    resumed.load_state_dict(state)
+    assert first + names(resumed) == whole
+
+
+def test_the_state_of_a_dataset_is_the_loaders(atlas):
+    dataset = TorchDataset(small(atlas, genes=["MYH7"]))
+    begun = iter(dataset)
+    whole = [next(begun)[1].index.tolist() for _ in range(2)]
+    state = dataset.state_dict()
+    assert state == dataset.loader.state_dict()
+    whole += [obs.index.tolist() for _, obs in begun]
+    other = TorchDataset(small(atlas, genes=["MYH7"]))
+    other.load_state_dict(state)
+    assert other.state_dict() == state
+    assert [obs.index.tolist() for _, obs in other] == whole[2:]
+
+
 def test_ranks_and_workers_together_cover_the_cells(atlas):
     found = []
     for rank in range(2):
@@ -208,7 +246,8 @@ def test_says_what_to_install():
         "except TitinError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "titin.load.torch needs PyTorch\npip install titin[torch]\n"
+    said = "titin.load.torch needs the package torch, which is not installed"
+    assert done.stdout == f"{said}\npip install 'titin[torch]'\n"
 
 
 def test_nothing_else_imports_torch():

@@ -103,8 +103,15 @@ class RowGroups:
         self.store, self.manifest = store, store.manifest
         self.groups = all_groups(store)
         self.firsts = np.array([g.first_row for g in self.groups], np.int64)
-        exact = [layout.LEVELS] if levels and self.manifest.kind == "log1p" else []
+        exact = [layout.LEVELS] if levels and self.manifest.value_kind.has_levels else []
         self._columns = [layout.GENES, entry_column(store), *exact]
+
+    @property
+    def dtypes(self) -> tuple[np.dtype, np.dtype, np.dtype]:
+        """Of tokens, of counts or values, and of levels."""
+        shard = self.manifest.shards(self.manifest.layout.expression)[0]
+        tokens, data, *levels = (self.store.list_dtype(shard, column) for column in self._columns)
+        return tokens, data, levels[0] if levels else np.dtype(np.float32)
 
     def of_cells(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row group of each cell."""

@@ -1,83 +1,41 @@
 """numba kernels that put cells of a buffer together as minibatches.
 
 Loops run over slices from 0: an index that might be negative costs numba a test an element, and the vector
-instructions.
+instructions. A buffer may be a mapped file that somebody writes to: whatever it turns into, no index leaves its array.
 """
 
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-_SMALL = 63  # counts below this have their value in a table of the cell, larger ones are looked up
+from titin.dataset.kernels import SMALL, fill_levels, survey_counts
+from titin.jit import kernel
+
 LEVELS, COUNTS, LOGNORM = 0, 1, 2  # where a value comes from: the cell's levels, the stored number, its logarithm
 
 
-@nb.njit(cache=True, nogil=True)
-def _survey(own, seen, places):
-    """Mark which small counts a cell has, and list the places of its larger counts; returns their number."""
-    seen[:] = False
-    n_large = 0
-    for i in range(len(own)):
-        n_large += own[i] >= _SMALL
-    for i in range(len(own)):
-        seen[np.uint64(min(own[i], _SMALL))] = True
-    n = 0
-    for i in range(len(own)):
-        # the first tokens are the most detected genes, which have the large counts
-        if n == n_large:
-            break
-        if own[i] >= _SMALL:
-            places[n] = i
-            n += 1
-    return n_large
-
-
-@nb.njit(cache=True, nogil=True)
-def _fill_levels(seen, n_large, places, own, levels, n_levels, table, large):
-    """Table of the small counts' levels; the larger counts' distinct ones go to ``large``. -1 if they do not fit."""
-    rank = 0
-    for count in range(_SMALL):
-        if seen[count]:
-            if rank >= n_levels:
-                return -1
-            table[count] = levels[rank]
-            rank += 1
-    if n_large == 0:
-        return 0 if rank == n_levels else -1
-    for j in range(n_large):
-        large[j] = own[places[j]]
-    large[:n_large].sort()
-    n = 1
-    for j in range(1, n_large):
-        if large[j] != large[n - 1]:
-            large[n] = large[j]
-            n += 1
-    return n if rank + n == n_levels else -1
-
-
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _fill_logarithms(seen, own, target, table):
     """Table of log1p(count × target / total of the cell); returns target / total."""
     total = 0.0
     for i in range(len(own)):
         total += own[i]
-    for count in range(1, _SMALL):
+    for count in range(1, SMALL):
         if seen[count]:
             table[count] = math.log1p(count * target / total)
     return target / total if total > 0 else 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def gather_values(
     mode, cells, starts, lengths, level_starts, level_lengths, data, levels, target, longest, values
 ):  # fmt: skip
     """Look up the values of cells of a buffer, one cell after another; -1, or the first cell that is damaged."""
-    table = np.zeros(_SMALL + 1, np.float32)
-    seen = np.empty(_SMALL + 1, np.bool_)
-    places = np.empty(longest, np.int64)
+    table = np.zeros(SMALL + 1, np.float32)
+    seen = np.empty(SMALL + 1, np.bool_)
+    places = np.zeros(longest, np.int64)
     large = np.empty(longest, data.dtype)
     n = 0
     for c in range(len(cells)):
@@ -90,33 +48,37 @@ def gather_values(
             for i in range(length):
                 out[i] = own[i]
             continue
-        n_large = _survey(own, seen, places)
+        n_large = survey_counts(own, seen, places)
         exact = levels[level_starts[cell] : level_starts[cell] + level_lengths[cell]]
         n_distinct = 0
         factor = 0.0
         if mode == LEVELS:
-            n_distinct = _fill_levels(seen, n_large, places, own, exact, len(exact), table, large)
+            n_distinct = fill_levels(seen, n_large, places, own, exact, table, large)
             if n_distinct < 0:
                 return c
         else:
             factor = _fill_logarithms(seen, own, target, table)
         for i in range(length):
-            out[i] = table[np.uint64(min(own[i], _SMALL))]
+            out[i] = table[np.uint64(min(own[i], SMALL))]
         for j in range(n_large):
-            at = places[j]
+            at = min(places[j], length - 1)
             if mode == LEVELS:
-                rank = np.searchsorted(large[:n_distinct], own[at])
+                rank = min(np.searchsorted(large[:n_distinct], own[at]), n_distinct - 1)
                 out[at] = exact[len(exact) - n_distinct + rank]
             else:
                 out[at] = math.log1p(own[at] * factor)
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
-def gather_columns(cells, starts, lengths, tokens, column, indptr, indices):
-    """Column of every entry of cells of a buffer (-1 where it has none); -1, or the first cell that is damaged."""
+@kernel
+def gather_columns(cells, starts, lengths, tokens, column, n_genes, indptr, indices):
+    """Column of every entry of cells of a buffer (-1 where it has none); -1, or the first cell that is damaged.
+
+    ``column`` has an entry for every value that a token of two bytes can have, so that none leads out of it.
+    """
     n = 0
     indptr[0] = 0
+    most = tokens.dtype.type(len(column) - 1)
     for c in range(len(cells)):
         length = lengths[cells[c]]
         own = tokens[starts[cells[c]] : starts[cells[c]] + length]
@@ -124,16 +86,20 @@ def gather_columns(cells, starts, lengths, tokens, column, indptr, indices):
         last = own.dtype.type(0)
         for i in range(length):
             last = max(last, own[i])
-        if last >= len(column):
+        if last >= n_genes:
             return c
-        for i in range(length):
-            out[i] = column[np.uint64(own[i])]
+        if own.itemsize == 2:
+            for i in range(length):
+                out[i] = column[np.uint64(own[i])]
+        else:
+            for i in range(length):
+                out[i] = column[np.uint64(min(own[i], most))]
         n += length
         indptr[c + 1] = n
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def keep_columns(indptr, indices, values):
     """Drop the entries without a column, in place; returns how many remain."""
     n = 0
@@ -149,7 +115,7 @@ def keep_columns(indptr, indices, values):
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def scatter_dense(indptr, indices, values, out):
     """Fill a dense matrix (cells × columns) from CSR arrays; entries without a column are passed over."""
     out[:] = 0
@@ -162,7 +128,7 @@ def scatter_dense(indptr, indices, values, out):
 _BINS, _CHOICE = 1, 2  # what a random number is for
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _mix(x: Any) -> Any:
     """One step of splitmix64 (Steele et al., OOPSLA 2014): a number of 64 bits for each such number."""
     z = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
@@ -171,7 +137,7 @@ def _mix(x: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _uniform(seed: Any, purpose: Any, cell: Any, gene: Any) -> Any:
     """A number in [0, 1) that depends on these four alone, not on the order in which cells are read."""
     state = _mix(np.uint64(seed))
@@ -180,7 +146,7 @@ def _uniform(seed: Any, purpose: Any, cell: Any, gene: Any) -> Any:
     return np.float64(state >> np.uint64(11)) * 2.0**-53
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def rank_cells(
     indptr: NDArray[np.int64], genes: NDArray[Any], counts: NDArray[Any], token_of: NDArray[np.int32],
     medians: NDArray[np.float64], target: float, max_len: int, first: int, offsets: NDArray[np.int64],
@@ -220,7 +186,7 @@ def rank_cells(
         offsets[c + 1], cut[c], dropped[c] = end, n - room, b - a - n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def bin_cells(
     indptr: NDArray[np.int64], genes: NDArray[Any], counts: NDArray[Any], token_of: NDArray[np.int32],
     cells: NDArray[np.int64], quantiles: NDArray[np.float64], spread: bool, seed: int, max_len: int, first: int,
@@ -261,7 +227,7 @@ def bin_cells(
         offsets[c + 1], cut[c], dropped[c] = end, n - room, b - a - n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _find_edges(ordered: NDArray[np.float64], quantiles: NDArray[np.float64], edges: NDArray[np.float64]) -> None:
     """Quantiles of sorted values by linear interpolation, rounded as `numpy.quantile` rounds."""
     n = len(ordered)
@@ -275,7 +241,7 @@ def _find_edges(ordered: NDArray[np.float64], quantiles: NDArray[np.float64], ed
         edges[k] = high - (high - low) * (1 - t) if t >= 0.5 else low + (high - low) * t
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _choose(seed: int, cell: int, genes: NDArray[np.int64], room: int) -> NDArray[np.int64]:
     """Places of ``room`` of the genes, rising: those with the lowest random numbers."""
     if room == len(genes):

@@ -1,9 +1,11 @@
 """The columns of obs that go with a batch, looked up when asked for."""
 
+import logging
+import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import cycle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,15 +14,17 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from titin.atlas import Atlas, open_atlas
+from titin.atlas import Atlas, AtlasView, open_atlas
 from titin.dataset import layout
+from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError, TitinError
 from titin.load import kernels as _kernels
 from titin.load.buffers import ArrayPool, Cells, RowGroups, Space
-from titin.load.cache import open_cache
+from titin.load.cache import DamagedCacheError, DecodedCache, discard, open_cache
 from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
+from titin.study.design import Study
 from titin.study.roles import role_columns
 
 
@@ -71,7 +75,12 @@ class Obs(Mapping[str, pd.Series]):
     def __repr__(self) -> str:
         return repr(self.to_frame())
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.columns.tolist()
 
+
+_log = logging.getLogger(__name__)
+_TOKENS = 1 << 16
 _PIECE_CELLS = 1024  # put together by one thread at a time
 
 
@@ -101,7 +110,7 @@ class Loader:
     Parameters
     ----------
     atlas
-        A dataset: `titin.Atlas`, or what `titin.open` takes.
+        A dataset: `titin.Atlas`, a part of one (``atlas[cells, genes]``), or what `titin.open` takes.
     batch_size
         Cells of a batch.
     shuffle
@@ -114,10 +123,12 @@ class Loader:
     donors
         Which donors' cells; with ``cells`` too, the cells that are in both.
     genes
-        Which genes, by symbol or id, in this order; all where not given, in the source's order. The column indices of
-        a CSR batch need not be ascending.
+        Which genes, by symbol or id, in this order; all where not given, in the source's order. What a study of several
+        did not measure comes as zeros: ``genes=list(atlas.comparable().var_names)`` are those that all measured. The
+        column indices of a CSR batch need not be ascending.
     values
-        ``lognorm``: the source's own values, exactly, or log1p(10,000 × count / total) where it holds counts;
+        ``lognorm``: the source's own values, exactly, or log1p(10,000 × count / total) where it holds counts, or
+        normalised values that are not logged;
         ``counts``: the integer counts.
     obs
         Columns of obs to hand out; those with a role where not given.
@@ -150,7 +161,7 @@ class Loader:
 
     def __init__(
         self,
-        atlas: Atlas | str | Path,
+        atlas: Atlas | AtlasView | str | Path,
         batch_size: int = 256,
         *,
         shuffle: bool = True,
@@ -169,10 +180,15 @@ class Loader:
     ) -> None:
         if batch_size < 1:
             raise TitinError(f"a batch of {batch_size} cells", "give batch_size 1 or more")
+        if isinstance(atlas, AtlasView):
+            cells, genes, atlas = _within(atlas, cells, genes)
         self.atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
+        if self.atlas.whole is not self.atlas:  # blocks are decoded with all of their genes
+            genes = self.atlas.var_names.tolist() if genes is None else genes
+            self.atlas = self.atlas.whole
         self.batch_size, self.drop_last, self.dense = batch_size, drop_last, dense
         self.threads = threads or available_threads()
-        self._mode = _mode(self.atlas.kind, values)
+        self._mode = _mode(self.atlas.manifest, values)
         self._cache = cache
         self._column, self.genes = _columns(self.atlas, genes)
         self._subset = genes is not None
@@ -199,6 +215,17 @@ class Loader:
         """Number of batches of an epoch."""
         full, rest = divmod(len(self.sampler), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
+
+    def __repr__(self) -> str:
+        kind = "counts" if self._mode == _kernels.COUNTS else "values"
+        form = "numpy" if self.dense else "CSR"
+        return (f"Loader of {len(self.sampler):,} cells × {len(self.genes):,} genes: {len(self):,} batches of "
+                f"{self.batch_size:,}, {kind}, {form}, {self.sampler.__class__.__name__}")  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        from titin.html import notebook
+
+        return notebook(repr(self), [("obs", [str(name) for name in self.obs.columns])])
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch from its first batch when iterated over next; the order of cells depends on it."""
@@ -245,13 +272,12 @@ class Loader:
                 yield load[skip:]
             skip = max(0, skip - len(load))
 
-    def _reader(self, pool: ThreadPoolExecutor) -> "_FileReader | _CacheReader":
+    def _reader(self, pool: ThreadPoolExecutor) -> "_LoadReader":
         exact = self._mode == _kernels.LEVELS
         groups = RowGroups(self.atlas.store, levels=exact or bool(self._cache))
-        if not self._cache:
-            return _FileReader(groups, pool, self.obs, self._spaces)
-        folder = None if self._cache is True else Path(self._cache)
-        return _CacheReader(open_cache(groups, folder, pool), self.obs)
+        folder = Path(self._cache) if self._cache and self._cache is not True else None
+        cache = open_cache(groups, folder, pool) if self._cache else None
+        return _LoadReader(groups, cache, pool, self.obs, self._spaces)
 
     def _cut(self, loads: Iterator["_Load"]) -> Generator[Batch, None, None]:
         """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
@@ -285,13 +311,24 @@ class Loader:
 
     def _gather(self, piece: tuple["_Load", slice]) -> tuple["_Load", slice, "_Dense | _Sparse"]:
         load, rows = piece
+        try:
+            matrix = self._put_together(load, rows)
+            load.refuse_written()
+        except (DamagedCacheError, DatasetError):
+            if not load.cache:
+                raise
+            again = load.read_again(rows)
+            matrix = self._put_together(again, slice(None))
+        return load, rows, matrix
+
+    def _put_together(self, load: "_Load", rows: slice) -> "_Dense | _Sparse":
         source, cells = load.source, load.cells[rows]
         lengths = source.lengths[cells]
         size, longest = int(lengths.sum()), int(lengths.max(initial=0))
         indptr = np.empty(len(cells) + 1, np.int64)
         indices, values = self._arrays.take(size, np.int32), self._arrays.take(size, np.float32)
         damaged = _kernels.gather_columns(
-            cells, source.starts, source.lengths, source.tokens, self._column, indptr, indices
+            cells, source.starts, source.lengths, source.tokens, self._column, self.atlas.n_vars, indptr, indices
         )
         if damaged < 0:
             damaged = _kernels.gather_values(
@@ -306,10 +343,10 @@ class Loader:
         if self.dense:
             X = self._arrays.take(len(cells) * len(self.genes), np.float32).reshape(len(cells), len(self.genes))
             _kernels.scatter_dense(indptr, indices, values, X)
-            return load, rows, _Dense(X)
+            return _Dense(X)
         if self._subset:
             _kernels.keep_columns(indptr, indices, values)
-        return load, rows, _Sparse(indptr, indices, values, len(self.genes))
+        return _Sparse(indptr, indices, values, len(self.genes))
 
 
 class _Dense(NamedTuple):
@@ -347,84 +384,124 @@ def _join(parts: list[Batch]) -> Batch:
     return Batch(X, Obs(frame, slice(0, len(frame))))
 
 
-class _Load(NamedTuple):
-    """Cells in memory, and those of them to hand out: where in memory, where in the dataset, and their obs."""
+@dataclass(frozen=True, eq=False)
+class _Load:
+    """Cells in memory, or in a cache, and those to hand out: where they are, where in the dataset, and their obs."""
 
     source: Cells
     cells: NDArray[np.int64]
     positions: NDArray[np.int64]
     obs: pd.DataFrame
+    reader: "_LoadReader"
+    cache: DecodedCache | None = None
+
+    def refuse_written(self) -> None:
+        """Refuse a cache that somebody has written to meanwhile."""
+        if self.cache:
+            self.cache.refuse_written()
+
+    def read_again(self, rows: slice) -> "_Load":
+        """Some of the cells, from Parquet."""
+        self.reader.damaged("what was read of it does not fit")
+        return self.reader.from_files(self.positions[rows])
 
 
-class _FileReader:
-    """Reads loads from Parquet, each into a space of its own: one is read, one waits, and batches are cut from two.
+class _LoadReader:
+    """Reads loads: from the cache, where there is one; from Parquet else, and once the cache is found damaged.
 
-    Spaces come from those that are ``idle`` and go back to them at the end of the epoch.
+    Each load is read into a space of its own, one of the ``idle``, and gives it back once nobody holds the load: how
+    many are being cut at a time depends on how small they are, and on the threads.
     """
 
-    def __init__(self, groups: RowGroups, pool: ThreadPoolExecutor, obs: pd.DataFrame, idle: list[Space]) -> None:
-        self._groups, self._pool, self._obs = groups, pool, obs
-        self._idle, self._spaces = idle, [idle.pop() if idle else Space() for _ in range(4)]
-        self._turns = cycle(self._spaces)
+    def __init__(
+        self, groups: RowGroups, cache: DecodedCache | None, pool: ThreadPoolExecutor, obs: pd.DataFrame,
+        idle: list[Space],
+    ) -> None:  # fmt: skip
+        self._groups, self._cache, self._pool, self._obs, self._idle = groups, cache, pool, obs, idle
+        self._discarded: DecodedCache | None = None
 
     def __call__(self, positions: NDArray[np.int64]) -> _Load:
-        numbers = np.unique(self._groups.of_cells(positions))
-        cells, held = self._groups.read(numbers.tolist(), self._pool, next(self._turns))
-        return _Load(cells, np.searchsorted(held, positions), positions, self._obs.take(positions))
+        cache = self._cache
+        if cache:
+            try:
+                cache.check(positions)
+            except DamagedCacheError as error:
+                self.damaged(error)
+            else:
+                return _Load(cache.cells, positions, positions, self._obs.take(positions), self, cache)
+        return self.from_files(positions)
 
-    def __enter__(self) -> "_FileReader":
+    def from_files(self, positions: NDArray[np.int64]) -> _Load:
+        """Read cells from Parquet."""
+        try:
+            space = self._idle.pop()
+        except IndexError:
+            space = Space()
+        numbers = np.unique(self._groups.of_cells(positions)).tolist()
+        cells, held = self._groups.read(numbers, self._pool, space)
+        load = _Load(cells, np.searchsorted(held, positions), positions, self._obs.take(positions), self)
+        weakref.finalize(load, self._idle.append, space).atexit = False
+        return load
+
+    def damaged(self, why: object) -> None:
+        """Take nothing more from the cache, and say so."""
+        if self._cache:
+            _log.warning("the cache %s is damaged, and made again next time: %s", self._cache.folder, why)
+            self._discarded, self._cache = self._cache, None
+
+    def __enter__(self) -> "_LoadReader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._idle.extend(self._spaces)
+        """Remove a damaged cache, now that nothing more is taken from it."""
+        if self._discarded:
+            discard(self._discarded)
 
 
-class _CacheReader:
-    """Takes loads from memory-mapped arrays."""
-
-    def __init__(self, cells: Cells, obs: pd.DataFrame) -> None:
-        self._cells, self._obs = cells, obs
-
-    def __call__(self, positions: NDArray[np.int64]) -> _Load:
-        return _Load(self._cells, positions, positions, self._obs.take(positions))
-
-    def __enter__(self) -> "_CacheReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close: the maps go with the last that refers to them."""
-
-
-def _mode(kind: str, values: str) -> int:
+def _mode(manifest: Manifest, values: str) -> int:
+    kind = manifest.value_kind
     if values not in ("lognorm", "counts"):
         raise TitinError(f"there are no values {values!r}", "give lognorm or counts")
-    if values == "counts" and kind == "real":
-        raise TitinError(
-            "this dataset has no counts: no integers lie behind its source's values", 'use values="lognorm"'
-        )
-    if values == "counts" or kind == "real":
+    if values == "counts" and not kind.has_counts:
+        raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", 'use values="lognorm"')
+    if values == "counts" or not kind.has_counts:
         return _kernels.COUNTS
-    return _kernels.LEVELS if kind == "log1p" else _kernels.LOGNORM
+    return _kernels.LOGNORM if kind.lognorm_of_counts else _kernels.LEVELS
 
 
 def _columns(atlas: Atlas, genes: Sequence[str] | None) -> tuple[NDArray[np.int32], pd.Index]:
-    """Column of each token (-1: none), and the names of the columns."""
+    """Column of each token (-1: none), of as many as two bytes can hold at least, and the names of the columns."""
     order = atlas.source_columns  # of each token
+    columns = np.full(max(len(order), _TOKENS), -1, np.int32)
     if genes is None:
-        return order.astype(np.int32), atlas.var_names
+        columns[: len(order)] = order
+        return columns, atlas.var_names
     wanted = atlas.gene_positions(genes)
     if len(np.unique(wanted)) != len(wanted):
         raise TitinError("genes names a gene twice", "name each gene once")
     column = np.full(len(order), -1, np.int32)
     column[wanted] = np.arange(len(wanted), dtype=np.int32)
-    return column[order], pd.Index(genes)
+    columns[: len(order)] = column[order]
+    return columns, pd.Index(genes)
+
+
+def _within(
+    part: AtlasView, cells: ArrayLike | None, genes: Sequence[str] | None
+) -> tuple[ArrayLike | None, Sequence[str] | None, Atlas]:
+    """Cells, as positions, and genes of a part of an atlas, or those chosen of it; and the whole."""
+    if genes is None and part.columns is not None:
+        genes = part.var_names.tolist()
+    elif genes is not None:
+        part[:0, list(genes)]  # refuses what is not in the part
+    rows = part.rows if cells is None else part.cell_positions(cells)
+    return rows, genes, part.atlas
 
 
 def _handed_out(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
     """The columns of obs that are named, or those with a role."""
     if columns is None:
-        wanted = role_columns(atlas.roles)
-        columns = [c for c in atlas.obs.columns if c in wanted or c in ("age_numeric", "age_years")]
+        wanted = {*role_columns(atlas.roles), *atlas.cells.derived_names.values()}
+        columns = [c for c in atlas.obs.columns if c in wanted]
     return atlas.cell_columns(columns)
 
 
@@ -437,8 +514,9 @@ def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] |
     column = atlas.roles.get("donor")
     if column is None:
         raise TitinError("the dataset has no donor column", "build it with --donor COLUMN, or give cells")
-    of_cell = atlas.cell_columns(column)[column].astype(str).to_numpy()
+    of_cell = Study.of(atlas).values("donor").astype("string").fillna("").to_numpy(object)
     wanted = {str(d) for d in donors}
-    if unknown := sorted(wanted - set(of_cell)):
-        raise TitinError(f"there is no donor {unknown[0]!r}", f"donors: {', '.join(sorted(set(of_cell)))}")
+    known = set(of_cell) - {""}  # of cells without a donor
+    if unknown := sorted(wanted - known):
+        raise TitinError(f"there is no donor {unknown[0]!r}", f"donors: {', '.join(sorted(known))}")
     return chosen[np.isin(of_cell[chosen], list(wanted))]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NoReturn, Self
@@ -11,7 +12,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from titin.atlas import Atlas
+from titin.dataset.strict_json import parse_json
 from titin.errors import TitinError
+from titin.study.design import ROLES as _ROLES
+from titin.study.design import Study
 from titin.study.roles import named_column
 from titin.study.vocabulary import protocol_of
 
@@ -82,14 +86,18 @@ class DonorSplitter(Splitter):
         The donors of each side, fold by fold.
     settings
         What the folds were made with.
+    missing
+        Take cells without a donor, which are then on neither side; else they are refused.
     """
 
-    def __init__(self, donors: ArrayLike, folds: Sequence[Fold], settings: dict[str, Any]) -> None:
-        self.donors = labels(donors, "donor")
+    def __init__(
+        self, donors: ArrayLike, folds: Sequence[Fold], settings: dict[str, Any], *, missing: bool = False
+    ) -> None:
+        self.donors = labels(donors, "donor", missing=missing)
         self.settings = settings
         self._folds = list(folds)
         known = {donor for fold in self._folds for side in fold.values() for donor in side}
-        if strange := sorted(set(self.donors) - known):
+        if strange := sorted(set(self.donors) - known - {NO_ONE}):
             refuse(f"donor {strange[0]!r} is in no fold", "these folds were made for other donors")
         for number, (train, test) in enumerate(self.split()):
             if not len(train) or not len(test):
@@ -114,6 +122,11 @@ class DonorSplitter(Splitter):
         """Return a row for each donor and fold in which it is tested: ``donor``, ``fold`` (from 0)."""
         rows = [(donor, number) for number, fold in enumerate(self._folds) for donor in fold["test"]]
         return pd.DataFrame(rows, columns=["donor", "fold"])
+
+    @property
+    def n_without_donor(self) -> int:
+        """Cells that have no donor, and are on neither side."""
+        return int((self.donors == NO_ONE).sum())
 
     def donors_in_common(self, train: ArrayLike, test: ArrayLike) -> list[str]:
         """Donors with cells on both sides, given positions; empty for every fold of this splitter."""
@@ -158,7 +171,7 @@ def read_json(text: str, name: str) -> dict[str, Any]:
         If it is of another splitter, or was changed.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         digest = content.pop("digest")
         found = content["splitter"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -170,29 +183,34 @@ def read_json(text: str, name: str) -> dict[str, Any]:
     return dict(content)
 
 
-def labels(values: ArrayLike, what: str, n_cells: int | None = None) -> NDArray[np.object_]:
-    """Names, one a cell, as str; none may be missing.
+NO_ONE = ""  # in place of the name of a donor or protocol that is not known
+
+
+def labels(values: ArrayLike, what: str, n_cells: int | None = None, *, missing: bool = False) -> NDArray[np.object_]:
+    """Names, one a cell, as str; with ``missing``, `NO_ONE` in place of what is missing.
 
     Raises
     ------
     TitinError
-        If one is missing, or there are not ``n_cells``.
+        If one is missing, unless that may be, or there are not ``n_cells``.
     """
     column = pd.Series(np.asarray(values, object).ravel())
     if n_cells is not None and len(column) != n_cells:
         refuse(f"{len(column):,} values of {what} for {n_cells:,} cells", "give one a cell")
-    missing = np.flatnonzero(column.isna())
-    if len(missing):
+    if missing:
+        return column.astype(object).where(column.notna(), NO_ONE).astype(str).to_numpy(object)
+    lacking = np.flatnonzero(column.isna())
+    if len(lacking):
         refuse(
-            f"{len(missing):,} of {len(column):,} cells have no {what}, the first at position {missing[0]}",
+            f"{len(lacking):,} of {len(column):,} cells have no {what}, the first at position {lacking[0]}",
             "leave them out before splitting",
         )
     return column.astype(str).to_numpy(object)
 
 
-def distinct(donors: ArrayLike) -> list[str]:
+def distinct(donors: ArrayLike, *, missing: bool = False) -> list[str]:
     """Names of the donors, sorted."""
-    return sorted(set(labels(donors, "donor")))
+    return sorted(set(labels(donors, "donor", missing=missing)) - {NO_ONE})
 
 
 def make_fold(names: Sequence[str], test: Sequence[str]) -> Fold:
@@ -207,7 +225,8 @@ def hashed(*parts: object) -> str:
 
 def in_common(donors: NDArray[np.object_], train: ArrayLike, test: ArrayLike) -> list[str]:
     """Donors with cells on both sides, given positions."""
-    return sorted(set(donors[np.asarray(train, np.int64)]) & set(donors[np.asarray(test, np.int64)]))
+    both = set(donors[np.asarray(train, np.int64)]) & set(donors[np.asarray(test, np.int64)])
+    return sorted(both - {NO_ONE})
 
 
 def count_cells(X: Any) -> int:
@@ -236,9 +255,16 @@ def refuse(message: str, hint: str) -> NoReturn:
 
 
 def obs_column(atlas: Atlas, name: str, cells: Any) -> pd.Series:
-    """A column of obs, by role or by name, for the cells chosen."""
+    """A column of obs, by role or by name, for the cells chosen; of a role what is known, see `titin.study.entries`.
+
+    Donors that cannot be one person each are warned of.
+    """
     column = named_column(atlas.roles, atlas.obs.columns, name)
-    return pd.Series(atlas.cell_columns(column, cells)[column])
+    table = atlas.cell_columns(column, cells)
+    if name == "donor":
+        for said in Study.of(atlas).warnings:
+            warnings.warn(said, UserWarning, stacklevel=3)
+    return Study(table, atlas.roles).values(name) if name in _ROLES else pd.Series(table[column])
 
 
 def strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list[str]]:
@@ -246,7 +272,7 @@ def strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list
     table = strata if isinstance(strata, pd.DataFrame) else pd.DataFrame(np.asarray(strata, object))
     columns = [pd.Series(labels(table.iloc[:, i], "stratum", len(donors))) for i in range(table.shape[1])]
     joined = [column.groupby(donors).agg(lambda values: "+".join(sorted(set(values)))) for column in columns]
-    return {name: [column[name] for column in joined] for name in sorted(set(donors))}
+    return {name: [column[name] for column in joined] for name in sorted(set(donors) - {NO_ONE})}
 
 
 def order_key(strata: Sequence[str], salt: str, name: str) -> tuple[str, ...]:
@@ -280,16 +306,19 @@ class LeaveOneDonorOut(DonorSplitter):
     [([1], [0, 2]), ([0, 2], [1])]
     """
 
-    def __init__(self, donors: ArrayLike) -> None:
-        names = distinct(donors)
+    def __init__(self, donors: ArrayLike, *, missing: bool = False) -> None:
+        names = distinct(donors, missing=missing)
         if len(names) < 2:
             refuse(f"there is only one donor, {names[0]!r}" if names else "there are no cells", "give more donors")
-        super().__init__(donors, [make_fold(names, [name]) for name in names], {})
+        super().__init__(donors, [make_fold(names, [name]) for name in names], {}, missing=missing)
 
     @classmethod
     def from_atlas(cls, atlas: Atlas, cells: Any = None) -> "LeaveOneDonorOut":
-        """Make it of the donor column of an atlas, for the cells given by positions, mask or names, in that order."""
-        return cls(obs_column(atlas, "donor", cells))
+        """Make it of the donor column of an atlas, for the cells given by positions, mask or names, in that order.
+
+        Cells without a donor are on neither side; ``n_without_donor`` says how many.
+        """
+        return cls(obs_column(atlas, "donor", cells), missing=True)
 
 
 class StratifiedDonorKFold(DonorSplitter):
@@ -326,30 +355,36 @@ class StratifiedDonorKFold(DonorSplitter):
     """
 
     def __init__(
-        self, donors: ArrayLike, strata: ArrayLike | pd.DataFrame, n_splits: int = 5, n_repeats: int = 1, seed: int = 0
-    ) -> None:
-        names = distinct(donors)
+        self, donors: ArrayLike, strata: ArrayLike | pd.DataFrame, n_splits: int = 5, n_repeats: int = 1, seed: int = 0,
+        *, missing: bool = False,
+    ) -> None:  # fmt: skip
+        names = distinct(donors, missing=missing)
         if n_splits < 2 or n_repeats < 1:
             refuse(f"{n_splits} folds {n_repeats} times", "give n_splits 2 or more and n_repeats 1 or more")
         if len(names) < n_splits:
             refuse(f"{len(names)} donors cannot be dealt to {n_splits} folds", "give fewer folds")
-        of_donor = strata_of_donors(labels(donors, "donor"), strata)
+        of_donor = strata_of_donors(labels(donors, "donor", missing=missing), strata)
         folds = []
         for repeat in range(n_repeats):
             order = sorted(names, key=lambda name: order_key(of_donor[name], f"{seed}:{repeat}", name))
             folds += [make_fold(names, order[number::n_splits]) for number in range(n_splits)]
         settings = {"n_splits": n_splits, "n_repeats": n_repeats, "seed": seed, "strata": of_donor}
-        super().__init__(donors, folds, settings)
+        super().__init__(donors, folds, settings, missing=missing)
 
     @classmethod
     def from_atlas(
         cls, atlas: Atlas, strata: str | Sequence[str] = ("protocol", "sex"), n_splits: int = 5, n_repeats: int = 1,
         seed: int = 0, cells: Any = None,
     ) -> "StratifiedDonorKFold":  # fmt: skip
-        """Make it of an atlas; ``strata`` names roles or columns of obs, ``cells`` gives positions, mask or names."""
+        """Make it of an atlas; ``strata`` names roles or columns of obs, ``cells`` gives positions, mask or names.
+
+        Cells without a donor are on neither side; ``n_without_donor`` says how many. Of donors with cells without a
+        stratum, ``unknown`` is one.
+        """
         names = [strata] if isinstance(strata, str) else list(strata)
         table = pd.concat([obs_column(atlas, name, cells).rename(i) for i, name in enumerate(names)], axis=1)
-        return cls(obs_column(atlas, "donor", cells), table, n_splits, n_repeats, seed)
+        table = table.astype(object).where(table.notna(), "unknown")
+        return cls(obs_column(atlas, "donor", cells), table, n_splits, n_repeats, seed, missing=True)
 
 
 class ProtocolTransfer(DonorSplitter):
@@ -379,18 +414,20 @@ class ProtocolTransfer(DonorSplitter):
     """
 
     def __init__(
-        self, donors: ArrayLike, protocol: ArrayLike, train: str = "cells", test: str = "nuclei", seed: int = 0
-    ) -> None:
-        of_cell, self.protocol = labels(donors, "donor"), labels(protocol, "protocol", len(np.asarray(donors)))
+        self, donors: ArrayLike, protocol: ArrayLike, train: str = "cells", test: str = "nuclei", seed: int = 0, *,
+        missing: bool = False,
+    ) -> None:  # fmt: skip
+        of_cell = labels(donors, "donor", missing=missing)
+        self.protocol = labels(protocol, "protocol", len(np.asarray(donors)), missing=missing)
         if train == test or not {train, test} <= set(self.protocol):
-            found = ", ".join(map(repr, sorted(set(self.protocol))))
+            found = ", ".join(map(repr, sorted(set(self.protocol) - {NO_ONE})))
             refuse(f"cannot train on {train!r} and test on {test!r}", f"protocols: {found}")
-        in_train, in_test = (set(of_cell[self.protocol == name]) for name in (train, test))
+        in_train, in_test = (set(of_cell[self.protocol == name]) - {NO_ONE} for name in (train, test))
         both = sorted(in_train & in_test, key=lambda name: hashed(seed, name))
         half = set(both[: -(-len(both) // 2)])
         fold = {"train": sorted(in_train - in_test | half), "test": sorted(in_test - half)}
         settings: dict[str, Any] = {"train": train, "test": test, "seed": seed}
-        super().__init__(donors, [fold], settings)
+        super().__init__(donors, [fold], settings, missing=missing)
 
     def _side(self, fold: Fold, side: str) -> NDArray[np.bool_]:
         of_protocol: NDArray[np.bool_] = self.protocol == self.settings[side]
@@ -401,12 +438,13 @@ class ProtocolTransfer(DonorSplitter):
         """Number of cells on neither side, by reason."""
         (fold,) = self._folds
         train, test = self.settings["train"], self.settings["test"]
-        other = ~np.isin(self.protocol, [train, test])
+        other = ~np.isin(self.protocol, [train, test]) & (self.donors != NO_ONE)
         of_train, of_test = (DonorSplitter._side(self, fold, side) for side in ("train", "test"))
         return {
             f"{test} of training donors": int((of_train & (self.protocol == test)).sum()),
             f"{train} of test donors": int((of_test & (self.protocol == train)).sum()),
             "of other protocols": int(other.sum()),
+            **({"without a donor": self.n_without_donor} if self.n_without_donor else {}),
         }
 
     @classmethod
@@ -425,11 +463,11 @@ class ProtocolTransfer(DonorSplitter):
         """Make it of the donor and protocol columns of an atlas, for the cells given, in that order.
 
         ``train`` and ``test`` may be any word for cells and for nuclei, such as ``nuclei`` where the atlas has
-        ``nucleus``.
+        ``nucleus``. Cells without a donor or a protocol are on neither side.
         """
         protocol = obs_column(atlas, "protocol", cells)
         train, test = (_spelling(name, set(protocol.dropna().astype(str))) for name in (train, test))
-        return cls(obs_column(atlas, "donor", cells), protocol, train, test, seed)
+        return cls(obs_column(atlas, "donor", cells), protocol, train, test, seed, missing=True)
 
 
 def _spelling(name: str, known: set[str]) -> str:
@@ -455,11 +493,13 @@ class RandomCellSplit(Splitter):
 
     leaky: ClassVar[bool] = True
 
-    def __init__(self, n_splits: int = 5, seed: int = 0, donors: ArrayLike | None = None) -> None:
+    def __init__(
+        self, n_splits: int = 5, seed: int = 0, donors: ArrayLike | None = None, *, missing: bool = False
+    ) -> None:
         if n_splits < 2:
             refuse(f"{n_splits} folds", "give n_splits 2 or more")
         self.n_splits, self.seed = n_splits, seed
-        self.donors = None if donors is None else labels(donors, "donor")
+        self.donors = None if donors is None else labels(donors, "donor", missing=missing)
 
     def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:  # noqa: ARG002
         """Yield the positions (int64, ascending) of training and of test cells, fold by fold."""
@@ -489,6 +529,7 @@ class RandomCellSplit(Splitter):
             If the splitter was made without donors.
         """
         table = pd.DataFrame({"donor": self._known_donors(), "fold": self._fold_of_cell()})
+        table = table[table["donor"] != NO_ONE]
         return table.drop_duplicates().sort_values(["fold", "donor"], ignore_index=True)
 
     def donors_in_common(self, train: ArrayLike, test: ArrayLike) -> list[str]:
@@ -523,4 +564,4 @@ class RandomCellSplit(Splitter):
     @classmethod
     def from_atlas(cls, atlas: Atlas, n_splits: int = 5, seed: int = 0, cells: Any = None) -> Self:
         """Make it of the donor column of an atlas, for the cells given, in that order."""
-        return cls(n_splits, seed, obs_column(atlas, "donor", cells))
+        return cls(n_splits, seed, obs_column(atlas, "donor", cells), missing=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from titin.atlas import Atlas, RowBlock
 from titin.atlas.row_groups import gene_blocks
 from titin.dataset import layout
+from titin.dataset.strict_json import read_json
 from titin.errors import TitinError
 from titin.load.kernels import bin_cells, rank_cells
 from titin.parallel import ordered_map
@@ -76,7 +77,7 @@ class Vocabulary:
             If it is not such a file.
         """
         try:
-            tokens = json.loads(Path(path).read_text("utf-8"))
+            tokens = read_json(Path(path))
         except (OSError, ValueError) as error:
             raise TitinError(f"{path} cannot be read: {error}", "give a JSON file of names and numbers") from error
         if not isinstance(tokens, dict) or not all(type(token) is int for token in tokens.values()):
@@ -154,10 +155,9 @@ def check_counts(atlas: Atlas) -> None:
     TitinError
         If it is.
     """
-    if atlas.kind == "real":
-        raise TitinError(
-            "this dataset has no counts: no integers lie behind its source's values", "tokens are made of counts"
-        )
+    if not atlas.manifest.value_kind.has_counts:
+        why = atlas.manifest.why_no_counts
+        raise TitinError(f"this dataset has no counts: {why}", "tokens are made of counts")
 
 
 __all__ = ["CLS", "PAD", "TokenBatch", "Tokens", "Vocabulary", "gene_medians", "tokens"]

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
+from titin.extras import MissingPackageError
 from titin.load.loader import Loader
 from titin.load.samplers import Sampler
 
@@ -17,7 +18,7 @@ try:
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
 except ImportError as error:
-    raise TitinError("titin.load.torch needs PyTorch", "pip install titin[torch]") from error
+    raise MissingPackageError("torch", "titin.load.torch") from error
 
 MISSING = -100  # what PyTorch's losses leave out
 
@@ -34,6 +35,9 @@ class TorchDataset(IterableDataset):
     the epoch's loads, so that all together hand out every cell once; every worker ends with a batch of what is left
     (or leaves it out, with ``drop_last``), so there can be a few batches more than ``len(loader)``. The epoch is then
     the one that was set last: call `set_epoch` before each, as for PyTorch's own samplers.
+
+    It knows where it is (`state_dict`), also in a worker: torchdata's ``StatefulDataLoader`` in the place of PyTorch's
+    ``DataLoader`` goes on where it stopped.
 
     Parameters
     ----------
@@ -76,6 +80,7 @@ class TorchDataset(IterableDataset):
         # in shared memory, as workers that stay alive hear of a new epoch in no other way
         epoch: Any = torch.tensor(loader.state_dict()["epoch"])
         self._epoch = epoch.share_memory_()
+        self._running, self._to_load = loader, dict[str, int]()
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch when iterated over next, in every worker; the order of cells depends on it."""
@@ -86,8 +91,20 @@ class TorchDataset(IterableDataset):
         """Yield ``X`` (cells × genes, float32) with the target (cells) or obs."""
         worker = get_worker_info()
         loader = self.loader if worker is None else self._share(worker.id, worker.num_workers)
+        self._running = loader
+        if self._to_load:
+            loader.load_state_dict(self._to_load)
+            self._to_load = {}
         for X, obs in loader:
             yield self._tensor(X), self._second(obs)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch is in this process, as of a `titin.Loader`: in a worker, of its share."""
+        return dict(self._to_load) or self._running.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the batches that had been handed out when ``state`` was taken, when iterated over next."""
+        self._to_load = dict(state)
 
     def _share(self, number: int, of: int) -> Loader:
         """The loader of one worker."""

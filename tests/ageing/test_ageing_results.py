@@ -12,25 +12,26 @@ from small_atlases import build, cells, counts_of
 
 import titin
 from titin import ageing
-from titin.ageing import DifferentialExpression, MetaAnalysis, differential_expression, meta_analysis
+from titin.ageing import differential_expression
+from titin.ageing.analysis import main_result
 from titin.demo import make_demo
 from titin.errors import TitinError
 from titin.features import score_gene_sets, write_gene_set_scores
 from titin.progress import Progress
 from titin.results import Result
-from titin.section import Section
+from titin.section import Paragraph, Section
 
 DOCS = Path(__file__).parents[2] / "docs"
 MAKERS = {
     "differential expression": lambda atlas: ageing.differential_expression(atlas),
-    "meta-analysis": lambda atlas: meta_analysis(differential_expression(atlas)),
+    "joint model": lambda atlas: ageing.joint_model(atlas),
     "cell counts": lambda atlas: ageing.cell_counts(atlas),
     **{f"composition, {method}": lambda atlas, method=method: ageing.composition(
         atlas, method=method, min_sample_cells=20)
        for method in ("asin", "poisson", "mann_whitney")},
     "enrichment": lambda atlas: ageing.ranked_enrichment(differential_expression(atlas)),
     "overlap": lambda atlas: ageing.over_representation(differential_expression(atlas), alpha=0.2),
-    "fibres": lambda atlas: ageing.fibres(atlas, n_bootstraps=20),
+    "fibres": lambda atlas: ageing.fibres(atlas),
     "gene statistics": lambda atlas: ageing.gene_statistics(atlas, ["annotation_level0", "sex"]),
     "programmes": lambda atlas: ageing.programmes(atlas),
     "scores": score_gene_sets,
@@ -64,40 +65,19 @@ def test_a_result_is_read_back_in_every_field(atlas, tmp_path, name):
     assert len(found.table) > 0
     for table in found.tables().values():
         assert table.attrs == {}
+    asked = {"young_old": "young_old"}.get(found.settings.get("contrast"), "age (a decade)")
+    assert set(found.table.get("contrast", [])) == ({asked} if "contrast" in found.settings else set())
     for ending in ("parquet", "csv"):
         path = found.write(tmp_path / f"found.{ending}", force=True)[0]
         assert_equal(found, type(found).read(path))
         assert_equal(found, Result.read(path))
 
 
-@pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_combined_protocols_are_the_same_from_what_was_written(tmp_path, ending):
-    """Protocols share donors here, so that to forget them would change nearly every number."""
-    made = differential_expression(draw_pseudobulk(0, protocols=("cells", "nuclei"), effect=0.2, dispersion=0.2))
-    path = made.write(tmp_path / f"changes.{ending}")[0]
-    combined = meta_analysis(made)
-    assert combined.correlation["T"] > 0.3
-    assert len(combined.shared_donors["T"]) == 12
-    assert_equal(combined, meta_analysis(DifferentialExpression.read(path)))
-    combined.write(tmp_path / f"combined.{ending}")
-    assert_equal(combined, MetaAnalysis.read(tmp_path / f"combined.{ending}"))
-
-
-@pytest.mark.parametrize("use", [
-    meta_analysis,
-    lambda table: write_gene_set_scores("dataset", table),
-], ids=["meta_analysis", "write_gene_set_scores"])  # fmt: skip
-def test_a_bare_table_is_refused_with_what_to_give(use):
+def test_a_bare_table_is_refused_with_what_to_give():
     table = differential_expression(draw_pseudobulk(1, protocols=("cells", "nuclei"), n_genes=60)).table
     with pytest.raises(TitinError, match="a table alone does not say") as refused:
-        use(table)
+        write_gene_set_scores("dataset", table)
     assert refused.value.hint.startswith("give what ")
-
-
-def test_results_that_do_not_say_which_donors_were_tested_are_not_combined():
-    made = differential_expression(draw_pseudobulk(1, protocols=("cells", "nuclei"), n_genes=60))
-    with pytest.raises(TitinError, match="do not say which donors were tested for T in cells"):
-        meta_analysis(DifferentialExpression(made.table, settings=made.settings))
 
 
 def test_an_analysis_says_what_it_needs_and_is_complete(atlas):
@@ -108,10 +88,10 @@ def test_an_analysis_says_what_it_needs_and_is_complete(atlas):
     for analysis in ageing.ANALYSES:
         assert analysis.offered(atlas.preset)
         section = Section(analysis.anchor, analysis.title)
-        settings = analysis.fill(section, inputs)
+        findings = analysis.fill(section, inputs)
         assert len(section.blocks) >= 2, analysis.name
-        assert settings, analysis.name
-        findings = analysis.run(inputs, **analysis.in_report(inputs))
+        assert main_result(findings, Result).settings, analysis.name
+        assert section.blocks[0] == Paragraph(f"{analysis.verdict(findings)}."), analysis.name
         assert set(findings.results) | set(findings.missing) <= set(analysis.parts)
         assert isinstance(next(iter(findings.results.values())), analysis.result)
         assert all(option.name and option.help for option in analysis.options)

@@ -8,12 +8,14 @@ import pytest
 from scipy import stats
 
 import titin
+from calibration import load
 from titin.ageing import CellCounts, cell_counts, composition, fit_poisson_mixed_model, mann_whitney
-from titin.ageing.composition import rank_test, transform
+from titin.ageing.composition import rank_test
+from titin.ageing.fractions import fit_logistic, transform
 from titin.demo import write_demo_atlas
 from titin.errors import TitinError
 
-METHODS = ["asin", "logit", "poisson", "mann_whitney"]
+METHODS = ["asin", "logit", "quasi", "poisson", "mann_whitney"]
 
 
 def draw(seed=0, *, slopes=(), n_donors=14, n_types=8, cells=2000, noise=0.15):
@@ -32,7 +34,7 @@ def draw(seed=0, *, slopes=(), n_donors=14, n_types=8, cells=2000, noise=0.15):
     return CellCounts(pd.DataFrame(counts, columns=[f"t{k}" for k in range(n_types)]), samples=samples)
 
 
-@pytest.mark.parametrize("method", ["asin", "logit", "poisson"])
+@pytest.mark.parametrize("method", ["asin", "logit", "quasi", "poisson"])
 def test_planted_changes_are_found(method):
     found = composition(draw(slopes=(-0.3, 0.3)), method=method).table.set_index("cell_type")
     assert found["fold_change"]["t0"] == pytest.approx(np.exp(-0.3), abs=0.12)
@@ -45,7 +47,7 @@ def test_planted_changes_are_found(method):
     assert np.sign(found["effect"]["t0"]) == -1
 
 
-@pytest.mark.parametrize("method", ["asin", "logit"])
+@pytest.mark.parametrize("method", ["asin", "logit", "quasi"])
 def test_without_a_change_p_values_are_uniform(method):
     p = np.concatenate([composition(draw(seed), method=method).table["p_value"] for seed in range(30)])
     assert stats.kstest(p, "uniform").pvalue > 0.01
@@ -58,8 +60,56 @@ def test_tables_say_what_they_are():
         said = json.loads(json.dumps(found.document()))
         assert "fractions add up to one" in said["caveat"]
         assert set(found.table["protocol"]) == {"all"}
+        assert set(found.table["contrast"]) == {"young_old" if method == "mann_whitney" else "age (a decade)"}
         assert found.table["cell_type"].tolist() == [f"t{k}" for k in range(8)]
     assert composition(draw(), method="asin").table["mean_fraction"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["asin", "logit"])
+def test_donors_of_as_many_cells_weigh_the_same(method):
+    data = draw(3, slopes=(0.2,))
+    pd.testing.assert_frame_equal(composition(data, method=method).table,
+                                  composition(data, method=method, weigh=False).table)  # fmt: skip
+
+
+def test_a_donor_with_few_cells_makes_no_changes():
+    found = load("few_cells").trial(np.random.default_rng(0), 20, 20, 300.0, "nuclei")
+    share = {name: round(float(values[1]), 3) for name, values in found.items()}
+    assert share == {"asin": 0.041, "logit": 0.061, "quasi": 0.041, "propeller": 0.148,
+                     "mann_whitney": 0.03}  # fmt: skip
+
+
+def test_donors_with_fewer_cells_than_asked_are_left_out():
+    data = draw(4)
+    few = (data.samples["donor"] == "d03").to_numpy()
+    data.counts.loc[few] = 1  # sixteen cells in two samples
+    data.samples["n_cells"] = data.counts.sum(axis=1)
+    for method in ("asin", "logit", "quasi", "poisson"):
+        found = composition(data, method=method, min_donor_cells=17)
+        assert "d03" not in found.tests[0]["donors"]
+        assert "1 donor with fewer than 17 cells left out" in found.tests[0]["notes"]
+        assert "d03" in composition(data, method=method).tests[0]["donors"]
+
+
+def test_the_logistic_model_is_that_of_statsmodels():
+    import statsmodels.api as sm
+
+    data = draw(5, slopes=(0.2,))
+    total, seen = data.counts.sum(axis=1).to_numpy(float), data.counts[["t0", "t5"]].to_numpy(float).T
+    design = np.column_stack([np.ones(len(total)), data.samples["age"].to_numpy() / 10])
+    correlation = 0.01
+    fit = fit_logistic(seen, total, design, np.array([0.0, 1.0]), correlation)[0]
+    for i in range(2):
+        weights = total / (1 + (total - 1) * correlation)
+        model = sm.GLM(seen[i] / total, design, family=sm.families.Binomial(), var_weights=weights).fit(scale="X2")
+        assert fit.effect[i] == pytest.approx(model.params[1], rel=1e-6)
+        assert fit.variance[i] == pytest.approx(model.scale, rel=1e-6)
+        assert fit.unscaled[i] * np.sqrt(fit.variance[i]) == pytest.approx(model.bse[1], rel=1e-6)
+
+
+def test_the_sign_rate_is_not_called_a_test():
+    assert "LTSR is no test" in composition(draw(), method="poisson").caveat
+    assert "LTSR" not in composition(draw(), method="asin").caveat
 
 
 def test_rare_types_are_skipped_but_count_in_the_total():
@@ -69,7 +119,7 @@ def test_rare_types_are_skipped_but_count_in_the_total():
     data.samples["n_cells"] = data.counts.sum(axis=1)
     found = composition(data)
     assert "rare" not in set(found.table["cell_type"])
-    assert found.skipped == [{"cell_type": "rare", "protocol": "all", "reason": "3 cells, fewer than 20"}]
+    assert found.skipped == [{"cell_type": "rare", "protocol": "all", "reason": "3 cells, fewer than 20", "n_cells": 3}]
     assert found.table["mean_fraction"].sum() < 1
 
 
@@ -154,6 +204,10 @@ def test_old_people_lose_naive_cd8_t_cells(shared):
         assert best["cell_type"] == "CD8.Naive"
         assert best["adj_p_value"] < 0.01
         assert best["fold_change"] < 0.5
+    counted = composition(data, method="quasi", contrast="young_old", formula="~ sex + old").table
+    counted = counted.set_index("cell_type")
+    assert counted["adj_p_value"]["CD8.Naive"] < 0.02
+    assert counted["fold_change"]["CD8.Naive"] < 0.5
     ranks = mann_whitney(data).table.set_index("cell_type")
     assert ranks["adj_p_value"]["CD8.Naive"] < 0.05
     mixed = composition(data, method="poisson", contrast="young_old", formula="~ sex + old").table.set_index(

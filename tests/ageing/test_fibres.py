@@ -4,6 +4,7 @@ import pytest
 from small_atlases import AGES, GENES, build, cells, counts_of
 
 import titin
+from calibration import load
 from titin.ageing.fibres import fibres
 from titin.errors import TitinError
 from titin.presets import read_preset
@@ -19,7 +20,7 @@ def made(tmp_path_factory):
 
 def test_shares_of_a_donor_are_counted_from_its_myosins(made):
     atlas, obs, values = made
-    found = fibres(atlas, n_bootstraps=50).donors.set_index("donor")
+    found = fibres(atlas).donors.set_index("donor")
     assert len(found) == 12
     mine = (obs["donor"] == "d4") & obs["cell_type"].str.startswith("MF")
     counts = values[mine.to_numpy()][:, [GENES.index(g) for g in ("MYH7", "MYH2", "MYH1")]]
@@ -42,16 +43,17 @@ def test_a_planted_shift_to_type_one_is_found_with_its_interval(made):
     assert (trends.loc[["type_1_share", "type_1", "label_type_1"], "effect"] > 0.03).all()
     row = trends.loc["type_1_share"]
     assert row["p_value"] < 0.01
-    assert row["bootstrap_low"] < row["slope"] < row["bootstrap_high"]
-    assert row["bootstrap_low"] > 0.03  # planted: 0.06 a decade, less what ambient myosins take
-    assert row["bootstrap_high"] < 0.08
+    assert 0.03 < row["ci_low"] < row["effect"] < row["ci_high"] < 0.08  # 0.06 less what ambient myosins take
     assert "The share of MYH7 changes with age in all: +0.0" in row["statement"]
     assert "12 donors" in row["statement"]
 
 
-def test_the_same_seed_gives_the_same_interval(made):
-    one, two = (fibres(made[0], n_bootstraps=200, seed=3).table for _ in range(2))
-    pd.testing.assert_frame_equal(one, two)
+@pytest.mark.parametrize(("protocol", "errors", "held"), [("cells", "normal", 0.954), ("nuclei", "unequal", 0.970)])
+def test_intervals_of_the_slope_that_is_tested_hold_it(protocol, errors, held):
+    trial = load("fibre_intervals")
+    found = trial.coverage(np.random.default_rng(2), protocol, trial.ERRORS[errors], 500)
+    assert found[0] == pytest.approx(held, abs=1e-9)
+    assert 0.93 <= found[0] <= 0.97
 
 
 def test_hybrids_have_both_myosins(tmp_path):
@@ -78,6 +80,7 @@ def test_without_ages_there_are_donors_and_the_reason(tmp_path):
     [
         ("no fibres", "this dataset has no muscle fibres: none of the labels of cell_type is called as such"),
         ("no myosin", "this dataset has no gene MYH7: fibres are typed by MYH7, MYH2, MYH1"),
+        ("no counts of them", "no fibre has 3 counts or more of MYH7, MYH2, MYH1: none can be typed"),
         ("no types", "this dataset has no cell types"),
         ("no donors", "this dataset has no donors: fibre types are compared between donors"),
         ("real", "this dataset has no counts: the shares of the myosins in a fibre are shares of counts"),
@@ -91,6 +94,8 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path, change, message):
         obs["cell_type"] = "FB"
     elif change == "no myosin":
         genes = ["OTHER", *GENES[1:]]
+    elif change == "no counts of them":
+        values[:, [GENES.index(name) for name in ("MYH7", "MYH2", "MYH1")]] = 0
     elif change in ("no types", "no donors"):
         obs = obs.drop(columns={"no types": "cell_type", "no donors": "donor"}[change])
     else:
@@ -112,3 +117,13 @@ def test_names_of_fibres():
         "I", "I", "II", None, None
     ]  # fmt: skip
     assert len(AGES) == 12
+
+
+def test_labels_are_compared_where_too_few_fibres_can_be_typed(made):
+    atlas, obs, values = made
+    fibre = obs["cell_type"].str.startswith("MF").to_numpy()
+    counts = values[fibre][:, [GENES.index(g) for g in ("MYH7", "MYH2", "MYH1")]].sum(axis=1)
+    found = fibres(atlas, min_counts=int(np.sort(counts)[-5]))
+    assert found.table["measure"].tolist() == ["label_type_1"]
+    assert found.table["n_donors"].tolist() == [12]
+    assert "fewer than" in found.skipped[0]["reason"]

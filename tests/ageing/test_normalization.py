@@ -3,20 +3,21 @@
 import json
 from pathlib import Path
 
+import golden
 import numpy as np
 import statsmodels.api as sm
-from make_results_limma import synthetic
+from make_results_normalization import synthetic
 
+from titin.ageing.kernels import lowess
 from titin.ageing.linear_models import fit_linear_models
 from titin.ageing.normalization import (
     filter_genes,
     log_counts,
-    lowess,
     normalization_factors,
     weigh_log_counts,
 )
 
-GOLDEN = json.loads((Path(__file__).parent / "results_limma.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent / "results_normalization.json").read_text())
 
 
 def test_factors_are_those_of_tmm():
@@ -85,3 +86,13 @@ def test_weights_make_up_for_small_libraries():
     assert weights[:, 4:].mean() > 5 * weights[:, :4].mean()
     fit = fit_linear_models(np.ones((1, 8)), design, np.array([0.0, 1.0]), weights[:1])
     assert fit.variance[0] < 1e-20
+
+
+def test_weights_are_those_of_voom():
+    counts, design = golden.of_cells()
+    library = golden.table("array_weights")["library"].to_numpy()
+    counts = counts.to_numpy(float).T
+    np.testing.assert_allclose(counts.sum(axis=1) * normalization_factors(counts), library, rtol=1e-9)
+    found = weigh_log_counts(counts, library, design)
+    np.testing.assert_allclose(found.values, golden.matrix("voom", "value"), rtol=1e-6)
+    np.testing.assert_allclose(found.weights, golden.matrix("voom", "weight"), rtol=1e-6)

@@ -155,3 +155,18 @@ def test_anndata_holds_the_same(demo):
     assert adata.shape == found.counts.shape
     assert (found.counts != adata.X).nnz == 0
     assert isinstance(found, Pseudobulk)
+
+
+def test_a_file_of_other_groups_is_not_taken(tmp_path, monkeypatch):
+    obs = pd.DataFrame({"donor": [f"d{i % 4}" for i in range(80)], "cell_type": ["A", "B"] * 40},
+                       index=[f"c{i}" for i in range(80)])  # fmt: skip
+    ad.AnnData(np.ones((80, 5), np.float32), obs=obs).write_h5ad(tmp_path / "s.h5ad")
+    titin.build(tmp_path / "s.h5ad", tmp_path / "dataset")
+    atlas = write_pseudobulk(titin.open(tmp_path / "dataset"))
+    assert set(pseudobulk(atlas).groups["donor"]) == {"d0", "d1", "d2", "d3"}
+    monkeypatch.setattr(
+        "titin.study.entries.missing_words", lambda values, role: [v for v in values if v == "d3" and role == "donor"]
+    )
+    found = pseudobulk(titin.open(tmp_path / "dataset"))  # what d3 means has changed since the file was written
+    assert set(found.groups["donor"].dropna()) == {"d0", "d1", "d2"}
+    assert found.counts.sum() == 400

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,14 @@ import pytest
 from small_atlases import AGES, build
 
 import titin
-from titin.ageing.stem_cells import diffusion_pseudotime, gaussian_weights, phases, stem_cells
+from titin.ageing.stem_cells import (
+    _say_trajectory,
+    diffusion_pseudotime,
+    follow_markers,
+    gaussian_weights,
+    phases,
+    stem_cells,
+)
 from titin.embed import neighbors
 from titin.errors import TitinError
 
@@ -63,6 +71,25 @@ def test_markers_come_in_the_planted_order(found):
     assert found.markers["expected"].tolist() == [1, 2, 3, 4, 5]
     assert (found.markers["ci_low"] < found.markers["centre"]).all()
     assert (found.markers["centre"] < found.markers["ci_high"]).all()
+
+
+def test_held_out_markers_follow_a_trajectory_and_no_other_order(found):
+    facts = found.trajectory
+    assert facts["n_donors"] == 12
+    assert facts["r"] > 0.5
+    assert facts["p_value"] < 1e-6
+    assert facts["n_genes"] == len(GENES) - len(MARKERS)
+    rng = np.random.default_rng(0)
+    p = [follow_markers(found.cells.assign(pseudotime=rng.random(len(found.cells))), MARKERS)["p_value"]
+         for _ in range(200)]  # fmt: skip
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.035)
+
+
+def test_without_a_trajectory_no_order_is_told(found):
+    other = replace(found, trajectory={**found.trajectory, "r": 0.02, "p_value": 0.4})
+    assert _say_trajectory(other).startswith("no trajectory")
+    assert "PAX7" not in _say_trajectory(other)
+    assert "PAX7 → MYF5 → MYOD1 → MYOG → MYH3" in _say_trajectory(found)
 
 
 def test_shares_of_subtypes_are_compared_over_donors(made, found):

@@ -1,16 +1,19 @@
 """What changes with age, with donors as the replicates: pseudobulk, differential expression, composition."""
 
+from titin.ageing.ageing_tables import AgeingTables, ageing_tables, write_ageing_tables
 from titin.ageing.analysis import Analysis, Findings, Inputs
 from titin.ageing.catalogue import ANALYSES
+from titin.ageing.cell_counts import CellCounts, cell_counts
 from titin.ageing.comparison import Comparisons
-from titin.ageing.composition import CellCounts, Composition, cell_counts, composition, mann_whitney
+from titin.ageing.composition import Composition, composition, mann_whitney
 from titin.ageing.design import NotTestableError
 from titin.ageing.differential_expression import DifferentialExpression, differential_expression
-from titin.ageing.enrichment import Enrichment, over_representation, ranked_enrichment
+from titin.ageing.enrichment import Enrichment, gene_set_tests, over_representation, ranked_enrichment
+from titin.ageing.expression_comparisons import ExpressionComparisons, expression_comparisons
 from titin.ageing.fibres import Fibres, fibres
 from titin.ageing.gene_statistics import GeneStatistics, gene_statistics
 from titin.ageing.glmm import PoissonMixedModel, fit_poisson_mixed_model
-from titin.ageing.meta_analysis import MetaAnalysis, meta_analysis
+from titin.ageing.joint_model import JointModel, joint_model
 from titin.ageing.programmes import Programmes, programmes
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk, write_pseudobulk
 from titin.ageing.senescence import Senescence, senescence
@@ -19,17 +22,19 @@ from titin.ageing.variance_partition import VariancePartition, variance_partitio
 
 __all__ = [
     "ANALYSES",
+    "AgeingTables",
     "Analysis",
     "CellCounts",
     "Comparisons",
     "Composition",
     "DifferentialExpression",
     "Enrichment",
+    "ExpressionComparisons",
     "Fibres",
     "Findings",
     "GeneStatistics",
     "Inputs",
-    "MetaAnalysis",
+    "JointModel",
     "NotTestableError",
     "PoissonMixedModel",
     "Programmes",
@@ -37,14 +42,17 @@ __all__ = [
     "Senescence",
     "StemCells",
     "VariancePartition",
+    "ageing_tables",
     "cell_counts",
     "composition",
     "differential_expression",
+    "expression_comparisons",
     "fibres",
     "fit_poisson_mixed_model",
+    "gene_set_tests",
     "gene_statistics",
+    "joint_model",
     "mann_whitney",
-    "meta_analysis",
     "over_representation",
     "programmes",
     "pseudobulk",
@@ -52,5 +60,6 @@ __all__ = [
     "senescence",
     "stem_cells",
     "variance_partition",
+    "write_ageing_tables",
     "write_pseudobulk",
 ]

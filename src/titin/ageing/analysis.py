@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import click
 import pandas as pd
 
-from titin import options
-from titin.ageing.comparison import Comparisons
-from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
+from titin.ageing.comparison import Comparisons, Contrast, OverDonors, extra_columns
+from titin.ageing.donor_means import cells_that_take_part
+from titin.ageing.pseudobulk import Pseudobulk, pseudobulk, write_pseudobulk
+from titin.ageing.questions import by_roles, check_question
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.features import GeneSetScores, read_gene_set_scores, score_gene_sets
@@ -18,8 +19,8 @@ from titin.presets import Preset
 from titin.progress import Progress
 from titin.results import Result
 from titin.section import Section
-from titin.study.design import Study, choose_level, level_columns, need
-from titin.study.vocabulary import sex_of
+from titin.study.conditions import Where
+from titin.study.design import AGE, Study, choose_level, level_columns
 
 ALPHA = 0.05
 _T = TypeVar("_T")
@@ -35,13 +36,27 @@ class Inputs:
         The dataset.
     seed, threads, progress
         For everything that is computed.
+    where
+        Cells that take part; the others are counted as left out. A column of numbers a cell will do as well as one of
+        donors.
+
+    Raises
+    ------
+    TitinError
+        If a condition names no column, or leaves no cell.
     """
 
     atlas: Atlas
     seed: int = 0
     threads: int | None = None
     progress: Progress = field(default_factory=Progress)
+    where: Where = field(default_factory=Where)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.where:
+            study = Study.of(self.atlas, self.where.columns)
+            self.atlas.cells.chosen = self.where.holds(study.keys(self.where.columns))
 
     def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """Return what was made under this key, or make it."""
@@ -57,36 +72,39 @@ class Inputs:
             lambda: pseudobulk(self.atlas, extra=list(extra), threads=self.threads, progress=self.progress),
         )
 
+    def sums(self, contrast: Contrast = AGE, formula: str | None = None, **_: Any) -> Pseudobulk | None:
+        """Counts by donor and type and what a formula names; None where the dataset has no counts or donors."""
+        if not self.atlas.manifest.value_kind.has_counts or not self.atlas.roles.get("donor"):
+            return None
+        return self.pseudobulk(extra_columns(contrast, formula, None))
+
+    def save_pseudobulk(self) -> None:
+        """Put the counts of all groups into the dataset, whoever takes part here."""
+        chosen, self.atlas.cells.chosen = self.atlas.cells.chosen, None
+        self.atlas = write_pseudobulk(self.atlas, progress=self.progress)
+        self.atlas.cells.chosen = chosen
+
     def scores(self) -> GeneSetScores:
-        """Scores of the bundled programmes: those that the dataset has, or computed."""
+        """Scores of the bundled programmes: those that the dataset has, or computed for the cells that take part."""
 
         def make() -> GeneSetScores:
             stored = read_gene_set_scores(self.atlas)
             if stored is not None:
                 return stored
-            return score_gene_sets(self.atlas, seed=self.seed, threads=self.threads, progress=self.progress)
+            return score_gene_sets(self.atlas, cells=cells_that_take_part(self.atlas).chosen, seed=self.seed,
+                                   threads=self.threads, progress=self.progress)  # fmt: skip
 
         return self.once("scores", make)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the donors as they are counted (`Study.warnings`), and which genes cannot be compared."""
+        return self.once("warnings", lambda: [*Study.of(self.atlas).warnings, *self.atlas.not_comparable])
 
     def level(self, chosen: int | str | None = None) -> str | None:
         """Name of a level of cell types, the coarsest where none is chosen; None where the dataset has none."""
         levels = list(level_columns(self.atlas.roles))
-        return choose_level(levels, chosen) if levels or chosen is not None else None
-
-    def males(self) -> dict[str, Any]:
-        """The condition that only males take part.
-
-        Raises
-        ------
-        TitinError
-            If the dataset does not tell them.
-        """
-        need([role for role, column in self.atlas.roles.items() if column], "sex", "only males are asked for")
-        sexes = Study.of(self.atlas).keys(["sex"])["sex"].dropna().unique()
-        males = [str(sex) for sex in sexes if sex_of(sex) == "M"]
-        if not males:
-            raise TitinError(f"no donor is male: the sexes are {', '.join(map(str, sexes))}", "leave --males-only out")
-        return {"sex": males}
+        return choose_level(levels, chosen, whole=True) if levels or chosen is not None else None
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,10 @@ def _nothing_more(inputs: Inputs) -> dict[str, Any]:  # noqa: ARG001 - of all an
 
 def _no_statements(findings: Findings) -> list[str]:  # noqa: ARG001 - of all analyses alike
     return []
+
+
+def _no_verdict(findings: Findings) -> str:  # noqa: ARG001 - of all analyses alike
+    return ""
 
 
 @dataclass(frozen=True)
@@ -150,8 +172,14 @@ class Analysis:
         Whether the command fails where no type could be compared.
     in_report
         What ``run`` is asked in the report.
+    verdict
+        The answer in one sentence without its full stop; p is adjusted over all that it speaks of.
     statements
-        What is to be said first of all, in sentences.
+        What is to be said next, in sentences.
+    headline
+        Whether its verdict stands at the head of every report; a preset asks for more of them.
+    narrowed_by
+        What the command can be asked to show alone of what was found: ``gene``, ``cell_type``.
     """
 
     name: str
@@ -168,7 +196,10 @@ class Analysis:
     section: str = ""
     refuses_empty: bool = False
     in_report: Callable[[Inputs], dict[str, Any]] = _nothing_more
+    verdict: Callable[[Findings], str] = _no_verdict
     statements: Callable[[Findings], list[str]] = _no_statements
+    headline: bool = False
+    narrowed_by: tuple[str, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -179,14 +210,43 @@ class Analysis:
         """Whether a dataset of this preset can be asked for it."""
         return not self.preset or getattr(preset, self.preset) is not None
 
-    def fill(self, section: Section, inputs: Inputs) -> dict[str, Any]:
-        """Run as the report does, fill a section, and return what was computed with."""
-        findings = self.run(inputs, **self.in_report(inputs))
+    def compute(self, inputs: Inputs, **options: Any) -> Findings:
+        """Run it; the settings of every result keep who was chosen, and what is wrong with the donors as counted.
+
+        Raises
+        ------
+        TitinError
+            If the dataset lacks what is asked for, which is said before anything is computed.
+        """
+        if isinstance(options.get("contrast"), str) and options.get("formula") is None:
+            options["contrast"] = by_roles(inputs.atlas.roles, options["contrast"])
+        check_question(inputs.atlas, self.needs, options)
+        findings = self.run(inputs, **options)
+        for result in findings.results.values() if inputs.where else ():
+            result.settings["where"] = [str(condition) for condition in inputs.where.conditions]
+        if inputs.warnings:
+            for result in findings.results.values():
+                result.settings["warnings"] = list(inputs.warnings)
+        return findings
+
+    def fill(self, section: Section, inputs: Inputs) -> Findings:
+        """Run as the report does, fill a section that begins with the verdict, and return what was found."""
+        findings = self.compute(inputs, **self.in_report(inputs))
+        if verdict := self.verdict(findings):
+            section.say(f"{verdict}.")
         self.show(section, findings, inputs)
         main = main_result(findings, Result)
+        if isinstance(main, OverDonors):
+            for sentence in main.left_out_sentences:
+                section.say(f"{sentence}.", kind="soft")
+            if main.cells_left_out:
+                section.facts |= {"cells_left_out": main.cells_left_out, "donors_left_out": main.donors_left_out}
+        for said in main.settings.get("depth_warnings", []):
+            section.say(f"Warning: {said}.")
         if isinstance(main, Comparisons):
+            say_overlaps(section, main)
             say_skipped(section, main)
-        return main.settings
+        return findings
 
 
 _R = TypeVar("_R", bound=Result)
@@ -206,7 +266,7 @@ def hits(table: pd.DataFrame) -> int:
 
 
 def refuse_untested(found: Comparisons) -> None:
-    """Refuse when there is no comparison, with the reason that most have.
+    """Refuse when there is no comparison, with the reason of the largest: rare types lack donors whatever is asked.
 
     Raises
     ------
@@ -214,11 +274,13 @@ def refuse_untested(found: Comparisons) -> None:
         In one sentence.
     """
     if not len(found.table):
-        reasons = [str(skipped["reason"]) for skipped in found.skipped] or ["there is no cell type"]
-        raise TitinError(
-            f"no cell type could be compared: {max(reasons, key=reasons.count)}",
-            "see --min-donors, --min-cells and --formula",
-        )
+        largest = max(found.skipped, key=lambda entry: entry.get("n_cells") or 0, default=None)
+        if largest is None:
+            raise TitinError("not evaluable: there is no cell type", "see --cell-type-level")
+        where, n = by_reason([largest])[str(largest["reason"])][0], len(found.skipped)
+        of = f" ({where}, the largest of {n})" if n > 1 else ""
+        raise TitinError(f"not evaluable in any cell type: {largest['reason']}{of}",
+                         "see --min-donors, --min-cells and --formula")  # fmt: skip
 
 
 def by_reason(skipped: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -230,59 +292,25 @@ def by_reason(skipped: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
+def say_overlaps(section: Section, found: Comparisons) -> None:
+    """Add how far the contrast overlaps with what is adjusted for, over the comparisons, and where it does much."""
+    if not (vif := found.vif()):
+        return
+    section.facts["vif"] = max(float(test["vif"]) for test in found.tests if test.get("vif"))
+    section.say(f"{vif}: what the variance of the effect is, over that of a design in which nothing overlaps with it.",
+                kind="soft")  # fmt: skip
+    overlaps = [{**test, "reason": note} for test in found.tests for note in test["notes"] if "overlap: VIF" in note]
+    lines = [f"{reason}: {', '.join(names)}" for reason, names in by_reason(overlaps).items()]
+    section.list(lines, title="Hard to tell apart", folded=True)
+
+
 def say_skipped(section: Section, found: Comparisons) -> None:
     """Add what was not compared, by reason."""
     lines = [f"{reason}: {', '.join(names)}" for reason, names in by_reason(found.skipped).items()]
-    section.list(lines, title=f"Not compared ({len(found.skipped)})", folded=True)
+    section.list(lines, title=f"Not evaluable ({len(found.skipped)})", folded=True)
 
 
 def unstack(column: pd.Series, level: str) -> pd.DataFrame:
     """A column with two levels of index as a table, that level across."""
     table: pd.DataFrame = column.unstack(level)  # noqa: PD010
     return table
-
-
-# Options that several analyses have, under the names that ``run`` takes.
-LEVEL = click.Option(
-    ["--cell-type-level"],
-    metavar="LEVEL",
-    show_default="coarsest",
-    help="Level of cell types, by column or place.",
-)
-FORMULA = click.Option(
-    ["--formula"], metavar="FORMULA",
-    help='What to adjust for.  [default: "~ sex + chemistry + age", as far as the dataset has them]',
-)  # fmt: skip
-CONTRAST = click.Option(
-    ["--contrast"], metavar="NAME", default="age", show_default=True,
-    help="age (a decade), young_old, or a variable or column of the design.",
-)  # fmt: skip
-MIN_DONORS = click.Option(
-    ["--min-donors"], type=click.IntRange(2), default=3, show_default=True, help="Fewest donors on either side."
-)
-MIN_CELLS = click.Option(
-    ["--min-cells"], type=click.IntRange(1), default=10, show_default=True,
-    help="Of a donor and type, for the donor to take part.",
-)  # fmt: skip
-DROP_CONFOUNDED = click.Option(
-    ["--drop-confounded"], is_flag=True,
-    help="Leave out a nuisance term that cannot be told from the contrast, and say so.",
-)  # fmt: skip
-MALES_ONLY = click.Option(["--males-only"], is_flag=True, help="Only male donors, to see what sex does to the results.")
-LABELS = click.Option(
-    ["--label", "labels"], multiple=True, metavar="NAME", show_default="those called so",
-    help="Name of a cell type to take; repeat for several.",
-)  # fmt: skip
-
-
-def method_option(*methods: str, default: str | None, keyword: str = "method") -> click.Option:
-    """Make the option of how something is computed; several methods can be named where there is no default."""
-    settings: dict[str, Any] = {"default": default} if default else {"multiple": True}
-    return click.Option(
-        ["--method", keyword], type=click.Choice(methods), show_default=default is not None or "all",
-        help="How it is computed.", **settings,
-    )  # fmt: skip
-
-
-SCORE = method_option("score_genes", "ucell", "ulm", default="score_genes")
-SEED = click.Option(["--seed"], **options.SEED)

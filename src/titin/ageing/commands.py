@@ -6,25 +6,36 @@ from typing import Any
 
 import click
 
-from titin.ageing.analysis import LEVEL, Analysis, Findings, Inputs, main_result, refuse_untested
+from titin.ageing.analysis import Analysis, Findings, Inputs, main_result, refuse_untested
 from titin.ageing.catalogue import ANALYSES
 from titin.ageing.comparison import Comparisons
-from titin.ageing.terminal import describe, tell
+from titin.ageing.figure_files import write_figures
+from titin.ageing.questions import check_genes, check_types
+from titin.ageing.terminal import Narrowed, describe, tell
+from titin.analysis_options import CELL_TYPES, LEVEL, MALES, UNFLAGGED, WHERE
 from titin.atlas import open_atlas
+from titin.extras import check_installed
+from titin.files import TABLE_FORMATS, beside
 from titin.options import (
     SettingsGroup,
     choose_progress,
     dataset_argument,
+    dataset_or_url_argument,
     force_option,
     format_option,
     former_option,
+    genes_option,
     limit_options,
     output_option,
     preset_option,
     print_result,
     shared_options,
 )
-from titin.results import FORMATS, refuse_existing
+from titin.results import refuse_existing
+from titin.study.conditions import Where
+from titin.study.design import need
+from titin.study.flagged import WITHOUT_FLAGGED
+from titin.text import count
 
 
 @click.group(cls=SettingsGroup)
@@ -35,49 +46,77 @@ def age() -> None:
 def make_command(analysis: Analysis) -> click.Command:
     """Make ``titin age NAME`` of an analysis."""
 
-    @dataset_argument
+    @dataset_or_url_argument
     @output_option("DATASET.ageing")
-    @format_option(*FORMATS, default="parquet")
+    @format_option("both", *TABLE_FORMATS, default="both")
+    @click.option("--figures", is_flag=True, help="Draw the report's figures of it, too, as PNG beside the tables.")
     @force_option
     @preset_option
     @limit_options
     @shared_options
     def command(
-        dataset: Path, output: Path | None, file_format: str, force: bool, preset: str | None, threads: int | None,
-        memory: str | None, as_json: bool, quiet: bool,
-        **options: Any,
+        dataset: Path | str, output: Path | None, file_format: str, figures: bool, force: bool,
+        preset: str | None, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+        genes: list[str] | None = None, cell_types: tuple[str, ...] = (), **options: Any,
     ) -> None:  # fmt: skip
+        progress = choose_progress(quiet)
         atlas = open_atlas(dataset, threads=threads, memory=memory, preset=preset)
-        inputs = Inputs(atlas, options.pop("seed", 0), atlas.reader.resources.threads, choose_progress(quiet))
-        whole = dataset.absolute()
+        males = [MALES] if options.pop("males_only", False) else []
+        if males:
+            need([role for role, column in atlas.roles.items() if column], "sex", "only males are asked for")
+        unflagged = [WITHOUT_FLAGGED] if options.pop("without_flagged") else []
+        inputs = Inputs(
+            atlas, options.pop("seed", 0), atlas.reader.resources.threads, progress,
+            Where.of([*options.pop("where"), *males, *unflagged]),
+        )  # fmt: skip
         stem = table_name(analysis, inputs, options)
-        folder = output or whole.with_name(f"{whole.name}.ageing")
+        folder = output or beside(dataset, ".ageing")
         parts = options.get("parts") or analysis.parts
-        paths = {part: folder / f"{stem}{f'_{part}' if part else ''}.{file_format}" for part in parts}
+        suffix, csv = ("parquet", True) if file_format == "both" else (file_format, False)
+        paths = {part: folder / f"{stem}{f'_{part}' if part else ''}.{suffix}" for part in parts}
+        drawn = folder / f"{stem}_figures"
         if not force:
-            refuse_existing([file for part in parts for file in (paths[part], paths[part].with_suffix(".json"))])
-        findings = analysis.run(inputs, **options)
-        document = write_findings(analysis, findings, paths, force=force)
-        print_result(document, as_json, describe)
+            planned = [path.with_suffix(end) for path in paths.values()
+                       for end in (f".{suffix}", *([".csv"] if csv else []), ".json")]  # fmt: skip
+            refuse_existing([*planned, *([drawn] if figures else [])])
+        if figures:
+            check_installed("matplotlib", "--figures")
+        only = Narrowed(genes or (), check_genes(atlas, genes or ()), cell_types)
+        check_types(atlas, cell_types, options.get("cell_type_level"))
+        findings = analysis.compute(inputs, **options)
+        files = write_findings(analysis, findings, paths, csv=csv, force=force)
+        if figures:
+            pictures, reason = write_figures(analysis, findings, inputs, drawn)
+            files += pictures
+            findings.missing.update({"figures": reason} if reason else {})
+        told = {paths[part].stem: result for part, result in findings.results.items()}
+        print_result(tell(analysis, findings, told, files, only, atlas.synthetic), as_json, describe)
 
+    if "gene" in analysis.narrowed_by:
+        command = genes_option(also=["--gene"])(command)
     if LEVEL in analysis.options:
         command = former_option("--level", "--cell-type-level")(command)
     made = click.command(analysis.name, help=inspect.cleandoc(analysis.help), short_help=analysis.summary)(command)
     shared = made.params
-    made.params = [*(one for one in shared if isinstance(one, click.Argument)), *analysis.options,
-                   *(one for one in shared if isinstance(one, click.Option))]  # fmt: skip
+    more = [CELL_TYPES] if "cell_type" in analysis.narrowed_by else []
+    made.params = [*(one for one in shared if isinstance(one, click.Argument)), *analysis.options, WHERE, UNFLAGGED,
+                   *more, *(one for one in shared if isinstance(one, click.Option))]  # fmt: skip
     return made
 
 
 def table_name(analysis: Analysis, inputs: Inputs, options: dict[str, Any]) -> str:
-    """Name of an analysis's tables: its own, the level of cell types, and whether only males took part."""
+    """Name of an analysis's tables: its own, the level of cell types, and who took part."""
     level = inputs.level(options.get("cell_type_level"))
-    named = "_".join([analysis.name, *([level] if level else []), *(["males"] if options.get("males_only") else [])])
+    known = {MALES: "males", WITHOUT_FLAGGED: "without_flagged"}
+    chosen = [known.get(str(condition), str(condition)) for condition in inputs.where.conditions]
+    named = "_".join([analysis.name, *([level] if level else []), *chosen])
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in named)
 
 
-def write_findings(analysis: Analysis, findings: Findings, paths: dict[str, Path], *, force: bool) -> dict[str, Any]:
-    """Write all results and return what is to be said of them.
+def write_findings(
+    analysis: Analysis, findings: Findings, paths: dict[str, Path], *, csv: bool, force: bool
+) -> list[Path]:
+    """Write all results and return the files, with those that the analysis has written itself.
 
     Raises
     ------
@@ -88,10 +127,41 @@ def write_findings(analysis: Analysis, findings: Findings, paths: dict[str, Path
         refuse_untested(main_result(findings, Comparisons))
     files: list[Path] = []
     for part, result in findings.results.items():
-        files += result.write(paths[part], force=force)
-    told = {paths[part].stem: result for part, result in findings.results.items()}
-    return tell(analysis, findings, told, [*files, *findings.files])
+        files += result.write(paths[part], csv=csv, force=force)
+    return [*files, *findings.files]
 
 
+@click.command()
+@dataset_argument
+@limit_options
+@shared_options
+def tables(dataset: Path, threads: int | None, memory: str | None, as_json: bool, quiet: bool) -> None:
+    """Put into DATASET what its explorer shows of ageing.
+
+    The counts of donors by type and protocol, and which genes and fractions of types change with age, as `titin age de`
+    and `titin age composition` find them without options. `titin site` writes them into the site by itself.
+
+    \b
+    titin age tables dataset
+    titin explore dataset
+    """  # noqa: D301 - \b is click's
+    from titin.ageing.ageing_tables import write_ageing_tables
+
+    progress = choose_progress(quiet)
+    atlas = write_ageing_tables(open_atlas(dataset, threads=threads, memory=memory), progress=progress)
+    files = {name: atlas.manifest.files[name] for name in atlas.layout.ageing}
+    document = {
+        "schema_version": 1, "path": str(dataset), "files": {name: own["bytes"] for name, own in files.items()},
+        "groups": files[atlas.layout.ageing_groups]["rows"], "tests": files[atlas.layout.ageing_tests]["rows"],
+    }  # fmt: skip
+    print_result(document, as_json, _say_tables)
+
+
+def _say_tables(found: dict[str, Any]) -> str:
+    what = f"{count(found['groups'], 'sum')} of donors and {count(found['tests'], 'test')}"
+    return f"{found['path']} holds {what}: `titin explore` shows them"
+
+
+age.add_command(tables)
 for one in ANALYSES:
     age.add_command(make_command(one))

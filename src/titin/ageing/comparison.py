@@ -1,6 +1,6 @@
 """Which donors are compared, in which protocol, by which design: the same for expression and for composition."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,18 @@ from titin.ageing.design import (
     NotTestableError,
     add_variables,
     default_formula,
-    formula_variables,
     make_design,
 )
+from titin.ageing.formulas import formula_variables, named_variables
+from titin.ageing.linear_models import adjust
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.results import Result
 from titin.study.ages import age_cut, donor_ages, young_or_old
 from titin.study.design import AGE, ROLES, need
+from titin.study.gaps import CHOSEN, Complete, find_complete, say_left_out
 
+ACROSS = "adj_p_value_across_types"
 ALL = "all"  # name of the protocol where the dataset has none
 MIN_DONORS = 3
 _MIN_RESIDUAL_DF = 2
@@ -31,16 +34,41 @@ Contrast = str | Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Comparisons(Result):
+class OverDonors(Result):
+    """A result over donors, and who took no part in it.
+
+    Attributes
+    ----------
+    cells_left_out
+        Cells that lack what the analysis needs, by what they lack; a cell counts once, under the first that it lacks.
+    donors_left_out
+        Donors of whom no cell was left.
+    """
+
+    cells_left_out: dict[str, int] = field(default_factory=dict)
+    donors_left_out: list[str] = field(default_factory=list)
+
+    @property
+    def left_out_sentences(self) -> list[str]:
+        """Who took no part, in words; empty where all cells did."""
+        return say_left_out(self.cells_left_out, self.donors_left_out)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Comparisons(OverDonors):
     """Tests of one contrast, over donors, in every type and protocol.
 
     Attributes
     ----------
+    table
+        One row a test; ``contrast`` names what its effect is of, and per what.
     tests
         One entry a type and protocol tested: ``cell_type``, ``protocol``, ``donors``, ``columns`` of the design,
-        ``notes`` on what was left out of it, and what the method has to say.
+        those ``tested``, ``vif``, the variance inflation of the contrast (see `titin.ageing.variance_inflation`),
+        ``notes`` on what was left out of the design and what overlaps with the contrast, and what the method has to
+        say.
     skipped
-        The others, with the ``reason``.
+        The others, with the ``reason``, and ``n_cells`` where the cells are known.
     caveat
         What the numbers do not say.
     """
@@ -48,6 +76,52 @@ class Comparisons(Result):
     tests: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     caveat: str = ""
+
+    def __post_init__(self) -> None:
+        """Name the contrast in the table, which is often read without what stands beside it."""
+        super().__post_init__()
+        object.__setattr__(self, "table", with_contrast(self.table, self.settings))
+
+    def vif(self, **where: Any) -> str:
+        """How far the contrast overlaps with the other terms in the tests of a type or protocol; see `say_vif`."""
+        return say_vif(self.settings, [t for t in self.tests if all(t.get(k) == v for k, v in where.items())])
+
+
+def name_contrast(settings: Mapping[str, Any]) -> str:
+    """What effects are of, and per what.
+
+    Examples
+    --------
+    >>> name_contrast({"contrast": "age", "unit": "decade"}), name_contrast({"contrast": "young_old", "unit": ""})
+    ('age (a decade)', 'young_old')
+    """
+    return f"{settings['contrast']} (a {settings['unit']})" if settings.get("unit") else str(settings["contrast"])
+
+
+def with_contrast(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Add a column ``contrast`` to a table of tests, after where they were made; nothing where there is none."""
+    if not settings.get("contrast") or "contrast" in table:
+        return table
+    more = table.copy(deep=False)
+    place = list(more).index("protocol") + 1 if "protocol" in more else 0
+    named = pd.Series(name_contrast(settings), more.index, dtype="category")
+    more.insert(place, "contrast", named)
+    return more
+
+
+def say_vif(settings: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]) -> str:
+    """The span of the variance inflation over tests; empty where none has one.
+
+    Examples
+    --------
+    >>> say_vif({"contrast": "age"}, [{"vif": 4.11}, {"vif": 1.0}])
+    'VIF of age 1.0 to 4.1'
+    """
+    known = sorted({round(float(test["vif"]), 1) for test in tests if test.get("vif")})
+    if not known:
+        return ""
+    span = f"{known[0]:.1f}" if len(known) == 1 else f"{known[0]:.1f} to {known[-1]:.1f}"
+    return f"VIF of {settings.get('contrast', 'the contrast')} {span}"
 
 
 @dataclass(frozen=True)
@@ -119,12 +193,62 @@ class ComparedUnits:
         """Donors that take part."""
         return sorted(map(str, self.units["donor"].unique()))
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is to be said of every comparison: as in the entries of `Comparisons.tests`."""
+        return {"donors": self.donors, "columns": self.design.columns, "tested": self.design.tested,
+                "vif": round(self.design.vif, 3), "notes": self.notes}  # fmt: skip
 
-def extra_columns(contrast: Contrast, formula: str | None, where: Mapping[str, Any] | None) -> list[str]:
-    """Columns of obs that a question names beyond the roles."""
-    named = formula_variables(formula) if formula else [contrast] if isinstance(contrast, str) else []
+
+def extra_columns(contrast: Contrast, formula: str | None, where: Collection[str] | None) -> list[str]:
+    """Columns of obs that a question names beyond the roles; ``where`` are those of conditions."""
+    own = contrast if isinstance(contrast, str) and contrast != "young_old" else ""
+    named = formula_variables(formula or f"~ {own}") if formula or own else []
     known = (*ROLES, AGE, OLD, "young_old")
     return [name for name in dict.fromkeys([*named, *(where or {})]) if name not in known]
+
+
+def find_asked(
+    groups: pd.DataFrame, contrast: Contrast, formula: str | None, more: Sequence[str] = ()
+) -> tuple[str, Complete]:
+    """Settle the formula, and which groups, or cells, have all that a comparison by it needs.
+
+    Parameters
+    ----------
+    groups
+        One row a group of cells, or a cell, with what is known of it.
+    contrast, formula
+        As for `ask`. Of what no group has a value for, nothing is needed.
+    more
+        Further columns that are needed, such as the level of cell types.
+
+    Raises
+    ------
+    TitinError
+        If weights of columns are given without a formula, or it is none.
+    """
+    if formula is None and not isinstance(contrast, str):
+        raise TitinError("weights of columns need a formula", 'give one, such as formula="~ sex + treatment"')
+    among = groups[groups[CHOSEN].notna()] if CHOSEN in groups else groups
+    known = [str(name) for name in among if among[name].notna().any()]
+    formula = formula or default_formula(str(contrast), known)
+    variables = [AGE if name == OLD else name for name in formula_variables(formula)]
+    return formula, find_complete(groups, [n for n in ("donor", "protocol", *more, *variables) if n in known])
+
+
+def take_part(keys: pd.DataFrame, contrast: Contrast, formula: str | None, more: Sequence[str] = ()) -> Complete:
+    """Find the cells, or groups of cells, that have all that a comparison needs; see `find_asked`.
+
+    Raises
+    ------
+    TitinError
+        If none has.
+    """
+    complete = find_asked(keys, contrast, formula, more)[1]
+    if not complete.rows.any() and complete.cells_left_out:
+        raise TitinError(f"no cell has all that is compared: {say_left_out(complete.cells_left_out)[0]}",
+                         "name columns that have values in the same cells, or give another --formula")  # fmt: skip
+    return complete
 
 
 def ask(
@@ -134,27 +258,37 @@ def ask(
     *,
     min_donors: int = MIN_DONORS,
     drop_confounded: bool = False,
-    known: Sequence[str] | None = None,
+    complete: Complete | None = None,
 ) -> DonorContrast:
     """Settle what is asked, of a dataset whose groups of cells these are.
+
+    Parameters
+    ----------
+    groups
+        One row a group of cells that takes part: ``donor``, variables, ``n_cells``.
+    contrast, formula, min_donors, drop_confounded
+        As for `titin.ageing.differential_expression`.
+    complete
+        From `find_asked`: what was left out before, for the message where too few donors are left.
 
     Raises
     ------
     TitinError
         If the dataset has no donors, one donor, no ages where ages are asked for, or no such column.
     """
-    known = [str(name) for name in groups] if known is None else known
+    known = [str(name) for name in groups]
     need(known, "donor", "donors are what is compared")
+    formula, own = find_asked(groups, contrast, formula)
+    groups = groups[own.rows]
     n_donors = groups["donor"].nunique()
     if n_donors < 2:
+        told = own if complete is None else complete
+        why = "".join(f" ({said})" for said in say_left_out(told.cells_left_out, told.donors_left_out))
         raise TitinError(
-            f"this dataset has {n_donors or 'no named'} donor{'s' if n_donors == 0 else ''}: donors are what is "
+            f"this dataset has {n_donors or 'no named'} donor{'s' if n_donors == 0 else ''}{why}: donors are what is "
             f"compared, and a comparison needs {min_donors} of them on either side",
             "nothing can be said of ageing from the cells of one person",
         )
-    if formula is None and not isinstance(contrast, str):
-        raise TitinError("weights of columns need a formula", 'give one, such as formula="~ sex + treatment"')
-    formula = formula or default_formula(str(contrast), known)
     variables = formula_variables(formula)
     if contrast in (AGE, "young_old") or {AGE, OLD} & set(variables):
         need(known, AGE, "the comparison is of ages")
@@ -177,9 +311,15 @@ def ask(
     )  # fmt: skip
 
 
-def protocols(groups: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield each protocol and the positions of its groups; ``all`` where the dataset has none."""
-    if "protocol" not in groups:
+def protocols(
+    groups: pd.DataFrame, question: DonorContrast | None = None
+) -> Iterator[tuple[str, NDArray[np.int64]]]:  # fmt: skip
+    """Yield each protocol and the positions of its groups; ``all`` where the dataset has none.
+
+    A question whose formula has the protocol in it is one of all protocols together.
+    """
+    together = question is not None and "protocol" in question.variables
+    if together or "protocol" not in groups or groups["protocol"].isna().all():
         yield ALL, np.arange(len(groups))
         return
     names = groups["protocol"]
@@ -241,19 +381,40 @@ def choose_units(
     return ComparedUnits(rows, unit, units, design, notes + design.notes)
 
 
+def left_out(complete: Complete) -> dict[str, Any]:
+    """Who takes no part, as the fields of `OverDonors`."""
+    return {"cells_left_out": complete.cells_left_out, "donors_left_out": complete.donors_left_out}
+
+
 def settings(question: DonorContrast) -> dict[str, Any]:
     """What was asked, for people and JSON."""
     return {"formula": question.formula, "contrast": question.name, "unit": question.unit, "age_cut": question.cut,
             "min_donors": question.min_donors, "drop_confounded": question.drop_confounded}  # fmt: skip
 
 
+def adjust_across(table: pd.DataFrame, families: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Add `ACROSS`: p adjusted (Benjamini–Hochberg) over the features of all types and protocols together.
+
+    ``adj_p_value``, which is within one type and protocol, answers which of its features change; this one answers which
+    of all findings of a result hold, when types are looked through for any.
+
+    Parameters
+    ----------
+    table
+        With ``p_value``; of all types and protocols.
+    families
+        Kind of each ``feature``, each adjusted by itself; one kind where not given.
+    """
+    kinds = table["feature"].map(families).fillna("") if families else pd.Series("", table.index)
+    adjusted = table["p_value"].astype(float).groupby(kinds).transform(lambda p: adjust(p.to_numpy()))
+    return table.assign(**{ACROSS: adjusted})
+
+
 def _contrast_variables(question: DonorContrast, table: pd.DataFrame) -> list[str]:
     """Variables of the table that the contrast is about."""
-    if isinstance(question.contrast, str):
-        names = [question.contrast]
-    else:
-        names = list(question.contrast)
-    return [v for v in question.variables if v in table and any(v == n or n.startswith(f"{v}[") for n in names)]
+    names = [question.contrast] if isinstance(question.contrast, str) else list(question.contrast)
+    found = {v for name in names for v in named_variables(name, question.variables)}
+    return [v for v in question.variables if v in found and v in table]
 
 
 def _repeated(table: pd.DataFrame, keys: list[str]) -> list[str]:

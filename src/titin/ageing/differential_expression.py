@@ -1,51 +1,42 @@
 """Differential expression: every gene of every type and protocol tested for a contrast, over donors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
-from titin.ageing.comparison import (
-    ComparedUnits,
-    Comparisons,
-    Contrast,
-    ask,
-    choose_units,
-    extra_columns,
-    protocols,
-    settings,
+from titin.ageing.comparison import ACROSS, ComparedUnits, Comparisons, Contrast, adjust_across, left_out
+from titin.ageing.expression_comparisons import (
+    MIN_CELLS,
+    ExpressionComparison,
+    ExpressionComparisons,
+    expression_comparisons,
 )
-from titin.ageing.design import NotTestableError
-from titin.ageing.linear_models import Floats, Prior, adjust, fit_linear_models, moderate, one_thread
-from titin.ageing.normalization import (
-    MIN_COUNT,
-    MIN_TOTAL_COUNT,
-    filter_genes,
-    log_counts,
-    normalization_factors,
-    weigh_log_counts,
-)
-from titin.ageing.pseudobulk import Pseudobulk, pseudobulk
+from titin.ageing.f_tests import f_test_of_term
+from titin.ageing.kernels import Floats
+from titin.ageing.linear_models import PriorShape, adjust, fit_linear_models, moderate, one_thread
+from titin.ageing.normalization import MIN_COUNT, LogCounts
+from titin.ageing.pseudobulk import Pseudobulk
 from titin.atlas import Atlas
-from titin.dataset import layout
 from titin.errors import TitinError
+from titin.extras import check_installed
 from titin.progress import Progress
-from titin.study.design import AGE, choose_level
+from titin.study.design import AGE
 
 ExpressionMethod = Literal["voom", "limma", "trend", "deseq2"]
 
 COLUMNS = [
     "gene", "gene_id", "cell_type", "protocol", "n_donors", "n_cells", "mean_log_cpm", "log2_fold_change", "ci_low",
     "ci_high", "standard_error", "t", "df", "p_value", "adj_p_value",
+    ACROSS,
 ]  # fmt: skip
-MIN_CELLS = 10
-_FEWEST_GENES = 10  # from which a common variance can be learnt
-_METHODS = {
-    "voom": "linear model of log2 counts per million with voom weights; t moderated across genes of like expression",
+_OF_TERM = "moderated F of all columns of the term; their coefficients are of its basis, and there is no one effect"
+METHODS = {
+    "voom": "linear model of log2 counts per million with voom weights; t moderated across genes with a trend in their "
+    "means; zeros that the design fits exactly count for no variance",
     "limma": "linear model of log2 counts per million with voom weights; t moderated across genes, one prior for all",
     "trend": "linear model of log2 counts per million; t moderated across genes with a trend in their means",
     "deseq2": "negative binomial model of counts (pydeseq2), Wald test",
@@ -53,9 +44,39 @@ _METHODS = {
 
 
 @dataclass(frozen=True)
+class LinearMethod:
+    """How a linear model of log counts is fitted and moderated, protocols apart or together.
+
+    Attributes
+    ----------
+    weighted
+        Whether observations have voom's weights.
+    prior
+        Of the variance, as for `moderate`.
+    drop_zeros
+        Whether zeros that the design fits exactly tell nothing of the variance.
+    """
+
+    weighted: bool
+    prior: PriorShape
+    drop_zeros: bool = False
+
+    def log_counts(self, comparison: ExpressionComparison) -> LogCounts:
+        """Log counts of a comparison, with weights where the method has them."""
+        if not self.weighted:
+            return LogCounts(comparison.log_values())
+        return comparison.log_counts_without_zeros if self.drop_zeros else comparison.log_counts
+
+
+LINEAR = {"voom": LinearMethod(True, "trend", drop_zeros=True), "limma": LinearMethod(True, "common"),
+          "trend": LinearMethod(False, "trend")}  # fmt: skip
+
+
+@dataclass(frozen=True)
 class GeneTests:
     """What a method says of the genes of one type and protocol: arrays, one value a gene."""
 
+    mean: Floats  # log2 counts per million
     effect: Floats
     low: Floats
     high: Floats
@@ -75,7 +96,10 @@ class DifferentialExpression(Comparisons):
     table
         One row a gene, type and protocol: ``gene``, ``gene_id``, ``cell_type``, ``protocol``, ``n_donors``,
         ``n_cells``, ``mean_log_cpm``, ``log2_fold_change`` with its 95 % interval (``ci_low``, ``ci_high``) and
-        ``standard_error``, ``t`` (of deseq2, Wald's z), ``df``, ``p_value``, ``adj_p_value``.
+        ``standard_error``, ``t`` (of deseq2, Wald's z), ``df``, ``p_value``, ``adj_p_value`` (within a
+        type and protocol) and ``adj_p_value_across_types`` (over all of them). Where the contrast is a term of several
+        columns there is no one effect: instead of it ``f`` with ``df_numerator``, and a column ``coefficient of …`` for
+        each column of the term, which is of the term's basis and has no unit.
     settings
         ``method``, ``formula``, ``contrast``, ``unit``, ``age_cut``, ``cell_type_level``, ``filter``,
         ``normalisation``, ``adjustment`` and thresholds.
@@ -91,7 +115,7 @@ def differential_expression(
     contrast: Contrast = AGE,
     formula: str | None = None,
     method: ExpressionMethod = "voom",
-    where: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | Sequence[str] | None = None,
     min_cells: int = MIN_CELLS,
     min_donors: int = 3,
     min_count: float = MIN_COUNT,
@@ -113,19 +137,23 @@ def differential_expression(
     data
         A pseudobulk, or a dataset to take it from.
     cell_type_level
-        Name of the level, or its place; the coarsest where not given.
+        Name of the level, or its place; the coarsest where not given. ``all`` for all cells as one type, as they are
+        where the dataset has no types.
     contrast
-        ``age`` (log2 fold change a decade), ``young_old`` (old against young), a variable or column of the design, or
-        a weight for each of some columns.
+        ``age`` (log2 fold change a decade), ``young_old`` (old against young), a variable, term or column of the
+        design, or a weight for each of some columns. A term of several columns, such as ``bs(age, df=3)`` or a
+        variable with three values, is tested as a whole (moderated F).
     formula
-        As for formulaic; ``~ sex + chemistry +`` the contrast, as far as the dataset has them, where not given.
+        As for formulaic; ``~ sex + study + chemistry +`` the contrast, as far as the dataset has them, where not given.
         ``age`` in it is in decades, ``old`` is 1 for donors beyond the widest gap in age. Any column of obs will do
         where ``data`` is a dataset.
     method
-        ``voom``; ``limma`` (the same with one prior for all genes, as limma has it by default); ``trend`` (no weights,
-        a trend in the prior variance); ``deseq2`` (needs pydeseq2).
+        ``voom`` (weights by the count, a trend in the prior variance, no evidence from zeros that the design fits
+        exactly); ``limma`` (weights, one prior for all genes, zeros as they are: limma's default); ``trend`` (no
+        weights, a trend in the prior variance); ``deseq2`` (needs pydeseq2).
     where
-        Only groups with these values, such as ``{"sex": "M"}``.
+        Only groups with these values, such as ``{"sex": "M"}``, or of which conditions hold, such as
+        ``["sex=M", "age=20..40"]``; see `titin.study.conditions`.
     min_cells
         Of a donor, for it to take part.
     min_donors
@@ -153,104 +181,113 @@ def differential_expression(
     >>> found.table.query("adj_p_value < 0.05").sort_values("p_value")  # doctest: +SKIP
     >>> found.write("age.parquet")  # read again by DifferentialExpression.read  # doctest: +SKIP
     """
-    if method not in _METHODS:
-        raise TitinError(f"there is no method {method!r}", f"methods: {', '.join(_METHODS)}")
-    found = data
-    if isinstance(found, Atlas):
-        extra = extra_columns(contrast, formula, where)
-        found = pseudobulk(found, extra=extra, threads=threads, progress=progress)
-    if where:
-        found = found.select(**dict(where))
-    level = choose_level(found.levels, cell_type_level)
-    question = ask(found.groups, contrast, formula, min_donors=min_donors, drop_confounded=drop_confounded)
-    test = _tests()[method]
-    labels = found.groups[level]
-    parts, tests, skipped = [], [], []
-    for protocol, rows in protocols(found.groups):
-        for name in sorted(labels.iloc[rows].dropna().unique()):
-            where_is = {"cell_type": str(name), "protocol": protocol}
-            try:
-                compared = choose_units(found.groups, rows[labels.iloc[rows] == name], question, min_cells=min_cells)
-                with one_thread():
-                    part, facts = _compare(found, compared, min_count, test)
-            except NotTestableError as reason:
-                skipped.append({**where_is, "reason": str(reason.args[0])})
-                continue
-            parts.append(part.assign(**where_is))
-            tests.append({**where_is, **facts})
-    table = pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    found = expression_comparisons(
+        data, cell_type_level=cell_type_level, contrast=contrast, formula=formula, where=where, min_cells=min_cells,
+        min_donors=min_donors, min_count=min_count, drop_confounded=drop_confounded, threads=threads, progress=progress,
+    )  # fmt: skip
+    return compare_apart(found, method)
+
+
+def compare_apart(found: ExpressionComparisons, method: ExpressionMethod) -> DifferentialExpression:
+    """Test every type and protocol by itself; see `differential_expression`.
+
+    Raises
+    ------
+    TitinError
+        If there is no such method, or it needs a package that is not installed.
+    """
+    if method not in METHODS:
+        raise TitinError(f"there is no method {method!r}", f"methods: {', '.join(METHODS)}")
+    of_term = any(comparison.compared.design.contrasts.shape[1] > 1 for comparison in found.comparisons)
+    if of_term and method not in LINEAR:
+        raise TitinError(f"the method {method} has no test of a term of several columns", f"take {' or '.join(LINEAR)}")
+    parts, tests = [], []
+    for comparison in found.comparisons:
+        with one_thread():
+            if of_term:
+                part, facts = _test_term(comparison, LINEAR[method])
+            else:
+                part, facts = _test_contrast(comparison, method)
+        parts.append(_about(comparison, found.genes).assign(**part, adj_p_value=adjust(part["p_value"])))
+        tests.append(_facts(comparison) | facts)
+    table = adjust_across(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame(columns=COLUMNS)
+    if not of_term:
+        table = table[COLUMNS]
     for column in ("cell_type", "protocol"):
         table[column] = table[column].astype("category")
     done_with = {
-        "method": _METHODS[method], **settings(question), "where": dict(where or {}),
-        "cell_type_level": level, "min_cells": min_cells,
-        "filter": f"at least {min_count:g} counts in a library of median size in as many donors as the smallest group "
-                  f"of the design has, and {MIN_TOTAL_COUNT} counts in all",
+        "method": METHODS[method], **found.settings, **({"test": _OF_TERM} if of_term else {}),
         "normalisation": "median of ratios (DESeq2)" if method == "deseq2" else "trimmed mean of M values (TMM)",
-        "adjustment": "Benjamini-Hochberg over the genes of one type and protocol",
+        "adjustment": "Benjamini-Hochberg over the genes of one type and protocol (adj_p_value)",
+        "adjustment_across_types": f"Benjamini-Hochberg over those of all types and protocols ({ACROSS})",
     }  # fmt: skip
-    return DifferentialExpression(table, settings=done_with, tests=tests, skipped=skipped)
+    return DifferentialExpression(table, settings=done_with, tests=tests, skipped=found.skipped,
+                                  **left_out(found.complete))  # fmt: skip
 
 
-def _compare(
-    found: Pseudobulk,
-    compared: ComparedUnits,
-    min_count: float,
-    test: Callable[[NDArray[np.int64], ComparedUnits], GeneTests],
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    n_units = len(compared.units)
-    which = sparse.csr_matrix((np.ones(len(compared.rows), np.int64), (compared.unit, np.arange(len(compared.rows)))),
-                              shape=(n_units, len(compared.rows)))  # fmt: skip
-    counts = (which @ found.counts[compared.rows]).toarray()
-    if (counts.sum(axis=1) == 0).any():
-        raise NotTestableError("a donor has no counts at all")
-    kept = np.flatnonzero(filter_genes(counts.astype(float), compared.design.matrix, min_count=min_count))
-    if len(kept) < _FEWEST_GENES:
-        raise NotTestableError(f"{len(kept) or 'no'} genes with counts enough, fewer than {_FEWEST_GENES}")
-    counts = np.ascontiguousarray(counts[:, kept])
-    tested = test(counts, compared)
-    library = counts.sum(axis=1) * normalization_factors(counts.astype(float))
-    table = pd.DataFrame({
-        "gene": found.genes["gene"].to_numpy()[kept], "gene_id": found.genes["gene_id"].to_numpy()[kept],
-        "n_donors": len(compared.donors), "n_cells": int(compared.units[layout.N_CELLS].sum()),
-        "mean_log_cpm": log_counts(counts.astype(float), library).mean(axis=1), "log2_fold_change": tested.effect,
-        "ci_low": tested.low, "ci_high": tested.high, "standard_error": tested.standard_error, "t": tested.statistic,
-        "df": tested.df, "p_value": tested.p_value, "adj_p_value": adjust(tested.p_value),
+def _about(comparison: ExpressionComparison, genes: pd.DataFrame) -> pd.DataFrame:
+    """The genes of a comparison, and what it is of."""
+    own = genes.iloc[comparison.genes]
+    return pd.DataFrame({
+        "gene": own["gene"].to_numpy(), "gene_id": own["gene_id"].to_numpy(), "cell_type": comparison.cell_type,
+        "protocol": comparison.protocol, "n_donors": len(comparison.compared.donors), "n_cells": comparison.n_cells,
     })  # fmt: skip
-    facts = {"donors": compared.donors, "n_units": n_units, "n_cells": int(compared.units[layout.N_CELLS].sum()),
-             "n_genes": len(kept), "columns": compared.design.columns, "residual_df": compared.design.residual_df,
-             "notes": compared.notes, **tested.facts}  # fmt: skip
-    return table, facts
 
 
-def _tests() -> dict[str, Callable[[NDArray[np.int64], ComparedUnits], GeneTests]]:
+def _facts(comparison: ExpressionComparison) -> dict[str, Any]:
+    compared = comparison.compared
     return {
-        "voom": lambda counts, compared: _test_linear(counts, compared, weighted=True, prior="local"),
-        "limma": lambda counts, compared: _test_linear(counts, compared, weighted=True, prior="common"),
-        "trend": lambda counts, compared: _test_linear(counts, compared, weighted=False, prior="trend"),
-        "deseq2": fit_deseq2,
-    }
+        "cell_type": comparison.cell_type, "protocol": comparison.protocol, **compared.facts,
+        "n_units": len(compared.units), "n_cells": comparison.n_cells, "n_genes": len(comparison.genes),
+        "residual_df": compared.design.residual_df,
+    }  # fmt: skip
 
 
-def _test_linear(counts: NDArray[np.int64], compared: ComparedUnits, *, weighted: bool, prior: Prior) -> GeneTests:
+def _test_contrast(
+    comparison: ExpressionComparison, method: ExpressionMethod
+) -> tuple[dict[str, Floats], dict[str, Any]]:  # fmt: skip
+    """Columns of the table, and facts, of one contrast."""
+    tested = _fit_deseq2(comparison) if method == "deseq2" else _test_linear(comparison, LINEAR[method])
+    columns = {
+        "mean_log_cpm": tested.mean, "log2_fold_change": tested.effect, "ci_low": tested.low, "ci_high": tested.high,
+        "standard_error": tested.standard_error, "t": tested.statistic, "df": tested.df, "p_value": tested.p_value,
+    }  # fmt: skip
+    return columns, tested.facts
+
+
+def _test_term(comparison: ExpressionComparison, method: LinearMethod) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Likewise of a term of several columns."""
+    logs, design = method.log_counts(comparison), comparison.compared.design
+    found = f_test_of_term(logs.values, design.matrix, design.contrasts, logs.weights, prior=method.prior)
+    columns = {
+        "mean_log_cpm": found.mean, "f": found.f, "df_numerator": found.df_numerator, "df": found.df,
+        "p_value": found.p_value,
+        **{f"coefficient of {name}": found.coefficients[:, i] for i, name in enumerate(design.tested)},
+    }  # fmt: skip
+    return columns, {"prior_df": _middle(found.prior_df)}
+
+
+def _middle(prior_df: Floats) -> float | None:
+    middle = float(np.median(prior_df))
+    return None if np.isinf(middle) else round(middle, 3)
+
+
+def _test_linear(comparison: ExpressionComparison, method: LinearMethod) -> GeneTests:
     from scipy import stats
 
-    plain, design = counts.astype(float), compared.design
-    library = plain.sum(axis=1) * normalization_factors(plain)
-    if weighted:
-        logs = weigh_log_counts(plain, library, design.matrix)
-        fit = fit_linear_models(logs.values, design.matrix, design.contrast, logs.weights)
-    else:
-        fit = fit_linear_models(log_counts(plain, library), design.matrix, design.contrast)
-    found = moderate(fit, prior=prior)
+    logs, design = method.log_counts(comparison), comparison.compared.design
+    fit = fit_linear_models(logs.values, design.matrix, design.contrast, logs.weights, logs.silent)
+    found = moderate(fit, prior=method.prior)
     half = stats.t.ppf(0.975, found.df) * found.standard_error
-    middle = float(np.median(found.prior_df))
-    prior_df = None if np.isinf(middle) else round(middle, 3)
-    return GeneTests(fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t, found.df,
-                  found.p_value, {"prior_df": prior_df})  # fmt: skip
+    return GeneTests(fit.mean, fit.effect, fit.effect - half, fit.effect + half, found.standard_error, found.t,
+                     found.df, found.p_value, {"prior_df": _middle(found.prior_df)})  # fmt: skip
 
 
-def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits) -> GeneTests:
+def _fit_deseq2(comparison: ExpressionComparison) -> GeneTests:
+    return fit_deseq2(comparison.counts, comparison.compared, comparison.log_values().mean(axis=1))
+
+
+def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits, mean: Floats) -> GeneTests:
     """Fit DESeq2's model by `pydeseq2` and test the contrast (Wald), Cook's filter off, nothing shrunk.
 
     Parameters
@@ -259,6 +296,8 @@ def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits) -> GeneTests:
         Units × genes.
     compared
         Its design is taken as it is.
+    mean
+        float64 a gene: mean log2 counts per million, which is passed on.
 
     Raises
     ------
@@ -269,11 +308,10 @@ def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits) -> GeneTests:
     import io
     import warnings
 
-    try:
-        from pydeseq2.dds import DeseqDataSet
-        from pydeseq2.ds import DeseqStats
-    except ImportError:
-        raise TitinError("the method deseq2 needs pydeseq2", 'pip install "titin[deseq2]"') from None
+    check_installed("pydeseq2", "the method deseq2")
+    from pydeseq2.dds import DeseqDataSet
+    from pydeseq2.ds import DeseqStats
+
     names = [f"unit{i}" for i in range(len(counts))]
     design = pd.DataFrame(compared.design.matrix, names, compared.design.columns)
     table = pd.DataFrame(counts, names, [f"gene{i}" for i in range(counts.shape[1])])
@@ -291,4 +329,4 @@ def fit_deseq2(counts: NDArray[np.int64], compared: ComparedUnits) -> GeneTests:
     effect, error = found["log2FoldChange"].to_numpy(float), found["lfcSE"].to_numpy(float)
     half = 1.959963984540054 * error
     z, df = found["stat"].to_numpy(float), np.full(len(found), np.inf)
-    return GeneTests(effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})
+    return GeneTests(mean, effect, effect - half, effect + half, error, z, df, found["pvalue"].to_numpy(float), {})

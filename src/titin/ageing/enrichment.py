@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from titin.ageing.differential_expression import DifferentialExpression
-from titin.ageing.linear_models import Floats, adjust
+from titin.ageing.comparison import Comparisons, with_contrast
+from titin.ageing.differential_expression import LINEAR, METHODS
+from titin.ageing.expression_comparisons import ExpressionComparisons
+from titin.ageing.gene_set_tests import PRESET_CORRELATION, GeneEffects, camera, competitive_t, fry, gene_effects
+from titin.ageing.kernels import Floats
+from titin.ageing.linear_models import adjust, one_thread
 from titin.errors import TitinError
 from titin.features import GeneSet, programme_sets
 from titin.results import Result
 
-INTER_GENE_CORRELATION = 0.01  # limma's choice for its preranked test
 MIN_GENES = 5
 _DIRECTIONS = ("up", "down")
 
@@ -22,9 +26,14 @@ _DIRECTIONS = ("up", "down")
 class Enrichment(Result):
     """Sets that a comparison favours, by type and protocol; see the function for the columns."""
 
+    def __post_init__(self) -> None:
+        """Name the contrast in the table, as comparisons do."""
+        super().__post_init__()
+        object.__setattr__(self, "table", with_contrast(self.table, self.settings))
+
 
 def over_representation(
-    results: DifferentialExpression | pd.DataFrame,
+    results: Comparisons | pd.DataFrame,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
     alpha: float = 0.05,
@@ -35,7 +44,7 @@ def over_representation(
     Parameters
     ----------
     results
-        From `differential_expression`, or a table with its columns.
+        From `differential_expression` or `joint_model`, or a table with their columns.
     sets
         Of symbols, by name; the bundled programmes where not given.
     alpha
@@ -83,17 +92,104 @@ def over_representation(
                "adj_p_value", "genes"]  # fmt: skip
     table = _adjusted(pd.DataFrame(rows), ["cell_type", "protocol", "direction"], columns)
     return Enrichment(table, settings={
-        "method": "hypergeometric test", "background": "genes tested in the type and protocol", "alpha": alpha,
-        "min_genes": min_genes,
+        **_question(results), "method": "hypergeometric test", "background": "genes tested in the type and protocol",
+        "alpha": alpha, "min_genes": min_genes,
     })  # fmt: skip
 
 
+def gene_set_tests(
+    found: ExpressionComparisons,
+    sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
+    *,
+    method: str = "voom",
+    correlation: float = PRESET_CORRELATION,
+    min_genes: int = MIN_GENES,
+) -> Enrichment:
+    """Test gene sets on the donors' expression itself, where the correlation of their genes can be seen.
+
+    Parameters
+    ----------
+    found
+        From `titin.ageing.expression_comparisons`.
+    sets
+        Of symbols, by name; the bundled programmes where not given.
+    method
+        Of the linear models: ``voom``, ``limma`` or ``trend``.
+    correlation
+        Of genes of one set, as the test with a preset one takes it, which stands beside the one with the estimated.
+    min_genes
+        Sets with fewer genes among those tested are left out.
+
+    Returns
+    -------
+    Enrichment
+        One row a type, protocol and set: ``cell_type``, ``protocol``, ``set``, ``n_set``, ``mean`` (z of the set's
+        genes less that of the others), ``t``, ``p_value``, ``adj_p_value`` (over the sets of one type and protocol),
+        which ask whether the set changes more, or otherwise, than the other genes (camera), by the ``correlation`` of
+        its genes as estimated; ``preset_p_value``, the same with the preset one, which finds too many sets where genes
+        go together more than that; ``fry_p_value``, which asks whether the set's genes rise or fall together at all,
+        and ``mixed_p_value``, whether they change in whichever directions (fry); these two with their ``adj_…``.
+
+    Raises
+    ------
+    TitinError
+        If there is no such method, or the contrast is a term of several columns.
+
+    Notes
+    -----
+    See `titin.ageing.gene_set_tests`.
+    """
+    if method not in LINEAR:
+        raise TitinError(f"the method {method} has no test of gene sets", f"take {' or '.join(LINEAR)}")
+    symbols, linear = _symbols(sets), LINEAR[method]
+    rows: list[dict[str, Any]] = []
+    for comparison in found.comparisons:
+        design, logs = comparison.compared.design, linear.log_counts(comparison)
+        genes = found.genes["gene"].to_numpy()[comparison.genes]
+        kept = _main_genes(genes, logs.values.mean(axis=1))
+        weights = None if logs.weights is None else logs.weights[kept]
+        with one_thread():
+            effects = gene_effects(logs.values[kept], design.matrix, design.contrast, weights,
+                                   trend=linear.prior == "trend")  # fmt: skip
+        where = {"cell_type": comparison.cell_type, "protocol": comparison.protocol}
+        for name, own in symbols.items():
+            inside = np.isin(genes[kept], list(own))
+            if min_genes <= inside.sum() < len(inside) - 1:
+                rows.append({**where, "set": name, **_test_set(effects, inside, correlation)})
+    columns = ["cell_type", "protocol", "set", "n_set", "mean", "t", "p_value", "adj_p_value", "correlation"]
+    rotation = ("fry_p_value", "mixed_p_value")
+    table = _adjusted(pd.DataFrame(rows), ["cell_type", "protocol"], [*columns, "preset_p_value", *rotation])
+    for name in rotation if len(table) else ():
+        table[f"adj_{name}"] = table.groupby(["cell_type", "protocol"])[name].transform(lambda p: adjust(p.to_numpy()))
+    return Enrichment(table, settings={
+        **found.settings, "expression": METHODS[method], "min_genes": min_genes, "preset_correlation": correlation,
+        "method": "competitive test with the correlation of a set's genes estimated (camera), and rotation test (fry)",
+    })  # fmt: skip
+
+
+def _test_set(effects: GeneEffects, inside: NDArray[np.bool_], correlation: float) -> dict[str, Any]:
+    preset, estimated = camera(effects, inside, correlation=correlation), camera(effects, inside, correlation=None)
+    directional, mixed = fry(effects, inside)
+    return {
+        "n_set": int(inside.sum()), "mean": estimated.difference, "t": estimated.t, "p_value": estimated.p_value,
+        "correlation": estimated.correlation, "preset_p_value": preset.p_value,
+        "fry_p_value": directional.p_value, "mixed_p_value": mixed,
+    }  # fmt: skip
+
+
+def _main_genes(genes: NDArray[np.object_], mean: Floats) -> NDArray[np.int64]:
+    """Of several genes with one symbol, the most expressed; positions in their order."""
+    order = np.argsort(-mean, kind="stable")
+    first = np.unique(genes[order].astype(str), return_index=True)[1]
+    return np.sort(order[first])
+
+
 def ranked_enrichment(
-    results: DifferentialExpression | pd.DataFrame,
+    results: Comparisons | pd.DataFrame,
     sets: Mapping[str, GeneSet | Sequence[str]] | None = None,
     *,
     statistic: str = "t",
-    correlation: float = INTER_GENE_CORRELATION,
+    correlation: float = PRESET_CORRELATION,
     min_genes: int = MIN_GENES,
 ) -> Enrichment:
     """Ask whether the statistics of a set's genes differ from those of all others (a competitive test).
@@ -101,7 +197,7 @@ def ranked_enrichment(
     Parameters
     ----------
     results
-        From `differential_expression`, or a table with its columns.
+        From `differential_expression` or `joint_model`, or a table with their columns.
     sets
         Of symbols, by name; the bundled programmes where not given.
     statistic
@@ -126,7 +222,8 @@ def ranked_enrichment(
 
     Notes
     -----
-    Wu & Smyth, Nucleic Acids Res. 40, e133 (2012).
+    Wu & Smyth, Nucleic Acids Res. 40, e133 (2012). A ranking does not show how genes go together, so that sets whose
+    genes do more than ``correlation`` are found too often: where the donors are known, `gene_set_tests` sees it.
     """
     rows: list[dict[str, Any]] = []
     for where, part in _comparisons(results, (statistic,)):
@@ -139,7 +236,7 @@ def ranked_enrichment(
     columns = ["cell_type", "protocol", "set", "n_set", "mean", "t", "p_value", "adj_p_value"]
     table = _adjusted(pd.DataFrame(rows), ["cell_type", "protocol"], columns)
     return Enrichment(table, settings={
-        "method": "competitive t test of the ranking (CAMERA, preranked)", "statistic": statistic,
+        **_question(results), "method": "competitive t test of the ranking (CAMERA, preranked)", "statistic": statistic,
         "correlation": correlation, "min_genes": min_genes,
     })  # fmt: skip
 
@@ -147,21 +244,22 @@ def ranked_enrichment(
 def _competitive(values: Floats, inside: Any, correlation: float) -> dict[str, Any]:
     from scipy import stats
 
-    n, m = len(values), int(inside.sum())
-    others = n - m
-    difference = values[inside].mean() - values[~inside].mean()
-    shift = n / others * (values[inside].mean() - values.mean())
-    pooled = ((n - 1) * values.var(ddof=1) - shift**2 * m * others / n) / (n - 2)
-    inflation = 1 + (m - 1) * correlation
-    t = shift / np.sqrt(max(pooled, 1e-300) * (inflation / m + 1 / others))
-    return {"n_set": m, "mean": float(difference), "t": float(t), "p_value": float(2 * stats.t.sf(abs(t), n - 2))}
+    m = int(inside.sum())
+    difference, t = competitive_t(values, inside, 1 + (m - 1) * correlation)
+    return {"n_set": m, "mean": difference, "t": t, "p_value": float(2 * stats.t.sf(abs(t), len(values) - 2))}
+
+
+def _question(results: Comparisons | pd.DataFrame) -> dict[str, Any]:
+    """Which contrast the genes were tested for, where that is known."""
+    known = results.settings if isinstance(results, Comparisons) else {}
+    return {name: known[name] for name in ("contrast", "unit", "formula") if name in known}
 
 
 def _comparisons(
-    results: DifferentialExpression | pd.DataFrame, needed: Sequence[str]
+    results: Comparisons | pd.DataFrame, needed: Sequence[str]
 ) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """One type and protocol at a time; of several genes with one symbol, the most expressed."""
-    table = results.table if isinstance(results, DifferentialExpression) else results
+    table = results.table if isinstance(results, Comparisons) else results
     for name in ("gene", "cell_type", "protocol", *needed):
         if name not in table:
             raise TitinError(f"the table has no column {name!r}", "give what differential_expression returns")

@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findings, Inputs, main_result
-from titin.ageing.comparison import Comparisons, protocols
-from titin.ageing.donor_means import DonorMeans, compare_donor_means, donor_means
-from titin.ageing.linear_models import Floats
+from titin.ageing.analysis import Analysis, Findings, Inputs, main_result
+from titin.ageing.comparison import Comparisons, adjust_across, left_out
+from titin.ageing.donor_means import DonorMeans, cells_that_take_part, compare_donor_means, donor_means
+from titin.ageing.linear_models import adjust
+from titin.ageing.verdict import say_changes
+from titin.analysis_options import FORMULA, LABELS, LEVEL
 from titin.atlas import Atlas
-from titin.errors import TitinError
+from titin.errors import TitinError, reason_of
 from titin.plot import fibre_types, trend
 from titin.presets import FibreTyping
 from titin.section import Section
-from titin.study.design import AGE, choose_level, level_columns
+from titin.study.design import AGE, Study, choose_level, level_columns
 
 
 def missing_genes(atlas: Atlas, genes: Iterable[str]) -> list[str]:
@@ -34,7 +36,7 @@ def need_counts(atlas: Atlas, purpose: str) -> None:
     TitinError
         In one sentence.
     """
-    if atlas.kind == "real":
+    if not atlas.manifest.value_kind.has_counts:
         raise TitinError(
             f"this dataset has no counts: {purpose}",
             "build it from a source with counts, or with --layer or --raw if the source has them there",
@@ -61,10 +63,10 @@ def describe_measures(typing: FibreTyping) -> dict[str, str]:
     }
 
 
-def _subjects(typing: FibreTyping) -> dict[str, str]:
-    """Measures as subjects of a sentence."""
+def _subjects(slow: str) -> dict[str, str]:
+    """Measures as subjects of a sentence, by the slow myosin."""
     return {
-        "type_1_share": f"The share of {typing.type_1_gene}", "type_1": "The share of type I fibres",
+        "type_1_share": f"The share of {slow}", "type_1": "The share of type I fibres",
         "type_2": "The share of type II fibres", "hybrid": "The share of hybrid fibres",
         "type_2x": "The share of type IIX fibres", "label_type_1": "The share of type I by labels",
     }  # fmt: skip
@@ -78,8 +80,7 @@ class Fibres(Comparisons):
     ----------
     table
         One row a measure and protocol: ``effect`` a decade with its 95 % interval, ``p_value``, ``detectable``,
-        as of `compare_donor_means`; and without other terms ``slope`` a decade with its interval by resampling donors
-        (``bootstrap_low``, ``bootstrap_high``), and the ``statement`` in words.
+        as of `compare_donor_means`, and the ``statement`` in words; ``adj_p_value`` over the measures of a protocol.
     donors
         One row a donor and protocol: ``age``, ``sex``, ``n_fibres`` (labelled so), ``n_typed`` (with enough myosin
         counts), those of `measures`, ``ratio_1_to_2`` (fibres of type 1 for
@@ -107,8 +108,6 @@ def fibres(
     formula: str | None = None,
     min_counts: int = MIN_COUNTS,
     min_fibres: int = MIN_FIBRES,
-    n_bootstraps: int = 2000,
-    seed: int = 0,
 ) -> Fibres:
     """Type muscle fibres by their myosins and follow the types with age.
 
@@ -123,13 +122,11 @@ def fibres(
     cell_type_level
         Name of the level, or its place; the coarsest where not given.
     formula
-        For the trend; ``~ sex + chemistry + age`` as far as the dataset has them, where not given.
+        For the trend; ``~ sex + study + chemistry + age`` as far as the dataset has them, where not given.
     min_counts
         Counts of the three myosins together that a cell needs to be typed.
     min_fibres
         Typed fibres of a donor, for it to take part in the trend.
-    n_bootstraps, seed
-        Resamplings of the donors.
 
     Raises
     ------
@@ -147,6 +144,7 @@ def fibres(
         raise TitinError("the preset of this dataset says nothing of muscle fibres",
                          "give --preset muscle, or a preset with a section [fibres]")  # fmt: skip
     need_counts(atlas, "the shares of the myosins in a fibre are shares of counts")
+    atlas = atlas.comparable()
     absent = missing_genes(atlas, typing.genes)
     if absent:
         raise TitinError(
@@ -155,37 +153,45 @@ def fibres(
         )
     named, level = _labelled(atlas, cell_type_level)
     chosen = typing.labels.find(named.cat.categories) if labels is None else list(labels)
-    inside = named.isin(chosen).to_numpy()
-    if not inside.any():
+    labelled = named.isin(chosen).to_numpy()
+    if not labelled.any():
         raise TitinError(
             f"this dataset has no muscle fibres: none of the labels of {level} is called as such",
             "name the labels that are fibres, if there are any",
         )
+    asked = labelled | named.isna().to_numpy()  # what has no label may be one
+    complete = cells_that_take_part(atlas, formula=formula, cell_type_levels=[level], among=asked)
+    inside = complete.rows
     typed = _type_fibres(atlas, typing.genes, inside, min_counts)
+    if typed.empty:
+        raise TitinError(
+            f"no fibre has {min_counts:,} count{'s' if min_counts != 1 else ''} or more of {', '.join(typing.genes)}: "
+            "none can be typed", "give a smaller --min-counts, if the cells have any of these genes"
+        )  # fmt: skip
     by_label = named[inside].astype(str).map(typing.type_of)
     means = _one_type(donor_means(atlas, typed, cell_type_level=level))
     kinds = by_label.dropna().eq("I").astype(float).rename("label_type_1").to_frame()
     label_means = _one_type(donor_means(atlas, kinds, cell_type_level=level)) if len(kinds) else None
-    donors = _donor_table(means, label_means, named[inside], atlas)
-    trends = _trends(typing, means, label_means, formula, min_fibres, n_bootstraps, seed)
-    done_with = {"cell_type_level": level, "min_counts": min_counts, "min_fibres": min_fibres, "pure": PURE,
-                 "n_bootstraps": n_bootstraps, "seed": seed}  # fmt: skip
+    donors = _donor_table(means, label_means, named[inside], atlas, level)
+    trends = _trends(typing, means, label_means, formula, min_fibres)
+    done_with = {"cell_type_level": level, "min_counts": min_counts, "min_fibres": min_fibres, "pure": PURE}
     return Fibres(
         trends.table, tests=trends.tests, skipped=trends.skipped, donors=donors, labels=chosen,
         genes=list(typing.genes), measures=describe_measures(typing),
-        settings={**trends.settings, **done_with},
+        settings={**trends.settings, **done_with}, **left_out(complete),
     )  # fmt: skip
 
 
 def _labelled(atlas: Atlas, level: int | str | None) -> tuple[pd.Series, str]:
     columns = level_columns(atlas.roles)
     name = choose_level(list(columns), level)
-    return atlas.cell_columns(columns[name])[columns[name]].astype("category"), name
+    return Study.of(atlas).labels(columns[name]).astype("category"), name
 
 
 def _type_fibres(atlas: Atlas, genes: Sequence[str], inside: NDArray[np.bool_], min_counts: int) -> pd.DataFrame:
     """Share of the slow myosin and class of every fibre with myosin counts enough; index cell_id."""
-    counts = np.column_stack([atlas.counts_of(gene).to_numpy()[inside] for gene in genes]).astype(np.float64)
+    names = atlas.main_names(genes).values()
+    counts = np.column_stack([atlas.counts_of(name).to_numpy()[inside] for name in names]).astype(np.float64)
     total = counts.sum(axis=1)
     enough = total >= max(1, min_counts)
     shares = counts[enough] / total[enough, None]
@@ -200,14 +206,14 @@ def _one_type(means: DonorMeans) -> DonorMeans:
 
 
 def _donor_table(
-    means: DonorMeans, labels: DonorMeans | None, named: pd.Series, atlas: Atlas
-) -> pd.DataFrame:  # fmt: skip
+    means: DonorMeans, labels: DonorMeans | None, named: pd.Series, atlas: Atlas, level: str
+) -> pd.DataFrame:
     if "donor" not in means.groups:
         raise TitinError("this dataset has no donors: fibre types are compared between donors",
                          "build it again with --donor COLUMN")  # fmt: skip
     keys = [k for k in ("donor", "protocol") if k in means.groups]
     table = _wide(means, keys).rename(columns={"n_cells": "n_typed"})
-    everyone = donor_means(atlas, pd.DataFrame({"one": 1.0}, index=named.index))
+    everyone = donor_means(atlas, pd.DataFrame({"one": 1.0}, index=named.index), cell_type_level=level)
     n = _wide(_one_type(everyone), keys)[[*keys, "n_cells"]].rename(columns={"n_cells": "n_fibres"})
     table = n.merge(table, on=keys, how="left")
     if labels is not None:
@@ -234,8 +240,6 @@ def _trends(
     labels: DonorMeans | None,
     formula: str | None,
     least: int,
-    n: int,
-    seed: int,
 ) -> Comparisons:
     """Trends of the measures by myosins and by labels; no rows, and the reason, where donors cannot be compared."""
     found: list[Comparisons] = []
@@ -246,57 +250,41 @@ def _trends(
         try:
             found.append(compare_donor_means(own, formula=formula, min_cells=least))
         except TitinError as reason:
-            refused = [{"cell_type": None, "protocol": None, "reason": str(reason.args[0])}]
+            refused = [{"cell_type": None, "protocol": None, "reason": reason_of(reason)}]
             break
     if not found:
-        empty = pd.DataFrame(columns=["measure", "protocol", "n_donors", "effect", "slope", "statement"])
+        empty = pd.DataFrame(columns=["measure", "protocol", "n_donors", "effect", "statement"])
         return Comparisons(empty, skipped=refused)
-    table = pd.concat([own.table for own in found], ignore_index=True)
+    tested = [own.table for own in found if len(own.table)] or [found[0].table]
+    table = pd.concat(tested, ignore_index=True)
     table = table.rename(columns={"feature": "measure"}).drop(columns="cell_type")
-    subjects = _subjects(typing)
-    extra = [_bootstrap(labels if m == "label_type_1" and labels is not None else means, m, p, least, n, seed)
-             for m, p in zip(table["measure"], table["protocol"], strict=True)]  # fmt: skip
-    table = pd.concat([table, pd.DataFrame(extra)], axis=1)
+    subjects = _subjects(typing.type_1_gene)
+    table["adj_p_value"] = table.groupby("protocol")["p_value"].transform(lambda p: adjust(p.to_numpy(float)))
+    table = adjust_across(table)
     table["statement"] = [_say(subjects[row["measure"]], row) for row in table.to_dict("records")]
     return replace(found[0], table=table, skipped=found[0].skipped + refused)
 
 
-def _bootstrap(means: DonorMeans, measure: str, protocol: str, least: int, n: int, seed: int) -> dict[str, float]:
-    """Slope a decade over donors alone, and the middle 95 % of it when donors are drawn with replacement."""
-    rows = next(rows for name, rows in protocols(means.groups) if name == protocol)
-    chosen = DonorMeans(means.groups.iloc[rows].reset_index(drop=True), means.means.iloc[rows].reset_index(drop=True))
-    long = chosen.by_donor()
-    long = long[(long["feature"] == measure) & (long["n_cells"] >= least)].dropna(subset=[AGE, "mean"])
-    x, y = long[AGE].to_numpy(float) / 10, long["mean"].to_numpy(float)
-    drawn = np.random.default_rng(seed).integers(0, len(x), (n, len(x)))
-    slopes = _slope(x[drawn], y[drawn])
-    slopes = slopes[np.isfinite(slopes)]
-    low, high = np.quantile(slopes, [0.025, 0.975]) if len(slopes) else (np.nan, np.nan)
-    return {"slope": float(_slope(x[None], y[None])[0]), "bootstrap_low": float(low), "bootstrap_high": float(high)}
-
-
-def _slope(x: Floats, y: Floats) -> Floats:
-    x = x - x.mean(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope: Floats = (x * y).sum(axis=1) / (x**2).sum(axis=1)
-    return np.where((x**2).sum(axis=1) > 1e-9, slope, np.nan)
-
-
 def _say(subject: str, row: Mapping[Any, Any]) -> str:
-    effect, low, high, p = (float(row[k]) for k in ("effect", "ci_low", "ci_high", "p_value"))
+    effect, low, high, p = (float(row[k]) for k in ("effect", "ci_low", "ci_high", "adj_p_value"))
     n, detectable = int(row["n_donors"]), float(row["detectable"])
     clear = "changes" if p < 0.05 else "does not change beyond chance"
     return (
         f"{subject} {clear} with age in {row['protocol']}: {effect:+.3f} a decade "
-        f"({low:+.3f} to {high:+.3f}; p = {p:.3g}; {n} donors); a change of ±{detectable:.3f} would be found in four "
-        "of five such studies"
+        f"({low:+.3f} to {high:+.3f}; adjusted p = {p:.3g}; {n} donors); a change of ±{detectable:.3f} would be found "
+        "in four of five such studies"
     )
 
 
 def _run(inputs: Inputs, *, labels: Sequence[str] = (), **options: Any) -> Findings:
-    return Findings({"": fibres(
-        inputs.atlas, labels=labels or None, seed=inputs.seed, **options
-    )})  # fmt: skip
+    return Findings({"": fibres(inputs.atlas, labels=labels or None, **options)})
+
+
+def _verdict(findings: Findings) -> str:
+    found = main_result(findings, Fibres)
+    subjects = _subjects(found.genes[0])
+    return say_changes(found.table, found.settings, noun="measure of fibres", label="measure",
+                       name=lambda row: subjects[row["measure"]].replace("The", "the", 1))  # fmt: skip
 
 
 def _statements(findings: Findings) -> list[str]:
@@ -311,7 +299,7 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
         own = donors[donors["protocol"] == protocol] if "protocol" in donors else donors
         if own["type_1"].notna().any():
             title = f"Fibre types of each donor in {protocol}, typed fibres on top"
-            section.figure(f"types_{protocol}", fibre_types(own), title, own)
+            section.figure(f"types_{protocol}", fibre_types(own, least=found.settings["min_fibres"]), title, own)
         own = own[own["n_typed"] >= found.settings["min_fibres"]]
         if "age" in own and own["age"].notna().sum() >= _FEWEST_OF_TREND:
             shown = own.rename(columns={"type_1_share": share, "label_type_1": "type I by label"})
@@ -336,9 +324,10 @@ FIBRES = Analysis(
     result=Fibres,
     run=_run,
     show=_show,
+    verdict=_verdict,
     statements=_statements,
     options=(
-        LEVEL, FORMULA, SEED, LABELS,
+        LEVEL, FORMULA, LABELS,
         click.Option(["--min-counts"], type=click.IntRange(1), default=MIN_COUNTS, show_default=True,
                      help="Myosin counts of a cell, for it to be typed."),
     ),

@@ -8,18 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.ageing.comparison import OverDonors, left_out
 from titin.ageing.kernels import moments_by_group
 from titin.ageing.pseudobulk import cell_totals, gene_names, map_genes
 from titin.atlas import Atlas
+from titin.atlas.row_groups import read_scales
 from titin.dataset import layout
 from titin.dataset.block import GeneBlock
 from titin.progress import Progress
-from titin.results import Result
 from titin.study.design import Study
+from titin.study.gaps import find_complete
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneStatistics(Result):
+class GeneStatistics(OverDonors):
     """Statistics of every gene in every group of cells.
 
     Attributes
@@ -39,6 +41,8 @@ def gene_statistics(
 ) -> GeneStatistics:
     """Mean, variance and detection of every gene in every group of cells, as a dot plot shows them.
 
+    Of several studies these are the genes that all of them measured, see `titin.Atlas.comparable`.
+
     Parameters
     ----------
     atlas
@@ -56,6 +60,7 @@ def gene_statistics(
     TitinError
         If there is no such column.
     """
+    atlas = atlas.comparable()
     threads = threads or atlas.reader.resources.threads
     names = [by] if isinstance(by, str) else list(by)
     keys = Study.of(atlas, names).keys(names)
@@ -77,7 +82,8 @@ def gene_statistics(
         columns[name] = _repeat_names(genes[name], len(table))
     columns[layout.N_CELLS] = n_cells.repeat(n_genes)
     columns |= {"detected": detected.T.ravel(), "mean": mean.T.ravel(), "variance": variance.T.ravel()}
-    return GeneStatistics(pd.DataFrame(columns), settings={"by": names, "kind": atlas.kind})
+    return GeneStatistics(pd.DataFrame(columns), settings={"by": names, "kind": atlas.kind},
+                          **left_out(find_complete(keys, names)))  # fmt: skip
 
 
 def _repeat_names(names: pd.Series, times: int) -> pd.Categorical:
@@ -88,12 +94,12 @@ def _repeat_names(names: pd.Series, times: int) -> pd.Categorical:
 def _moments(
     atlas: Atlas, codes: NDArray[np.int32], n_groups: int, threads: int, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    scale = _scale(atlas, threads)
+    scale, log_unit = _scale(atlas, threads), atlas.manifest.value_kind.log_unit
 
     def work(block: GeneBlock) -> tuple[NDArray[Any], ...]:
         detected = np.zeros((block.n_genes, n_groups), np.int64)
         sums, squares = np.zeros((block.n_genes, n_groups)), np.zeros((block.n_genes, n_groups))
-        moments_by_group(block.indptr, block.cells, block.stored, scale, codes, detected, sums, squares)
+        moments_by_group(block.indptr, block.cells, block.stored, scale, log_unit, codes, detected, sums, squares)
         return detected, sums, squares
 
     progress.start("gene statistics", atlas.n_vars, "genes")
@@ -105,9 +111,10 @@ def _moments(
 
 def _scale(atlas: Atlas, threads: int) -> NDArray[np.float64]:
     """What counts of each cell are divided by before log1p; empty where values are stored."""
-    if atlas.kind == "real":
+    kind = atlas.manifest.value_kind
+    if not kind.has_counts:
         return np.empty(0)
-    if atlas.kind == "counts":
+    if kind.lognorm_of_counts:
         return np.maximum(cell_totals(atlas, threads=threads), 1) / layout.TARGET_SUM
-    scale: NDArray[np.float64] = atlas.store.column(atlas.layout.expression, layout.SCALE).to_numpy().astype(np.float64)
+    scale: NDArray[np.float64] = read_scales(atlas.store).astype(np.float64)
     return scale

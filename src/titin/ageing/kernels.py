@@ -3,14 +3,16 @@
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.jit import kernel
+
 Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def sum_by_group(
     indptr: Array, cells: Array, counts: Array, group_of: Array, n_groups: int, ends: Array, groups: Array,
     sums: Array, detected: Array,
@@ -37,12 +39,12 @@ def sum_by_group(
         ends[gene] = at
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def moments_by_group(
-    indptr: Array, cells: Array, stored: Array, scale: Array, group_of: Array, detected: Array, sums: Array,
-    squares: Array,
+    indptr: Array, cells: Array, stored: Array, scale: Array, log_unit: float, group_of: Array, detected: Array,
+    sums: Array, squares: Array,
 ) -> None:  # fmt: skip
-    """Fill genes × groups with cells that express a gene, and sums and squares of log1p(stored / scale).
+    """Fill genes × groups with cells that express a gene, and sums and squares of log1p(stored / scale) / log_unit.
 
     With an empty ``scale`` the values are those stored.
     """
@@ -51,20 +53,20 @@ def moments_by_group(
             group = group_of[cells[i]]
             if group < 0:
                 continue
-            value = stored[i] if len(scale) == 0 else math.log1p(stored[i] / scale[cells[i]])
+            value = stored[i] if len(scale) == 0 else math.log1p(stored[i] / scale[cells[i]]) / log_unit
             detected[gene, group] += 1
             sums[gene, group] += value
             squares[gene, group] += value * value
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_to_cells(cells: Array, counts: Array, totals: Array) -> None:
     """Add counts to the totals of their cells."""
     for i in range(len(cells)):
         totals[cells[i]] += counts[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def smooth(x: Array, y: Array, span: int, iterations: int, delta: float, fitted: Array) -> None:
     """Fill ``fitted`` with the robust local linear fit at each x (ascending) over its ``span`` nearest neighbours.
 
@@ -108,7 +110,7 @@ def smooth(x: Array, y: Array, span: int, iterations: int, delta: float, fitted:
             robustness[j] = 1.0 if r <= 0.001 else ((1 - r * r) ** 2 if r <= 0.999 else 0.0)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _fit_at(
     x: Array, y: Array, robustness: Array, weights: Array, left: int, right: int, at: float, instead: float
 ) -> float:
@@ -146,3 +148,27 @@ def _fit_at(
     for j in range(left, end):
         value += weights[j] * y[j]
     return value
+
+
+def lowess(x: Floats, y: Floats, span: float) -> tuple[Floats, Floats]:
+    """Smooth a scatter plot by robust local lines (Cleveland, J. Am. Stat. Assoc. 74, 829 (1979)), as R does.
+
+    Parameters
+    ----------
+    x, y
+        Points, at least two.
+    span
+        Share of the points that each line goes through.
+
+    Returns
+    -------
+    x, smoothed
+        Ascending, each x once.
+    """
+    order = np.lexsort((y, x))
+    x, y = np.ascontiguousarray(x[order]), np.ascontiguousarray(y[order])
+    n = len(x)
+    smoothed = np.empty(n)
+    smooth(x, y, max(min(int(span * n + 1e-7), n), min(2, n)), 3, 0.01 * float(np.ptp(x)), smoothed)
+    once, first = np.unique(x, return_index=True)
+    return once, smoothed[first]

@@ -8,6 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.ageing.empirical_bayes import estimate_prior
+from titin.ageing.kernels import Floats as Floats
+
+PriorShape = Literal["common", "trend"]
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -19,16 +24,6 @@ def one_thread() -> Iterator[None]:
         return
     with threadpool_limits(1, user_api="blas"):
         yield
-
-
-Floats = NDArray[np.float64]
-Prior = Literal["common", "trend", "local"]
-
-_NEWTON_STEPS = 50
-# of genes by mean, where the splines of the local prior join: closer at the ends, where few genes span a wide range
-_KNOTS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
-_GENES_FOR_KNOTS = 200
-_GENES_FOR_LOCAL = 30
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class LinearFit:
     variance
         float64 a gene: residual variance.
     df
-        Residual degrees of freedom.
+        float64 a gene: residual degrees of freedom.
     mean
         float64 a gene: mean of the observations, without weights.
     """
@@ -58,7 +53,7 @@ class LinearFit:
     effect: Floats
     unscaled: Floats
     variance: Floats
-    df: int
+    df: Floats
     mean: Floats
 
 
@@ -77,7 +72,7 @@ class ModeratedTest:
     prior_variance
         float64 a gene; the same for all if the prior is common.
     prior_df
-        float64 a gene: degrees of freedom that the prior counts for; may be infinite, and differ if it is local.
+        float64 a gene: degrees of freedom that the prior counts for; may be infinite, and differ if it is robust.
     """
 
     t: Floats
@@ -88,7 +83,13 @@ class ModeratedTest:
     prior_df: Floats
 
 
-def fit_linear_models(y: Floats, design: Floats, contrast: Floats, weights: Floats | None = None) -> LinearFit:
+def fit_linear_models(
+    y: Floats,
+    design: Floats,
+    contrast: Floats,
+    weights: Floats | None = None,
+    silent: NDArray[np.bool_] | None = None,
+) -> LinearFit:
     """Fit the same design to every gene by (weighted) least squares.
 
     Parameters
@@ -101,6 +102,8 @@ def fit_linear_models(y: Floats, design: Floats, contrast: Floats, weights: Floa
         A weight a column.
     weights
         Genes × units, positive.
+    silent
+        bool, genes × units: what tells nothing of the variance (`titin.ageing.exact_zeros`).
 
     Raises
     ------
@@ -124,165 +127,55 @@ def fit_linear_models(y: Floats, design: Floats, contrast: Floats, weights: Floa
         unscaled = np.sqrt(np.linalg.solve(normal, right)[:, :, 0] @ target)
         residuals = y - local @ basis.T
         variance = (weights * residuals**2).sum(axis=1) / df
+    own_df = np.full(len(y), float(df))
+    if silent is not None:
+        for gene in np.flatnonzero(silent.any(axis=1)):
+            kept = ~silent[gene]
+            root = np.ones(kept.sum()) if weights is None else np.sqrt(weights[gene, kept])
+            variance[gene], own_df[gene] = _residual_variance(y[gene, kept] * root, design[kept] * root[:, None])
     return LinearFit(
         coefficients=np.linalg.solve(triangle, local.T).T, fitted=y - residuals, effect=local @ target,
-        unscaled=unscaled, variance=variance, df=df, mean=y.mean(axis=1),
+        unscaled=unscaled, variance=variance, df=own_df, mean=y.mean(axis=1),
     )  # fmt: skip
 
 
-def moderate(fit: LinearFit, *, prior: Prior = "common") -> ModeratedTest:
+def _residual_variance(y: Floats, design: Floats) -> tuple[float, float]:
+    """Variance and degrees of freedom of one gene by a design of any rank; no variance where no df are left."""
+    left, singular, _ = np.linalg.svd(design, full_matrices=False)
+    basis = left[:, singular > 1e-9 * singular.max(initial=0)]
+    residual = y - basis @ (basis.T @ y)
+    df = float(len(y) - basis.shape[1])
+    return (float(residual @ residual) / df, df) if df > 0 else (0.0, 0.0)
+
+
+def moderate(fit: LinearFit, *, prior: PriorShape = "common", robust: bool = False) -> ModeratedTest:
     """Test the contrast of every gene, its variance drawn towards the one that the other genes suggest.
 
     Parameters
     ----------
     fit
-        From `fit_linear_models`; at least three genes.
+        From `fit_linear_models`, or of a model of one's own; of fewer than three genes nothing is learnt.
     prior
-        ``common``: one for all genes. ``trend``: its variance depends on the genes' means, by a natural spline.
-        ``local``: so do its degrees of freedom (`local_prior`).
+        ``common``: one for all genes. ``trend``: its variance depends on the genes' means.
+    robust
+        As for `titin.ageing.empirical_bayes.estimate_prior`.
 
     Notes
     -----
-    The prior is estimated by the moments of the log variances (limma's ``fitFDist``), without its option ``robust``.
+    The same as limma's ``eBayes``.
     """
     from scipy import stats
 
-    if prior == "local":
-        prior_variance, prior_df = local_prior(fit.variance, fit.df, fit.mean)
-    else:
-        prior_variance, one_df = estimate_prior(fit.variance, fit.df, fit.mean if prior == "trend" else None)
-        prior_df = np.full(len(fit.variance), one_df)
-    share = fit.df / (fit.df + prior_df)
-    variance = share * fit.variance + (1 - share) * prior_variance
-    df = np.minimum(fit.df + prior_df, float(fit.df * len(fit.variance)))
-    standard_error = fit.unscaled * np.sqrt(variance)
+    prior_variance, prior_df = estimate_prior(
+        fit.variance, fit.df, fit.mean if prior == "trend" else None, robust=robust
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(np.isinf(prior_df), 0.0, fit.df / (fit.df + prior_df))
+        variance = share * fit.variance + (1 - share) * prior_variance
+        df = np.minimum(fit.df + prior_df, fit.df.sum())
+        standard_error = fit.unscaled * np.sqrt(variance)
         t = fit.effect / standard_error
     return ModeratedTest(t, 2 * stats.t.sf(np.abs(t), df), standard_error, df, prior_variance, prior_df)
-
-
-def estimate_prior(variance: Floats, df: int, covariate: Floats | None = None) -> tuple[Floats, float]:
-    """Fit a scaled F distribution to residual variances.
-
-    Parameters
-    ----------
-    variance
-        float64 a gene.
-    df
-        Residual degrees of freedom of each.
-    covariate
-        Let the scale depend on this (float64 a gene).
-
-    Returns
-    -------
-    prior_variance, prior_df
-        float64 a gene; one number, perhaps infinite.
-    """
-    from scipy.special import digamma, polygamma
-
-    n = len(variance)
-    if n < 3:
-        return variance.copy(), 0.0
-    middle = float(np.median(variance)) or 1.0
-    log = np.log(np.maximum(variance, 1e-5 * middle))
-    log += np.log(df / 2) - digamma(df / 2)
-    n_columns = 1 if covariate is None else 1 + (n >= 3) + (n >= 6) + (n >= 30)
-    if covariate is None or np.ptp(covariate) == 0 or n_columns < 2:
-        expected = np.full(n, log.mean())
-        spread = log.var(ddof=1)
-    else:
-        basis = np.linalg.qr(natural_spline(covariate, n_columns))[0]
-        expected = basis @ (basis.T @ log)
-        spread = ((log - expected) ** 2).sum() / (n - basis.shape[1])
-    excess = spread - float(polygamma(1, df / 2))
-    if excess > 0:
-        prior_df = 2 * float(inverse_trigamma(excess))
-        return np.exp(expected + digamma(prior_df / 2) - np.log(prior_df / 2)), prior_df
-    if covariate is None:
-        return np.full(n, variance.mean()), np.inf
-    return np.exp(expected), np.inf
-
-
-def local_prior(variance: Floats, df: int, mean: Floats) -> tuple[Floats, Floats]:
-    """Fit a scaled F distribution to residual variances whose scale and degrees of freedom depend on the mean.
-
-    Of genes with few counts, the noise of counting makes most of the variance, which is then much alike; what differs
-    between donors in a way of its own for each gene shows in those with many. One prior for all would draw the variance
-    of the latter too far towards the rest.
-
-    Parameters
-    ----------
-    variance
-        float64 a gene.
-    df
-        Residual degrees of freedom of each.
-    mean
-        float64 a gene; only its order matters.
-
-    Returns
-    -------
-    prior_variance, prior_df
-        float64 a gene. Of fewer than 30 genes those of `estimate_prior`.
-    """
-    from scipy.special import digamma, polygamma
-    from scipy.stats import rankdata
-
-    n = len(variance)
-    if n < _GENES_FOR_LOCAL:
-        prior_variance, one_df = estimate_prior(variance, df)
-        return prior_variance, np.full(n, one_df)
-    knots = np.array(_KNOTS if n >= _GENES_FOR_KNOTS else _KNOTS[::2])
-    basis = np.linalg.qr(_spline((rankdata(mean) - 0.5) / n, knots))[0]
-    middle = float(np.median(variance)) or 1.0
-    log = np.log(np.maximum(variance, 1e-5 * middle)) + np.log(df / 2) - digamma(df / 2)
-    expected = basis @ (basis.T @ log)
-    spread = basis @ (basis.T @ (log - expected) ** 2) * n / (n - basis.shape[1])
-    noise = float(polygamma(1, df / 2))  # what log variances would differ by if all were the same
-    prior_df = 2 * inverse_trigamma(np.maximum(spread - noise, 1e-4 * noise))
-    return np.exp(expected + digamma(prior_df / 2) - np.log(prior_df / 2)), prior_df
-
-
-def natural_spline(x: Floats, n_columns: int) -> Floats:
-    """Return a basis of the natural cubic splines with knots at the ends and at equal quantiles between.
-
-    Parameters
-    ----------
-    x
-        Where to evaluate.
-    n_columns
-        Columns, the constant one of them, at least 2; also the number of knots.
-    """
-    x = (x - x.min()) / np.ptp(x)
-    return _spline(x, np.unique(np.quantile(x, np.linspace(0, 1, n_columns))))
-
-
-def _spline(x: Floats, knots: Floats) -> Floats:
-    columns = [np.ones(len(x)), x]
-    cubes = [(np.maximum(x - k, 0) ** 3 - np.maximum(x - knots[-1], 0) ** 3) / (knots[-1] - k) for k in knots[:-1]]
-    columns += [cube - cubes[-1] for cube in cubes[:-1]]
-    return np.column_stack(columns)
-
-
-def inverse_trigamma(value: float | Floats) -> Floats:
-    """Solve trigamma(y) = value for positive values, by Newton's method.
-
-    Examples
-    --------
-    >>> inverse_trigamma([1.6449340668482264, 0.6449340668482264]).round(12).tolist()
-    [1.0, 2.0]
-    """
-    from scipy.special import polygamma
-
-    value = np.asarray(value, np.float64)
-    inner = np.clip(value, 1e-6, 1e7)  # beyond, the two ends of the series are exact enough
-    y = 0.5 + 1 / inner
-    for _ in range(_NEWTON_STEPS):
-        trigamma = polygamma(1, y)
-        step = trigamma * (1 - trigamma / inner) / polygamma(2, y)
-        y += step
-        if np.max(-step / y) < 1e-8:
-            break
-    return np.where(value > 1e7, 1 / np.sqrt(value), np.where(value < 1e-6, 1 / value, y))
 
 
 def adjust(p_value: Floats) -> Floats:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.ageing.kernels import smooth
-from titin.ageing.linear_models import Floats, fit_linear_models
+from titin.ageing.kernels import Floats, lowess
+from titin.ageing.linear_models import fit_linear_models
 
 MIN_COUNT = 10
 MIN_TOTAL_COUNT = 15
@@ -30,11 +30,14 @@ class LogCounts:
     values
         float64, genes × units: log2((count + 0.5) / (library + 1) × 10⁶).
     weights
-        float64, genes × units: inverse variances by the trend of the variance with the count.
+        float64, genes × units: inverse variances by the trend of the variance with the count; None where all are alike.
+    silent
+        bool, genes × units: what tells nothing of the variance; None where all does.
     """
 
     values: Floats
-    weights: Floats
+    weights: Floats | None = None
+    silent: NDArray[np.bool_] | None = None
 
 
 def filter_genes(
@@ -117,7 +120,9 @@ def log_counts(counts: Floats, library: Floats) -> Floats:
     return np.ascontiguousarray(np.log2((counts + 0.5) / (library[:, None] + 1) * _MILLION).T)
 
 
-def weigh_log_counts(counts: Floats, library: Floats, design: Floats) -> LogCounts:
+def weigh_log_counts(
+    counts: Floats, library: Floats, design: Floats, *, silent: NDArray[np.bool_] | None = None
+) -> LogCounts:
     """Weigh log counts by the trend of their residual variance with their size (voom).
 
     Parameters
@@ -128,35 +133,13 @@ def weigh_log_counts(counts: Floats, library: Floats, design: Floats) -> LogCoun
         Counts of each unit × its normalisation factor.
     design
         Units × columns, of full rank.
+    silent
+        bool, genes × units: what tells nothing of the variance (`titin.ageing.exact_zeros`).
     """
     values = log_counts(counts, library)
-    fit = fit_linear_models(values, design, np.zeros(design.shape[1]))
-    expressed = counts.sum(axis=0) > 0
+    fit = fit_linear_models(values, design, np.zeros(design.shape[1]), silent=silent)
     size = fit.mean + np.log2(library + 1).mean() - np.log2(_MILLION)
-    x, y = lowess(size[expressed], fit.variance[expressed] ** 0.25, _SPAN)
+    seen = (counts.sum(axis=0) > 0) & (fit.df > 0)
+    x, y = lowess(size[seen], fit.variance[seen] ** 0.25, _SPAN)
     fitted_size = fit.fitted + np.log2(library + 1) - np.log2(_MILLION)
-    return LogCounts(values, np.maximum(np.interp(fitted_size, x, y), _LEAST_DEVIATION) ** -4.0)
-
-
-def lowess(x: Floats, y: Floats, span: float) -> tuple[Floats, Floats]:
-    """Smooth a scatter plot by robust local lines (Cleveland, J. Am. Stat. Assoc. 74, 829 (1979)), as R does.
-
-    Parameters
-    ----------
-    x, y
-        Points, at least two.
-    span
-        Share of the points that each line goes through.
-
-    Returns
-    -------
-    x, smoothed
-        Ascending, each x once.
-    """
-    order = np.lexsort((y, x))
-    x, y = np.ascontiguousarray(x[order]), np.ascontiguousarray(y[order])
-    n = len(x)
-    smoothed = np.empty(n)
-    smooth(x, y, max(min(int(span * n + 1e-7), n), min(2, n)), 3, 0.01 * float(np.ptp(x)), smoothed)
-    once, first = np.unique(x, return_index=True)
-    return once, smoothed[first]
+    return LogCounts(values, np.maximum(np.interp(fitted_size, x, y), _LEAST_DEVIATION) ** -4.0, silent)

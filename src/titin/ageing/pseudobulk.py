@@ -1,6 +1,5 @@
 """The gene-major file in blocks of whole genes: sums over cells need no more memory than what they give."""
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,16 @@ from scipy import sparse
 
 from titin.ageing.kernels import add_to_cells, sum_by_group
 from titin.atlas import Atlas, open_atlas
+from titin.atlas.comparable import ComparableStore
 from titin.atlas.row_groups import gene_blocks, give_back_memory, read_gene_block
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
-from titin.dataset.block import GeneBlock
+from titin.dataset.block import GeneBlock, bounded_runs
+from titin.dataset.kernels import first_disorder
 from titin.dataset.replace import revise
 from titin.dataset.store import Store
 from titin.errors import TitinError
+from titin.extras import check_installed
 from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.publish import refresh_card
@@ -153,6 +155,7 @@ class Pseudobulk:
 
     def to_anndata(self) -> "AnnData":
         """Return an AnnData of groups × genes: counts as ``X``, ``layers["detected"]``, groups as ``obs``."""
+        check_installed("anndata", "to_anndata")
         import anndata as ad
 
         obs = self.groups.set_index(self.groups.index.astype(str))
@@ -177,7 +180,8 @@ def pseudobulk(
 
     The groups are the finest that donors, samples, protocols, chemistries, sexes, ages and labels of all levels make;
     those of any one level are `Pseudobulk.aggregate` of them. Read from the dataset's file where `write_pseudobulk` has
-    left one, else computed in one pass over the genes.
+    left one of the same groups, else computed in one pass over the genes. Of several studies these are the genes that
+    all of them measured, see `titin.Atlas.comparable`.
 
     Parameters
     ----------
@@ -201,13 +205,24 @@ def pseudobulk(
     extra = [name for name in extra if name not in ("donor", "sample", "protocol", "chemistry", "sex", "age")]
     levels = list(level_columns(atlas.roles))
     extra = [name for name in extra if name not in levels]
-    genes = gene_names(atlas)
+    atlas = atlas.comparable()
     stored = None if extra else read_file(atlas.store, levels)
-    if stored is not None:
-        return Pseudobulk(*stored, genes, levels)
     cells = group_cells(atlas, extra=extra)
-    counts, detected = _sum(atlas, cells, threads or atlas.reader.resources.threads, progress or Progress())
-    return Pseudobulk(cells.table, counts, detected, genes, cells.levels)
+    if stored is not None and _same_groups(stored[0], cells.table):
+        return Pseudobulk(*stored, gene_names(atlas), levels)
+    return _sum(atlas, cells, threads or atlas.reader.resources.threads, progress or Progress())
+
+
+def _same_groups(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two tables of groups say the same: what a file was made of may mean something else by now."""
+    if list(one) != list(other) or len(one) != len(other):
+        return False
+    return all(
+        np.array_equal(one[name].to_numpy(float), other[name].to_numpy(float), equal_nan=True)
+        if pd.api.types.is_numeric_dtype(other[name].dtype)
+        else one[name].fillna("").astype(str).equals(other[name].fillna("").astype(str))
+        for name in other
+    )
 
 
 def gene_names(atlas: Atlas) -> pd.DataFrame:
@@ -224,17 +239,15 @@ def check_counts(atlas: Atlas) -> None:
     TitinError
         In one sentence.
     """
-    if atlas.kind == "real":
+    if not atlas.manifest.value_kind.has_counts:
         raise TitinError(
-            "this dataset has no counts: no integers lie behind its source's values, and pseudobulk sums counts",
+            f"this dataset has no counts: {atlas.manifest.why_no_counts}, and pseudobulk sums counts",
             "build it from a source with counts, or with --layer or --raw if the source has them there",
         )
     need([role for role, column in atlas.roles.items() if column], "donor", "donors are what is compared")
 
 
-def _sum(
-    atlas: Atlas, cells: CellGroups, threads: int, progress: Progress
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def _sum(atlas: Atlas, cells: CellGroups, threads: int, progress: Progress) -> Pseudobulk:
     n_groups = len(cells.table)
 
     def work(block: GeneBlock) -> tuple[NDArray[Any], ...]:
@@ -251,7 +264,7 @@ def _sum(
     lengths, groups, sums, detected = (np.concatenate(part) for part in zip(*parts, strict=True))
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     by_gene = [sparse.csc_matrix((data, groups, indptr), (n_groups, atlas.n_vars)) for data in (sums, detected)]
-    return _csr(by_gene[0]), _csr(by_gene[1])
+    return Pseudobulk(cells.table, _csr(by_gene[0]), _csr(by_gene[1]), gene_names(atlas), cells.levels)
 
 
 def _csr(matrix: Any) -> sparse.csr_matrix:
@@ -286,13 +299,14 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
         If it cannot be written.
     """
     folder, name = atlas.folder, atlas.layout.pseudobulk
-    found = pseudobulk(atlas, threads=threads, progress=progress)
+    check_counts(atlas)
+    resources = atlas.reader.resources
+    found = _sum(atlas.whole, group_cells(atlas), threads or resources.threads, progress or Progress())
     with revise(folder) as draft:
         for shard in draft.manifest.shards(name) if has_file(atlas.store) else ():
             draft.remove(shard)
         draft.changed.update(_write(found, draft.folder, name))
         refresh_card(draft)
-    resources = atlas.reader.resources
     return open_atlas(folder, memory=resources.memory, threads=resources.threads)
 
 
@@ -317,13 +331,18 @@ def read_file(store: Store, levels: Sequence[str]) -> tuple[pd.DataFrame, sparse
     lists = (layout.GENES, layout.COUNTS, layout.CELLS)
     if not set(levels) <= set(table.column_names):
         return None
-    n_genes = store.manifest.n_genes
+    n_genes = store.whole.manifest.n_genes
     try:
+        wrong = [c for c in lists if not layout.is_list_of_format(c, table.schema.field(c).type)]
+        if wrong:
+            raise ValueError(f"its column {wrong[0]} is {table.schema.field(wrong[0]).type}, which the format has not")
         indptr, tokens = list_arrays(table.column(layout.GENES))
         matrices = [_matrix(indptr, tokens, list_arrays(table.column(c)), n_genes) for c in lists[1:]]
     except (KeyError, ValueError) as error:
         raise store.damaged(store.manifest.shards(name)[0], error) from error
     groups = pd.DataFrame({c: _values(table.column(c)) for c in table.column_names if c not in lists})
+    if isinstance(store, ComparableStore):
+        matrices = [matrix[:, store.kept] for matrix in matrices]
     return groups, matrices[0], matrices[1]
 
 
@@ -332,8 +351,8 @@ def _matrix(
 ) -> sparse.csr_matrix:
     if not np.array_equal(indptr, column[0]):
         raise ValueError("its lists differ in length")
-    if len(tokens) and int(tokens.max()) >= n_genes:
-        raise ValueError(f"it names gene {int(tokens.max()):,} of {n_genes:,}")
+    if first_disorder(indptr, tokens, -1, n_genes) >= 0:
+        raise ValueError(f"genes of a group do not ascend below {n_genes:,}")
     return sparse.csr_matrix((column[1].astype(np.int64), tokens.astype(np.int32), indptr), (len(indptr) - 1, n_genes))
 
 
@@ -356,7 +375,7 @@ def _write(found: "Pseudobulk", folder: Any, name: str) -> list[str]:
     fields += [layout.required(c, layout.list_of(t)) for c, t in types.items()]
     schema = pa.schema(fields)
     file = ParquetFile(folder, name, schema)
-    for start, end in _row_groups(counts.indptr):
+    for start, end in bounded_runs(counts.indptr, _ROW_GROUP_ENTRIES):
         part = slice(counts.indptr[start], counts.indptr[end])
         indptr = counts.indptr[start : end + 1].astype(np.int64) - counts.indptr[start]
         data = {layout.GENES: counts.indices, layout.COUNTS: counts.data, layout.CELLS: detected.data}
@@ -364,12 +383,3 @@ def _write(found: "Pseudobulk", folder: Any, name: str) -> list[str]:
         plain = [values.slice(start, end - start) for values in labels.values()]
         file.write(pa.Table.from_arrays([*plain, *lists], schema=schema))
     return file.close()
-
-
-def _row_groups(indptr: NDArray[Any]) -> list[tuple[int, int]]:
-    """Rows in runs of a bounded number of entries, at least one row each."""
-    ends, n_rows = [0], len(indptr) - 1
-    while ends[-1] < n_rows:
-        next_end = int(np.searchsorted(indptr, indptr[ends[-1]] + _ROW_GROUP_ENTRIES, side="right")) - 1
-        ends.append(min(n_rows, max(ends[-1] + 1, next_end)))
-    return list(itertools.pairwise(ends))

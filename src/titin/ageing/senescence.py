@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.ageing.analysis import FORMULA, LEVEL, SCORE, SEED, Analysis, Findings, Inputs, main_result, unstack
-from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
-from titin.ageing.comparison import Comparisons, Contrast
-from titin.ageing.donor_means import MIN_CELLS, compare_donor_means, donor_means
-from titin.ageing.programmes import name_tests, score_settings
+from titin.ageing.analysis import Analysis, Findings, Inputs, main_result, unstack
+from titin.ageing.comparison import Comparisons, Contrast, left_out
+from titin.ageing.donor_means import MIN_CELLS, cells_that_take_part, compare_donor_means, donor_means
+from titin.ageing.donor_scores import DonorScoreMethod, score_donors, scores_of_cells
+from titin.ageing.programmes import name_tests
+from titin.ageing.pseudobulk import Pseudobulk
+from titin.ageing.verdict import say_changes
+from titin.analysis_options import FORMULA, LEVEL, SCORE, SEED
+from titin.analysis_options import MIN_CELLS as MIN_CELLS_OPTION
 from titin.atlas import Atlas
 from titin.errors import TitinError
-from titin.features import GeneSetScores, gene_sets, score_gene_sets
-from titin.features.scores import ScoreMethod
+from titin.features import GeneSetScores, gene_sets
 from titin.plot import forest, heat_map
 from titin.progress import Progress
 from titin.section import Section
@@ -41,8 +44,8 @@ class Senescence(Comparisons):
     table
         One row a feature, type and protocol; see `compare_donor_means`.
     donors
-        One row a donor, protocol, type and ``feature``: a set's name, or ``GENE detected``; ``mean`` over the donor's
-        cells of the score, or the share of cells in which the gene was detected.
+        One row a donor, protocol, type and ``feature``: a set's name or a gene with the score of the donor's sum
+        (``mean``); with scores of cells their mean, and ``GENE detected``, the share of cells in which it was.
     detection
         One row a gene and type: ``n_cells``, ``n_detected``, ``n_donors`` in which it was.
     missing_genes
@@ -58,7 +61,8 @@ def senescence(
     atlas: Atlas,
     *,
     scores: GeneSetScores | None = None,
-    method: ScoreMethod = "score_genes",
+    sums: Pseudobulk | None = None,
+    method: DonorScoreMethod = "pseudobulk",
     cell_type_level: int | str | None = None,
     contrast: Contrast = AGE,
     formula: str | None = None,
@@ -74,9 +78,10 @@ def senescence(
     atlas
         The dataset.
     scores
-        Scores that are there already; those of `SETS` are taken from it, and nothing is scored.
-    method, seed
-        As for `titin.features.score_gene_sets`.
+        Scores of cells that are there already; those of `SETS` are taken from it, and nothing is scored.
+    sums, method, seed
+        As for `titin.ageing.programmes`. With ``pseudobulk`` single genes are compared by their level in donors' sums,
+        less that of genes of like mean; else by the share of cells in which they were detected, which follows depth.
     cell_type_level, contrast, formula, min_cells
         As for `differential_expression`.
     threads, progress
@@ -87,32 +92,40 @@ def senescence(
     TitinError
         If the dataset lacks donors, ages, or all genes of the sets.
     """
-    known = [gene for gene in GENES if gene in atlas]
-    if scores is None:
-        bundled = gene_sets()
-        try:
-            scores = score_gene_sets(atlas, {name: bundled[name] for name in SETS}, method=method, seed=seed,
-                                     threads=threads, progress=progress)  # fmt: skip
-        except TitinError as reason:
-            if not known:
-                raise TitinError("this dataset has none of the genes of senescence or inflammation, by their symbols",
-                                 "gene symbols as HGNC spells them are needed") from reason  # fmt: skip
-            scores = GeneSetScores(pd.DataFrame(index=atlas.obs_names))
-    frame = scores.table
-    values: dict[str, Any] = {name: frame[name].to_numpy(np.float64) for name in SETS if name in frame}
-    found = {gene: (atlas[gene] > 0).reindex(frame.index).to_numpy() for gene in known}
-    values |= {f"{gene}{DETECTED}": where.astype(np.float64) for gene, where in found.items()}
-    if not values:
-        raise TitinError("there are no scores or genes of senescence or inflammation in this dataset",
-                         "give scores of its sets, or gene symbols as HGNC spells them")  # fmt: skip
-    means = donor_means(atlas, pd.DataFrame(values, index=frame.index), cell_type_level=cell_type_level)
-    families = {name: "detection" if name.endswith(DETECTED) else "score" for name in values}
+    asked: dict[str, Any] = {"contrast": contrast, "formula": formula}
+    complete = cells_that_take_part(atlas, cell_type_levels=[cell_type_level], **asked)
+    atlas = atlas.comparable()
+    known = atlas.main_names(GENES)
+    bundled = gene_sets()
+    sets = {name: bundled[name] for name in SETS}
+    index = atlas.obs_names[complete.rows]
+    seen = pd.DataFrame({f"{gene}{DETECTED}": (atlas[name] > 0).reindex(index).to_numpy(np.float64)
+                         for gene, name in known.items()}, index=index)  # fmt: skip
+    try:
+        found = score_donors(atlas, sets, method=method, scores=scores, sums=sums, single_genes=GENES, seed=seed,
+                             cell_type_level=cell_type_level, threads=threads, progress=progress, **asked)  # fmt: skip
+    except TitinError as reason:
+        if not known:
+            raise TitinError("this dataset has none of the genes of senescence or inflammation, by their symbols",
+                             "gene symbols as HGNC spells them are needed") from reason  # fmt: skip
+        found = score_donors(atlas, {}, scores=GeneSetScores(pd.DataFrame(index=index)), sums=sums,
+                             cell_type_level=cell_type_level, **asked)  # fmt: skip
+    means = found.means
+    if found.cells is not None:
+        frame = found.cells.table
+        values = frame[[name for name in SETS if name in frame]].astype(np.float64).join(seen)
+        if values.empty or not len(values.columns):
+            raise TitinError("there are no scores or genes of senescence or inflammation in this dataset",
+                             "give scores of its sets, or gene symbols as HGNC spells them")  # fmt: skip
+        means = donor_means(atlas, values, cell_type_level=cell_type_level, complete=complete)
+    families = {name: "score" if name in SETS else "gene" for name in map(str, means.means)}
     donors = means.by_donor() if "donor" in means.groups else pd.DataFrame()
-    tests = compare_donor_means(means, contrast=contrast, formula=formula, min_cells=min_cells, families=families)
+    tests = compare_donor_means(means, families=families, min_cells=min_cells, **asked)
+    detected = donor_means(atlas, seen, cell_type_level=cell_type_level).by_donor() if known else donors
     return Senescence(
         tests.table, tests=tests.tests, skipped=tests.skipped, caveat=CAVEAT, donors=donors,
-        detection=_detection(donors, known), missing_genes=[gene for gene in GENES if gene not in known],
-        settings={**tests.settings, **score_settings(scores)},
+        detection=_detection(detected, list(known)), missing_genes=[gene for gene in GENES if gene not in known],
+        settings={**tests.settings, **found.settings}, **left_out(found.complete),
     )  # fmt: skip
 
 
@@ -132,8 +145,8 @@ def _detection(donors: pd.DataFrame, genes: list[str]) -> pd.DataFrame:
 
 def _run(inputs: Inputs, **options: Any) -> Findings:
     return Findings({"": senescence(
-        inputs.atlas, seed=inputs.seed, threads=inputs.threads, progress=inputs.progress,
-        **options,
+        inputs.atlas, sums=inputs.sums(formula=options.get("formula")), seed=inputs.seed, threads=inputs.threads,
+        progress=inputs.progress, **options,
     )})  # fmt: skip
 
 
@@ -143,7 +156,8 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
     section.say(f"Note: {found.caveat}.")
     best = name_tests(found.table)
     if len(best):
-        section.figure("clearest", forest(best, label="name", xlabel="change a decade"), "The clearest changes", best)
+        axes, title = forest(best, label="name", xlabel="change a decade"), f"The clearest changes; {found.vif()}"
+        section.figure("clearest", axes, title, best)
     seen = found.detection
     if len(seen):
         share = (seen["n_detected"] / seen["n_cells"]).to_numpy() * 100
@@ -155,6 +169,11 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
         section.say(f"Not in the dataset: {', '.join(found.missing_genes)}.", kind="soft")
 
 
+def _verdict(findings: Findings) -> str:
+    found = main_result(findings, Senescence)
+    return say_changes(found.table, found.settings, noun="measure of senescence", label="feature")
+
+
 SENESCENCE = Analysis(
     name="senescence",
     title="Senescence and inflammation",
@@ -164,6 +183,8 @@ SENESCENCE = Analysis(
     result=Senescence,
     run=_run,
     show=_show,
-    in_report=lambda inputs: {"scores": inputs.scores()},
+    narrowed_by=("cell_type",),
+    verdict=_verdict,
+    in_report=scores_of_cells,
     options=(LEVEL, FORMULA, MIN_CELLS_OPTION, SCORE, SEED),
 )

@@ -12,21 +12,24 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from titin.ageing.analysis import FORMULA, LABELS, LEVEL, SEED, Analysis, Findings, Inputs, main_result
-from titin.ageing.analysis import MIN_CELLS as MIN_CELLS_OPTION
-from titin.ageing.comparison import Comparisons
-from titin.ageing.donor_means import MIN_CELLS, DonorMeans, compare_donor_means, donor_means
+from titin.ageing.analysis import ALPHA, Analysis, Findings, Inputs, main_result
+from titin.ageing.comparison import Comparisons, left_out
+from titin.ageing.donor_means import MIN_CELLS, DonorMeans, cells_that_take_part, compare_donor_means, donor_means
 from titin.ageing.linear_models import Floats
 from titin.ageing.programmes import name_tests
+from titin.ageing.verdict import say_changes
+from titin.analysis_options import FORMULA, LABELS, LEVEL, SEED
+from titin.analysis_options import MIN_CELLS as MIN_CELLS_OPTION
 from titin.atlas import Atlas
 from titin.embed import neighbors, pca
-from titin.errors import TitinError
+from titin.errors import TitinError, reason_of
 from titin.features import GeneSetScores, gene_sets, highly_variable, score_gene_sets
 from titin.plot import forest, pseudotime
 from titin.presets import StemCellStates
 from titin.progress import Progress
 from titin.section import Section
 from titin.study.design import Study, choose_level, level_columns
+from titin.study.gaps import say_left_out
 
 _STATIONARY = 0.9994  # eigenvalues from which on a component says nothing of time
 
@@ -87,6 +90,8 @@ def diffusion_pseudotime(
     n = weights.shape[0]
     if n < 4:
         raise TitinError(f"{n} cells are too few for a pseudotime", "take more of them")
+    if not weights.sum() > 0:  # cells that are all alike have no neighbours to go to
+        return np.where(np.arange(n) == root, 0.0, np.nan)
     values, vectors = _eigen(weights, min(n - 2, n_comps), seed, eigsh)
     values, vectors = values[:n_used], vectors[:, :n_used]
     moving = values < _STATIONARY
@@ -116,6 +121,7 @@ PHASE_SETS = ("cell_cycle_S", "cell_cycle_G2M")
 MAX_CELLS = 20_000
 _FEWEST = 50  # cells of a trajectory
 _FEWEST_DRAWN = 24
+_FEWEST_MARKERS, _FEWEST_OF_DONOR, _FEWEST_DONORS = 2, 20, 3
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -139,7 +145,7 @@ class StemCells(Comparisons):
         Cell types that were taken for stem cells.
     trajectory
         Its ``protocol``, ``n_cells`` and how many there were to draw ``of``, ``n_neighbors``, ``n_comps``, ``n_genes``,
-        ``unreached`` cells, ``seed``.
+        ``unreached`` cells, ``seed``; and whether held-out markers follow it, see `follow_markers`.
     """
 
     donors: pd.DataFrame
@@ -168,7 +174,8 @@ def stem_cells(
     """Compare stem cells between donors, and order them along the way to what they become.
 
     The trajectory is that of one protocol, the one with most stem cells: principal components of 2,000 highly variable
-    genes, the graph of neighbours, and diffusion pseudotime from the cell whose neighbourhood is most at rest.
+    genes, the graph of neighbours, and diffusion pseudotime from the cell whose neighbourhood is most at rest. Markers
+    are in neither the genes nor the score of rest, so that their order is found and not put in.
 
     Parameters
     ----------
@@ -202,19 +209,26 @@ def stem_cells(
     if states is None:
         raise TitinError("the preset of this dataset says nothing of stem cells",
                          "give --preset muscle, or a preset with a section [stem_cells]")  # fmt: skip
+    atlas = atlas.comparable()
     columns = level_columns(atlas.roles)
     level = choose_level(list(columns), cell_type_level)
-    named = atlas.cell_columns(columns[level])[columns[level]].astype("category")
+    study = Study.of(atlas)
+    named = study.labels(columns[level]).astype("category")
     chosen = states.labels.find(named.cat.categories) if labels is None else list(labels)
-    inside = np.flatnonzero(named.isin(chosen).to_numpy())
-    if len(inside) < _FEWEST:
+    labelled = named.isin(chosen).to_numpy()
+    if not labelled.any():
         raise TitinError(
-            f"this dataset has {len(inside) or 'no'} {states.name}: "
-            + (f"fewer than {_FEWEST}" if len(inside) else f"none of the labels of {level} is called as such"),
+            f"this dataset has no {states.name}: none of the labels of {level} is called as such",
             "name the labels that are stem cells, if there are any",
         )
-    last = list(columns.values())[-1]
-    finest = atlas.cell_columns(last, inside)[last].astype("string")
+    asked = labelled | named.isna().to_numpy()  # what has no label may be one
+    complete = cells_that_take_part(atlas, formula=formula, cell_type_levels=[level, list(columns)[-1]], among=asked)
+    inside = np.flatnonzero(complete.rows)
+    if len(inside) < _FEWEST:
+        why = "".join(f" ({said})" for said in say_left_out(complete.cells_left_out, complete.donors_left_out))
+        raise TitinError(f"this dataset has too few {states.name}: {len(inside)}, fewer than {_FEWEST}{why}",
+                         "name the labels that are stem cells, if there are more")  # fmt: skip
+    finest = study.labels(list(columns.values())[-1]).iloc[inside].astype("string")
     if scores is None:
         own = _scores(atlas, states, inside, seed, threads)
     else:
@@ -234,6 +248,7 @@ def stem_cells(
         markers=marker_order(cells, states.markers, n_bootstraps=n_bootstraps, seed=seed), labels=chosen,
         trajectory=trajectory,
         settings={**tests.settings, "cell_type_level": level, "subtype_level": list(columns)[-1]},
+        **left_out(complete),
     )  # fmt: skip
 
 
@@ -290,7 +305,8 @@ def _scores(atlas: Atlas, states: StemCellStates, inside: Any, seed: int, thread
     sets = {name: known[name] for name in states.states if name in known}
     try:
         return score_gene_sets(atlas, sets, cells=inside, seed=seed, threads=threads).table
-    except TitinError:  # none of these genes
+    except TitinError as error:
+        reason_of(error)  # none of these genes
         return pd.DataFrame(index=atlas.obs_names[inside])
 
 
@@ -314,16 +330,16 @@ def _tests(states: StemCellStates, means: DonorMeans, formula: str | None, min_c
         return compare_donor_means(means, formula=formula, min_cells=min_cells, families=families)
     except TitinError as reason:
         empty = pd.DataFrame(columns=["feature", "protocol", "n_donors", "effect", "p_value", "adj_p_value"])
-        return Comparisons(empty, skipped=[{"cell_type": states.name, "protocol": None, "reason": str(reason.args[0])}])
+        return Comparisons(empty, skipped=[{"cell_type": states.name, "protocol": None, "reason": reason_of(reason)}])
 
 
 def _trajectory(
     atlas: Atlas, states: StemCellStates, inside: Any, finest: pd.Series, scores: pd.DataFrame, most: int,
     n_neighbors: int, seed: int, threads: int | None, progress: Progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
-    study = Study(atlas.cell_columns(cells=inside), atlas.roles)
+    study = Study.of(atlas, cells=inside)
     kept, protocol = np.ones(len(inside), bool), None
-    if study.column("protocol") is not None:
+    if study.knows("protocol"):
         of_cell = study.values("protocol").astype("string")
         protocol = str(of_cell.value_counts().index[0])
         kept = (of_cell == protocol).fillna(False).to_numpy(bool)
@@ -332,26 +348,27 @@ def _trajectory(
         places = np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
     progress.start("pseudotime", 3, "steps")
     cells = inside[places]
-    genes = None
+    names = atlas.main_names(states.markers)
+    # what is to be told of the markers must not have gone into the order: they are in neither graph nor root
+    genes = ~np.asarray(atlas.var_names.isin(list(names.values())))
     if atlas.n_vars > 2000:
         table = highly_variable(atlas, 2000, cells=cells)
-        genes = table["highly_variable"].to_numpy(bool)
+        genes &= table["highly_variable"].to_numpy(bool)
     progress.advance(1)
-    n_comps = min(30, len(places) - 1, atlas.n_vars - 1)
+    n_comps = min(30, len(places) - 1, int(genes.sum()) - 1)
     reduced = pca(atlas, n_comps, genes=genes, cells=cells, random_state=seed, threads=threads).scores
     progress.advance(1)
     near = neighbors(reduced, min(n_neighbors, len(places) - 1), random_state=seed, threads=threads)
     weights = gaussian_weights(near.indices, near.distances)
-    markers = {gene: atlas[gene].to_numpy()[cells].astype(np.float64) for gene in states.markers if gene in atlas}
-    quiet = scores[states.resting].to_numpy(float)[places] if states.resting in scores else np.zeros(len(places))
-    early = quiet + markers.get(states.first_gene, 0.0) - markers.get(states.last_gene, 0.0)
+    markers = {gene: atlas[name].to_numpy()[cells].astype(np.float64) for gene, name in names.items()}
+    early = _rest(atlas, states, cells)
     smooth = np.asarray(weights @ early).ravel() / np.maximum(np.asarray(weights.sum(axis=1)).ravel(), 1e-12)
     time = diffusion_pseudotime(weights, int(np.argmax(smooth)), seed=seed)
     progress.advance(1)
     progress.finish()
     table = pd.DataFrame({"cell_id": atlas.obs_names[cells], "label": finest.iloc[places].astype(str).to_numpy(),
                           "pseudotime": time})  # fmt: skip
-    if study.column("donor") is not None:
+    if study.knows("donor"):
         table.insert(1, "donor", study.values("donor").iloc[places].astype(str).to_numpy())
     for name in scores:
         table[name] = scores[name].to_numpy()[places]
@@ -359,8 +376,73 @@ def _trajectory(
         table["phase"] = _phase(scores.iloc[places])
     table = table.assign(**markers)
     return table, {"protocol": protocol, "n_cells": len(places), "of": int(kept.sum()), "n_neighbors": n_neighbors,
-                   "n_comps": n_comps, "n_genes": int(genes.sum()) if genes is not None else atlas.n_vars,
-                   "unreached": int(np.isnan(time).sum()), "seed": seed}  # fmt: skip
+                   "n_comps": n_comps, "n_genes": int(genes.sum()), "unreached": int(np.isnan(time).sum()),
+                   "seed": seed, **follow_markers(table, states.markers)}  # fmt: skip
+
+
+def _rest(atlas: Atlas, states: StemCellStates, cells: Any) -> Floats:
+    """How much each cell is at rest: the mean of the set's genes that are no markers, each over its deviation."""
+    known = gene_sets(atlas.preset).get(states.resting)
+    own = [gene for gene in known.genes if gene not in states.markers] if known else []
+    total = np.zeros(len(cells))
+    for name in atlas.main_names(own).values():
+        values = atlas[name].to_numpy()[cells].astype(np.float64)
+        total += (values - values.mean()) / (values.std() or 1.0)
+    return total
+
+
+def follow_markers(cells: pd.DataFrame, markers: Sequence[str]) -> dict[str, float | int | None]:
+    """Ask over donors whether markers that had no part in the pseudotime follow it in the order expected of them.
+
+    Parameters
+    ----------
+    cells
+        ``pseudotime``, ``donor``, and a column a marker.
+    markers
+        In the order in which they are expected.
+
+    Returns
+    -------
+    dict
+        ``r``, the mean over donors with twenty cells or more of Spearman's correlation, within a donor, of the
+        pseudotime with the markers (each over its standard deviation, those of the end less those of the beginning);
+        its 95 % interval ``ci_low``, ``ci_high`` and ``p_value`` by t over donors, and ``n_donors``. None for fewer
+        than three donors.
+    """
+    from scipy import stats
+
+    table = cells.dropna(subset=["pseudotime"])
+    known = [gene for gene in markers if gene in table and table[gene].std() > 0]
+    nothing: dict[str, float | int | None] = {"r": None, "ci_low": None, "ci_high": None, "p_value": None,
+                                              "n_donors": 0}  # fmt: skip
+    if "donor" not in table or len(known) < _FEWEST_MARKERS:
+        return nothing
+    place = np.array([list(markers).index(gene) for gene in known], float)
+    late = (table[known] / table[known].std()).to_numpy(np.float64) @ (place - place.mean())
+    found = []
+    for rows in table.groupby("donor", observed=True).indices.values():
+        time, own = table["pseudotime"].to_numpy()[rows], late[rows]
+        if len(rows) >= _FEWEST_OF_DONOR and np.ptp(time) > 0 and np.ptp(own) > 0:
+            found.append(float(stats.spearmanr(time, own).statistic))
+    if len(found) < _FEWEST_DONORS:
+        return nothing | {"n_donors": len(found)}
+    test = stats.ttest_1samp(found, 0.0)
+    low, high = test.confidence_interval(0.95)
+    return {"r": float(np.mean(found)), "ci_low": float(low), "ci_high": float(high), "p_value": float(test.pvalue),
+            "n_donors": len(found)}  # fmt: skip
+
+
+def _say_trajectory(found: StemCells) -> str:
+    """Say whether there is a trajectory, and only then in which order markers come."""
+    facts = found.trajectory
+    if facts["p_value"] is None:
+        return f"whether there is a trajectory is not evaluable of {facts['n_donors']} donors with stem cells enough"
+    said = (f"r = {facts['r']:+.2f}, {facts['ci_low']:+.2f} to {facts['ci_high']:+.2f}, p = {facts['p_value']:.2g}, "
+            f"{facts['n_donors']} donors")  # fmt: skip
+    if facts["p_value"] >= ALPHA or facts["r"] <= 0:
+        return f"no trajectory: markers that had no part in it do not follow the pseudotime ({said})"
+    return (f"markers that had no part in it follow the pseudotime ({said}); their order along it: "
+            f"{' → '.join(_order(found))}")  # fmt: skip
 
 
 def _run(inputs: Inputs, *, labels: Sequence[str] = (), **options: Any) -> Findings:
@@ -389,10 +471,16 @@ def _show(section: Section, findings: Findings, inputs: Inputs) -> None:  # noqa
         title = f"Markers along the pseudotime of {facts['n_cells']:,} stem cells{named}"
         section.figure("pseudotime", pseudotime(cells, markers=known), title, cells)
     order = _order(found)
-    section.say(f"Order along the pseudotime: {' → '.join(order)}; expected: {' → '.join(markers)}.")
+    told = _say_trajectory(found)
+    section.say(f"{told[0].upper()}{told[1:]}. Expected: {' → '.join(markers)}.")
     section.table("markers", found.markers, "Markers along the pseudotime")
     section.table("tests", found.table, "Tests")
-    section.facts |= {"cells": facts["n_cells"], "order": order}
+    section.facts |= {"cells": facts["n_cells"], "order": order, "trajectory_p": facts["p_value"]}
+
+
+def _verdict(findings: Findings) -> str:
+    found = main_result(findings, StemCells)
+    return say_changes(found.table, found.settings, noun="measure of stem cells", label="feature")
 
 
 STEM_CELLS = Analysis(
@@ -406,7 +494,8 @@ STEM_CELLS = Analysis(
     result=StemCells,
     run=_run,
     show=_show,
-    statements=lambda found: [f"markers along the pseudotime: {' → '.join(_order(main_result(found, StemCells)))}"],
+    verdict=_verdict,
+    statements=lambda found: [_say_trajectory(main_result(found, StemCells))],
     in_report=lambda inputs: {"scores": inputs.scores(), "max_cells": 8_000, "n_bootstraps": 200},
     options=(
         LEVEL, FORMULA, MIN_CELLS_OPTION, SEED, LABELS,

@@ -8,6 +8,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from titin.learn import metrics as inference
 from titin.learn.estimators import DonorRidge, GroupMajority, GroupMean, MarkerRule, PerTypeRegressor
+from titin.learn.permutations import DonorPermutations
 
 
 def units(seed=0, n_donors=12, n_features=40, effect=0.0):
@@ -47,7 +48,8 @@ def test_p_is_uniform_where_nothing_can_be_predicted():
     for seed in range(150):
         X, age, _ = units(seed, n_donors=10, n_features=20)
         X = X[:10]
-        permuted = np.column_stack([age, inference.permute_donors(age, 99, seed)])
+        dealt = DonorPermutations.of_donors(pd.Series(age, [f"D{i}" for i in range(10)]), n=99, seed=seed).dealt
+        permuted = np.column_stack([age, dealt])
         predicted = np.empty_like(permuted)
         for i in range(10):
             rest = np.arange(10) != i

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from titin.atlas import Atlas
-from titin.dataset.manifest import write_json
 from titin.features import gene_sets
 from titin.learn.cells import symbol_positions
 from titin.learn.leaderboard import ranked
 from titin.learn.plan import BenchmarkJob, FoldsOf
 from titin.learn.store import ResultStore
 from titin.learn.tasks import Task
+from titin.markdown import escape, listed
 from titin.presets import MARKERS
+from titin.results import write_document
 from titin.study.design import CELL_TYPE
 
 TOP = 50
@@ -105,7 +106,7 @@ def check_biology(
             if len(genes) and set(genes["gene"]) <= set(atlas.var_names.astype(str)):
                 found[task.name] = {"model": name, **_check(atlas, task, genes, ageing, seed)}
                 break
-    write_json(store.folder / "biology.json", {"schema_version": 1, "tasks": found})
+    write_document(store.folder / "biology.json", {"schema_version": 1, "tasks": found})
     store.write_text("biology.md", _markdown(found))
     return found
 
@@ -158,9 +159,9 @@ def _symbols(atlas: Atlas, names: Iterable[str]) -> list[str]:
 def _markdown(found: dict[str, Any]) -> str:
     lines = ["# What the models use", "", "The best linear model of each task, over all held-out donors.", ""]
     for task, checked in found.items():
-        lines += [f"## {task}: {checked['model']}", ""]
+        lines += [f"## {escape(task)}: {escape(checked['model'])}", ""]
         if "top_genes" in checked:
-            lines += [f"Genes that weigh most: {', '.join(checked['top_genes'][:20])}.", ""]
+            lines += [f"Genes that weigh most: {listed(checked['top_genes'][:20], 20)}.", ""]
         if "sex_genes_in_top_10" in checked:
             lines += [f"{checked['sex_genes_in_top_10']} of the first 10 are XIST or genes of the Y chromosome.", ""]
         if np.isfinite(checked.get("stability", float("nan"))):
@@ -173,7 +174,8 @@ def _markdown(found: dict[str, Any]) -> str:
                       f"{expected:.1f} would be by chance.", ""]  # fmt: skip
         for name, counts in checked.get("overlap", {}).items():
             rising = f" ({counts['rising']:.0f} of them rising)" if counts["found"] and "rising" in counts else ""
-            lines.append(f"- {name}: {counts['found']:.0f} of the first {TOP}{rising}, {counts['expected']:.1f} "
-                         f"expected of genes detected as often, p = {counts['p']:.3g}")  # fmt: skip
+            lines.append(f"- {escape(name)}: {counts['found']:.0f} of the first {TOP}{rising}, "
+                         f"{counts['expected']:.1f} expected of genes detected as often, "
+                         f"p = {counts['p']:.3g}")  # fmt: skip
         lines += [""] if "overlap" in checked else []
     return "\n".join(lines).rstrip() + "\n"

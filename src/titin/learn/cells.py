@@ -229,13 +229,13 @@ def gather_moments(
     names = gene_symbols(atlas)[reader.genes]
     mito, ribo = (np.asarray(names.str.fullmatch(pattern), bool) for pattern in (_MITO, _RIBO))
     progress.start("moments by donor", n_cells, "cells")
-    is_log = atlas.kind != "real"
+    is_log = atlas.manifest.value_kind.has_counts
 
     def read(block: Any) -> Any:
         values = block.data
         if is_log:
             values = np.empty(len(block.data), np.float32)
-            _kernels.linear(block.data, values)
+            _kernels.linear(block.data, reader.log_unit, values)
         quality = np.empty((block.n_cells, 6), np.float32)
         _kernels.cell_quality(block.indptr, block.indices, values, mito, ribo, quality)
         return block, values, quality
@@ -271,7 +271,20 @@ def gather_units(
     MemoryLimitError
         If they do not fit the atlas's memory limit.
     """
+    read = read_units(atlas, wanted, threads=threads, progress=progress)
+    return {
+        level: Gathered(atlas, moments, units, read[level], genes, unit_means(moments.quality, units))
+        for level, (units, genes) in wanted.items()
+    }
+
+
+def read_units(
+    atlas: Atlas, wanted: Mapping[str, tuple[BenchmarkUnits, Positions]], *, threads: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Read the values alone, as `Gathered` has them, by level; see `gather_units`."""
     progress = progress or Progress()
+    is_log = atlas.manifest.value_kind.has_counts
     everything = np.unique(np.concatenate([np.zeros(0, np.int64), *(genes for _, genes in wanted.values())]))
     stores = {level: _make_store(atlas, units, genes) for level, (units, genes) in wanted.items()}
     if len(everything):
@@ -281,9 +294,9 @@ def gather_units(
 
         def read(block: Any) -> Any:
             values = np.empty(len(block.data), np.float32)
-            if moments.is_log:
-                _kernels.linear(block.data, values)
-            return block, values if moments.is_log else block.data
+            if is_log:
+                _kernels.linear(block.data, reader.log_unit, values)
+            return block, values if is_log else block.data
 
         for block, values in reader.map(read, threads):
             rows = slice(block.start, block.start + block.n_cells)
@@ -291,12 +304,7 @@ def gather_units(
                 store.add(block, values, wanted[level][0].of_cell[rows], columns[level])
             progress.advance(block.n_cells)
         progress.finish()
-    return {
-        level: Gathered(
-            atlas, moments, units, stores[level].finish(moments.is_log), genes, unit_means(moments.quality, units)
-        )
-        for level, (units, genes) in wanted.items()
-    }
+    return {level: store.finish(is_log) for level, store in stores.items()}
 
 
 def unit_means(values: NDArray[np.float32], units: BenchmarkUnits) -> NDArray[np.float32]:

@@ -11,13 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from titin import markdown
 from titin.atlas import Atlas
-from titin.dataset.manifest import write_json
 from titin.learn import metrics
 from titin.learn.store import ResultStore
 from titin.learn.units import spread
+from titin.results import write_document
 
 N_NEIGHBORS, SAMPLE = 30, 10_000
+_FEWEST = 10  # cells that are clustered
 RESOLUTIONS = (0.5, 1.0, 2.0)
 COLUMNS = ("projection", "method", "metric", "value")
 
@@ -119,21 +121,26 @@ def write_clustering(
     atlas: Atlas, design: pd.DataFrame, store: ResultStore, *, seed: int = 0, figures: bool = True
 ) -> pd.DataFrame:
     """Score every projection of a dataset; write ``clustering.parquet``, ``.json``, ``.md`` and a figure."""
-    if "cell_type_0" not in design or not list(atlas.obsm):
+    keys = list(atlas.manifest.projections)
+    if "cell_type_0" not in design or not keys:
         store.write_text("clustering.md", "# Clustering\n\nNot evaluable: the dataset has no "
                          + ("projection" if "cell_type_0" in design else "cell types") + ".\n")  # fmt: skip
         return pd.DataFrame(columns=list(COLUMNS))
     known = np.flatnonzero(design["cell_type_0"].notna() & (design["donor"].notna() if "donor" in design else True))
+    if len(known) < _FEWEST:
+        few = f"{len(known) or 'no'} cells have a type and a donor, fewer than {_FEWEST}"
+        store.write_text("clustering.md", f"# Clustering\n\nNot evaluable: {few}.\n")
+        return pd.DataFrame(columns=list(COLUMNS))
     of_known = design.iloc[known].reset_index(drop=True)
     cells = known[spread(of_known, SAMPLE, ("donor",) if "donor" in design else ("cell_type_0",))]
     sample = design.iloc[cells].reset_index(drop=True)
     parts = [
         score_projection(np.asarray(atlas.obsm[key], np.float64)[cells], sample, seed=seed).assign(projection=key)
-        for key in atlas.obsm
+        for key in keys
     ]
     table = pd.concat(parts, ignore_index=True)[list(COLUMNS)]
     store.write(table, store.folder / "clustering.parquet")
-    write_json(store.folder / "clustering.json", {"schema_version": 1, "cells": len(cells), "seed": seed,
+    write_document(store.folder / "clustering.json", {"schema_version": 1, "cells": len(cells), "seed": seed,
                                                   "scores": table.to_dict("records")})  # fmt: skip
     store.write_text("clustering.md", _markdown(table, len(cells)))
     if figures and {"donor_ilisi", "silhouette"} <= set(table["metric"]):
@@ -145,12 +152,12 @@ def _markdown(table: pd.DataFrame, n_cells: int) -> str:
     wide = table.pivot_table("value", ["projection", "method"], "metric", sort=False)
     lines = [f"# Clustering of {n_cells:,} cells", "", "Types kept apart (bio) stand against donors and protocols "
              "mixed (batch): no single score tells both. Labels were made on one of these projections, which favours "
-             "it.", "", "| projection | method | " + " | ".join(wide.columns) + " |",
-             "|" + "---|" * (2 + len(wide.columns))]  # fmt: skip
+             "it.", ""]  # fmt: skip
+    rows: list[list[str]] = []
     for names, row in wide.iterrows():
         values = ["" if np.isnan(value) else f"{value:.3g}" for value in row]
-        lines.append(f"| {' | '.join(map(str, names))} | {' | '.join(values)} |")  # type: ignore[call-overload]
-    return "\n".join(lines) + "\n"
+        rows.append([*map(str, names), *values])  # type: ignore[call-overload]
+    return "\n".join([*lines, markdown.table(["projection", "method", *wide.columns], rows)]) + "\n"
 
 
 def _draw(table: pd.DataFrame, store: ResultStore) -> None:

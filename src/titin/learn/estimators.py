@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.cross_decomposition import PLSRegression
 
 from titin.learn.cells import Gathered, Positions
 from titin.learn.features import donor_weights, highly_variable_genes
 from titin.load import Loader
+
+_MOST_RANKED = 50  # units of which it is looked how many components they span; more span enough
 
 
 class DonorRidge(RegressorMixin, BaseEstimator):
@@ -93,6 +96,28 @@ def _choose_alpha(X: NDArray[np.float64], Y: NDArray[np.float64], alphas: NDArra
         residual = Y - Y.mean(axis=0) - vectors @ (shrunk[:, None] * target)
         errors[i] = (np.abs(residual) / np.maximum(1 - hat, 1e-9)[:, None]).mean(axis=0)
     return np.asarray(errors[::-1].argmin(axis=0) * -1 + len(alphas) - 1)  # of equal ones the strongest
+
+
+class PartialLeastSquares(PLSRegression):
+    """PLS of at most as many components as the training units span: of more, scikit-learn makes NaN.
+
+    Parameters
+    ----------
+    n_components, scale, max_iter, tol, copy
+        As for `sklearn.cross_decomposition.PLSRegression`.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit to units × features."""
+        asked = int(self.get_params()["n_components"])
+        values = np.asarray(X, np.float64)
+        if len(values) <= _MOST_RANKED:
+            self.n_components = max(1, min(asked, int(np.linalg.matrix_rank(values - values.mean(axis=0)))))
+        try:
+            super().fit(X, y)
+        finally:
+            self.n_components = asked
+        return self
 
 
 class PerTypeRegressor(RegressorMixin, BaseEstimator):

@@ -21,6 +21,7 @@ from titin.learn.cells import QUALITY, Gathered, Moments, Positions, symbol_posi
 from titin.learn.units import spread
 
 Groups = NDArray[np.bool_]
+BETWEEN = "\x1f"  # type and protocol in one key; NumPy would lose a zero byte
 FIT_UNITS = 10_000  # on which components are found, at most
 
 
@@ -165,7 +166,7 @@ class Centred(GeneFeatures):
         blank = np.full(len(obs), "", object)
         kind = obs["cell_type_0"].astype(str).to_numpy(object) if "cell_type_0" in obs else blank
         protocol = obs["protocol"].astype(str).to_numpy(object) if "protocol" in obs else blank
-        return np.column_stack([kind + "\0" + protocol, kind, blank])
+        return np.column_stack([kind + BETWEEN + protocol, kind, blank])
 
     def _offsets(self, keys: NDArray[np.object_]) -> NDArray[np.float32]:
         found = [next(self.means_[key] for key in row if key in self.means_) for row in keys]

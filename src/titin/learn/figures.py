@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from titin.dataset.swap import whole
 from titin.learn import metrics
 from titin.learn.leaderboard import leak_gap, ranked
 from titin.learn.plan import BenchmarkJob, FoldsOf
@@ -32,10 +33,8 @@ def draw_figures(
         from titin.plot import to_png
 
         path = store.folder / "figures" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(to_png(axes))
-        partial.replace(path)
+        with whole(path) as file:
+            file.write_bytes(to_png(axes))
         drawn.append(path.name)
 
     for task_name in dict.fromkeys(job.task.name for job in jobs):

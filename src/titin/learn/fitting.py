@@ -1,6 +1,5 @@
 """One model on one fold: features made of training units, the estimator fitted, held-out units predicted."""
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +9,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from titin.errors import TitinError
 from titin.learn.cells import Gathered, Positions
 from titin.learn.estimators import LoaderCells
-from titin.learn.features import FeatureMaker, donor_weights
+from titin.learn.features import FeatureMaker
 from titin.learn.folds import Fold
-from titin.learn.metrics import permute_donors
+from titin.learn.metadata import fit_with_donors, tunes_across_donors
 from titin.learn.models import Model, TrainingContext, make_features
+from titin.learn.permutations import DonorPermutations
 from titin.learn.store import SHARE
 from titin.learn.tasks import Task
 from titin.learn.units import spread
+
+
+class NotLearnableError(TitinError):
+    """What cannot be learnt from these units, whatever the model; the message is the reason."""
+
 
 _TARGETS = 100  # fitted at a time, for the sake of memory
 _UNITS = 8192  # predicted at a time, likewise
@@ -56,12 +62,15 @@ class FoldResult:
         Donors × permutations: what it predicts, fitted to permuted values; None if that was not asked for.
     limit
         Iterations after which its solver stopped without reaching its tolerance; None if it reached it.
+    tunes_across_donors
+        Whether it chose its parameters on inner folds that units of one donor are on both sides of.
     """
 
     predictions: pd.DataFrame
     genes: pd.DataFrame | None = None
     permuted: pd.DataFrame | None = None
     limit: int | None = None
+    tunes_across_donors: bool = False
 
 
 def fit_features(name: str, data: Gathered, fold: Fold, task: Task, max_units: int | None) -> FittedFeatures:
@@ -78,23 +87,23 @@ def fit_features(name: str, data: Gathered, fold: Fold, task: Task, max_units: i
 
 def run_fold(
     model: Model, task: Task, data: Gathered, fold: Fold, features: FittedFeatures, *, seed: int = 0, threads: int = 1,
-    permutations: int = 0,
+    dealt: DonorPermutations | None = None,
 ) -> FoldResult:  # fmt: skip
     """Fit a model to the training units of a fold and predict those held out.
 
     Parameters
     ----------
-    permutations
-        How many times to permute the values of donors and fit again; only for models that fit several targets.
+    dealt
+        The values of donors, permuted, to each of which it is fitted again; only for models that fit several targets.
     """
     obs = data.units.obs
-    y = target(task, obs, features.rows)
     context = TrainingContext(
         task, features.maker.names, len(features.rows), seed, threads, sparse.issparse(features.X)
     )
-    estimator = model.estimator(context)
-    fit(estimator, features.X, y, obs["donor"].iloc[features.rows].astype(str).to_numpy(object))
+    estimator = fit_model(model, context, data, features)
     parts = [_predict(estimator, task, X) for X in features.held_out(data, fold.test)]
+    if task.kind == "regression" and not all(np.isfinite(part["predicted"]).all() for part in parts):
+        raise NotLearnableError(f"{model.name} predicts no numbers from these units")
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     test = obs.iloc[fold.test]
     table = pd.DataFrame({"unit": fold.test, "donor": test["donor"].astype(str).to_numpy(object),
@@ -102,9 +111,53 @@ def run_fold(
     if "young_old" in test:
         table["young_old"] = test["young_old"].astype(object).to_numpy()
     permuted = None
-    if permutations and model.several:
-        permuted = _permuted(model, context, task, data, fold, features, permutations, seed)
-    return FoldResult(table, gene_weights(estimator, features.maker), permuted, iterations_exhausted(estimator))
+    if dealt is not None and model.several:
+        permuted = _permuted(model, context, data, fold, features, dealt)
+    return FoldResult(
+        table, gene_weights(estimator, features.maker), permuted, iterations_exhausted(estimator),
+        tunes_across_donors(estimator),
+    )  # fmt: skip
+
+
+def fit_model(model: Model, context: TrainingContext, data: Gathered, features: FittedFeatures) -> Any:
+    """Fit a model to the units that features were made of.
+
+    Raises
+    ------
+    NotLearnableError
+        If the features of these units do not vary.
+    """
+    if not model.baseline:
+        need_variation(features.X)
+    obs = data.units.obs
+    donors = obs["donor"].iloc[features.rows].astype(str).to_numpy(object)
+    estimator = model.estimator(context)
+    fit_with_donors(estimator, features.X, target(context.task, obs, features.rows), donors)
+    return estimator
+
+
+def need_variation(X: Any) -> None:
+    """Refuse features in which all training units are alike, of which nothing can be learnt.
+
+    Raises
+    ------
+    NotLearnableError
+        If that is so, or there are none, or some are no numbers.
+    """
+    if not sparse.issparse(X) and not isinstance(X, np.ndarray):
+        return
+    if not X.shape[1]:
+        raise NotLearnableError("there are no features to learn from")
+    values = X.data if sparse.issparse(X) else X
+    if not np.isfinite(values).all():
+        raise NotLearnableError("some features of the training units are no numbers")
+    if sparse.issparse(X):
+        alike = not (X.max(axis=0) - X.min(axis=0)).nnz
+    else:
+        alike = bool((X[:1] == X).all())
+    if alike:
+        n = X.shape[0]
+        raise NotLearnableError(f"the features of the {n:,} training unit{'s' * (n != 1)} do not vary")
 
 
 def iterations_exhausted(estimator: Any) -> int | None:
@@ -114,6 +167,8 @@ def iterations_exhausted(estimator: Any) -> int | None:
     not of trees, which are grown to a number.
     """
     inner = [step for _, step in getattr(estimator, "steps", [])[-1:]]
+    chosen = chosen_by_search(estimator)
+    inner += [chosen] if chosen is not estimator else []
     for name in ("estimators_", "models_"):
         several = getattr(estimator, name, [])
         inner += list(several.values() if isinstance(several, dict) else several)
@@ -123,16 +178,6 @@ def iterations_exhausted(estimator: Any) -> int | None:
     if solved and limit is not None and used is not None and getattr(estimator, "tol", None) is not None:
         limits += [int(limit)] if np.max(used) >= limit else []
     return max(limits, default=None)
-
-
-def fit(estimator: Any, X: Any, y: NDArray, donors: NDArray) -> Any:
-    """Fit an estimator, telling it the donors or their weights where it asks for them."""
-    takes = inspect.signature(estimator.fit).parameters
-    if "groups" in takes:
-        return estimator.fit(X, y, groups=donors)
-    if "sample_weight" in takes:
-        return estimator.fit(X, y, sample_weight=donor_weights(donors))
-    return estimator.fit(X, y)
 
 
 def target(task: Task, obs: pd.DataFrame, rows: Positions) -> NDArray:
@@ -147,6 +192,7 @@ def gene_weights(estimator: Any, maker: Any) -> pd.DataFrame | None:
     Of a model on components, which has no weights of genes that mean anything, it is the covariance of each gene with
     the model's score (Haufe et al., NeuroImage 87, 96-110, 2014): components are uncorrelated.
     """
+    estimator = chosen_by_search(estimator)
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     try:
         coef = np.atleast_2d(np.asarray(last.coef_, np.float64))
@@ -172,10 +218,18 @@ def gene_weights(estimator: Any, maker: Any) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
+def chosen_by_search(estimator: Any) -> Any:
+    """The estimator that a search over parameters has fitted in the end; one that is no search, itself."""
+    for name in ("best_estimator_", "estimator_"):
+        if hasattr(estimator, name):
+            return getattr(estimator, name)
+    return estimator
+
+
 def _predict(estimator: Any, task: Task, X: Any) -> dict[str, Any]:
     if task.kind == "regression":
         return {"predicted": np.asarray(estimator.predict(X), np.float64).ravel()}
-    if not hasattr(estimator, "predict_proba"):
+    if not hasattr(chosen_by_search(estimator), "predict_proba"):
         return {"predicted": np.asarray(estimator.predict(X)).astype(str).astype(object)}
     shares = np.asarray(estimator.predict_proba(X), np.float32)
     classes = np.asarray(estimator.classes_).astype(str).astype(object)
@@ -184,32 +238,18 @@ def _predict(estimator: Any, task: Task, X: Any) -> dict[str, Any]:
 
 
 def _permuted(
-    model: Model,
-    context: TrainingContext,
-    task: Task,
-    data: Gathered,
-    fold: Fold,
-    features: FittedFeatures,
-    n: int,
-    seed: int,
-) -> pd.DataFrame:
+    model: Model, context: TrainingContext, data: Gathered, fold: Fold, features: FittedFeatures,
+    dealt: DonorPermutations,
+) -> pd.DataFrame:  # fmt: skip
     """Donors held out × permutations: median prediction when all donors' values are permuted."""
-    values = donor_values(task, data)
-    permuted = permute_donors(values.to_numpy(), n, seed)
-    place = pd.Index(values.index)
     donors = data.units.obs["donor"].astype(str)
     train, test = donors.iloc[features.rows].to_numpy(object), donors.iloc[fold.test].to_numpy(object)
-    targets, parts = permuted[place.get_indexer(train)], []
-    for start in range(0, n, _TARGETS):
-        estimator = fit(model.estimator(context), features.X, targets[:, start : start + _TARGETS], train)
+    targets, parts = dealt.of(train), []
+    for start in range(0, targets.shape[1], _TARGETS):
+        estimator = model.estimator(context)
+        fit_with_donors(estimator, features.X, targets[:, start : start + _TARGETS], train)
         predicted = np.concatenate([estimator.predict(X) for X in features.held_out(data, fold.test)])
         parts.append(pd.DataFrame(predicted).groupby(test).median())
     found = pd.concat(parts, axis=1)
-    dealt = permuted[place.get_indexer(found.index)]
-    return pd.DataFrame({"donor": found.index, "true": list(dealt), "predicted": list(found.to_numpy())})
-
-
-def donor_values(task: Task, data: Gathered) -> pd.Series:
-    """The value of each donor, by name, sorted."""
-    obs = data.units.obs
-    return obs.groupby(obs["donor"].astype(str))[task.column].median().dropna().sort_index()
+    return pd.DataFrame({"donor": found.index, "true": list(dealt.of(found.index)),
+                         "predicted": list(found.to_numpy())})  # fmt: skip

@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.dataset.manifest import write_json
-from titin.errors import TitinError
+from titin.dataset.strict_json import read_json
+from titin.dataset.swap import write_json
+from titin.errors import TitinError, reason_of
 from titin.learn.units import spread
 from titin.load.splits import LeaveOneDonorOut, ProtocolTransfer, RandomCellSplit, StratifiedDonorKFold
 
 SPLITS = "splits.json"
 DEFAULT = ("leave_one_donor_out", "random_leaky")
-_FACTS = ("donor", "protocol", "chemistry", "sex")
+_FACTS = ("donor", "protocol", "chemistry", "sex", "study")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Split:
 
     def apply(self, obs: pd.DataFrame, usable: NDArray[np.bool_]) -> Iterator[Fold]:
         """Divide units, which have the columns of a design table; folds with an empty side are left out."""
+        return (fold for fold in self.divide(obs, usable) if len(fold.train) and len(fold.test))
+
+    def divide(self, obs: pd.DataFrame, usable: NDArray[np.bool_]) -> Iterator[Fold]:
+        """Divide units as `apply` does, folds with an empty side among them."""
         if self.leaky:
             splitter = RandomCellSplit(5, self.seed)
             at = np.flatnonzero(usable)
@@ -78,8 +83,7 @@ class Split:
                 if value is not None:
                     mine &= value == wanted
                 sides.append(np.flatnonzero(mine))
-            if len(sides[0]) and len(sides[1]):
-                yield Fold(number, *sides)
+            yield Fold(number, *sides)
 
     def document(self) -> dict[str, Any]:
         """What is written down."""
@@ -99,9 +103,9 @@ def make_splits(design: pd.DataFrame, seed: int = 0) -> tuple[dict[str, Split], 
     Returns
     -------
     dict, list
-        ``leave_one_donor_out``; ``donor_kfold``, five folds dealt five times, alike in protocol and sex;
-        ``A_to_B`` for each two protocols (``protocol``) or chemistries, donors disjoint; ``random_leaky``. And a
-        sentence for each that cannot be made.
+        ``leave_one_donor_out``; ``leave_one_study_out`` of several studies; ``donor_kfold``, five folds dealt five
+        times, alike in protocol and sex; ``A_to_B`` for each two protocols (``protocol``) or chemistries, donors
+        disjoint; ``random_leaky``. And a sentence for each that cannot be made.
     """
     if "donor" not in design or not design["donor"].notna().any():
         return {}, ["no column says which donor a cell is of: no split can hold donors out"]
@@ -115,7 +119,7 @@ def make_splits(design: pd.DataFrame, seed: int = 0) -> tuple[dict[str, Split], 
         try:
             splitter = make()
         except TitinError as error:
-            told.append(f"{name}: {error.args[0]}")
+            told.append(f"{name}: {reason_of(error)}")
             return
         splits[name] = Split(name, json.loads(splitter.to_json())["folds"], splitter.digest, **more)
 
@@ -133,8 +137,23 @@ def make_splits(design: pd.DataFrame, seed: int = 0) -> tuple[dict[str, Split], 
                     lambda plain=plain, train=train, test=test, column=column: ProtocolTransfer(
                         plain["donor"], plain[column], train, test, seed
                     ), column=column, train=train, test=test)  # fmt: skip
+    if "study" in facts and len(set(facts["study"]) - {"unknown"}) > 1:
+        splits["leave_one_study_out"] = _hold_studies_out(facts)
     splits["random_leaky"] = Split("random_leaky", [], RandomCellSplit(5, seed).digest, seed=seed, leaky=True)
     return splits, told
+
+
+def _hold_studies_out(facts: pd.DataFrame) -> Split:
+    """A fold a study: its donors are tested, those of no cell of it are trained on."""
+    folds = []
+    for study in sorted(set(facts["study"]) - {"unknown"}):
+        test = set(facts["donor"][facts["study"] == study])
+        folds.append({"train": sorted(set(facts["donor"]) - test), "test": sorted(test)})
+    return Split("leave_one_study_out", folds, _digest_of(folds))
+
+
+def _digest_of(folds: Sequence[Mapping[str, Sequence[str]]]) -> str:
+    return hashlib.sha256(json.dumps(folds, sort_keys=True).encode()).hexdigest()
 
 
 def fewer_donors(split: Split, sizes: Sequence[int], obs: pd.DataFrame, seed: int = 0) -> list[Split]:
@@ -160,15 +179,14 @@ def fewer_donors(split: Split, sizes: Sequence[int], obs: pd.DataFrame, seed: in
             shuffled = known.iloc[np.random.Generator(np.random.PCG64([seed, number])).permutation(len(known))]
             some = shuffled.iloc[spread(shuffled, size, strata)] if strata else shuffled.iloc[:size]
             folds.append({"train": sorted(some["donor"].astype(str)), "test": list(fold["test"])})
-        digest = hashlib.sha256(json.dumps(folds, sort_keys=True).encode()).hexdigest()
-        made.append(Split(f"{split.name}@{size}", folds, digest))
+        made.append(Split(f"{split.name}@{size}", folds, _digest_of(folds)))
     return made
 
 
-def freeze(splits: Mapping[str, Split], path: Path) -> str:
+def freeze(splits: Mapping[str, Split], path: Path, where: Sequence[str] = ()) -> str:
     """Write splits to a JSON file and return the sha256 of what they are, which the file holds too.
 
-    A file that is there is kept, and must hold the same.
+    A file that is there is kept, and must hold the same, of cells that were chosen by the same conditions.
 
     Raises
     ------
@@ -176,14 +194,19 @@ def freeze(splits: Mapping[str, Split], path: Path) -> str:
         If the file holds other splits, or was changed.
     """
     content = {name: split.document() for name, split in splits.items()}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = _digest(content, where)
     if path.exists():
         if read_splits(path)[1] != digest:
-            raise TitinError(f"{path} holds other splits than this dataset and seed give",
-                             "give another --output, or the seed that it was made with")  # fmt: skip
+            raise TitinError(f"{path} holds other splits than this dataset and seed give, or of other cells",
+                             "give another --output, or the --seed and --where that it was made with")  # fmt: skip
         return digest
-    write_json(path, {"sha256": digest, "splits": content})
+    write_json(path, {"sha256": digest, "splits": content, **({"where": [*where]} if where else {})})
     return digest
+
+
+def _digest(content: Any, where: Sequence[str]) -> str:
+    whole = [content, [*where]] if where else content
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def read_splits(path: Path) -> tuple[dict[str, Split], str]:
@@ -195,13 +218,16 @@ def read_splits(path: Path) -> tuple[dict[str, Split], str]:
         If it cannot be read, or was changed.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
-        content, digest = document["splits"], document["sha256"]
+        document = read_json(path)
+        content, digest, where = document["splits"], document["sha256"], document.get("where", [])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TitinError(f"{path} holds no splits: {error}", "remove it to make them anew") from error
-    if hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest() != digest:
+    if _digest(content, where) != digest:
         raise TitinError(f"{path} was changed: its checksum does not fit", "restore it")
-    return {name: Split(**entry) for name, entry in content.items()}, digest
+    try:
+        return {name: Split(**entry) for name, entry in content.items()}, digest
+    except (AttributeError, TypeError) as error:
+        raise TitinError(f"{path} holds no splits: {error}", "remove it to make them anew") from error
 
 
 def _word(value: str) -> str:

@@ -3,21 +3,22 @@
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from titin.jit import kernel
 
 Array = NDArray[Any]
 
 
-@nb.njit(cache=True, nogil=True)
-def linear(values: Array, out: Array) -> None:
-    """Fill ``out`` with expm1 of log-normalised values."""
+@kernel
+def linear(values: Array, log_unit: float, out: Array) -> None:
+    """Fill ``out`` with base^value - 1 of log-normalised values; ``log_unit`` is the base's natural logarithm."""
     for i in range(len(values)):
-        out[i] = math.expm1(values[i])
+        out[i] = math.expm1(values[i] * log_unit)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def cell_quality(indptr: Array, indices: Array, data: Array, mito: Array, ribo: Array, out: Array) -> None:
     """Fill a row a cell: genes, smallest and total value, mitochondrial and ribosomal value, largest value."""
     for c in range(len(indptr) - 1):

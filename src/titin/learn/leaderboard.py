@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.learn.scoring import HIGHER_IS_BETTER, headline
+from titin import markdown
+from titin.learn.scoring import BEST_P, HIGHER_IS_BETTER, headline
 from titin.learn.store import ResultStore
 from titin.learn.tasks import Eligibility, Task
+from titin.markdown import Markdown, bullets, escape
 
-_NAMES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "spearman": "Spearman", "within_arm_mae": "MAE within arms",
+METRIC_NAMES = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "spearman": "Spearman", "within_arm_mae": "MAE within arms",
           "macro_f1": "macro F1", "micro_f1": "micro F1", "weighted_f1": "weighted F1", "accuracy": "accuracy",
           "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "average_precision": "AP", "ece": "ECE",
           "hierarchical_f1": "hierarchical F1", "parent_accuracy": "right parent"}  # fmt: skip
@@ -35,21 +37,23 @@ def make_leaderboard(
     told: Sequence[str],
 ) -> str:  # fmt: skip
     """Make the Markdown of a leaderboard; see `titin.learn.results.write_results`."""
-    lines = [f"# Benchmark of {facts['dataset']}", "",
+    lines = [f"# Benchmark of {escape(facts['dataset'])}", "",
              f"Donors are the replicates. Splits: sha256 `{facts['splits_sha256'][:16]}…`, seed {facts['seed']}. "
-             "Intervals (95 %) are over donors, by bootstrap; `p` is over permutations of donors; `p vs baseline` is "
+             "All rows of a table are scored on the same donors, unless a row says otherwise. Intervals (95 %) are "
+             "over donors, by bootstrap; `p` is over permutations of donors within sex and protocol, for each model "
+             "by itself; `p vs baseline` is "
              "of a paired test, donor by donor, against the best baseline. A model marked *transductive* has seen the "
              "held-out donors' expression when its features were made.", ""]  # fmt: skip
-    if told:
-        lines += ["## What cannot be said", "", *(f"- {sentence}" for sentence in told), ""]
+    if facts.get("where"):
+        lines += [f"Cells were chosen: {escape(' and '.join(facts['where']))}.", ""]
     for name, eligibility in checked.items():
         of_task = scores[scores["task"] == name]
         if of_task.empty:
             continue
         lines += [
-            f"## {name}",
+            f"## {escape(name)}",
             "",
-            f"{eligibility.task.description[:1].upper()}{eligibility.task.description[1:]}.",
+            escape(f"{eligibility.task.description[:1].upper()}{eligibility.task.description[1:]}."),
             "",
         ]
         for split, of_split in of_task.groupby("split", sort=False):
@@ -57,6 +61,8 @@ def make_leaderboard(
                 paired = comparisons[(comparisons["task"] == name) & (comparisons["split"] == split)]
                 lines += _table(eligibility.task, str(split), of_split, paired)
         lines += _leak_gap(eligibility.task, of_task)
+    if told:
+        lines += ["## What cannot be said", "", bullets(map(escape, told)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -82,22 +88,36 @@ def _table(task: Task, split: str, scores: pd.DataFrame, comparisons: pd.DataFra
     leaky = bool(scores["leaky"].iloc[0])
     tests = [] if leaky else ["p", "p vs baseline"]
     n_donors, n_units = int(scores["n_donors"].max()), int(scores["n_units"].max())
-    head = ["model", "sees", f"{_NAMES.get(first, first)} (95 %)", *(_NAMES.get(n, n) for n in others), *tests]
-    lines = [f"### {task.name}, {split}: {n_donors} donors, {n_units:,} units", ""]
+    scored = [METRIC_NAMES.get(name, name) for name in others]
+    head = ["model", "sees", f"{METRIC_NAMES.get(first, first)} (95 %)", *scored, *tests]
+    lines = [f"### {escape(task.name)}, {escape(split)}: {n_donors} donors, {n_units:,} units", ""]
     lines += [LEAKY, ""] if leaky else []
-    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     baselines = table[table["baseline"].astype(bool) & (table["model"] != "young_old_oracle")]
     best = baselines["model"].iloc[0] if len(baselines) else None
     for row in table.to_dict("records"):
-        name = f"*{row['model']}*" if row["baseline"] else f"**{row['model']}**"
+        stars = "*" if row["baseline"] else "**"
+        fewer = f", {row['n_donors']} of {n_donors} donors" if row["n_donors"] < n_donors else ""
+        name = Markdown(f"{stars}{escape(row['model'])}{stars}{fewer}")
         sees = f"{row['features'].partition(':')[0]}, {row['level']}s"
         sees += " (transductive)" if row["track"] == "transductive" else ""
         cells = [name, sees, f"{_number(row[first])} ({_number(row['low'])} to {_number(row['high'])})"]
         cells += [_number(row[other]) for other in others]
         if tests:
             cells += [_p(row), "" if row["baseline"] or best is None else _paired(comparisons, row["model"], best)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+        rows.append(cells)
+    return [*lines, markdown.table(head, rows), "", *_best_of_several(scores)]
+
+
+def _best_of_several(scores: pd.DataFrame) -> list[str]:
+    """Say that the error of the best of several models is optimistic, and its p with the choice in it."""
+    found = scores[scores["metric"] == BEST_P]
+    if found.empty:
+        return []
+    n = scores.loc[~scores["baseline"].astype(bool), "model"].nunique()
+    best, p = found.iloc[0][["model", "value"]]
+    return [f"{escape(best)} is the best of {n} models, and chosen for it: its error is optimistic. "
+            f"So good a best of {n} has p ≤ {p:.3g}.", ""]  # fmt: skip
 
 
 def _leak_gap(task: Task, scores: pd.DataFrame) -> list[str]:
@@ -105,9 +125,9 @@ def _leak_gap(task: Task, scores: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
     _, metric = headline(task)
-    lines = [f"{row['model']} {_number(row['held_out'])} with donors held out, {_number(row['leaky'])} leaky"
+    lines = [f"{escape(row['model'])} {_number(row['held_out'])} with donors held out, {_number(row['leaky'])} leaky"
              for row in table.to_dict("records")]  # fmt: skip
-    return [f"What a leaky split would have claimed ({_NAMES.get(metric, metric)}): {'; '.join(lines)}.", ""]
+    return [f"What a leaky split would have claimed ({METRIC_NAMES.get(metric, metric)}): {'; '.join(lines)}.", ""]
 
 
 def leak_gap(task: Task, scores: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Scores of predictions, equal to scikit-learn's where it has them, with units or with donors counted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -231,8 +231,10 @@ def interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
 
 
 def regression_draws(true: ArrayLike, predicted: ArrayLike, n_draws: int = 2000, seed: int = 0) -> dict[str, Floats]:
-    """Bootstrap over donors: ``mae``, ``rmse`` and ``r2`` of each draw, from one value a donor."""
+    """Bootstrap over donors: ``mae``, ``rmse`` and ``r2`` of each draw, from one value a donor; none of one donor."""
     y, p = np.asarray(true, float), np.asarray(predicted, float)
+    if len(y) < 2:
+        return {}
     counts = donor_draws(len(y), n_draws, seed).astype(float)
     n = counts.sum(axis=1)
     mae, mse = counts @ np.abs(p - y) / n, counts @ (p - y) ** 2 / n
@@ -242,7 +244,12 @@ def regression_draws(true: ArrayLike, predicted: ArrayLike, n_draws: int = 2000,
 
 
 def classification_draws(counts: NDArray[np.int64], n_draws: int = 2000, seed: int = 0) -> dict[str, Floats]:
-    """Bootstrap over donors from a confusion matrix for each, donors × classes × classes; scores of each draw."""
+    """Bootstrap over donors from a confusion matrix for each, donors × classes × classes; scores of each draw.
+
+    Of one donor there are none.
+    """
+    if len(counts) < 2:
+        return {}
     drawn = donor_draws(len(counts), n_draws, seed)
     parts = [
         scores_of_confusion(np.tensordot(some.astype(float), counts.astype(float), axes=1))
@@ -258,22 +265,6 @@ def permutation_p(observed: float, permuted: ArrayLike, *, smaller_is_better: bo
         return float("nan")
     better = values <= observed + 1e-12 if smaller_is_better else values >= observed - 1e-12
     return float((1 + better.sum()) / (1 + len(values)))
-
-
-def permute_donors(values: ArrayLike, n: int = 1000, seed: int = 0) -> NDArray:
-    """Deal the values of donors to donors anew: donors × permutations."""
-    values, rng = np.asarray(values), _rng(seed)
-    return np.column_stack([rng.permutation(values) for _ in range(n)]) if n else values[:, None][:, :0]
-
-
-def permuted_scores(values: ArrayLike, score: Callable[[NDArray], float], n: int = 1000, seed: int = 0) -> Floats:
-    """Score the predictions against the values of other donors: no model is fitted again.
-
-    With one donor held out at a time a prediction leans away from the donor's own value, so such a test is too
-    cautious (its p is too large where nothing can be predicted); refitting to permuted values is exact.
-    """
-    permuted = permute_donors(values, n, seed)
-    return np.array([score(permuted[:, i]) for i in range(permuted.shape[1])])
 
 
 def sign_flip_p(difference: ArrayLike, n: int = 10_000, seed: int = 0) -> float:

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from titin.errors import TitinError
+from titin.extras import check_installed, require
 from titin.learn.features import (
     Centred,
     ClassGenes,
@@ -132,7 +133,10 @@ class Model:
         """Make an unfitted estimator."""
         takes = [p for p in inspect.signature(self.make).parameters.values() if p.default is p.empty]
         takes = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        return self.make(context) if takes else self.make()
+        from sklearn import config_context
+
+        with config_context(enable_metadata_routing=True):  # without which nobody may say what a part is to be told
+            return self.make(context) if takes else self.make()
 
 
 FEATURES: dict[str, Callable[[], FeatureMaker]] = {
@@ -319,13 +323,20 @@ def _ridge_by_type(context: TrainingContext) -> Any:  # noqa: ARG001
 def _elastic_net(context: TrainingContext) -> Any:  # noqa: ARG001
     from sklearn.linear_model import ElasticNet
 
-    return ElasticNet(alpha=1.0, l1_ratio=0.5, tol=1e-3, max_iter=2000)
+    from titin.learn.tuning import TunedOverDonors
+
+    # the strongest penalty first, as it is chosen where several do alike
+    net = ElasticNet(alpha=1.0, l1_ratio=0.5, tol=1e-3, max_iter=2000)
+    return TunedOverDonors(net, {"alpha": (10.0, 3.0, 1.0, 0.3)})
 
 
 def _pls(context: TrainingContext) -> Any:
-    from sklearn.cross_decomposition import PLSRegression
+    from titin.learn.estimators import PartialLeastSquares
+    from titin.learn.tuning import TunedOverDonors
 
-    return PLSRegression(n_components=max(1, min(3, context.n_units - 1)), scale=False)
+    most = max(1, context.n_units - 1)
+    least_squares = PartialLeastSquares(n_components=min(3, most), scale=False)
+    return TunedOverDonors(least_squares, {"n_components": (1, 2, 3, 5)})
 
 
 def _logistic(context: TrainingContext) -> Any:
@@ -366,10 +377,11 @@ def _sgd(context: TrainingContext) -> Any:
 def _knn(context: TrainingContext) -> Any:
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+    from titin.learn.tuning import TunedOverDonors
+
+    make = KNeighborsRegressor if context.task.kind == "regression" else KNeighborsClassifier
     n = min(15 if context.task.level == "cell" else 5, context.n_units)
-    if context.task.kind == "regression":
-        return KNeighborsRegressor(n_neighbors=n, n_jobs=context.threads)
-    return KNeighborsClassifier(n_neighbors=n, n_jobs=context.threads)
+    return TunedOverDonors(make(n_neighbors=n, n_jobs=context.threads), {"n_neighbors": (30, 15, 8, 5, 3)})
 
 
 def _boosting(context: TrainingContext) -> Any:
@@ -386,10 +398,7 @@ def _boosting(context: TrainingContext) -> Any:
 
 
 def _lightgbm(context: TrainingContext) -> Any:
-    try:
-        import lightgbm
-    except ImportError as error:
-        raise TitinError("the model lightgbm needs LightGBM", "pip install titin[boosting]") from error
+    lightgbm = require("lightgbm", "the model lightgbm")
     common = {"n_estimators": 100, "num_leaves": 15, "min_child_samples": 10, "learning_rate": 0.1, "verbose": -1,
               "n_jobs": context.threads, "random_state": context.seed, "deterministic": True,
               "force_row_wise": True}  # fmt: skip
@@ -399,10 +408,9 @@ def _lightgbm(context: TrainingContext) -> Any:
 
 
 def _mlp(context: TrainingContext) -> Any:
-    try:
-        from titin.learn.mlp import LoaderMLP
-    except ImportError as error:
-        raise TitinError("the model mlp needs PyTorch", "pip install titin[torch]") from error
+    check_installed("torch", "the model mlp")
+    from titin.learn.mlp import LoaderMLP
+
     return LoaderMLP(seed=context.seed, threads=context.threads)
 
 

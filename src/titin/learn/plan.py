@@ -25,6 +25,54 @@ class BenchmarkJob:
     level: Level
 
 
+@dataclass(frozen=True)
+class NotEvaluated:
+    """A part of a benchmark that gave no predictions, and why.
+
+    Attributes
+    ----------
+    task, split, level
+        Of what.
+    model
+        Which model; empty where it is so of all on this level.
+    donors
+        That would have been predicted.
+    reason
+        In words.
+    crashed
+        Whether the model raised an error, other than where nothing can be learnt of these units.
+    """
+
+    task: str
+    split: str
+    level: str
+    model: str
+    donors: tuple[str, ...]
+    reason: str
+    crashed: bool = False
+
+
+def say_not_evaluated(entries: Sequence[NotEvaluated]) -> list[str]:
+    """Say what gave no predictions: a sentence for each reason, without its full stop."""
+    told: dict[tuple[str, str, bool], dict[str, set[str]]] = {}
+    for entry in entries:
+        place = f"{entry.task}, {entry.split}, {entry.model or f'{entry.level}s'}"
+        told.setdefault((place, entry.reason, entry.crashed), {}).setdefault("donors", set()).update(entry.donors)
+    by_reason: dict[tuple[str, bool, tuple[str, ...]], list[str]] = {}
+    for (place, reason, crashed), found in told.items():
+        by_reason.setdefault((reason, crashed, tuple(sorted(found["donors"]))), []).append(place)
+    return [f"{'; '.join(places)}: {'failed' if crashed else 'not evaluable'}{_of_donors(donors)}: {reason}"
+            for (reason, crashed, donors), places in by_reason.items()]  # fmt: skip
+
+
+def _of_donors(donors: Sequence[str]) -> str:
+    if not donors:
+        return ""
+    more = f" and {len(donors) - _NAMED} more" if len(donors) > _NAMED else ""
+    return f" with {', '.join(donors[:_NAMED])}{more} held out"
+
+
+_NAMED = 6  # most donors in a sentence
 FoldsOf = Callable[[BenchmarkJob], Sequence[Fold]]
 
 
@@ -62,8 +110,7 @@ def make_jobs(
     jobs, told = [], []
     for eligibility in checked:
         task = eligibility.task
-        begins = "" if eligibility.problem else f"{task.name}: "
-        told += [f"{begins}{sentence}" for sentence in eligibility.not_evaluable]
+        told += say_classes(eligibility)
         suited = [model.for_task(task) for model in models if model.suits(task)]
         if not eligibility.problem and not suited:
             told.append(f"{task.name}: none of the models is for it")
@@ -73,6 +120,43 @@ def make_jobs(
                 continue
             jobs += [BenchmarkJob(task, split, model, level_of(model, task, split)) for model in suited]
     return jobs, told
+
+
+def say_classes(eligibility: Eligibility) -> list[str]:
+    """Say that a task, or which of its classes, cannot be evaluated: one sentence, or none.
+
+    Examples
+    --------
+    >>> reasons = [f"{name}: 9 cells of 2 donors: not evaluable" for name in "AB"]
+    >>> classes = pd.DataFrame({"class": ["A", "B"], "evaluable": False, "reason": reasons})
+    >>> task = Task("label", "label", "classification", "cell", "a label")
+    >>> say_classes(Eligibility(task, np.zeros(0, bool), classes))
+    ['label: 2 classes are not evaluable: A: 9 cells of 2 donors, B: 9 cells of 2 donors']
+    """
+    few = eligibility.not_evaluable
+    if eligibility.problem or not few:
+        return few
+    if len(few) == 1:
+        return [f"{eligibility.task.name}: {few[0]}"]
+    named = ", ".join(reason.removesuffix(": not evaluable") for reason in few[:_NAMED])
+    more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+    return [f"{eligibility.task.name}: {len(few)} classes are not evaluable: {named}{more}"]
+
+
+def say_once(sentences: Sequence[str], tasks: Sequence[str]) -> list[str]:
+    """Say what is so of several tasks once, with all of them before it; in the order of the first of each.
+
+    Examples
+    --------
+    >>> say_once(["sex: it is small", "all is well", "age: it is small", "all is well"], ["age", "sex"])
+    ['sex, age: it is small', 'all is well']
+    """
+    of: dict[str, list[str]] = {}
+    for sentence in sentences:
+        name = next((task for task in tasks if sentence.startswith(f"{task}: ")), "")
+        mine = of.setdefault(sentence.removeprefix(f"{name}: ") if name else sentence, [])
+        mine += [name] if name and name not in mine else []
+    return [f"{', '.join(names)}: {rest}" if names else rest for rest, names in of.items()]
 
 
 def level_of(model: Model, task: Task, split: Split) -> Level:
@@ -92,11 +176,33 @@ def usable_units(eligibility: Eligibility, units: BenchmarkUnits) -> np.ndarray:
     return np.asarray(mask & known, bool)
 
 
-def folds_of(job: BenchmarkJob, eligibility: Eligibility, units: BenchmarkUnits) -> list[Fold]:
-    """Return the folds of a job; those that would train on one class or value alone are left out."""
+def plan_folds(
+    job: BenchmarkJob, eligibility: Eligibility, units: BenchmarkUnits
+) -> tuple[list[Fold], list[NotEvaluated]]:
+    """Make the folds of a job, and say which of them nothing can be learnt or predicted in.
+
+    Donors that have no unit to be predicted are told of by `unseen_donors`.
+    """
     column = units.obs[job.task.column] if job.task.column in units.obs else pd.Series(dtype=object)
-    folds = job.split.apply(units.obs, usable_units(eligibility, units))
-    return [fold for fold in folds if column.iloc[fold.train].nunique() > 1]
+    folds: list[Fold] = []
+    reasons: dict[str, list[str]] = {}
+    for fold in job.split.divide(units.obs, usable_units(eligibility, units)):
+        if not len(fold.test):
+            continue
+        n_values = column.iloc[fold.train].nunique()
+        if n_values > 1:
+            folds.append(fold)
+            continue
+        donors = [] if job.split.leaky else sorted(set(units.obs["donor"].iloc[fold.test].astype(str)))
+        kind = "value" if job.task.kind == "regression" else "class"
+        n = len(fold.train)
+        reason = f"one {kind} in training ({n:,} {job.level}{'s' * (n != 1)})" if n else f"no {job.level} to train on"
+        reasons.setdefault(reason, []).extend(donors)
+    if not folds and not reasons:
+        n = int(usable_units(eligibility, units).sum())
+        reasons[f"{n or 'no'} {job.level}{'s' * (n != 1)} that can be used"] = []
+    return folds, [NotEvaluated(job.task.name, job.split.name, job.level, "", tuple(sorted(set(donors))), reason)
+                   for reason, donors in reasons.items()]  # fmt: skip
 
 
 def genes_needed(
@@ -116,7 +222,10 @@ def genes_needed(
             known = (f"{job.level} {job.model.features}", groups.tobytes())
             if known not in seen:
                 seen.add(known)
-                found[job.level].append(make_features(job.model.features).select(atlas, moments, groups))
+                try:
+                    found[job.level].append(make_features(job.model.features).select(atlas, moments, groups))
+                except (ValueError, ArithmeticError, IndexError):  # told of where the fold is run, which fails likewise
+                    continue
     return {level: np.unique(np.concatenate(parts)) for level, parts in found.items()}
 
 

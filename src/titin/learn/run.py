@@ -1,33 +1,53 @@
 """The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
 
-import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from titin.atlas import Atlas, open_atlas
-from titin.errors import OutputError, TitinError
+from titin.dataset.leftovers import clear
+from titin.dataset.swap import scratch
+from titin.errors import DatasetError, OutputError, TitinError
+from titin.learn.boards import Row, read_board, restore_rows, write_board
 from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_units
-from titin.learn.fitting import fit_features, run_fold
+from titin.learn.fitting import FittedFeatures, FoldResult, fit_features, run_fold
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
-from titin.learn.models import CLASS_FEATURES, Model, find_models
-from titin.learn.plan import BenchmarkJob, folds_of, genes_needed, make_jobs, models_for, unseen_donors
+from titin.learn.models import CLASS_FEATURES, Model, TrainingContext, find_models
+from titin.learn.permutations import STRATA, DonorPermutations, donor_strata
+from titin.learn.plan import (
+    BenchmarkJob,
+    NotEvaluated,
+    genes_needed,
+    make_jobs,
+    models_for,
+    plan_folds,
+    say_not_evaluated,
+    say_once,
+    unseen_donors,
+)
 from titin.learn.store import ResultStore, key_of
-from titin.learn.tasks import Eligibility, Rules, check_task, find_tasks
-from titin.learn.units import BenchmarkUnits, make_units
+from titin.learn.tasks import Eligibility, Rules, Task, check_task, find_tasks
+from titin.learn.units import BenchmarkUnits, make_units, read_design
 from titin.parallel import ordered_map
+from titin.plot import noted, synthetic_note
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
-from titin.study.design import OBS, add_obs_column, atlas_design
+from titin.study.conditions import Where
+from titin.study.design import OBS, Study, add_obs_column
+from titin.study.gaps import Complete, say_left_out
 
 MEMORY = "2GiB"
-_VERSION = 4  # of what results are made by: one more where the same key would give other numbers
+_LONGEST = 300  # of what an error says
+_FEW = 1000  # arrangements of donors, below which the least p that there can be is told
+_VERSION = 6  # of what results are made by: one more where the same key would give other numbers
 
 
 @dataclass(frozen=True)
@@ -43,9 +63,13 @@ class Benchmark:
     comparisons
         Pairs of models on the same task and split: difference of errors by donor, p.
     told
-        Sentences: what cannot be evaluated, confounders, what did not converge.
+        Sentences: who takes no part, what cannot be evaluated, confounders, what did not converge.
     ran, kept
         Folds that were run, and folds found from before.
+    not_evaluated
+        What gave no predictions: models of which nothing could be learnt, or that crashed, with the reason.
+    cells_left_out, donors_left_out
+        Cells that take no part at all, by what they lack, and donors of whom no cell is left.
     """
 
     folder: Path
@@ -54,6 +78,14 @@ class Benchmark:
     told: tuple[str, ...]
     ran: int
     kept: int
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    cells_left_out: dict[str, int] = field(default_factory=dict)
+    donors_left_out: tuple[str, ...] = ()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a model raised an error."""
+        return any(entry.crashed for entry in self.not_evaluated)
 
 
 @dataclass
@@ -70,28 +102,83 @@ class _BenchmarkRun:
     progress: Progress
     identity: str
     rules: Rules
+    where: Where = field(default_factory=Where)
     units: dict[str, BenchmarkUnits] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    complete: Complete = field(default_factory=lambda: Complete(np.ones(0, bool)))
+    not_evaluated: list[NotEvaluated] = field(default_factory=list)
     _folds: dict[tuple[str, str, str], list[Fold]] = field(default_factory=dict)
+    _dealt: dict[str, DonorPermutations | None] = field(default_factory=dict)
+
+    @property
+    def chosen_by(self) -> list[str]:
+        """Conditions by which cells were chosen, as text."""
+        return [str(condition) for condition in self.where.conditions]
+
+    def check(self, names: Sequence[str]) -> dict[str, Eligibility]:
+        """Tasks by their names, and what of them can be evaluated; columns of obs are added to the design."""
+        for name in names:
+            if name.startswith(OBS) and name not in self.design:
+                self.design = add_obs_column(self.design, self.atlas.cell_columns(), name.removeprefix(OBS))
+        return {task.name: check_task(task, self.design, self.rules) for task in find_tasks(self.design, names)}
+
+    def dealt(self, task: Task) -> DonorPermutations | None:
+        """Values of donors, permuted within sex and protocol; None where donors are not what is predicted."""
+        if task.name not in self._dealt:
+            self._dealt[task.name] = self._deal(task)  # whole, as folds run in threads
+        return self._dealt[task.name]
+
+    def _deal(self, task: Task) -> DonorPermutations | None:
+        cells = self.design[self.checked[task.name].usable]
+        if not task.of_donor or not len(cells):
+            return None
+        by_donor = cells.groupby(cells["donor"].astype(str))[task.column]
+        values = by_donor.median() if task.kind == "regression" else by_donor.first().astype(str)
+        strata = donor_strata(cells, [name for name in STRATA if name != task.column])
+        return DonorPermutations.of_donors(values, strata.loc[values.index], self.permutations, self.seed)
 
     def folds(self, job: BenchmarkJob) -> list[Fold]:
         key = job.task.name, job.split.name, job.level
         if key not in self._folds:
             if job.level not in self.units:
                 self.units[job.level] = make_units(self.design, job.level, seed=self.seed)
-            self._folds[key] = folds_of(job, self.checked[job.task.name], self.units[job.level])
+            self._folds[key], told = plan_folds(job, self.checked[job.task.name], self.units[job.level])
+            self.not_evaluated += told
         return self._folds[key]
 
     def key(self, job: BenchmarkJob, fold: Fold) -> str:
         return key_of(
             version=_VERSION, dataset=self.identity, task=asdict(job.task), split=job.split.digest, fold=fold.number,
             model=job.model.name, features=job.model.features, level=job.level, max_units=job.model.max_units,
-            seed=self.seed, permutations=self.permutations_of(job), rules=asdict(self.rules),
+            seed=self.seed, permutations=self.permutations if self.refitted(job) else 0, rules=asdict(self.rules),
         )  # fmt: skip
 
-    def permutations_of(self, job: BenchmarkJob) -> int:
-        once = not job.split.leaky and job.split.name == "leave_one_donor_out" and job.task.of_donor
-        return self.permutations if once and job.model.several else 0
+    def refitted(self, job: BenchmarkJob) -> bool:
+        """Whether the model is fitted to permuted values as well."""
+        return bool(job.split.name == "leave_one_donor_out" and job.task.of_donor and job.model.several
+                    and self.permutations)  # fmt: skip
+
+    def job_of(self, row: Row, splits: Mapping[str, Split]) -> BenchmarkJob | None:
+        """The job of a row of an earlier run; None where there is no such task or split."""
+        try:
+            self.checked = {**self.check([row.task]), **self.checked}
+        except TitinError:
+            return None
+        name, _, size = row.split.partition("@")
+        entry = self.checked.get(row.task)
+        if entry is None or entry.problem or name not in splits:
+            return None
+        split = splits[name]
+        if size:
+            donors = self.design[entry.usable].drop_duplicates("donor")
+            split = fewer_donors(split, [int(size)], donors, self.seed)[0] if size.isdecimal() else split
+        return BenchmarkJob(entry.task, split, row.model, row.level)
+
+    def is_whole(self, job: BenchmarkJob) -> bool:
+        """Whether there are predictions of a job, all that there are made of the same as this run's."""
+        here = [self.done(job, fold) for fold in self.folds(job)
+                if self.store.path(job.task.name, job.split.name, job.model.name, fold.number).exists()]  # fmt: skip
+        return bool(here) and all(here)
 
     def done(self, job: BenchmarkJob, fold: Fold) -> bool:
         path = self.store.path(job.task.name, job.split.name, job.model.name, fold.number)
@@ -113,6 +200,8 @@ def run_benchmark(
     rules: Rules | None = None,
     force: bool = False,
     gene_sets: Mapping[str, Iterable[str]] | None = None,
+    where: Where | Mapping[str, Any] | Sequence[str] | None = None,
+    save_clock: str | Path | None = None,
     preset: Preset | str | Path | None = None,
     threads: int | None = None,
     memory: int | str | None = None,
@@ -126,7 +215,7 @@ def run_benchmark(
         A dataset folder, or an open one.
     output
         Folder of the results, by default ``DATASET.benchmark`` beside the dataset. Folds that are in it, made of the
-        same, are kept.
+        same, are kept, and so are the rows of earlier runs; see `titin.learn.boards`.
     tasks
         Names as for `titin.learn.find_tasks`; those by default where none is given.
     models
@@ -137,7 +226,8 @@ def run_benchmark(
     seed
         Of folds, pseudocells, models and intervals.
     permutations
-        Of donors, for the test of each model; models that fit several targets are fitted to each.
+        Of donors within sex and protocol, for the test of each model; models that fit several targets are fitted to
+        each.
     learning_curve
         Also train on fewer donors.
     clustering
@@ -150,6 +240,10 @@ def run_benchmark(
         Run everything anew: earlier results are removed.
     gene_sets
         Symbols by name: sets that the genes of models of age are held against, besides the bundled ones.
+    where
+        Cells that take part, all where not given: conditions such as ``["sex=M"]``, see `titin.study.conditions`.
+    save_clock
+        File to write the best clock of age of this run to, see `titin.learn.Clock`; with ``force`` it is replaced.
     preset
         What is known of the atlas beforehand; that of the dataset where not given. An open dataset has its own.
     threads, memory
@@ -171,54 +265,103 @@ def run_benchmark(
     else:
         atlas = open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset)
     folder = Path(output) if output is not None else _beside(atlas)
-    run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress)
+    if save_clock is not None and Path(save_clock).exists() and not force:
+        raise OutputError(f"{save_clock} is there already", "give --force to replace it, or another name")
+    conditions = Where.of(where)
+    run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress, conditions)
+    atlas = run.atlas
     every, told = make_splits(run.design, seed)
     _make_folder(folder, force)
-    digest = freeze(every, folder / SPLITS)
+    digest = freeze(every, folder / SPLITS, run.chosen_by)
     chosen, without = models_for(find_models(models), run.design)
     jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
     if jobs and models:
         used = {job.model.name for job in jobs}
         missing += [f"{m.name}: for none of these tasks" for m in chosen if not m.baseline and m.name not in used]
-    told = [*(told if not every else []), *without, *missing, *(note for e in run.checked.values() for note in e.notes)]
+    seen = atlas.manifest.what_models_see
+    made_up = [] if atlas.synthetic is None else [f"these data are synthetic. {atlas.synthetic}".rstrip(". ")]
+    told = [
+        *made_up, *Study.of(atlas).warnings, *atlas.not_comparable, *([seen] if seen else []),
+        *say_left_out(run.complete.cells_left_out, run.complete.donors_left_out),
+        *(told if not every else []), *without, *missing, *(note for e in run.checked.values() for note in e.notes),
+    ]  # fmt: skip
     if learning_curve:
         jobs += _curve(jobs, run)
     ran, kept = _run_jobs(run, jobs)
     told += unseen_donors(jobs, run.checked, run.units, run.design)
+    rows, reasons = read_board(folder)
+    earlier, said = restore_rows(rows, jobs, lambda row: run.job_of(row, every), run.is_whole)
+    told += [*said, *_say_permutations(run, [*earlier, *jobs])]
+    places = {(job.task.name, job.split.name, job.model.name) for job in earlier}
+    reasons = [entry for entry in reasons if (entry.task, entry.split, entry.model) in places]
+    run.not_evaluated.sort(key=lambda entry: (entry.task, entry.split, entry.level, entry.model, entry.donors))
+    told += say_not_evaluated(run.not_evaluated)
     from titin.learn.results import write_results
 
+    tasks = list(run.checked)
     facts = {
         "splits_sha256": digest,
         "seed": seed,
         "permutations": permutations,
         "dataset": atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
+        "where": run.chosen_by,
+        "cells_left_out": run.complete.cells_left_out,
+        "donors_left_out": run.complete.donors_left_out,
+        "not_evaluated": [asdict(entry) for entry in [*reasons, *run.not_evaluated]],
     }
-    scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
-                                        [*told, *dict.fromkeys(run.notes)], seed, atlas.preset,
-                                        figures=figures)  # fmt: skip
+    jobs = [*earlier, *jobs]
+    write_board(folder, jobs, [*reasons, *run.not_evaluated])
+    with noted(synthetic_note(atlas.synthetic)):
+        scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
+                                            say_once([*told, *run.notes], tasks), seed, atlas.preset, run.dealt,
+                                            figures=figures)  # fmt: skip
     if len(scores):
         from titin.learn.ageing_genes import check_biology
 
         check_biology(atlas, run.store, jobs, run.folds, scores, seed, gene_sets)
+    if save_clock is not None:
+        told.append(_save_clock(run, jobs[len(earlier) :], scores, Path(save_clock)))
     if clustering:
         from titin.learn.clustering import write_clustering
 
         write_clustering(atlas, run.design, run.store, seed=seed, figures=figures)
-    return Benchmark(folder, scores, comparisons, tuple(dict.fromkeys([*told, *run.notes])), ran, kept)
+    return Benchmark(
+        folder, scores, comparisons, tuple(say_once([*told, *run.notes], tasks)), ran, kept, tuple(run.not_evaluated),
+        run.complete.cells_left_out, tuple(run.complete.donors_left_out),
+    )  # fmt: skip
 
 
 def _start(
     atlas: Atlas, folder: Path, tasks: Sequence[str], seed: int, permutations: int, rules: Rules, threads: int,
-    progress: Progress,
+    progress: Progress, where: Where,
 ) -> _BenchmarkRun:  # fmt: skip
-    design = atlas_design(atlas)
-    for name in tasks:
-        if name.startswith(OBS):
-            design = add_obs_column(design, atlas.cell_columns(), name.removeprefix(OBS))
-    checked = {task.name: check_task(task, design, rules) for task in find_tasks(design, tasks)}
+    design, complete = read_design(atlas, where)
+    atlas = atlas.comparable(complete.rows)
     files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
-    return _BenchmarkRun(atlas, design, checked, ResultStore(folder), seed, threads, permutations, progress,
-                key_of(files=files, preset=_seen(atlas.preset)), rules)  # fmt: skip
+    run = _BenchmarkRun(atlas, design, {}, ResultStore(folder), seed, threads, permutations, progress,
+                        key_of(files=files, preset=_seen(atlas.preset), where=str(where)), rules,
+                        complete=complete, where=where)  # fmt: skip
+    run.checked = run.check(tasks)
+    return run
+
+
+def _say_permutations(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> list[str]:
+    """Sentences on donors whose values no permutation within sex and protocol moves."""
+    told = []
+    for task in dict.fromkeys(job.task for job in jobs if not job.split.leaky):
+        dealt = run.dealt(task)
+        if dealt is None or not len(dealt.dealt.T):
+            continue
+        within = " and ".join(name for name in STRATA if name in run.design and name != task.column)
+        if not dealt.can_move:
+            told.append(f"{task.name}: no two donors of one {within} differ: no p by permutation")
+        elif dealt.alone:
+            told.append(f"{task.name}: p permutes donors within {within}, where nobody is like "
+                        f"{', '.join(dealt.alone)}, who cannot be moved")  # fmt: skip
+        if 1 < dealt.arrangements < _FEW:
+            told.append(f"{task.name}: donors can be permuted in {dealt.arrangements:,.0f} ways only: p can be no "
+                        f"smaller than {1 / dealt.arrangements:.2g}")  # fmt: skip
+    return told
 
 
 def _seen(preset: Preset) -> dict[str, Any]:
@@ -238,11 +381,42 @@ def _beside(atlas: Atlas) -> Path:
 
 def _make_folder(folder: Path, force: bool) -> None:
     """Make the folder, or take the one of an earlier benchmark: as it is, or empty with ``force``."""
+    clear(folder, below=True)  # of a benchmark that was killed
     if folder.exists() and not (folder.is_dir() and ((folder / SPLITS).is_file() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} is there and is not of an earlier benchmark", "give another --output")
     if force and folder.is_dir():
-        shutil.rmtree(folder)
+        with scratch(folder) as place:  # moved first, so that a kill leaves all of it or nothing
+            folder.rename(place / "old")
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _save_clock(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob], scores: pd.DataFrame, path: Path) -> str:
+    """Train the best of this run's clocks on all donors, write it, and say so in a sentence.
+
+    Raises
+    ------
+    TitinError
+        If none of the models that were run on age can be made a clock.
+    """
+    from titin.learn.clock import Clock
+    from titin.learn.clock_training import can_be_clock
+
+    of_age = [job for job in jobs if job.task.kind == "regression" and job.task.name.startswith("age_")
+              and job.split.name == "leave_one_donor_out" and not job.model.baseline]  # fmt: skip
+    errors = scores[(scores["metric"] == "mae") & (scores["of"] == "donor")].set_index(["task", "split", "model"])
+    found = {job.model.name: errors["value"].get((job.task.name, job.split.name, job.model.name), np.nan)
+             for job in of_age if can_be_clock(job.model)}  # fmt: skip
+    found = {name: error for name, error in found.items() if np.isfinite(error)}
+    if not found:
+        raise TitinError("--save-clock: no model of age was evaluated that a clock can be made of",
+                         "run --task age with ridge, ridge_by_type, elastic_net or pls")  # fmt: skip
+    best = min(found, key=lambda name: found[name])
+    job = next(job for job in of_age if job.model.name == best)
+    clock = Clock(job.model, seed=run.seed)
+    clock.fit(run.atlas, task=job.task.name, where=run.where, rules=run.rules, chosen_of=list(found),
+              threads=run.threads, progress=run.progress)  # fmt: skip
+    clock.save(path, force=True)
+    return f"the clock {best} is in {path}" + (f", chosen of {len(found)} for its error" if len(found) > 1 else "")
 
 
 def _curve(jobs: Sequence[BenchmarkJob], run: _BenchmarkRun) -> list[BenchmarkJob]:
@@ -271,6 +445,8 @@ def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, in
     n_pending = sum(len(folds) for _, folds in pending)
     if not pending:
         return 0, total
+    for job, _ in pending:
+        _need_library(job)
     from threadpoolctl import threadpool_limits
 
     whole = WHOLE_CELLS if any(job.model.features.partition(":")[0] in CLASS_FEATURES for job, _ in pending) else 0
@@ -308,19 +484,75 @@ def _together(pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]]) -> list[li
 
 
 def _run_together(run: _BenchmarkRun, together: list[tuple[BenchmarkJob, Fold]], gathered: dict[str, Gathered]) -> int:
-    """Run models on a fold, whose features they share; how many."""
+    """Run models on a fold, whose features they share; how many. What one cannot do is its own failure."""
     job, fold = together[0]
     data = gathered[job.level]
-    features = fit_features(job.model.features, data, fold, job.task, job.model.max_units)
+    features = _attempt(run, together, data, lambda: fit_features(
+        job.model.features, data, fold, job.task, job.model.max_units))  # fmt: skip
+    if features is None:
+        return len(together)
     for job, fold in together:
-        result = run_fold(job.model, job.task, data, fold, features, seed=run.seed,
-                          permutations=run.permutations_of(job))  # fmt: skip
+        result = _attempt(run, [(job, fold)], data, partial(_run_one, run, job, fold, data, features))
+        if result is None:
+            continue
         if result.limit is not None:
             named = f"{job.task.name}, {job.split.name}, {job.model.name}"
             run.notes.append(f"{named} did not converge in {result.limit} iterations")
+        if result.tunes_across_donors:
+            run.notes.append(f"{job.model.name} chooses its parameters on folds that share donors: it is fitted too "
+                             "closely; give its search a splitter by groups, such as GroupKFold")  # fmt: skip
         where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
         for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
             if table is not None:
                 run.store.write(table, run.store.path(*where, kind), key)
         run.store.write(result.predictions, run.store.path(*where), key)
     return len(together)
+
+
+_T = TypeVar("_T")
+
+
+def _run_one(run: _BenchmarkRun, job: BenchmarkJob, fold: Fold, data: Gathered, features: FittedFeatures) -> FoldResult:
+    dealt = run.dealt(job.task) if run.refitted(job) else None
+    return run_fold(job.model, job.task, data, fold, features, seed=run.seed, dealt=dealt)
+
+
+def _attempt(
+    run: _BenchmarkRun, jobs: Sequence[tuple[BenchmarkJob, Fold]], data: Gathered, work: Callable[[], _T]
+) -> _T | None:
+    """Do a part of a fold; where that cannot be done, note it of the models that it is for, and return None.
+
+    Raises
+    ------
+    DatasetError, OSError, MemoryError
+        Which are no fault of a model.
+    """
+    try:
+        return work()
+    except (DatasetError, OSError, MemoryError):
+        raise
+    except TitinError as error:
+        reason, crashed = str(error.args[0]), False
+    except Exception as error:
+        reason, crashed = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}", True
+    for job, fold in jobs:
+        donors = () if job.split.leaky else sorted(set(data.units.obs["donor"].iloc[fold.test].astype(str)))
+        run.not_evaluated.append(NotEvaluated(job.task.name, job.split.name, job.level, job.model.name, tuple(donors),
+                                              reason, crashed))  # fmt: skip
+    return None
+
+
+def _need_library(job: BenchmarkJob) -> None:
+    """Refuse a model whose library is not installed before anything is computed.
+
+    Raises
+    ------
+    TitinError
+        As the model says it.
+    """
+    try:
+        job.model.estimator(TrainingContext(job.task, ["a"], 2))
+    except TitinError:
+        raise
+    except Exception:  # a fault of the model itself: it fails in its own fold, where that is recorded
+        return

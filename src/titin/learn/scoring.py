@@ -1,14 +1,16 @@
 """From predictions to scores: of units and of donors, with intervals over donors, permutation p and paired tests."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from titin.learn import metrics
-from titin.learn import metrics as inference
+from titin.learn.permutations import DonorPermutations
 from titin.learn.plan import BenchmarkJob
 from titin.learn.store import shares_of
 from titin.learn.tasks import Task
@@ -16,6 +18,7 @@ from titin.study.design import CELL_TYPE
 
 SCORE_COLUMNS = ("task", "split", "model", "features", "track", "leaky", "baseline", "level", "of", "metric", "value",
                  "low", "high", "n_units", "n_donors")  # fmt: skip
+BEST_P = "permutation_p_best_of_several"
 HIGHER_IS_BETTER = {"mae": False, "rmse": False, "within_arm_mae": False, "ece": False}
 Rows = list[dict[str, Any]]
 
@@ -27,90 +30,133 @@ def headline(task: Task) -> tuple[str, str]:
     return ("donor", "balanced_accuracy") if task.of_donor else ("unit", "macro_f1")
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a job, and what its headline score is by chance.
+
+    Attributes
+    ----------
+    rows
+        One a score.
+    error
+        The headline score of donors, or one less it where more is better; NaN where donors are not scored.
+    by_chance
+        float64, the same for each permutation of donors; none where there are no permutations.
+    """
+
+    rows: Rows
+    error: float = float("nan")
+    by_chance: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
 def score_job(
     job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, *, parent: Mapping[str, str] | None = None,
-    permutations: int = 1000, seed: int = 0,
-) -> Rows:  # fmt: skip
+    dealt: DonorPermutations | None = None, seed: int = 0,
+) -> Scored:  # fmt: skip
     """Score the predictions of a job, over all of its folds together.
 
     Parameters
     ----------
     table
-        Predictions, as `titin.learn.fitting.FoldResult` has them.
+        Predictions, as `titin.learn.fitting.FoldResult` has them, with ``fold``.
     permuted
         Likewise its ``permuted``; without rows where there are none.
     parent
         Of each class, for hierarchical scores.
+    dealt
+        Values of donors, permuted; None where there is nothing to be permuted.
     """
     if table.empty:
-        return []
+        return Scored([])
     common = {"task": job.task.name, "split": job.split.name, "model": job.model.name, "features": job.model.features,
               "track": job.model.track, "leaky": job.split.leaky, "baseline": job.model.baseline, "level": job.level,
               "n_units": len(table), "n_donors": int(table["donor"].nunique())}  # fmt: skip
     make = _regression if job.task.kind == "regression" else _classification
-    return [{**common, **row} for row in make(job, table, permuted, parent, permutations, seed)]
+    found = make(job, table, permuted, parent, dealt, seed)
+    return replace(found, rows=[{**common, **row} for row in found.rows])
+
+
+def best_of_several(scored: Mapping[str, Scored]) -> tuple[str, float] | None:
+    """Name the best of several models, and test it as the best of them: by the least error of all, each time.
+
+    The least error of several models is small for the choice alone; where the values of donors are permuted, so is
+    theirs. None where fewer than two models can be tested.
+
+    References
+    ----------
+    Westfall and Young, Resampling-based multiple testing (1993): the permutation of the maximum.
+    """
+    tested = {name: one for name, one in scored.items() if len(one.by_chance) and np.isfinite(one.error)}
+    if len(tested) < 2:
+        return None
+    best = min(tested, key=lambda name: tested[name].error)
+    least = np.min([one.by_chance for one in tested.values()], axis=0)
+    return best, metrics.permutation_p(tested[best].error, least)
 
 
 def _row(of: str, metric: str, value: float, draws: Any = None) -> dict[str, Any]:
-    low, high = inference.interval(draws) if draws is not None else (float("nan"), float("nan"))
+    low, high = metrics.interval(draws) if draws is not None else (float("nan"), float("nan"))
     return {"of": of, "metric": metric, "value": float(value), "low": low, "high": high}
 
 
 def _regression(
-    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
-) -> Rows:  # fmt: skip
-    arms = table.get("young_old")
-    rows = [_row("unit", *item) for item in metrics.regression_scores(table["true"], table["predicted"], arms).items()]
+    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, dealt: DonorPermutations | None,  # noqa: ARG001
+    seed: int,
+) -> Scored:  # fmt: skip
+    # each fold has a mean of its own, which leans away from whoever is held out: ranks across folds are of that
+    pooled = not job.split.leaky and table["fold"].nunique() > 1
+    left_out = ("spearman",) if pooled else ()
+    of_units = metrics.regression_scores(table["true"], table["predicted"], table.get("young_old"))
+    rows = [_row("unit", name, value) for name, value in of_units.items() if name not in left_out]
     if not job.task.of_donor:
-        return rows
+        return Scored(rows)
     donors = metrics.donor_predictions(table)
-    draws = inference.regression_draws(donors["true"], donors["predicted"], seed=seed)
+    draws = metrics.regression_draws(donors["true"], donors["predicted"], seed=seed)
     scores = metrics.regression_scores(donors["true"], donors["predicted"], donors.get("young_old"))
-    rows += [_row("donor", name, value, draws.get(name)) for name, value in scores.items()]
-    if job.split.leaky:
-        return rows
-    p, name = float("nan"), "permutation_p"
-    if len(permuted) == len(donors):
+    rows += [_row("donor", name, value, draws.get(name)) for name, value in scores.items() if name not in left_out]
+    if job.split.leaky or dealt is None:
+        return Scored(rows)
+    exact = len(permuted) == len(donors)
+    if exact:
         true, predicted = (np.stack(permuted[side].tolist()) for side in ("true", "predicted"))
-        p = inference.permutation_p(scores["mae"], np.abs(predicted - true).mean(axis=0))
     else:
-        name = "permutation_p_cautious"
-        predicted = donors["predicted"].to_numpy()
-        found = inference.permuted_scores(
-            donors["true"], lambda true: float(np.abs(true - predicted).mean()), permutations, seed
-        )
-        p = inference.permutation_p(scores["mae"], found)
-    return [*rows, _row("donor", name, p)]
+        true, predicted = dealt.of(donors["donor"]), donors["predicted"].to_numpy()[:, None]
+    by_chance = np.abs(predicted - true).mean(axis=0)
+    return _tested(rows, scores["mae"], by_chance, dealt, exact=exact)
+
+
+def _tested(rows: Rows, error: float, by_chance: Any, dealt: DonorPermutations, *, exact: bool) -> Scored:
+    """Add p to scores; without permutations that move anything it is not known."""
+    by_chance = np.asarray(by_chance, float) if dealt.can_move else np.zeros(0)
+    name = "permutation_p" if exact else "permutation_p_cautious"
+    p = metrics.permutation_p(error, by_chance)
+    return Scored([*rows, _row("donor", name, p)], error, by_chance)
 
 
 def _classification(
-    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, permutations: int, seed: int  # noqa: ARG001
-) -> Rows:  # fmt: skip
+    job: BenchmarkJob, table: pd.DataFrame, permuted: pd.DataFrame, parent: Any, dealt: DonorPermutations | None,  # noqa: ARG001
+    seed: int,
+) -> Scored:  # fmt: skip
     classes = classes_of(table)
     shares = shares_of(table, classes)
     scores = metrics.classification_scores(table["true"], table["predicted"], shares, classes, parent)
-    draws = inference.classification_draws(_confusion_by_donor(table, classes), seed=seed)
+    draws = metrics.classification_draws(_confusion_by_donor(table, classes), seed=seed)
     rows = [_row("unit", name, value, draws.get(name)) for name, value in scores.items()]
     each = metrics.per_class_scores(table["true"], table["predicted"], shares, classes)
     for name in ("f1", "auroc", "average_precision"):
         rows += [_row("unit", f"{name}[{c}]", v) for c, v in zip(each["class"], each[name], strict=True)]
     if not job.task.of_donor:
-        return rows
+        return Scored(rows)
     donors = donor_classes(table, classes)
     scores = metrics.classification_scores(donors["true"], donors["predicted"], shares_of(donors, classes), classes)
-    draws = inference.classification_draws(_confusion_by_donor(donors, classes), seed=seed)
+    draws = metrics.classification_draws(_confusion_by_donor(donors, classes), seed=seed)
     rows += [_row("donor", name, value, draws.get(name)) for name, value in scores.items()]
-    if not job.split.leaky:
-        predicted = donors["predicted"].to_numpy(object)
-
-        def score(true: Any) -> float:
-            counts = metrics.confusion(true, predicted, classes)
-            return float(metrics.scores_of_confusion(counts)["balanced_accuracy"])
-
-        found = inference.permuted_scores(donors["true"].to_numpy(object), score, permutations, seed)
-        p = inference.permutation_p(scores["balanced_accuracy"], found, smaller_is_better=False)
-        rows.append(_row("donor", "permutation_p_cautious", p))
-    return rows
+    if job.split.leaky or dealt is None:
+        return Scored(rows)
+    predicted = donors["predicted"].to_numpy(object)
+    counts = np.array([metrics.confusion(true, predicted, classes) for true in dealt.of(donors["donor"]).T])
+    wrong = 1 - metrics.scores_of_confusion(counts)["balanced_accuracy"] if len(counts) else np.zeros(0)
+    return _tested(rows, 1 - scores["balanced_accuracy"], wrong, dealt, exact=False)
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
@@ -167,5 +213,5 @@ def compare(errors: Mapping[str, pd.Series], seed: int = 0) -> pd.DataFrame:
         difference = (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(float)
         mean = float(difference.mean()) if len(difference) else float("nan")
         rows.append({"model": one, "other": other, "difference": mean,
-                     "p": inference.sign_flip_p(difference, seed=seed), "n_donors": len(both)})  # fmt: skip
+                     "p": metrics.sign_flip_p(difference, seed=seed), "n_donors": len(both)})  # fmt: skip
     return pd.DataFrame(rows, columns=["model", "other", "difference", "p", "n_donors"])

@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from titin.dataset.parquet_sink import save_parquet
+from titin.dataset.swap import whole, write_text
+
 SHARE = "share:"  # followed by a class
 _KEY = b"titin.benchmark"
 
@@ -45,10 +48,8 @@ class ResultStore:
         """Write a table, whole or not at all."""
         arrow = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
         arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: key.encode()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        pq.write_table(arrow, partial, compression="zstd")
-        partial.replace(path)
+        with whole(path) as file:
+            save_parquet(arrow, file, compression="zstd")
 
     def read(self, task: str, split: str, model: str, numbers: list[int], kind: str = "fold") -> pd.DataFrame:
         """Read the folds that are there, with ``fold`` as a column; without any, a table without rows."""
@@ -62,10 +63,7 @@ class ResultStore:
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file, whole or not at all."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
+        write_text(path, text)
         return path
 
 

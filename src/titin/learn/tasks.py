@@ -209,9 +209,11 @@ def check_task(task: Task, design: pd.DataFrame, rules: Rules | None = None) -> 
     if task.column not in design or not design[task.column].notna().any():
         return Eligibility(task, none, empty, f"{task.name}: the dataset has no {task.column}: not evaluable")
     known = (design["donor"].notna() & design[task.column].notna()).to_numpy()
-    if task.kind == "regression":
-        return _check_numbers(task, design, known, rules)
-    return _check_classes(task, design, known, rules)
+    found = (_check_numbers if task.kind == "regression" else _check_classes)(task, design, known, rules)
+    lacking = int((design["donor"].notna() & design[task.column].isna()).sum())
+    if not lacking or found.problem:
+        return found
+    return replace(found, notes=(*found.notes, f"{task.name}: {_count(lacking, 'cell')} without it take no part"))
 
 
 def _check_numbers(task: Task, design: pd.DataFrame, known: NDArray[np.bool_], rules: Rules) -> Eligibility:

@@ -7,11 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.atlas import Atlas
 from titin.learn.tasks import Level
+from titin.study.ages import young_or_old
+from titin.study.conditions import Where
+from titin.study.design import AGE, YOUNG_OLD, Study, atlas_design, design_cut
+from titin.study.gaps import CHOSEN, Complete, find_complete
 
 PSEUDOCELL = (15, 30, 50)  # cells: at least, aimed at, at most
 PER_GROUP = 20  # pseudocells of one donor, type, protocol and chemistry
 _GROUP = ("donor", "protocol", "chemistry", "cell_type_0")
+_FACTS = ("sex", "age_numeric", "age_years", "obs:")  # of a donor, which some of its cells may lack
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,50 @@ def make_units(design: pd.DataFrame, level: Level, *, seed: int = 0, per_group: 
     return _units(level, design, _renumbered(of_cell.astype(np.int64)))
 
 
+def read_design(atlas: Atlas, where: Where | None = None) -> tuple[pd.DataFrame, Complete]:
+    """Read the design table of an atlas, in which only cells that are chosen and complete have a donor.
+
+    Raises
+    ------
+    TitinError
+        If a condition names no column, or leaves no cell.
+    """
+    if not where:
+        return leave_out_incomplete(atlas_design(atlas))
+    chosen = where.holds(Study.of(atlas, where.columns).keys(where.columns))
+    return leave_out_incomplete(atlas_design(atlas), chosen)
+
+
+def leave_out_incomplete(
+    design: pd.DataFrame, chosen: NDArray[np.bool_] | None = None
+) -> tuple[pd.DataFrame, Complete]:
+    """Take the donor from cells that lack a donor, type, protocol or chemistry, as far as any cell has them.
+
+    A cell without a donor is of no unit and of no sum, so that all is as if the dataset did not have it. What is to be
+    predicted is asked task by task.
+
+    Parameters
+    ----------
+    design
+        From `titin.learn.design_table`.
+    chosen
+        Cells that are to take part; all where not given.
+    """
+    needed = [name for name in _GROUP if name in design and design[name].notna().any()]
+    table = design[needed].rename(columns={"cell_type_0": "cell_type"})
+    if chosen is not None:
+        table = table.assign(**{CHOSEN: np.where(chosen, np.array("yes", object), None)})  # type: ignore[call-overload]
+    complete = find_complete(table, ["cell_type" if name == "cell_type_0" else name for name in needed])
+    if complete.rows.all() or "donor" not in design:
+        return design, complete
+    design = design.assign(donor=design["donor"].where(complete.rows))
+    if AGE in design:
+        cut = design_cut(design)
+        old = None if cut is None else pd.Categorical(young_or_old(design[AGE], cut))
+        design = design.drop(columns=YOUNG_OLD, errors="ignore") if old is None else design.assign(**{YOUNG_OLD: old})
+    return design, complete
+
+
 def donor_units(donors: pd.DataFrame) -> BenchmarkUnits:
     """Take a table of one row a donor, with the columns of a design table, for units of level ``donor``."""
     return BenchmarkUnits("donor", donors.reset_index(drop=True), np.arange(len(donors)))
@@ -72,13 +122,16 @@ def donor_units(donors: pd.DataFrame) -> BenchmarkUnits:
 def _grouped(design: pd.DataFrame, known: NDArray[np.bool_], seed: int, per_group: int | None) -> NDArray[np.int64]:
     """Unit of each cell, -1 for none, where groups are cut into units of about equal size."""
     least, aim, most = PSEUDOCELL
-    columns = [name for name in _GROUP if name in design]
+    columns = [name for name in _GROUP if name in design and design[name].notna().any()]
     for name in columns:
         known = known & design[name].notna().to_numpy()
     cells = np.flatnonzero(known)
     if not len(cells):
         return np.full(len(design), -1)
-    group = design.iloc[cells].groupby(columns, observed=True, sort=True).ngroup().to_numpy()
+    mine = design.iloc[cells]
+    gaps = [mine[name].isna().to_numpy() for name in mine if str(name).startswith(_FACTS) and mine[name].isna().any()]
+    keys = [*(mine[name] for name in columns), *gaps]  # cells of a unit are alike in what is known of them
+    group = mine.groupby(keys, observed=True, sort=True).ngroup().to_numpy()
     sizes = np.bincount(group)
     if per_group is None:
         n_units, size = (sizes >= least).astype(np.int64), np.maximum(sizes, 1)
@@ -108,8 +161,15 @@ def _units(level: Level, design: pd.DataFrame, of_cell: NDArray[np.int64]) -> Be
     obs = design.iloc[cells[first]].reset_index(drop=True)
     if level == "donor":  # of what cells of one donor may differ in, nothing can be said
         names = [str(name) for name in obs.columns]
-        facts = ("donor", "sex", "young_old", "age_bin")
-        obs = obs[[name for name in names if name in facts or name.startswith(("age", "obs:"))]]
+        facts = [
+            name
+            for name in names
+            if name in ("donor", "sex", "young_old", "age_bin") or name.startswith(("age", "obs:"))
+        ]
+        obs = obs[facts]
+        if obs.isna().to_numpy().any():  # of the donor's first cell: others may know
+            first_known = design[facts].iloc[cells].groupby(of_cell[cells]).first()
+            obs = first_known.reset_index(drop=True).astype(obs.dtypes)
     return BenchmarkUnits(level, obs.assign(n_cells=sizes), of_cell)
 
 

@@ -10,6 +10,7 @@ _LISTS = (
     "mutations_tables",
     "mutations_matrix",
     "mutations_source",
+    "mutations_layers",
     "mutations_biology",
     "mutations_viewer",
 )

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from mutations import edit_json, edit_manifest, edit_table, path_of, set_in_list, set_values, swap_rows
 
 from titin.dataset import layout
+from titin.dataset.page_index import find_page_indexes
+from titin.dataset.thrift import read_struct
 
 Corrupt = Callable[[Path], None]
 
@@ -99,6 +101,20 @@ def foreign_projection(folder: Path) -> None:
         return table.set_column(0, table.schema.field(0), other)
 
     edit_table(folder, "X_umap", change)
+
+
+def lying_page_index(folder: Path) -> None:
+    """The page index of a column says that its first page is a few bytes longer than it is."""
+    path = path_of(folder, "expression_by_gene")
+    content = bytearray(path.read_bytes())
+    length = int.from_bytes(content[-8:-4], "little")
+    at, n = find_page_indexes(bytes(content[-8 - length : -8]))[0]["cells.list.element"]
+    document, _ = read_struct(bytes(content), at)
+    size = document[1][0][2]
+    said = [(size << 1 & 127) | 128, size >> 6] if size >= 64 else [size << 1]  # as Thrift writes a number
+    place = bytes(content).index(bytes(said), at, at + n)
+    content[place] ^= 4
+    path.write_bytes(content)
 
 
 def duplicate_barcode(folder: Path) -> None:
@@ -211,13 +227,13 @@ def swap_columns(table: pa.Table, columns: tuple[str, ...], one: int, other: int
     return table
 
 
-def same_change(folder: Path) -> None:
+def same_change(folder: Path, by_cell: str = "expression", by_gene: str = "expression_by_gene") -> None:
     """One more count of a gene in a cell, in ``expression`` and in ``expression_by_gene``."""
-    cells = pq.read_table(path_of(folder, "expression_by_gene"), columns=["cells"]).column("cells")[5].as_py()
-    edit_table(folder, "expression_by_gene", lambda t: set_in_list(t, "counts", 5, first_plus_one))
+    cells = pq.read_table(path_of(folder, by_gene), columns=["cells"]).column("cells")[5].as_py()
+    edit_table(folder, by_gene, lambda t: set_in_list(t, "counts", 5, first_plus_one))
 
     def change(table: pa.Table) -> pa.Table:
         at = table.column("genes")[cells[0]].as_py().index(5)
         return set_in_list(table, "counts", cells[0], lambda c: [*c[:at], c[at] + 1, *c[at + 1 :]])
 
-    edit_table(folder, "expression", change)
+    edit_table(folder, by_cell, change)

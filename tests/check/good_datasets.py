@@ -76,6 +76,18 @@ def _build(kind: str, folder: Path) -> None:
     build(folder / ATLAS, folder / "dataset", tissue="muscle", method="10x", threads=2)
 
 
+def _build_layers(folder: Path) -> None:
+    """X is log-normalised; layers of counts and of scaled values, and raw with six genes more."""
+    atlas, rng = small_atlas("log1p"), np.random.default_rng(6)
+    atlas.layers["spliced"] = sp.csc_matrix(rng.poisson(0.7, atlas.shape).astype(np.int32))
+    atlas.layers["scaled"] = rng.normal(size=atlas.shape)
+    names = [*atlas.var_names, *(f"RAW{i}" for i in range(6))]
+    raw = sp.csr_matrix(rng.poisson(0.7, (N_CELLS, len(names))).astype(np.float32))
+    atlas.raw = ad.AnnData(raw, atlas.obs, pd.DataFrame({"place": np.arange(len(names))}, names))
+    atlas.write_h5ad(folder / ATLAS)
+    build(folder / ATLAS, folder / "dataset", tissue="muscle", method="10x", threads=2, layers="all", with_raw=True)
+
+
 def _build_sharded(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "ROW_GROUP_CELLS", 64)
@@ -101,5 +113,6 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "counts": lambda folder: _build("counts", folder),
     "real": lambda folder: _build("real", folder),
     "sharded": _build_sharded,
+    "layers": _build_layers,
     "demo": _build_demo,
 }

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile
-from titin.dataset.manifest import Manifest, describe_file, write_json
+from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.swap import write_json
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Mutation:
     corrupt
         Does it to a dataset folder.
     dataset
-        Of which good dataset: ``log1p``, ``counts``, ``real``, ``sharded``, or ``demo``.
+        Of which good dataset: ``log1p``, ``counts``, ``real``, ``sharded``, ``layers``, or ``demo``.
     source
         Whether the check compares with the source.
     sign
@@ -41,7 +42,7 @@ class Mutation:
     check: str
     message: str
     corrupt: Callable[[Path], None]
-    dataset: Literal["log1p", "counts", "real", "sharded", "demo"] = "log1p"
+    dataset: Literal["log1p", "counts", "real", "sharded", "layers", "demo"] = "log1p"
     source: bool = False
     sign: bool = True
 
@@ -73,7 +74,8 @@ def edit_table(folder: Path, part: str, change: Callable[[pa.Table], pa.Table], 
         table = file.read()
     table = change(table)
     lengths[-1] += table.num_rows - sum(lengths)
-    writer = ParquetFile(path.parent, "edited.parquet", table.schema, shard_bytes=2**62)
+    pages = layout.GENE_PAGE_BYTES if "expression_by_gene" in part else None
+    writer = ParquetFile(path.parent, "edited.parquet", table.schema, shard_bytes=2**62, page_bytes=pages)
     start = 0
     for n in lengths:
         writer.write(table.slice(start, n).combine_chunks())

@@ -33,6 +33,16 @@ def _relabel(role: str, names: Mapping[str, str], donor: str | None = None) -> C
     return corrupt
 
 
+def _both(one: Callable[[Path], None], other: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Do one after the other."""
+
+    def corrupt(folder: Path) -> None:
+        one(folder)
+        other(folder)
+
+    return corrupt
+
+
 def _double(donor: str, times: int) -> Callable[[Path], None]:
     """Put other people's cells under one donor's name: those of the other sex."""
 
@@ -63,6 +73,9 @@ MUTATIONS = [
     Mutation("the sex of one woman is recorded as male", "biology.sex",
              r"donor 339C is recorded as M but expresses the genes of a female",
              _relabel("sex", _FLIP, "339C"), "demo"),
+    Mutation("what is recorded of a man and of a woman is exchanged", "biology.sex",
+             r"donor 464C is recorded as F but expresses the genes of a male",
+             _both(_relabel("sex", _FLIP, "464C"), _relabel("sex", _FLIP, "339C")), "demo"),
     Mutation("the sexes of all donors are swapped", "biology.sex",
              r"donor 470BR is recorded as F", _relabel("sex", _FLIP), "demo"),
     Mutation("cells of women are put under a man's name", "biology.sex",
@@ -74,6 +87,12 @@ MUTATIONS = [
              r"529C \(cells\): its \d+ cells look like nuclei",
              _relabel("protocol", {"nuclei": "cells"}, "529C"), "demo"),
     Mutation("the labels of two cell types are swapped", "biology.markers",
-             r"the cells called MuSC do not stand out by its markers .*PAX7.*; those called FB do",
+             r"called FB have the markers of MuSC and those called MuSC the markers of FB in \d+ of \d+ donors",
              _relabel("cell_type", {"MuSC": "FB", "FB": "MuSC"}), "demo"),
+    Mutation("the labels of two cell types are swapped in one donor", "biology.markers",
+             r"in donor 470BR, the cells called FB have the markers of MuSC",
+             _relabel("cell_type", {"MuSC": "FB", "FB": "MuSC"}, "470BR"), "demo"),
+    Mutation("the labels of two subtypes are swapped", "biology.markers",
+             r"the cells called CapEC have the markers of VenEC and those called VenEC the markers of CapEC",
+             _relabel("cell_type", {"CapEC": "VenEC", "VenEC": "CapEC"}), "demo"),
 ]  # fmt: skip

@@ -158,7 +158,6 @@ FILES = [
         r"expression\.parquet: column \d+ is 'scale'",
         in_manifest(item("kind", "counts")),
     ),
-    Mutation("an unknown kind", "integrity.manifest", r"titin\.json: kind is 'tpm'", in_manifest(item("kind", "tpm"))),
     Mutation(
         "more values than cells × genes",
         "integrity.manifest",

@@ -4,8 +4,10 @@ import numpy as np
 from corruptions import (
     edited,
     first_plus_one,
+    in_manifest,
     in_panel,
     level_off,
+    lying_page_index,
     move_n_cells,
     put,
     put_in_list,
@@ -50,6 +52,18 @@ MATRIX = [
         "matrix.by_gene",
         r"by_gene\.parquet, column n_cells, row 9: 1 genes list another",
         put("expression_by_gene", "n_cells", 9, 3),
+    ),
+    Mutation(
+        "a column that is said to hold the totals of the cells",
+        "matrix.levels",
+        r"titin\.json: recovery\.target_column is 'score', which is not the total of \d+ cells",
+        in_manifest(lambda m: m["recovery"].update(target_column="score", target_sum=1e4)),
+    ),
+    Mutation(
+        "a page index that lies",
+        "matrix.pages",
+        r"by_gene\.parquet is damaged: its page index does not lead through the column",
+        lying_page_index,
     ),
     Mutation(
         "two genes of by_gene swapped",

@@ -136,14 +136,39 @@ METADATA = [
     Mutation(
         "an age that cannot be read",
         "metadata.ages",
-        r"column age: 1 cells have an age that is no number.*'adult'",
+        r"column age: 1 cell has no age that can be read from 'age': no number: 'adult'",
         everywhere("age", 6, "adult"),
     ),
     Mutation(
         "an age in days",
         "metadata.ages",
-        r"column age, row 6: 1 cells are older than 130 years",
+        r"column age: .age. has numbers up to 9000, and .*are they days",
         everywhere("age", 6, "9000"),
+    ),
+    Mutation(
+        "a range of ages that is not that of the donor table",
+        "metadata.age_columns",
+        r"columns Age_group and age_years: .* on 1 cells: \w+ \(95-100 and \d\d\)",
+        everywhere("Age_group", 6, "95-100"),
+        dataset="demo",
+    ),
+    Mutation(
+        "an age before birth",
+        "metadata.life_span",
+        r"column age_numeric, row 6: 1 cells have an age that nobody reaches; the first -1 years",
+        everywhere("age_numeric", 6, -1.0),
+    ),
+    Mutation(
+        "an age in days taken for years",
+        "metadata.life_span",
+        r"column age_numeric, row 6: 1 cells have an age that nobody reaches; the first 700 years",
+        everywhere("age_numeric", 6, 700.0),
+    ),
+    Mutation(
+        "ages of people for those of mice",
+        "metadata.life_span",
+        r"column age_numeric, row 0: 240 cells have an age that nobody reaches; .* Mus musculus lives 5 at most",
+        in_manifest(lambda m: m["obs"]["derived"]["age_numeric"].update(species=["Mus musculus"])),
     ),
     Mutation(
         "a cell under two parents",

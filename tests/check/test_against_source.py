@@ -12,7 +12,8 @@ from good_datasets import small_atlas
 
 from titin.builder import build
 from titin.check import validate
-from titin.check.comparison import frame_difference, tree_difference
+from titin.check.comparison import frame_difference
+from titin.check.trees import tree_difference
 
 STORED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "csc": ("log1p", sp.csc_matrix),

@@ -10,10 +10,10 @@ import pytest
 from good_datasets import Good
 from scipy.stats import linregress, mannwhitneyu
 
-from titin.check import biology  # noqa: F401 - registers the checks
-from titin.check.biology import _areas, _units, slope
+from titin.check.biology import slope, units
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Outcome
+from titin.check.markers import _areas
 from titin.check.registry import CHECKS
 from titin.study.groups import CellGroups
 
@@ -108,7 +108,7 @@ def test_sex_cannot_be_evaluated_where_no_donor_has_evidence(demo, monkeypatch):
 
 def test_units_sum_and_median_by_donor_and_protocol(demo):
     context = Changed(demo)
-    by = _units(context, ["donor", "protocol", "chemistry"])
+    by = units(context, ["donor", "protocol", "chemistry"])
     frame = context.obs.assign(n=context.totals.n_counts)
     expected = frame.groupby(["DonorID", "batch", "10X_version"], observed=True)["n"]
     assert by.table["n_cells"].tolist() == expected.size().tolist()
@@ -122,7 +122,7 @@ def test_units_sum_and_median_by_donor_and_protocol(demo):
 
 def test_gene_counts_are_the_same_in_small_batches(demo, monkeypatch):
     context = Changed(demo)
-    by = _units(context, ["donor"])
+    by = units(context, ["donor"])
     genes = context.atlas.var_names[:50].tolist()
     whole = by.gene_counts(context.atlas, genes)
     monkeypatch.setattr("titin.study.groups._BATCH_VALUES", 7 * len(context.obs))
@@ -131,7 +131,7 @@ def test_gene_counts_are_the_same_in_small_batches(demo, monkeypatch):
 
 def test_cells_that_lack_a_donor_belong_to_no_unit(demo):
     context = Changed(demo, lambda obs: obs.assign(DonorID=obs["DonorID"].astype(str).where(obs["Sex"] == "F")))
-    by = _units(context, ["donor"])
+    by = units(context, ["donor"])
     assert (by.codes == -1).sum() == (context.obs["Sex"] == "M").sum() == len(by.codes) - by.table["n_cells"].sum()
 
 

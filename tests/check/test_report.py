@@ -13,12 +13,14 @@ import pytest
 from good_datasets import Good
 from mutations import edit_table, set_in_list, sign
 
+import titin
 from titin.check import CHECKS, Finding, Outcome, ValidationReport, load_checks, validate
-from titin.check.registry import check
-from titin.check.report import HTML_NAME, JSON_NAME
+from titin.check.registry import Check, check
+from titin.check.report import HTML_NAME, JSON_NAME, CheckResult
 from titin.check.terminal import render
 from titin.cli import main
 from titin.errors import DatasetError, OutputError, SourceError, TitinError
+from titin.publish.card import write_card
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def test_the_document_has_the_keys_that_users_know_and_all_else(corrupted: Good)
     document = validate(corrupted.path, checks=["matrix"]).document()
     assert document == json.loads(json.dumps(document, allow_nan=False))
     summary = document["validation_summary"]
-    assert (summary["total_tests"], summary["passed_tests"], summary["failed_tests"]) == (7, 6, 1)
-    assert summary["success_rate"] == "85.7%"
+    assert (summary["total_tests"], summary["passed_tests"], summary["failed_tests"]) == (8, 7, 1)
+    assert summary["success_rate"] == "87.5%"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", summary["timestamp"])
     title = CHECKS["matrix.transpose"].title
     assert document["test_results"][title]["status"] is False
@@ -143,19 +145,75 @@ def test_a_report_is_replaced_with_force_only_and_this_is_said_before_anything_i
 
 
 def test_the_terminal_shows_every_check_with_its_mark_place_and_hint(corrupted: Good) -> None:
-    text = render(validate(corrupted.path, checks=["matrix", "source"]), width=400)
+    text = render(validate(corrupted.path, checks=["matrix", "source"]), width=400, passed=True)
     lines = [line.strip() for line in text.splitlines()]
     assert any(line.startswith("✗ matrix.transpose") for line in lines)
     assert any(line.startswith("✓ matrix.panel") for line in lines)
     assert any(line.startswith("– source.matrix") and line.endswith("no source was given") for line in lines)
     assert any(line.startswith("error: muscle_10x_expression_by_gene.parquet, gene ") for line in lines)
     assert any(line.startswith("restore the file") for line in lines)
-    assert re.fullmatch(r"1 error, 0 warnings, 0 notes in 7 checks, 7 skipped, [\d.]+ s", lines[-1])
+    assert re.fullmatch(r"1 error, 0 warnings, 0 notes in 8 checks, 7 skipped, [\d.]+ s", lines[-1])
     assert "\x1b" not in text
     assert "\x1b" in render(validate(corrupted.path, checks=["matrix"]), colour=True, width=80)
 
 
+def test_the_verdict_comes_first_in_one_sentence(corrupted: Good, good: Callable[[str], Good]) -> None:
+    bad = validate(corrupted.path, checks=["matrix"])
+    assert bad.verdict == "dataset does not pass: 1 error in 8 checks, by matrix.transpose."
+    fine = good("log1p")
+    seen = validate(fine.path, source=fine.source)
+    n = sum(r.status != "skipped" for r in seen.results)
+    warned = f", {seen.count('warning')} warnings" if seen.count("warning") else ""
+    looked = f"every value was read, and compared with {fine.source.name}."
+    assert seen.verdict == f"dataset passes: no errors{warned} in {n} checks; {looked}"
+    assert validate(fine.path, level="quick").verdict.endswith("; no value of the matrix was read.")
+    assert validate(fine.path, checks=["matrix.panel"]).verdict == (
+        "dataset passes: no errors in 1 check; no others were asked for."
+    )
+    for report in (bad, seen):
+        assert render(report, width=400).splitlines()[0] == report.verdict == report.document()["verdict"]
+        assert report.verdict in report.page()
+        assert "made up" not in report.verdict
+
+
+def test_what_passed_is_counted_and_listed_when_asked(corrupted: Good) -> None:
+    report = validate(corrupted.path, checks=["matrix", "source"])
+    folded, whole = render(report, width=400), render(report, width=400, passed=True)
+    assert "✓ 7 checks found nothing: matrix 7" in folded
+    assert "– 7 skipped: no source was given" in folded
+    assert [line for line in folded.splitlines() if "matrix.panel" in line or "source.sha256" in line] == []
+    for result in report.results:
+        assert result.check.name in whole
+
+
+def test_what_one_check_says_of_several_places_is_said_once() -> None:
+    def result(*findings: Finding) -> CheckResult:
+        return CheckResult(Check("own.check", "One.", "note", "quick", frozenset(), lambda _: Outcome()),
+                           Outcome(findings))  # fmt: skip
+
+    seven = [Finding("it is so", f"file{i}", "let it be") for i in range(7)]
+    other = Finding("another thing", "file1", "let it be")
+    report = ValidationReport(Path("d"), None, "full", [result(*seven, other)], {}, "", 0.0, 0, 0)
+    lines = [line.strip() for line in render(report, width=400).splitlines()]
+    assert "note: 7 places (file0; file1; file2 and 4 more): it is so" in lines
+    assert "note: file1: another thing" in lines
+    assert lines.count("let it be") == 1
+    assert report.count("note") == 8
+    assert len(report.document()["checks"][0]["findings"]) == 8
+
+
+def test_a_dataset_of_made_up_data_says_so_everywhere(good: Callable[[str], Good]) -> None:
+    report = validate(good("log1p").path, checks=["integrity.files"])
+    assert report.synthetic is titin.open(good("log1p").path).synthetic is None
+    assert "ynthetic" not in render(report, width=400) + report.page()
+    made_up = replace(report, facts={**report.facts, "synthetic": "Drawn <b>by chance."})
+    assert render(made_up, width=400).splitlines()[1] == "These data are synthetic. Drawn <b>by chance."
+    assert "<b>Synthetic data.</b> Drawn &lt;b&gt;by chance." in made_up.page()
+    assert made_up.document()["facts"]["synthetic"] == "Drawn <b>by chance."
+
+
 def test_levels_quick_reads_no_value(corrupted: Good) -> None:
+    write_card(corrupted.path, images=False, croissant=False)  # which says how many bytes the files have
     report = validate(corrupted.path, level="quick")
     assert report.passed
     assert {r.check.level for r in report.results} == {"quick"}

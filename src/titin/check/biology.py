@@ -1,4 +1,4 @@
-"""Whether cell types express their markers: AUROC of a type against all others, within donors."""
+"""Biology that can be told from the cells themselves: sex, nuclei, ageing genes, library size, doublets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,107 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import binom, mannwhitneyu
 
-from titin.check.dataset import CheckedDataset, bundled, normalised, present
+from titin.check.dataset import CheckedDataset, bundled, present
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
-from titin.features import gene_sets
-from titin.presets import MARKERS
 from titin.study.groups import CellGroups, group_by
-from titin.study.vocabulary import plain, protocol_of, sex_of
+from titin.study.vocabulary import protocol_of, sex_of
 
 FEWEST_CELLS = 20  # of a unit that is compared with others
-_FEWEST = 10  # cells of a type, and of all others, in a donor that counts
-_FEWEST_OF_ALL = 30  # cells of a type in all donors that count
-_FEWEST_MARKERS = 2  # one alone may mark something else as well
-_CHANCE = 0.55  # up to here a type does not have its markers; markers that are seldom detected stay below 0.7 rightly
-_MARGIN = 0.1  # by which another type has them more clearly
-
-
-@check("biology.markers", "Cell types express their canonical markers.", severity="warning", level="full",
-       needs=("cell_type",))  # fmt: skip
-def markers(dataset: CheckedDataset) -> Outcome:
-    """Rank the cells of each donor by the mean of a type's markers; AUROC of the type against all others.
-
-    Markers of the preset are applied where a label is the name of a set, letter for letter but for case and separators.
-    """
-    level, labels, sets = _matching(dataset)
-    if not sets:
-        return Outcome(skipped="no label of the dataset is a cell type whose markers the preset has")
-    by = _units(dataset, ["donor", "protocol"])
-    codes: NDArray[np.int64] = np.asarray(labels.cat.codes, np.int64)
-    names = [str(c) for c in labels.cat.categories]
-    rows: list[dict[str, Any]] = []
-    findings: list[Finding] = []
-    for name, genes in sets.items():
-        score = np.mean([normalised(dataset, gene) for gene in genes], axis=0)
-        areas, counted = _areas(score, codes, len(names), by)
-        own, best = names.index(name), int(np.argmax(np.nan_to_num(areas, nan=-1)))
-        if np.isnan(areas[own]):
-            rows.append({"type": name, "markers": genes, "auroc": None, "units": 0, "best": None, "best_auroc": None})
-            continue
-        rows.append({"type": name, "markers": genes, "auroc": float(areas[own]), "units": int(counted[own]),
-                     "best": names[best], "best_auroc": float(areas[best])})  # fmt: skip
-        findings += _judge(rows[-1], f"{dataset.layout.sample_metadata}, {level}")
-    evaluable = sum(row["auroc"] is not None for row in rows)
-    read = (
-        f"{sum(map(len, sets.values()))} markers of {len(codes):,} cells; {evaluable} of {len(names)} types evaluable"
-    )
-    return Outcome(findings, read, {"level": level, "types": rows})
-
-
-def _judge(row: dict[str, Any], where: str) -> list[Finding]:
-    if row["auroc"] > _CHANCE:
-        return []
-    said = f"AUROC {row['auroc']:.2f}, median of {row['units']} donors by protocol"
-    message = f"the cells called {row['type']} do not stand out by its markers {', '.join(row['markers'])} ({said})"
-    if row["best_auroc"] < row["auroc"] + _MARGIN:
-        return [Finding(message, where, "look at what else marks them")]
-    message += f"; those called {row['best']} do ({row['best_auroc']:.2f})"
-    return [Finding(message, where, "the labels of the two may be swapped", "error")]
-
-
-def _matching(dataset: CheckedDataset) -> tuple[str, pd.Series, dict[str, list[str]]]:
-    """Level of labels that most marker sets fit, its labels, and by label the markers that the dataset has."""
-    sets = gene_sets(dataset.atlas.preset)
-    known = {plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
-    best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
-    for level in dataset.roles["cell_type"]:
-        labels = dataset.obs[level].astype("string").astype("category")
-        found = {
-            str(c): present(dataset.atlas, known[plain(c)].genes) for c in labels.cat.categories if plain(c) in known
-        }
-        found = {name: genes for name, genes in found.items() if len(genes) >= _FEWEST_MARKERS}
-        if best is None or len(found) > len(best[2]):
-            best = level, labels, found
-    return best if best is not None else ("", pd.Series(dtype="category"), {})
-
-
-def _areas(
-    score: NDArray[np.floating[Any]], types: NDArray[np.int64], n: int, by: CellGroups
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Area under the ROC curve of each type against all other cells: median over the units that count, and how many do.
-
-    NaN where all units together have too few cells.
-    """
-    order = np.argsort(by.codes, kind="stable")
-    bounds = np.searchsorted(by.codes[order], np.arange(len(by) + 1))
-    areas, cells = np.full((len(by), n), np.nan), np.zeros((len(by), n), np.int64)
-    for unit in range(len(by)):
-        mine = order[bounds[unit] : bounds[unit + 1]]
-        mine = mine[types[mine] >= 0]
-        number = np.bincount(types[mine], minlength=n)
-        ranks = np.bincount(types[mine], rankdata(score[mine]), minlength=n)
-        others = len(mine) - number
-        with np.errstate(invalid="ignore", divide="ignore"):
-            area = (ranks - number * (number + 1) / 2) / (number * others)
-        counts = (number >= _FEWEST) & (others >= _FEWEST)
-        areas[unit], cells[unit] = np.where(counts, area, np.nan), np.where(counts, number, 0)
-    enough = cells.sum(axis=0) >= _FEWEST_OF_ALL
-    medians = np.full(n, np.nan)
-    medians[enough] = np.nanmedian(areas[:, enough], axis=0)
-    return medians, (cells > 0).sum(axis=0)
 
 
 _SETS = ("SenMayo", "GenAge_human", "CellAge_induces", "CellAge_inhibits")
@@ -126,7 +34,7 @@ def ageing(dataset: CheckedDataset) -> Outcome:
     ages = dataset.study.donor_ages
     if ages is None:
         return Outcome(skipped="no donor's age can be read")
-    by = _units(dataset, ["donor", "protocol"])
+    by = units(dataset, ["donor", "protocol"])
     years = by.table["donor"].map(ages).to_numpy(float)
     library = np.maximum(by.sum(dataset.totals.n_counts), 1)
     sets = {name: bundled(dataset, name) for name in _SETS} | {g: present(dataset.atlas, [g]) for g in _GENES}
@@ -187,9 +95,15 @@ def slope(years: NDArray[np.float64], values: NDArray[np.float64]) -> dict[str, 
     return {"slope": b, "low": b - half, "high": b + half, "donors": len(decades)}
 
 
-_EVIDENCE = 10  # cells with genes of one sex alone, from which a donor can be called
+_EVIDENCE = 5  # cells with genes of one sex alone, from which a donor can be called
+_EVIDENCE_OF_BOTH = 10  # from which a donor can be called a mixture
 _CLEAR = 0.8  # share of them that calls it
+_FEWEST_REFERENCES = 2  # units of the other sex with evidence, to call others beside them
+_STRAY = 0.02  # cells of the other sex that seem to have such genes alone: stray RNA, reads placed wrongly
+_CHANCE = 0.001  # that so many of them do; an error takes more than that, or
+_LIKE_OTHERS = 0.25  # of the share of cells that have them in others of that sex
 _FEWEST_DONORS_BIOLOGY = 2  # of cells and of nuclei, to compare the two
+_CHANCE_PROTOCOL = 0.05  # of either measure; an error takes both to be less likely, over donors
 _FOLD = 2.0  # from which a donor's library size stands out
 _DOUBLETS = "doublet|scrublet"
 
@@ -205,14 +119,14 @@ def sex(dataset: CheckedDataset) -> Outcome:
     if not female or not male:
         return Outcome(skipped=f"the dataset has no {'XIST' if not female else 'gene of the Y chromosome'}")
     x, y = (np.any([dataset.atlas.counts_of(g).to_numpy() > 0 for g in genes], axis=0) for genes in (female, male))
-    donors = _sexes(dataset, _units(dataset, ["donor"]), x & ~y, y & ~x)
+    donors = _sexes(dataset, units(dataset, ["donor"]), x & ~y, y & ~x)
     where = dataset.layout.sample_metadata
     wrong = donors[donors["contradicts"]]
-    findings = [_contradiction(row, where) for row in wrong.itertuples()]
+    findings = [_contradiction(row, where, _exchanged(wrong)) for row in wrong.itertuples()]
     mixed = donors[donors["called"] == "mixed"]
     findings += [_mixture(row, where) for row in mixed.itertuples()]
     if dataset.missing("sample") is None:
-        samples = _sexes(dataset, _units(dataset, ["donor", "sample"]), x & ~y, y & ~x)
+        samples = _sexes(dataset, units(dataset, ["donor", "sample"]), x & ~y, y & ~x)
         odd = samples[samples["contradicts"] & ~samples["donor"].isin(wrong["donor"])]
         findings += [_contradiction(row, where) for row in odd.itertuples()]
     evaluable = int(donors["called"].notna().sum())
@@ -225,25 +139,77 @@ def sex(dataset: CheckedDataset) -> Outcome:
 def _sexes(dataset: CheckedDataset, by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
-    recorded = pd.Series(dataset.column("sex").astype("string").to_numpy())
+    recorded = pd.Series(dataset.study.values("sex").astype("string").to_numpy())
     distinct = recorded.groupby(by.codes).agg(lambda s: "|".join(sorted(s.dropna().unique())))
     table["recorded"] = [str(distinct.get(i, "")) for i in range(len(table))]
     total = table["female_cells"] + table["male_cells"]
     share = table["male_cells"] / total.where(total > 0, 1)
     called = np.select([total < _EVIDENCE, share >= _CLEAR, share <= 1 - _CLEAR], ["", "M", "F"], "mixed")
+    called = np.where((called == "mixed") & (total < _EVIDENCE_OF_BOTH), "", called)
     table["called"] = pd.Series(called, dtype=object).replace("", None)
+    table["certain"] = _certain(table)
+    table["called"] = table["called"].where(table["called"].notna(), _called_beside_others(table))
     known = table["recorded"].map(sex_of)
     table["contradicts"] = table["called"].isin(["M", "F"]) & known.notna() & (table["called"] != known)
     return table
 
 
-def _contradiction(row: Any, where: str) -> Finding:
+_OF = {"M": "male_cells", "F": "female_cells"}
+
+
+def _certain(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the genes by which a unit is called are no stray ones.
+
+    They are not where about as many of its cells have them as in others that are called so, or, where there are no
+    others, where more of its cells have them than reads placed wrongly would give.
+    """
+    evidence = np.where(table["called"] == "M", table["male_cells"], table["female_cells"])
+    share = evidence / table["n_cells"].to_numpy()
+    enough = binom.sf(evidence - 1, table["n_cells"], _STRAY) < _CHANCE
+    for i, called in enumerate(table["called"]):
+        others = share[(table["called"] == called).to_numpy() & (np.arange(len(table)) != i)]
+        if len(others):
+            enough[i] |= share[i] >= _LIKE_OTHERS * np.median(others)
+    return np.asarray(enough & table["called"].isin(["M", "F"]).to_numpy())
+
+
+def _called_beside_others(table: pd.DataFrame) -> pd.Series:
+    """Sex of units with little evidence of their own, beside the shares of cells with evidence in those that have more.
+
+    Called is the sex of which a unit has more such cells than stray reads give those of the other, or of whose
+    opposite it has far fewer than they; never one against whom there is other evidence.
+    """
+    found = pd.Series(None, table.index, dtype=object)
+    for sex, other in (("M", "F"), ("F", "M")):
+        mine, theirs, n = table[_OF[sex]], table[_OF[other]], table["n_cells"]
+        reference = table[table["called"] == other]
+        if len(reference) < _FEWEST_REFERENCES:
+            continue
+        stray = (reference[_OF[sex]].sum() + 1) / (reference["n_cells"].sum() + 1)
+        usual = float((reference[_OF[other]] / reference["n_cells"]).median())
+        present = (mine >= 2) & (binom.sf(mine - 1, n, stray) < _CHANCE)
+        lacking = binom.cdf(theirs, n, usual / 2) < _CHANCE
+        found[(present | lacking) & (mine >= _CLEAR * (mine + theirs))] = sex
+    return found
+
+
+def _exchanged(wrong: pd.DataFrame) -> str:
+    """Name two donors of whom each has the sex recorded of the other, if there are just these."""
+    if len(wrong) == 2 and set(wrong["called"]) == {"M", "F"}:
+        return f"donors {' and '.join(map(str, wrong['donor']))} exchanged for each other"
+    return ""
+
+
+def _contradiction(row: Any, where: str, exchanged: str = "") -> Finding:
     name = f"donor {row.donor}" + (f", sample {row.sample}" if hasattr(row, "sample") else "")
-    like = "male" if row.called == "M" else "female"
+    like, unlike = ("male", "female") if row.called == "M" else ("female", "male")
+    evidence = row.male_cells if row.called == "M" else row.female_cells
+    said = f"expresses the genes of a {like}" if evidence else f"lacks the genes of a {unlike}"
     return Finding(
-        f"{name} is recorded as {row.recorded} but expresses the genes of a {like} (of {row.n_cells:,} cells, "
+        f"{name} is recorded as {row.recorded} but {said} (of {row.n_cells:,} cells, "
         f"{row.female_cells:,} have XIST alone, {row.male_cells:,} genes of the Y chromosome alone)",
-        where, "the sex may be recorded wrongly, or the sample swapped with another",
+        where, "the sex may be recorded wrongly, or " + (exchanged or "the sample swapped with another"),
+        "error" if row.certain else "warning",
     )  # fmt: skip
 
 
@@ -259,7 +225,7 @@ def _mixture(row: Any, where: str) -> Finding:
        needs=("protocol", "counts"))  # fmt: skip
 def nuclei(dataset: CheckedDataset) -> Outcome:
     """Compare the protocols over donors, then each donor with its protocol."""
-    by = _units(dataset, ["donor", "protocol"])
+    by = units(dataset, ["donor", "protocol"])
     malat = present(dataset.atlas, ["MALAT1"])
     totals = dataset.totals
     table = by.table.assign(kind=by.table["protocol"].map(protocol_of))
@@ -278,7 +244,12 @@ def nuclei(dataset: CheckedDataset) -> Outcome:
         return Outcome(skipped=f"{_FEWEST_DONORS} donors are needed on either side; {said}")
     medians = {k: {m: float(arm[m].median()) for m in measures} for k, arm in arms.items()}
     up = {"MALAT1": 1, "mitochondrial": -1}
-    wrong = [m for m in measures if up[m] * (medians["nuclei"][m] - medians["cells"][m]) <= 0]
+    wrong = [m for m in measures if up[m] * (medians["nuclei"][m] - medians["cells"][m]) < 0]
+    chance = {
+        m: mannwhitneyu(up[m] * arms["nuclei"][m], up[m] * arms["cells"][m], alternative="less").pvalue for m in wrong
+    }
+    certain = [m for m in wrong if chance[m] <= _CHANCE_PROTOCOL]
+    wrong = wrong if len(wrong) == len(up) else certain
     findings = []
     if wrong:
         said = "; ".join(
@@ -286,7 +257,7 @@ def nuclei(dataset: CheckedDataset) -> Outcome:
         )
         findings = [Finding(f"nuclei look like cells ({said}; counts in 10,000, median over donors)",
                             dataset.layout.sample_metadata, "the protocols may be named the wrong way round",
-                            "error" if len(wrong) == 2 else "warning")]  # fmt: skip
+                            "error" if len(certain) == len(up) else "warning")]  # fmt: skip
     else:
         findings = [
             _misplaced(dataset, by, i, row) for i, row in table.iterrows() if _other_arm(row, medians, measures)
@@ -316,7 +287,7 @@ def _misplaced(dataset: CheckedDataset, by: CellGroups, row: Any, values: pd.Ser
        severity="note", level="full", needs=("donor", "counts"))  # fmt: skip
 def library_size(dataset: CheckedDataset) -> Outcome:
     """Compare the median counts a cell of each donor with the median over donors, within protocol and chemistry."""
-    by = _units(dataset, ["donor", "protocol", "chemistry"])
+    by = units(dataset, ["donor", "protocol", "chemistry"])
     table = by.table.assign(median_counts=by.median(dataset.totals.n_counts))
     compared = table[table["n_cells"] >= FEWEST_CELLS].copy()
     arms = [role for role in ("protocol", "chemistry") if role in compared]
@@ -361,7 +332,7 @@ def doublets(dataset: CheckedDataset) -> Outcome:
 def cells_per_type(dataset: CheckedDataset) -> Outcome:
     """Count donors by type, at the coarsest level."""
     level = dataset.roles["cell_type"][0]
-    table = pd.crosstab(dataset.obs[level].astype("string"), dataset.column("donor").astype("string"))
+    table = pd.crosstab(dataset.study.labels(level).astype("string"), dataset.study.values("donor").astype("string"))
     donors, cells = (table > 0).sum(axis=1), table.sum(axis=1).to_dict()
     findings = [
         Finding(f"{name}: {int(cells[name]):,} cells of {int(n)} donor{'s' if n > 1 else ''}",
@@ -372,7 +343,7 @@ def cells_per_type(dataset: CheckedDataset) -> Outcome:
     return Outcome(findings, f"{table.shape[0]} types of {table.shape[1]} donors", facts)
 
 
-def _units(dataset: CheckedDataset, roles: Sequence[str]) -> CellGroups:
+def units(dataset: CheckedDataset, roles: Sequence[str]) -> CellGroups:
     """Group the cells by those of the roles that the dataset has."""
     return group_by(dataset.study.keys([role for role in roles if dataset.missing(role) is None]), complete=True)
 

@@ -1,6 +1,5 @@
-"""Columns, frames and trees compared: where they first differ, in words."""
+"""Columns and frames compared: where they first differ, in words."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +67,7 @@ def frame_difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference | N
             f"the index is {ours.index.name!r} ({ours.index.dtype}), not {theirs.index.name!r} ({theirs.index.dtype})"
         )
         return Difference(said, ", index")
-    wrong = np.flatnonzero(ours.index.to_numpy() != theirs.index.to_numpy())
+    wrong = np.flatnonzero(_differ(ours.index.to_series(), theirs.index.to_series()))
     if len(wrong):
         at = int(wrong[0])
         return Difference(f"{len(wrong):,} names differ; the first is {ours.index[at]!r}, not {theirs.index[at]!r}",
@@ -109,10 +108,26 @@ def _column_difference(ours: pd.Series, theirs: pd.Series) -> Difference | None:
 def _differ(ours: pd.Series, theirs: pd.Series) -> NDArray[np.bool_]:
     missing, absent = ours.isna().to_numpy(), theirs.isna().to_numpy()
     both = ~missing & ~absent
-    differ = missing != absent
-    one, other = ours.to_numpy(), theirs.to_numpy()
-    differ[both] = np.asarray(one[both] != other[both], bool)
-    return np.asarray(differ, bool)
+    differ = np.asarray(missing != absent, bool)
+    differ[both] = differing(np.asarray(ours)[both], np.asarray(theirs)[both])
+    return differ
+
+
+def differing(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two arrays of one dtype and shape differ: in value, type (of objects) or sign of zero; NaN equals NaN."""
+    if theirs.dtype.kind == "c":
+        return differing(ours.real, theirs.real) | differing(ours.imag, theirs.imag)
+    if theirs.dtype.kind in "mM":  # where not a time is unlike itself
+        return np.asarray(ours.view(np.int64) != theirs.view(np.int64))
+    differ = np.asarray(ours != theirs, bool)
+    if theirs.dtype.kind == "f":
+        known = ~(np.isnan(ours) & np.isnan(theirs))
+        return np.asarray(known & (differ | (np.signbit(ours) != np.signbit(theirs))))
+    if theirs.dtype == object:
+        differ &= ~np.asarray((ours != ours) & (theirs != theirs), bool)
+        types = (np.fromiter(map(type, values.flat), object, values.size) for values in (ours, theirs))
+        differ |= np.not_equal(*types).reshape(theirs.shape)
+    return differ
 
 
 def _category_difference(ours: pd.CategoricalDtype, theirs: pd.CategoricalDtype) -> str:
@@ -122,69 +137,3 @@ def _category_difference(ours: pd.CategoricalDtype, theirs: pd.CategoricalDtype)
     if here != there:
         return f"{len(here - there)} categories are here only, {len(there - here)} in the source only"
     return f"the categories are in another order, or {ours.categories.dtype}, not {theirs.categories.dtype}"
-
-
-def tree_difference(ours: Any, theirs: Any, left_out: Collection[str] = (), at: str = "") -> tuple[str, str] | None:
-    """Place and nature of the first difference between two nested documents; None if there is none.
-
-    Parameters
-    ----------
-    left_out
-        Places (``a/b``) that may be missing in ours.
-    """
-    if isinstance(theirs, Mapping):
-        if not isinstance(ours, Mapping):
-            return at, f"it is a {type(ours).__name__}, not a mapping"
-        return _mapping_difference(ours, theirs, left_out, at)
-    if isinstance(theirs, pd.DataFrame):
-        if not isinstance(ours, pd.DataFrame):
-            return at, f"it is a {type(ours).__name__}, not a DataFrame"
-        found = frame_difference(ours, theirs)
-        return (f"{at}{found.where}", found.message) if found else None
-    if _equal(ours, theirs):
-        return None
-    return at, f"it is {_short(ours)}, not {_short(theirs)}"
-
-
-def _mapping_difference(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], left_out: Collection[str], at: str
-) -> tuple[str, str] | None:
-    for key in theirs:
-        place = f"{at}/{key}" if at else str(key)
-        if place in left_out:
-            continue
-        if key not in ours:
-            return place, "it is missing"
-        if found := tree_difference(ours[key], theirs[key], left_out, place):
-            return found
-    extra = [key for key in ours if key not in theirs]
-    return (f"{at}/{extra[0]}".lstrip("/"), "the source has not got it") if extra else None
-
-
-def _equal(ours: Any, theirs: Any) -> bool:
-    """Equal in value, dtype and shape; NaN equals NaN."""
-    if hasattr(theirs, "toarray"):  # sparse
-        return hasattr(ours, "toarray") and _equal(ours.toarray(), theirs.toarray())
-    if isinstance(theirs, np.ndarray | pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        if type(ours) is not type(theirs) or getattr(ours, "dtype", None) != theirs.dtype:
-            return False
-        one, other = np.asarray(ours), np.asarray(theirs)
-        if one.shape != other.shape:
-            return False
-        if one.dtype.names or one.dtype.kind not in "fc":
-            return bool(
-                pd.Series([*one.ravel().tolist()], dtype=object).equals(
-                    pd.Series([*other.ravel().tolist()], dtype=object)
-                )
-            )
-        return bool(np.array_equal(one, other, equal_nan=True))
-    if isinstance(theirs, list | tuple):
-        return type(ours) is type(theirs) and len(ours) == len(theirs) and all(map(_equal, ours, theirs))
-    if type(ours) is not type(theirs):
-        return False
-    return bool(ours == theirs or (ours != ours and theirs != theirs))  # NaN is unlike itself
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -26,6 +26,7 @@ from titin.source import Source
 from titin.study.design import Study
 
 Result = TypeVar("Result")
+_SHARED = ("folder", "resources", "progress")
 
 
 def _in_background(function: Callable[[], Result]) -> "Future[Result]":
@@ -66,8 +67,8 @@ class CheckedDataset:
         memory: int | str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.folder = Path(folder)
-        self.manifest = Manifest.read(self.folder)
+        self.manifest = Manifest.read(folder)
+        self.folder = folder.absolute()  # pyarrow takes a:b for an address
         self.source = source
         self.resources = make_resources(threads, memory)
         self.progress = progress or Progress()
@@ -100,14 +101,27 @@ class CheckedDataset:
         return open_atlas(self.folder, memory=self.resources.memory, threads=self.resources.threads)
 
     @cached_property
+    def parts(self) -> dict[str, "CheckedDataset"]:
+        """The dataset as if a further matrix were its matrix, by the place of each; of the source likewise."""
+        return {place: self._part(place) for place in self.manifest.parts}
+
+    def _part(self, place: str) -> "CheckedDataset":
+        part = object.__new__(CheckedDataset)
+        part.__dict__ |= {name: value for name, value in vars(self).items() if name in _SHARED}
+        part.__dict__ |= {"manifest": self.manifest.part(place), "_passes": {}, "_sha256": None}
+        part.source = self.source.parts.get(place) if self.source is not None else None
+        part.atlas = self.atlas.part(place)
+        return part
+
+    @cached_property
     def obs(self) -> pd.DataFrame:
-        """Metadata of the cells in the dataset's order, with ``age_numeric`` and ``age_years`` where known."""
+        """Metadata of the cells in the dataset's order, as `Atlas.obs` has them."""
         return self.atlas.cell_columns()
 
     @cached_property
     def study(self) -> Study:
         """What part each column of obs plays."""
-        return Study(self.obs, self.roles)
+        return Study(self.obs, self.roles, self.atlas.cells.derived)
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -147,7 +161,7 @@ class CheckedDataset:
         if need == "source":
             return None if self.source is not None else "no source was given"
         if need == "counts":
-            return None if self.manifest.kind != "real" else "no integer counts lie behind the values"
+            return None if self.manifest.value_kind.has_counts else f"no counts: {self.manifest.why_no_counts}"
         if need == "projection":
             return None if self.manifest.obsm else "the dataset has no projection"
         column = self.roles[need]
@@ -211,8 +225,11 @@ class CheckedDataset:
 
 
 def present(atlas: Atlas, genes: Iterable[str]) -> list[str]:
-    """Names under which the atlas has genes: as spelt, or in a mouse's spelling; ambiguous ones are left out."""
-    names = []
+    """Names under which the atlas has genes: as spelt, or in a mouse's spelling; ambiguous ones are left out.
+
+    Of several studies, genes that all of them measured.
+    """
+    names, atlas = [], atlas.comparable()
     for gene in genes:
         for spelling in (gene, gene.capitalize()):
             if spelling in atlas:
@@ -235,7 +252,7 @@ def normalised(dataset: CheckedDataset, gene: str) -> NDArray[np.float32]:
 
     Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.
     """
-    if dataset.manifest.kind != "counts":
+    if not dataset.manifest.value_kind.lognorm_of_counts:
         return dataset.atlas[gene].to_numpy(np.float32)
     total = np.maximum(dataset.totals.n_counts, 1)
     return np.log1p(dataset.atlas.counts_of(gene).to_numpy() / total * 1e4).astype(np.float32)

@@ -12,13 +12,20 @@ from numpy.typing import NDArray
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
+from titin.check.hub import MOST_CARD
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
+from titin.dataset.shapes import ShapeError, list_of, record, table_of, text, whole
 from titin.errors import TitinError
+from titin.files import read_text
 
 _WRITE_AGAIN = "write the card again"
-_SIZE = re.compile(r"([\d,]+) cells × ([\d,]+) genes(?:, ([\d,]+) non-zeros)?")
+_MOST = str(2**63)
+_NUMBER = r"(?<![\d,])(\d[\d,]{0,24})"
+_SIZE = re.compile(rf"{_NUMBER} cells × {_NUMBER} genes(?:, {_NUMBER} non-zeros)?")
+_COUNTS = table_of(table_of(whole()))
+_STRUCTURE = record({}, {"obsm_keys": list_of(text()), "annotation_mapping": _COUNTS, "category_counts": _COUNTS})
 
 
 @check("integrity.structure", "detailed_structure.json says what the tables say.")
@@ -26,6 +33,10 @@ def structure(dataset: CheckedDataset) -> Outcome:
     """Shape, sparsity, columns, keys, and the count of every category."""
     manifest, obs = dataset.manifest, dataset.obs
     document = dataset.atlas.store.json(layout.STRUCTURE)
+    try:
+        _STRUCTURE(document)
+    except ShapeError as error:
+        return Outcome([Finding(str(error), layout.STRUCTURE, "build the dataset again")])
     own = [record["name"] for record in manifest.obs["columns"][1:]]
     expected: dict[str, Any] = {
         "shape": [manifest.n_cells, manifest.n_genes],
@@ -90,11 +101,11 @@ def unstructured(dataset: CheckedDataset) -> Outcome:
 def card(dataset: CheckedDataset) -> Outcome:
     """Rows and bytes of every table of files, sizes in the text, and the files of every config in the front matter."""
     try:
-        text = (dataset.folder / layout.CARD).read_text("utf-8")
+        content = read_text(dataset.folder / layout.CARD, MOST_CARD)
     except (OSError, ValueError) as error:
         return Outcome([Finding(f"it cannot be read: {error}", layout.CARD, _WRITE_AGAIN)])
-    lines = text.splitlines()
-    found = [*_wrong_sizes(dataset, lines), *_wrong_rows(dataset, lines), *_wrong_configs(dataset, _front_matter(text))]
+    lines, front = content.splitlines(), _front_matter(content)
+    found = [*_wrong_sizes(dataset, lines), *_wrong_rows(dataset, lines), *_wrong_configs(dataset, front)]
     return Outcome(found, f"{len(lines):,} lines")
 
 
@@ -129,7 +140,12 @@ def _wrong_rows(dataset: CheckedDataset, lines: list[str]) -> Iterator[Finding]:
             entry = dataset.manifest.files[cells[0]]
             for name, cell in zip(header, cells, strict=False):
                 digits = cell.replace(",", "")
-                if name in ("rows", "bytes") and digits.isdecimal() and int(digits) != entry.get(name):
+                if (
+                    name in ("rows", "bytes")
+                    and digits.isdecimal()
+                    and len(digits) < len(_MOST)
+                    and int(digits) != entry.get(name)
+                ):
                     said = f"it gives {cells[0]} {cell} {name}, {layout.MANIFEST} {entry.get(name, 0):,}"
                     yield Finding(said, f"{layout.CARD}, line {number}", _WRITE_AGAIN)
         elif header[0] == "file" and cells[0].endswith((".parquet", ".json")):
@@ -144,14 +160,14 @@ def _wrong_configs(dataset: CheckedDataset, front: str) -> Iterator[Finding]:
     used: set[str] = set()
     for block in re.split(r"^\s*- config_name:", front, flags=re.M)[1:]:
         config = block.split("\n", 1)[0].strip().strip("'\"")
-        patterns = re.findall(r"[\w.*?\[\]/-]+\.parquet", block)
+        patterns = re.findall(r"(?<![\w.*?\[\]/-])[\w.*?\[\]/-]+\.parquet", block)
         files = [name for name in tables if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
         used.update(files)
         where = f"{layout.CARD}, config {config}"
         for pattern in patterns:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in tables):
                 yield Finding(f"it names {pattern}, which the dataset has not", where, _WRITE_AGAIN)
-        said = [int(n) for n in re.findall(r"num_examples:\s*(\d+)", block)]
+        said = [int(n) for n in re.findall(r"num_examples:\s*(\d{1,20})\b", block)]
         if files and said and sum(said) != sum(tables[name] for name in files):
             rows = sum(tables[name] for name in files)
             yield Finding(f"it says {sum(said):,} examples, the files have {rows:,} rows", where, _WRITE_AGAIN)

@@ -16,8 +16,8 @@ from titin.check.passes import ListReader, PanelReader, PanelRows, compare_panel
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
 from titin.dataset.pages import Lists
-from titin.dataset.recovery import MAX_ULP
 from titin.dataset.store import RowGroup, Store
+from titin.dataset.transforms import log_unit_of
 from titin.errors import TitinError
 from titin.parallel import ordered_map
 from titin.progress import Progress
@@ -93,7 +93,7 @@ class ExpressionPass:
     cell_digests
         uint64, cells × 2 in the dataset's order: of (source column, value); empty without a source.
     worst_ulp
-        Greatest distance of log1p(count / scale) from a level.
+        Greatest distance of a level from what its count gives.
     """
 
     totals: Totals
@@ -129,8 +129,8 @@ class _Reading:
         self.marked[tokens[fine]] = genes[layout.GENE].str.upper().str.startswith("MT-").fillna(False)[fine]
         self.number[tokens[fine]] = genes[layout.SOURCE_COLUMN].to_numpy()[fine]
         self.digest_values = digest_values
-        self.scale = None
-        if self.manifest.kind == "log1p":
+        self.scale, self.log_unit = None, log_unit_of(self.manifest.value_kind)
+        if self.manifest.value_kind.has_levels:
             self.scale = store.column(store.manifest.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
         self.negative = bool(self.manifest.settings.get("allow_negative"))
 
@@ -191,7 +191,7 @@ class _Reading:
         level_indptr, levels = rest[0]
         scale = self.scale[group.first_row : group.first_row + group.n_rows]
         what, distance = np.empty(group.n_rows, np.uint8), np.empty(group.n_rows)
-        n_wrong = inspect_levels(indptr, elements, level_indptr, levels, scale, MAX_ULP, what, distance)
+        n_wrong = inspect_levels(indptr, elements, level_indptr, levels, scale, self.log_unit, what, distance)
         found: list[_Found] = []
         for code, sort in _LEVEL_SORTS.items() if n_wrong else ():
             cells = np.flatnonzero(what == code)
@@ -256,8 +256,8 @@ def read_expression(
         If a file cannot be read.
     """
     manifest = store.manifest
-    data = layout.VALUES if manifest.kind == "real" else layout.COUNTS
-    columns = [layout.GENES, data, *([layout.LEVELS] if manifest.kind == "log1p" else [])]
+    data = manifest.value_kind.entries
+    columns = [layout.GENES, data, *([layout.LEVELS] if manifest.value_kind.has_levels else [])]
     reader = ListReader(store, manifest.layout.expression, columns)
     reading = _Reading(store, genes, reader, digest_cells)
     n_cells = sum(group.n_rows for group in reader.groups)
@@ -303,7 +303,7 @@ class _Gather:
 
     def result(self, source_columns: NDArray[np.int64]) -> ExpressionPass:
         """``source_columns``: that of each token."""
-        by_source = np.empty_like(self.sums)
+        by_source = np.zeros_like(self.sums)
         by_source[source_columns] = self.sums
         totals = Totals(
             self.n_genes, self.cells[:, 0], self.cells[:, 2], self.cells[:, 1], by_source[:, 0].astype(np.int64),

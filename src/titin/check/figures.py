@@ -9,7 +9,7 @@ import pandas as pd
 
 from titin.check.dataset import CheckedDataset
 from titin.dataset.layout import projection_columns
-from titin.plot import alt_text, density, embedding, stacked_bars, to_png
+from titin.plot import alt_text, density, embedding, noted, stacked_bars, synthetic_note, to_png
 from titin.plot.palettes import AGE
 
 if TYPE_CHECKING:
@@ -56,12 +56,13 @@ def make_figures(dataset: CheckedDataset) -> list[ValidationFigure]:
         Of each projection its first two dimensions by age, coarsest cell type, sex, donor, protocol, and its density;
         then the cells of each donor by type.
     """
-    return list(_figures(dataset))
+    with noted(synthetic_note(dataset.atlas.synthetic)):
+        return list(_figures(dataset))
 
 
 def _figures(dataset: CheckedDataset) -> Iterator[ValidationFigure]:
     columns = _columns(dataset)
-    for key in dataset.manifest.obsm:
+    for key in dataset.manifest.projections:
         table, x, y = _coordinates(dataset, key, columns)
         if table is None:
             continue

@@ -1,7 +1,7 @@
 """Findings of a check, each with its place and what to do; problems of single cells or values, counted as met."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -30,6 +30,47 @@ class Finding:
     severity: Severity | None = None
 
 
+_NAMED = 3  # places in a line
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What was found in one place or in several.
+
+    Attributes
+    ----------
+    finding
+        The first of them.
+    places
+        All of them that have a place.
+    """
+
+    finding: Finding
+    places: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """The place, or how many there are and the first of them; empty where there is none."""
+        if len(self.places) < 2:
+            return "".join(self.places)
+        more = f" and {len(self.places) - _NAMED} more" if len(self.places) > _NAMED else ""
+        return f"{len(self.places)} places ({'; '.join(self.places[:_NAMED])}{more})"
+
+
+def merge_repeated(findings: Iterable[Finding]) -> list[Repeated]:
+    """Findings of a check, those that say the same of different places as one, in the order of the first.
+
+    Examples
+    --------
+    >>> [found.where for found in merge_repeated([Finding("bad", "a"), Finding("bad", "b"), Finding("good", "a")])]
+    ['2 places (a; b)', 'a']
+    """
+    same: dict[tuple[str, str | None, Severity | None], list[Finding]] = {}
+    for finding in findings:
+        same.setdefault((finding.message, finding.hint, finding.severity), []).append(finding)
+    return [Repeated(each[0], tuple(dict.fromkeys(one.where for one in each if one.where))) for each in same.values()]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a check function returns.
@@ -50,6 +91,18 @@ class Outcome:
     read: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     skipped: str | None = None
+
+    @classmethod
+    def of_matrices(cls, first: "Outcome", others: Mapping[str, "Outcome"]) -> "Outcome":
+        """One outcome of those of X and of further matrices, whose findings say of which; facts are those of X."""
+        looked = {place: outcome for place, outcome in others.items() if outcome.skipped is None}
+        if not looked:
+            return first
+        findings = [replace(finding, message=f"{place}: {finding.message}")
+                    for place, outcome in looked.items() for finding in outcome.findings]  # fmt: skip
+        read = [] if first.skipped is not None else [first.read]
+        read += [f"{place}: {outcome.read}" for place, outcome in looked.items()]
+        return cls([*first.findings, *findings], "; ".join(read), first.facts)
 
 
 @dataclass

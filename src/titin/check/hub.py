@@ -16,6 +16,7 @@ from titin.check.findings import Finding
 from titin.check.footer import Chunk, Footer, read_footer
 from titin.dataset import layout
 from titin.errors import DatasetError
+from titin.files import read_text
 
 _SIMPLE = {
     pa.null(): "null", pa.bool_(): "bool", pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64",
@@ -27,8 +28,14 @@ _SIMPLE = {
 }  # fmt: skip
 
 
-class NoFeatureError(TypeError):
+class NoFeatureError(DatasetError):
     """An Arrow type that the Hub has no feature for; a config with such a column cannot be opened."""
+
+    def __init__(self, arrow: pa.DataType) -> None:
+        super().__init__(
+            f"the Hub has no feature for columns of the type {arrow}", "store it as text, numbers or lists"
+        )
+        self.arrow = arrow
 
 
 def dtype_name(arrow: pa.DataType) -> str:
@@ -56,7 +63,7 @@ def dtype_name(arrow: pa.DataType) -> str:
         return f"decimal{arrow.bit_width}({arrow.precision}, {arrow.scale})"
     if pa.types.is_fixed_size_binary(arrow):
         return f"fixed_size_binary[{arrow.byte_width}]"
-    raise NoFeatureError(f"type {arrow}")
+    raise NoFeatureError(arrow)
 
 
 def feature(arrow: pa.DataType) -> dict[str, Any]:
@@ -198,6 +205,8 @@ MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DO
 _SPLIT = re.compile(r"\w+(\.\w+)*")
 _FORBIDDEN = set('<>:/\\|?*"')
 _AGAIN = "write the card again: titin card"
+MOST_CARD = 2**23
+"""Bytes of a card; the longest known has a few hundred thousand."""
 
 
 class DuplicateKeyError(yaml.YAMLError):
@@ -293,7 +302,7 @@ def read_hub_card(folder: Path) -> HubCard:
     """Read a folder as the Hub would; what is wrong with the card is kept in ``problems``."""
     card = HubCard(Path(folder))
     try:
-        whole = (card.folder / layout.CARD).read_text("utf-8")
+        whole = read_text(card.folder / layout.CARD, MOST_CARD)
     except (OSError, ValueError) as error:
         card.problems.append(Finding(f"there is no card that can be read: {error}", layout.CARD, _AGAIN))
         return card
@@ -304,7 +313,7 @@ def read_hub_card(folder: Path) -> HubCard:
         return card
     try:
         matter = yaml.load(found[1], _UniqueKeys)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())
         card.problems.append(Finding(f"the YAML block cannot be read: {reason}", layout.CARD, _AGAIN))
         return card

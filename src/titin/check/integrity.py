@@ -13,13 +13,10 @@ from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
-from titin.dataset.codec import KINDS as MATRIX_KINDS
 from titin.dataset.layout import required
 from titin.dataset.manifest import Manifest
 from titin.dataset.tables import KINDS
 from titin.parallel import ordered_map
-
-_AGES = (layout.AGE_NUMERIC, layout.AGE_YEARS)
 
 
 def expected_schemas(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Schema]:
@@ -34,21 +31,32 @@ def expected_schemas(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[st
     names = manifest.layout
     cells = _cell_fields(manifest, found.get(names.sample_metadata))
     by_name = {field.name: field for field in cells}
+    identity = by_name[layout.CELL_ID] if layout.CELL_ID in by_name else required(layout.CELL_ID, pa.string())
     labels = [by_name[name] for name in manifest.obs.get("labels", []) if name in by_name]
-    beside = [by_name[layout.CELL_ID] if layout.CELL_ID in by_name else required(layout.CELL_ID, pa.string())]
-    beside += [_as_dictionary(field) for field in labels]
-    data = _data_field(manifest, found)
+    beside = [identity, *(_as_dictionary(field) for field in labels)]
     schemas = {
-        names.expression: pa.schema([*beside, *_matrix_fields(manifest, data)]),
-        names.expression_by_gene: pa.schema(_gene_lists(data)),
+        **_matrix_schemas(manifest, found, beside),
         names.expression_panel: pa.schema([*beside, *_panel_fields(found.get(names.expression_panel), beside)]),
         names.sample_metadata: pa.schema(cells),
-        names.feature_metadata: pa.schema(_gene_fields(manifest, found.get(names.feature_metadata))),
     }
+    for place in manifest.parts:
+        schemas |= _matrix_schemas(manifest.part(place), found, [identity])
     for entry in (*manifest.obsm.values(), *manifest.varm.values()):
         own = found.get(entry["file"])
         schemas[entry["file"]] = pa.schema([_field(record, own) for record in entry["columns"]])
     return schemas | _derived(manifest, found)
+
+
+def _matrix_schemas(manifest: Manifest, found: dict[str, pa.Schema], beside: list[pa.Field]) -> dict[str, pa.Schema]:
+    """Of a matrix both ways round, and of its genes if they are its own."""
+    names, data = manifest.layout, _data_field(manifest, found)
+    schemas = {
+        names.expression: pa.schema([*beside, *_matrix_fields(manifest, data)]),
+        names.expression_by_gene: pa.schema(_gene_lists(data)),
+    }
+    if names.detection == names.feature_metadata:
+        schemas[names.feature_metadata] = pa.schema(_gene_fields(manifest, found.get(names.feature_metadata)))
+    return schemas
 
 
 def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Schema]:
@@ -57,6 +65,7 @@ def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Sc
     if own := found.get(names.gene_set_scores):
         sets = [required(name, pa.float32()) for name in own.names[1:]]
         schemas[names.gene_set_scores] = pa.schema([required(layout.CELL_ID, pa.string()), *sets])
+    schemas[names.label_check] = pa.schema(list(layout.LABEL_CHECK.items()))
     if own := found.get(names.pseudobulk):
         tokens = layout.gene_type(manifest.n_genes)
         lists = {layout.GENES: tokens, layout.COUNTS: pa.uint32(), layout.CELLS: pa.uint32()}
@@ -67,7 +76,20 @@ def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Sc
             *labels, pa.field(layout.N_CELLS, pa.int64()),
             *(required(name, layout.list_of(kind)) for name, kind in lists.items()),
         ])  # fmt: skip
-    return schemas
+    return schemas | _ageing(names, found.get(names.ageing_by_gene))
+
+
+def _ageing(names: layout.Layout, by_gene: pa.Schema | None) -> dict[str, pa.Schema]:
+    """Of the tables of what changes with age."""
+    large = by_gene is not None and layout.COUNTS in by_gene.names and by_gene.field(layout.COUNTS).type.equals(
+        layout.list_of(pa.uint64())
+    )  # fmt: skip
+    return {
+        names.ageing_groups: layout.table_schema(layout.AGEING_GROUPS),
+        names.ageing_by_gene: layout.ageing_by_gene_schema(large_sums=large),
+        names.ageing_tests: layout.table_schema(layout.AGEING_TESTS),
+        names.ageing_composition: layout.table_schema(layout.AGEING_COMPOSITION),
+    }
 
 
 def difference(expected: pa.Schema, found: pa.Schema) -> str | None:
@@ -114,9 +136,9 @@ def metadata_problem(schema: pa.Schema, index: str | None) -> str | None:
 
 def _cell_fields(manifest: Manifest, found: pa.Schema | None) -> list[pa.Field]:
     fields = [_field(record, found) for record in manifest.obs["columns"]]
-    known = {field.name for field in fields}
-    present = found.names if found is not None else []
-    return fields + [pa.field(name, pa.float64()) for name in _AGES if name in present and name not in known]
+    kinds = {"text": pa.string()}
+    return fields + [pa.field(name, kinds.get(origin.get("type", ""), pa.float64()))
+                     for name, origin in manifest.derived.items()]  # fmt: skip
 
 
 def _field(record: dict[str, Any], found: pa.Schema | None) -> pa.Field:
@@ -137,7 +159,7 @@ def _as_dictionary(field: pa.Field) -> pa.Field:
 
 
 def _data_field(manifest: Manifest, found: dict[str, pa.Schema]) -> pa.Field:
-    if manifest.kind == "real":
+    if not manifest.value_kind.has_counts:
         narrow = manifest.source.get("dtype") in ("float32", "float16", ">f4", ">f2")
         return required(layout.VALUES, layout.list_of(pa.float32() if narrow else pa.float64()))
     schema = found.get(manifest.layout.expression)
@@ -152,7 +174,7 @@ def _is_wide(kind: pa.DataType) -> bool:
 def _matrix_fields(manifest: Manifest, data: pa.Field) -> list[pa.Field]:
     fields = [required(layout.SOURCE_ROW, pa.int64())]
     genes = required(layout.GENES, layout.list_of(layout.gene_type(manifest.n_genes)))
-    if manifest.kind != "log1p":
+    if not manifest.value_kind.has_levels:
         return [*fields, genes, data]
     exact = pa.float64() if manifest.source.get("dtype") in ("float64", ">f8") else pa.float32()
     levels = required(layout.LEVELS, layout.list_of(exact))
@@ -179,7 +201,7 @@ def _gene_fields(manifest: Manifest, found: pa.Schema | None) -> list[pa.Field]:
         layout.SOURCE_COLUMN: pa.int64(), layout.N_CELLS: pa.int64(), layout.MEAN: pa.float64(),
         layout.VARIANCE: pa.float64(), layout.N_COUNTS: pa.int64(),
     }  # fmt: skip
-    if manifest.kind == "real":
+    if not manifest.value_kind.has_counts:
         del types[layout.N_COUNTS]
     own = [pa.field(name, kind) for name, kind in types.items()]
     return own + [_field(record, found) for record in manifest.var["columns"] if record["column"] not in types]
@@ -200,19 +222,29 @@ def cell_tables(dataset: CheckedDataset) -> list[str]:
     names = dataset.layout
     projections = [entry["file"] for entry in dataset.manifest.obsm.values()]
     scores = [names.gene_set_scores] if names.gene_set_scores in dataset.manifest.files else []
-    return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores]
+    further = [part.layout.expression for part in _parts(dataset)]
+    return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores, *further]
 
 
-def gene_tables(dataset: CheckedDataset) -> list[str]:
-    """Plain names of the files with one row a gene, ``feature_metadata`` first."""
-    names = dataset.layout
-    loadings = [entry["file"] for entry in dataset.manifest.varm.values()]
-    return [names.feature_metadata, names.expression_by_gene, *loadings]
+def gene_tables(dataset: CheckedDataset) -> dict[str, Manifest]:
+    """Plain names of the files with one row a gene, ``feature_metadata`` first; each with its manifest."""
+    manifest = dataset.manifest
+    found = dict.fromkeys([manifest.layout.feature_metadata, manifest.layout.expression_by_gene], manifest)
+    found |= {entry["file"]: manifest for entry in manifest.varm.values()}
+    if manifest.layout.ageing_by_gene in manifest.files:
+        found[manifest.layout.ageing_by_gene] = manifest
+    for part in _parts(dataset):
+        found |= {part.layout.detection: part, part.layout.expression_by_gene: part}
+    return found
+
+
+def _parts(dataset: CheckedDataset) -> list[Manifest]:
+    return [dataset.manifest.part(place) for place in dataset.manifest.parts]
 
 
 def plain_name(dataset: CheckedDataset, file: str) -> str:
     """Name of the whole that a Parquet file is a shard of."""
-    for whole in (*cell_tables(dataset), *gene_tables(dataset), dataset.layout.pseudobulk):
+    for whole in (*cell_tables(dataset), *gene_tables(dataset), *dataset.layout.summaries):
         stem = whole.removesuffix(".parquet")
         if file == whole or (file.startswith(f"{stem}-") and file[len(stem) + 1 :][:5].isdecimal()):
             return whole
@@ -224,24 +256,15 @@ def manifest(dataset: CheckedDataset) -> Outcome:
     """Sizes, kind, names and roles."""
     own, where = dataset.manifest, layout.MANIFEST
     found = []
-    if own.kind not in MATRIX_KINDS:
-        found.append(Finding(f"kind is {own.kind!r}, which is none of {', '.join(MATRIX_KINDS)}", where))
-    for name in ("n_cells", "n_genes", "nnz"):
-        value = getattr(own, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < (name != "nnz"):
-            found.append(Finding(f"{name} is {value!r}, not a number of cells, genes or values", where))
-    if not found and own.nnz > own.n_cells * own.n_genes:
-        size = f"{own.n_cells:,} cells × {own.n_genes:,} genes"
-        found.append(Finding(f"nnz is {own.nnz:,}, more than {size} have", where))
+    for one in (own, *_parts(dataset)):
+        if one.nnz > one.n_cells * one.n_genes:
+            size = f"{one.n_cells:,} cells × {one.n_genes:,} genes"
+            found.append(Finding(f"nnz is {one.nnz:,}, more than {size} have", where))
     if own.prefix != f"{own.tissue}_{own.method}":
         found.append(Finding(f"prefix is {own.prefix!r}, not {own.tissue}_{own.method}", where))
     found += [Finding(text, where) for text in _role_problems(dataset)]
     found += [Finding(f"the dataset has no {name}, which every dataset has", where, _RESTORE)
               for name in expected_files(dataset) if not _has(dataset, name)]  # fmt: skip
-    found += [
-        Finding(f"{key!r} has no {what}", f"{where}, obsm or varm")
-        for key, what in _obsm_problems({**own.obsm, **own.varm})
-    ]
     return Outcome(found, f"{len(own.files):,} files, {own.n_cells:,} cells, {own.n_genes:,} genes, {own.nnz:,} values")
 
 
@@ -255,17 +278,10 @@ def _role_problems(dataset: CheckedDataset) -> Iterator[str]:
         if reason:
             yield reason
     labels = dataset.manifest.obs.get("labels", [])
-    known = {record["column"] for record in dataset.manifest.obs["columns"]} | {layout.AGE_NUMERIC, layout.AGE_YEARS}
+    known = {*(record["column"] for record in dataset.manifest.obs["columns"]), *dataset.manifest.derived}
     for name in labels:
         if name not in known:
             yield f"the label {name!r} is no column of {dataset.layout.sample_metadata}"
-
-
-def _obsm_problems(obsm: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, entry in obsm.items():
-        for part in ("file", "columns"):
-            if not entry.get(part):
-                yield key, part
 
 
 @check("integrity.files", "Every file of titin.json is there, and no other data.")
@@ -368,9 +384,9 @@ def rows(dataset: CheckedDataset) -> Outcome:
         totals[whole] = totals.get(whole, 0) + footer.num_rows
     genes = gene_tables(dataset)
     for whole, n in totals.items():
-        if whole == dataset.layout.pseudobulk:  # a row a group, as many as there are
+        if whole in dataset.layout.summaries:
             continue
-        wanted, unit = (dataset.manifest.n_genes, "genes") if whole in genes else (dataset.manifest.n_cells, "cells")
+        wanted, unit = (genes[whole].n_genes, "genes") if whole in genes else (dataset.manifest.n_cells, "cells")
         if n != wanted:
             found.append(Finding(f"it has {n:,} rows for {wanted:,} {unit}", whole, _RESTORE))
     return Outcome(found, f"{len(totals):,} tables, {sum(totals.values()):,} rows")
@@ -394,15 +410,16 @@ def schema(dataset: CheckedDataset) -> Outcome:
     for name, own in schemas.items():
         wholes.setdefault(plain_name(dataset, name), own)
     expected = expected_schemas(dataset.manifest, wholes)
-    genes = dict.fromkeys(gene_tables(dataset), dataset.manifest.var["columns"][0]["column"])
-    genes[dataset.layout.expression_by_gene] = layout.GENE
+    genes = {name: layout.GENE if name == said.layout.expression_by_gene else said.var["columns"][0]["column"]
+             for name, said in gene_tables(dataset).items()}  # fmt: skip
     found = []
     for name, own in schemas.items():
         whole = plain_name(dataset, name)
         if whole not in expected:
             found.append(Finding("it is no file of the format", name))
             continue
-        index = None if whole == dataset.layout.pseudobulk else genes.get(whole, layout.CELL_ID)
+        plain = {dataset.layout.pseudobulk, *dataset.layout.ageing}
+        index = None if whole in plain else genes.get(whole, layout.CELL_ID)
         problem = difference(expected[whole], own) or metadata_problem(own, index)
         if problem:
             found.append(Finding(problem, name, _RESTORE))

@@ -5,10 +5,13 @@ the values come: the same triples (cell, gene, value) give the same sums read by
 different mixing make 128 bits.
 """
 
-import math
+from functools import partial
 
-import numba as nb
 import numpy as np
+
+from titin.dataset.kernels import sort
+from titin.dataset.transforms import MAX_ULP, ulp_between
+from titin.jit import kernel
 
 _ROW, _COLUMN, _VALUE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -20,21 +23,21 @@ FINE, NOT_ASCENDING, NO_SUCH, BAD_VALUE = 0, 1, 2, 3
 LEVEL_NUMBER, LEVEL_ORDER, LEVEL_VALUE, LEVEL_FAR = 1, 2, 3, 4
 
 
-@nb.njit(inline="always")
+@partial(kernel, inline="always")
 def _mix(word):
     word = (word ^ (word >> _S30)) * _A
     word = (word ^ (word >> _S27)) * _B
     return word ^ (word >> _S31)
 
 
-@nb.njit(inline="always")
+@partial(kernel, inline="always")
 def _mix_again(word):
     word = (word ^ (word >> _S33)) * _C
     word = (word ^ (word >> _S33)) * _D
     return word ^ (word >> _S33)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def inspect_lists(indptr, minor, bits, n_minor, worst):
     """What is wrong with each list: numbers that do not ascend strictly or do not exist, stored zeros.
 
@@ -58,7 +61,7 @@ def inspect_lists(indptr, minor, bits, n_minor, worst):
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def digest_by_cell(indptr, tokens, bits, counts, values, first_cell, digests, sums, marked, cells):
     """Add one block of cells to the digest and the sums of each gene, and sum each cell.
 
@@ -104,7 +107,7 @@ def digest_by_cell(indptr, tokens, bits, counts, values, first_cell, digests, su
         cells[c, 2] = part
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def digest_by_gene(indptr, cells, bits, first_token, digests, sums):
     """Fill each gene's digest (as `digest_by_cell` makes it) and its sum of counts."""
     for g in range(len(indptr) - 1):
@@ -124,7 +127,7 @@ def digest_by_gene(indptr, cells, bits, first_token, digests, sums):
         sums[g] = total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def digest_rows(indptr, columns, bits, number, digests):
     """Fill each row's digest (uint64, rows × 2) over (column, value); ``number`` renumbers the columns.
 
@@ -146,12 +149,40 @@ def digest_rows(indptr, columns, bits, number, digests):
         digests[c, 1] = second
 
 
-@nb.njit(cache=True, nogil=True)
-def inspect_levels(indptr, counts, level_indptr, levels, scale, max_ulp, what, distance):
+@kernel
+def digest_common(indptr, tokens, bits, columns, rows, by_cell, by_gene):
+    """Add a block of cells to the digests of its cells and of its genes, by numbers that two datasets share.
+
+    Parameters
+    ----------
+    columns, rows
+        int64, number of each token, and of each cell of the block; -1 for those that only one dataset has.
+    by_cell, by_gene
+        uint64, numbers × 2; added to.
+    """
+    for c in range(len(indptr) - 1):
+        row = rows[c]
+        if row < 0:
+            continue
+        own, word = tokens[indptr[c] : indptr[c + 1]], bits[indptr[c] : indptr[c + 1]]
+        for i in range(len(own)):
+            g = columns[own[i]]
+            if g < 0:
+                continue
+            key = np.uint64(row) * _ROW + np.uint64(g) * _COLUMN + word[i] * _VALUE
+            first, second = _mix(key), _mix_again(key)
+            by_cell[row, 0] += first
+            by_cell[row, 1] += second
+            by_gene[g, 0] += first
+            by_gene[g, 1] += second
+
+
+@kernel
+def inspect_levels(indptr, counts, level_indptr, levels, scale, log_unit, what, distance):
     """What is wrong with each cell's levels (uint8, filled), and the greatest distance of each cell (float64, in ulp).
 
     A cell has one level for each distinct count; they are positive, finite and strictly ascending, and each lies within
-    ``max_ulp`` float32 units in the last place of log1p(count / scale).
+    `MAX_ULP` of what its count gives; ``log_unit`` says how, see `titin.dataset.transforms`.
     """
     n_bad = 0
     present = np.empty(_SMALL, np.bool_)
@@ -177,13 +208,13 @@ def inspect_levels(indptr, counts, level_indptr, levels, scale, max_ulp, what, d
                 if own[i] >= _SMALL:
                     large[n_large] = own[i]
                     n_large += 1
-            large.sort()
+            sort(large)
             for i in range(n_large):
                 if i == 0 or large[i] != large[i - 1]:
                     distinct[n] = large[i]
                     n += 1
         what[c] = FINE
-        distance[c] = 0.0
+        distance[c] = fine = coarse = 0.0
         if len(exact) != n:
             what[c] = LEVEL_NUMBER
         else:
@@ -194,17 +225,20 @@ def inspect_levels(indptr, counts, level_indptr, levels, scale, max_ulp, what, d
                 if i and exact[i] <= exact[i - 1]:
                     what[c] = LEVEL_ORDER
                     break
-                level = np.float64(exact[i])
-                unit = math.ldexp(1.0, math.frexp(level)[1] - 24)
-                off = abs(math.log1p(distinct[i] / np.float64(scale[c])) - level) / unit
-                distance[c] = max(distance[c], off)
-            if what[c] == FINE and not (distance[c] <= max_ulp and scale[c] > 0.0):
+                if not scale[c] > 0.0:
+                    distance[c] = np.inf
+                    break
+                level, divisor = np.float64(exact[i]), np.float64(scale[c])
+                fine = max(fine, ulp_between(level, distinct[i], divisor, log_unit, False))
+                coarse = max(coarse, ulp_between(level, distinct[i], divisor, log_unit, True))
+                distance[c] = fine if fine <= MAX_ULP else coarse
+            if what[c] == FINE and not (distance[c] <= MAX_ULP and scale[c] > 0.0):
                 what[c] = LEVEL_FAR
         n_bad += what[c] != FINE
     return n_bad
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def gather_gene(indptr, tokens, bits, token, rows, words):
     """Collect the rows that name a token, with their words; returns how many."""
     n = 0
@@ -214,4 +248,5 @@ def gather_gene(indptr, tokens, bits, token, rows, words):
                 rows[n] = c
                 words[n] = bits[i]
                 n += 1
+                break  # a token that comes twice in a cell is told by another check
     return n

@@ -1,18 +1,24 @@
 """Every value of the matrix, in the three files that hold it."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from titin.atlas.row_groups import read_scales
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Problems
 from titin.check.passes import PanelReader, gene_difference
 from titin.check.registry import check
 from titin.dataset import layout
-from titin.dataset.recovery import MAX_ULP
+from titin.dataset.transforms import MAX_ULP
+from titin.errors import DatasetError
+from titin.parallel import ordered_map
 
 _RESTORE = "restore the file from where it was published, or build the dataset again"
+check_each = partial(check, level="full", each=True)
 _TINY = 1e-300
 _CLOSE = 1e-9  # relative: sums of another order of the same float64 numbers
 
@@ -30,7 +36,7 @@ def _read(dataset: CheckedDataset) -> str:
     return f"{dataset.manifest.n_cells:,} cells, {int(dataset.totals.n_genes.sum()):,} values"
 
 
-@check("matrix.tokens", "The genes of every cell exist and ascend.", level="full")
+@check_each("matrix.tokens", "The genes of every cell exist and ascend.")
 def tokens(dataset: CheckedDataset) -> Outcome:
     """Every token of ``expression``."""
     sorts = {
@@ -41,7 +47,7 @@ def tokens(dataset: CheckedDataset) -> Outcome:
     return Outcome(_findings(dataset.expression.problems, sorts), _read(dataset))
 
 
-@check("matrix.values", "Every stored value is a count of at least 1, or a finite number that is not 0.", level="full")
+@check_each("matrix.values", "Every stored value is a count of at least 1, or a finite number that is not 0.")
 def values(dataset: CheckedDataset) -> Outcome:
     """Every count or value of ``expression``, and how many there are."""
     sorts = {
@@ -56,17 +62,17 @@ def values(dataset: CheckedDataset) -> Outcome:
     return Outcome(found, _read(dataset), dataset.totals.facts)
 
 
-@check("matrix.levels", "Every exact value is log1p(count / scale) to a few units in the last place.", level="full")
+@check_each("matrix.levels", "Every exact value is what its count gives, to a few units in the last place.")
 def levels(dataset: CheckedDataset) -> Outcome:
-    """Every level of a matrix of kind ``log1p``."""
-    if dataset.manifest.kind != "log1p":
+    """Every level of a matrix whose counts were recovered."""
+    if not dataset.manifest.value_kind.has_levels:
         return Outcome(skipped=f"the matrix is of kind {dataset.manifest.kind}")
     sorts = {
         "level number": "{n:,} cells have another number of levels than of distinct counts; the first has {first}",
         "level order": "{n:,} cells have levels that do not ascend; the first has {first}",
         "level value": "{n:,} cells have levels that are not finite and positive; the first has {first}",
         "level distance": f"{{n:,}} cells have levels further than {MAX_ULP:g} units in the last place (float32) from "
-        "log1p(count / scale); the first is off by {first}",
+        f"{dataset.manifest.value_kind.formula}; the first is off by {{first}}",
     }
     found = _findings(dataset.expression.problems, sorts)
     worst = round(dataset.expression.worst_ulp, 3)
@@ -74,10 +80,29 @@ def levels(dataset: CheckedDataset) -> Outcome:
     if not found and known is not None and worst > known + 0.001:
         said = f"the greatest distance is {worst} units in the last place, {layout.MANIFEST} says {known}"
         found.append(Finding(said, dataset.layout.expression, _RESTORE))
+    if wrong := _total_problem(dataset):
+        found.append(Finding(wrong, layout.MANIFEST, _RESTORE))
     return Outcome(found, _read(dataset), {"worst_ulp": worst})
 
 
-@check("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.", level="full")
+def _total_problem(dataset: CheckedDataset) -> str | None:
+    """Say why the column that recovery names is not the total that cells are divided by, as the explorer takes it."""
+    recovery = dataset.manifest.recovery
+    name, share = recovery.get("target_column"), recovery.get("target_sum")
+    if not name:
+        return None
+    if not share or name not in dataset.obs or not pd.api.types.is_numeric_dtype(dataset.obs[name].dtype):
+        return f"recovery.target_column is {name!r}, no column of totals"
+    full = dataset.totals.n_genes > 0
+    total = dataset.obs[name].to_numpy(np.float64, na_value=np.nan)[full]
+    wrong = np.flatnonzero(~np.isclose(total, share * read_scales(dataset.atlas.store)[full].astype(float), 1e-6, 0))
+    if not len(wrong):
+        return None
+    cell = dataset.cell_name(int(np.flatnonzero(full)[wrong[0]]))
+    return f"recovery.target_column is {name!r}, which is not the total of {len(wrong):,} cells, the first {cell}"
+
+
+@check_each("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.")
 def by_gene(dataset: CheckedDataset) -> Outcome:
     """Every cell and count of ``expression_by_gene``, and its ``n_cells``."""
     sorts = {
@@ -99,7 +124,20 @@ def by_gene(dataset: CheckedDataset) -> Outcome:
     return Outcome(found, f"{len(own.lengths):,} genes, {own.n_values:,} values")
 
 
-@check("matrix.transpose", "expression_by_gene is exactly the transpose of expression.", level="full")
+@check_each("matrix.pages", "The page index of expression_by_gene is that of its pages.")
+def pages(dataset: CheckedDataset) -> Outcome:
+    """Every page of its tokens, cells and counts, by which single genes are found."""
+    store = dataset.atlas.store
+    groups = store.row_groups(dataset.layout.expression_by_gene)
+    columns = [layout.CELLS, dataset.manifest.value_kind.entries]
+    try:
+        n_pages = sum(ordered_map(lambda group: store.check_page_index(group, columns), groups, dataset.threads))
+    except DatasetError as error:
+        return Outcome([Finding(str(error.args[0]), dataset.layout.expression_by_gene, _RESTORE)])
+    return Outcome([], f"{n_pages:,} pages of {len(groups):,} row groups", {"pages": n_pages})
+
+
+@check_each("matrix.transpose", "expression_by_gene is exactly the transpose of expression.")
 def transpose(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (cell, gene, count), gene by gene, from both files; on a difference that gene again."""
     ours, theirs = dataset.expression.gene_digests, dataset.by_gene.digests
@@ -144,9 +182,11 @@ def panel(dataset: CheckedDataset) -> Outcome:
     return Outcome(found, f"{reader.n_rows:,} cells, {len(reader.names):,} genes")
 
 
-@check("matrix.statistics", "n_cells, n_counts, mean and variance of every gene are those of its values.", level="full")
+@check_each("matrix.statistics", "n_cells, n_counts, mean and variance of every gene are those of its values.")
 def statistics(dataset: CheckedDataset) -> Outcome:
     """``feature_metadata`` against sums over every value."""
+    if dataset.layout.detection != dataset.layout.feature_metadata:
+        return Outcome(skipped="the genes' table is of X")
     genes, totals, n = dataset.genes, dataset.totals, dataset.manifest.n_cells
     columns = genes[layout.SOURCE_COLUMN].to_numpy()
     mean = totals.gene_sums / n
@@ -158,7 +198,7 @@ def statistics(dataset: CheckedDataset) -> Outcome:
         layout.MEAN: (mean, _CLOSE * np.abs(mean) + _TINY),
         layout.VARIANCE: (variance, slack + _TINY),
     }
-    if dataset.manifest.kind != "real":
+    if dataset.manifest.value_kind.has_counts:
         expected[layout.N_COUNTS] = (totals.gene_n_counts, 0.0)
     elif not np.isfinite(totals.gene_sums).all():
         return Outcome(skipped="some values are not finite")

@@ -13,7 +13,6 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Severity
 from titin.check.registry import check
 from titin.dataset import layout
-from titin.study.ages import parse_ages
 from titin.study.roles import role_columns
 
 # names that the columns go by, in lower case: upstream's, scanpy's, Seurat's
@@ -88,7 +87,6 @@ def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-_OLDEST = 130.0  # years
 _NESTED = 0.05  # share of cells beyond which two columns of labels are no levels of one hierarchy
 
 
@@ -102,7 +100,7 @@ def roles(dataset: CheckedDataset) -> Outcome:
     found = []
     for role in layout.ROLES:
         reason = dataset.missing(role)
-        if reason:
+        if reason and (role != "study" or dataset.roles.get(role)):  # most datasets are of one study
             hint = f"name it when building: --{role.replace('_', '-')} COLUMN"
             wrong = "obs has no column" in reason
             found.append(Finding(reason, layout.MANIFEST, hint, "error" if wrong else None))
@@ -113,15 +111,18 @@ def roles(dataset: CheckedDataset) -> Outcome:
 @check("metadata.donors", "Every donor has one sex and one age.", needs=["donor"])
 def donors(dataset: CheckedDataset) -> Outcome:
     """Sex (error) and age (warning: donors may be sampled twice) of every donor's cells."""
-    donor = dataset.column("donor")
+    study = dataset.study
+    donor = study.values("donor")
     found = []
     severities: dict[str, Severity | None] = {"sex": None, "age": "warning"}
     for role, severity in severities.items():
         if dataset.missing(role):
             continue
-        found += list(_several(dataset, donor, dataset.column(role), severity))
-    if layout.AGE_YEARS in dataset.obs.columns:
-        found += list(_several(dataset, donor, dataset.obs[layout.AGE_YEARS], None))
+        found += list(_several(dataset, donor, study.values(role), severity))
+    for name, origin in dataset.manifest.derived.items():
+        if origin.get("from") == "donors":
+            told = dataset.atlas.cells.derived[name].set_axis(donor.index)
+            found += list(_several(dataset, donor, told, None))
     n = int(donor.nunique())
     return Outcome(found, f"{len(donor):,} cells of {n:,} donors", {"donors": n})
 
@@ -135,39 +136,8 @@ def _several(
     for name, own in counts.groupby("donor", sort=True):
         if len(own) > 1:
             said = ", ".join(f"{v!r} ({n:,} cells)" for v, n in zip(own["value"], own["count"], strict=True))
-            hint = "correct the source, or give samples of several visits as --sample and keep one donor a person"
+            hint = "correct the source; of several visits, keep one donor a person and build with --sample COLUMN"
             yield Finding(f"donor {name} has several entries: {said}", _place(dataset, column.name), hint, severity)
-
-
-@check("metadata.ages", "Ages can be read as years, and age_numeric is what they say.", needs=["age"])
-def ages(dataset: CheckedDataset) -> Outcome:
-    """Every distinct entry of the age column, and ``age_numeric`` of every cell."""
-    column = dataset.column("age")
-    years = parse_ages(column).to_numpy()
-    found = []
-    unread = column[np.isnan(years)].dropna()
-    if len(unread):
-        examples = ", ".join(repr(v) for v in unread.unique()[:3])
-        said = f"{len(unread):,} cells have an age that is no number or closed range: {examples}"
-        found.append(Finding(said, _place(dataset, column.name), "they have no age_numeric", "note"))
-    odd = np.flatnonzero(years > _OLDEST)
-    if len(odd):
-        said = f"{len(odd):,} cells are older than {_OLDEST:g} years; the first has {column.iloc[odd[0]]!r}"
-        found.append(
-            Finding(said, f"{_place(dataset, column.name)}, row {odd[0]:,}", "are these days or months?", "warning")
-        )
-    if column.name != layout.AGE_NUMERIC and layout.AGE_NUMERIC in dataset.obs.columns:
-        stated = dataset.obs[layout.AGE_NUMERIC].to_numpy(np.float64, na_value=np.nan)
-        own = {record["name"] for record in dataset.manifest.obs["columns"][1:]}
-        wrong = np.flatnonzero(~((stated == years) | (np.isnan(stated) & np.isnan(years))))
-        if layout.AGE_NUMERIC not in own and len(wrong):
-            at = wrong[0]
-            said = (
-                f"{len(wrong):,} cells have another age; the first {stated[at]}, {column.iloc[at]!r} gives {years[at]}"
-            )
-            found.append(Finding(said, f"{_place(dataset, layout.AGE_NUMERIC)}, row {at:,}", "build the dataset again"))
-    read = f"{len(column):,} cells, {column.nunique():,} different ages"
-    return Outcome(found, read, {"cells_without_age": int(np.isnan(years).sum())})
 
 
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
@@ -228,7 +198,7 @@ def _names(labels: pd.Index) -> str:
 @check("metadata.missing", "No label is missing.", severity="warning")
 def missing(dataset: CheckedDataset) -> Outcome:
     """Missing entries of every column; of columns without a role they are notes."""
-    labels = set(dataset.manifest.obs.get("labels", [])) - {layout.AGE_NUMERIC, layout.AGE_YEARS}
+    labels = set(dataset.manifest.obs.get("labels", [])) - set(dataset.manifest.derived)
     stored = {record["name"]: record["column"] for record in dataset.manifest.obs["columns"][1:]}
     found = []
     for name in stored:
@@ -269,7 +239,7 @@ def _recomputed(dataset: CheckedDataset, measure: str) -> NDArray[np.float64] | 
     totals = dataset.totals
     if measure == "genes":
         return totals.n_genes.astype(np.float64)
-    if dataset.manifest.kind == "real":
+    if not dataset.manifest.value_kind.has_counts:
         return None
     if measure == "counts":
         return totals.n_counts

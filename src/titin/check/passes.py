@@ -13,6 +13,7 @@ from titin.check.findings import Problems
 from titin.check.kernels import digest_by_gene, gather_gene, inspect_lists
 from titin.dataset import layout
 from titin.dataset.kernels import scatter_columns
+from titin.dataset.kinds import ValueKind
 from titin.dataset.layout import Layout
 from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store
@@ -118,7 +119,7 @@ def _open(store: Store) -> ListReader:
 
 
 def _data_column(store: Store) -> str:
-    return layout.VALUES if store.manifest.kind == "real" else layout.COUNTS
+    return store.manifest.value_kind.entries
 
 
 def _look(
@@ -207,7 +208,7 @@ class PanelRows:
         float32, rows × genes; null is NaN.
     """
 
-    kind: str
+    kind: ValueKind
     names: list[str]
     column: NDArray[np.int32]
     values: NDArray[np.float32]
@@ -232,7 +233,7 @@ class PanelReader:
 
     def __init__(self, store: Store, genes: pd.DataFrame) -> None:
         manifest = store.manifest
-        self._store, self._kind = store, manifest.kind
+        self._store, self._kind = store, manifest.value_kind
         self._groups = list(store.row_groups(manifest.layout.expression_panel))
         self.names = panel_genes(store)
         tokens = panel_tokens(genes, self.names, manifest.layout)
@@ -312,7 +313,7 @@ def compare_panel(
     expected = np.empty(panel.values.shape, np.float32)
     scatter_columns(indptr, tokens, _log_normalised(panel.kind, indptr, elements, values), panel.column, expected)
     differ = expected != panel.values  # NaN differs from everything
-    if panel.kind == "counts" and differ.any():  # computed again, perhaps by another library
+    if panel.kind.lognorm_of_counts and differ.any():  # computed again, perhaps by another library
         differ = ~(np.abs(expected - panel.values) <= np.spacing(np.maximum(np.abs(expected), np.abs(panel.values))))
     if not differ.any():
         return []
@@ -322,8 +323,10 @@ def compare_panel(
     return [("panel", int(differ.sum()), said, where)]
 
 
-def _log_normalised(kind: str, indptr: NDArray[np.int64], elements: NDArray, values: NDArray) -> NDArray[np.float32]:
-    if kind != "counts":
+def _log_normalised(
+    kind: ValueKind, indptr: NDArray[np.int64], elements: NDArray, values: NDArray
+) -> NDArray[np.float32]:
+    if not kind.lognorm_of_counts:
         return np.asarray(values, np.float32)
     ends = np.concatenate([[0], np.cumsum(elements, dtype=np.float64)])
     totals = np.maximum(np.diff(ends[indptr]), 1.0)

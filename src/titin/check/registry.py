@@ -31,6 +31,8 @@ class Check:
         the check is skipped with the reason.
     function
         Looks, and returns what it found.
+    each
+        Whether it looks at one matrix, and is asked of each that the dataset holds: X, layers, raw.
     """
 
     name: str
@@ -39,14 +41,16 @@ class Check:
     level: Level
     needs: frozenset[str]
     function: CheckFunction
+    each: bool = False
 
 
 CHECKS: dict[str, Check] = {}
 
 
 def check(
-    name: str, title: str, *, severity: Severity = "error", level: Level = "quick", needs: Iterable[str] = ()
-) -> Callable[[CheckFunction], CheckFunction]:
+    name: str, title: str, *, severity: Severity = "error", level: Level = "quick", needs: Iterable[str] = (),
+    each: bool = False,
+) -> Callable[[CheckFunction], CheckFunction]:  # fmt: skip
     """Register the decorated function as a check; the parameters are those of `Check`.
 
     Raises
@@ -60,7 +64,7 @@ def check(
         known = CHECKS.get(name)
         if known is not None and _origin(known.function) != _origin(function):
             raise ValueError(f"two checks are called {name}: {_origin(known.function)} and {_origin(function)}")
-        CHECKS[name] = Check(name, title, severity, level, frozenset(needs), function)
+        CHECKS[name] = Check(name, title, severity, level, frozenset(needs), function, each)
         return function
 
     return register

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from titin import __version__, html
 from titin.check.dataset import CheckedDataset
 from titin.check.figures import ValidationFigure, make_figures
-from titin.check.findings import SEVERITIES, Finding, Outcome, Severity
+from titin.check.findings import SEVERITIES, Finding, Outcome, Repeated, Severity, merge_repeated
 from titin.check.registry import Check, Level
-from titin.dataset.manifest import write_json
+from titin.dataset.swap import write_text
 from titin.errors import OutputError, TitinError
-from titin.text import json_safe
+from titin.results import write_document
+from titin.text import count, json_safe
 
 Status = Literal["passed", "note", "warning", "error", "skipped", "crashed"]
 MARKS: dict[Status, str] = {"passed": "✓", "note": "✓", "warning": "!", "error": "✗", "skipped": "–", "crashed": "?"}
@@ -22,6 +23,8 @@ _CLASSES: dict[Status, str] = {"passed": "pass", "note": "pass", "warning": "war
 
 JSON_NAME, HTML_NAME = "validation_report.json", "validation_report.html"
 _SCHEMA_VERSION = 1
+_NAMED = 3  # checks in a sentence
+_SHOWN = 20  # findings in a notebook
 _SIZES = {"n_cells": "cells", "n_genes": "genes", "nnz": "values"}
 
 
@@ -79,11 +82,13 @@ class ValidationReport:
     results
         Of every check, in order.
     facts
-        Size and kind of the dataset.
+        Size and kind of the dataset, and whether it is ``synthetic``.
     timestamp
         When it began, UTC, ISO 8601.
     seconds, peak_bytes, limit_bytes
         Wall time, largest memory of the process, and the memory it was given.
+    whole
+        Whether all checks of the level were asked for.
     checked
         The dataset, open, to draw from.
     """
@@ -97,6 +102,7 @@ class ValidationReport:
     seconds: float
     peak_bytes: int
     limit_bytes: int
+    whole: bool = True
     checked: CheckedDataset | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> CheckResult:
@@ -113,6 +119,13 @@ class ValidationReport:
                 if not severities or result.severity(finding) in severities:
                     yield result, finding
 
+    def repeated(self, severity: Severity) -> Iterator[tuple[CheckResult, Repeated]]:
+        """Findings of a severity, what a check says of several places as one."""
+        for result in self.results:
+            own = (finding for finding in result.outcome.findings if result.severity(finding) == severity)
+            for found in merge_repeated(own):
+                yield result, found
+
     def count(self, severity: Severity) -> int:
         """How many findings are of a severity."""
         return sum(1 for _ in self.findings(severity))
@@ -128,11 +141,48 @@ class ValidationReport:
         return [result for result in self.results if result.status == "crashed"]
 
     @property
+    def verdict(self) -> str:
+        """Whether the dataset may be used, in one sentence: what was found, and how closely it was looked at."""
+        name, ran = self.dataset.absolute().name, [r for r in self.results if r.status != "skipped"]
+        checks = count(len(ran), "check")
+        if errors := self.count("error"):
+            where = [result.check.name for result in ran if result.status == "error"]
+            named = ", ".join(where[:_NAMED]) + (f" and {len(where) - _NAMED} more" if len(where) > _NAMED else "")
+            return f"{name} does not pass: {count(errors, 'error')} in {checks}, by {named}."
+        if self.crashed:
+            return f"Of {name} nothing is known: {len(self.crashed)} of {checks} crashed by a bug of titin."
+        warnings = self.count("warning")
+        beside = f", {count(warnings, 'warning')}" if warnings else ""
+        if not self.whole:
+            looked = "no others were asked for"
+        elif self.level == "quick":
+            looked = "no value of the matrix was read"
+        else:
+            against = f"compared with {self.source.name}" if self.source else "not compared with its source"
+            looked = f"every value was read, and {against}"
+        return f"{name} passes: no errors{beside} in {checks}; {looked}."
+
+    @property
+    def synthetic(self) -> str | None:
+        """What the source says of data that are made up; None where it says nothing of the kind."""
+        return self.facts.get("synthetic")
+
+    @property
     def exit_code(self) -> int:
         """1 with errors; without, 3 if a check crashed; else 0."""
         if self.count("error"):
             return 1
         return 3 if self.crashed else 0
+
+    def __repr__(self) -> str:
+        return f"ValidationReport: {self.verdict}"
+
+    def _repr_html_(self) -> str:
+        rows = [[result.severity(finding), result.check.title, finding.message]
+                for severity in SEVERITIES for result, finding in self.findings(severity)]  # fmt: skip
+        more = len(rows) - _SHOWN
+        return html.notebook(repr(self), columns=["", "check", "found"] if rows else (), rows=rows[:_SHOWN],
+                             rest=f"{more:,} more findings in .findings()" if more > 0 else "")  # fmt: skip
 
     def document(self, visualizations: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Everything, JSON-safe; with the keys of the validator that this one replaces."""
@@ -145,6 +195,7 @@ class ValidationReport:
             "source": str(self.source) if self.source else None,
             "level": self.level,
             "passed": self.passed,
+            "verdict": self.verdict,
             "facts": json_safe(self.facts),
             "validation_summary": {
                 "total_tests": len(run),
@@ -182,24 +233,20 @@ class ValidationReport:
             Why there are none.
         """
         facts = self.facts
-        against = f" against {self.source.name}" if self.source else ""
         return html.render(
             "validation.html",
             title=f"Validation of {Path(self.dataset).name}",
-            subtitle=f"{self._verdict()}, level {self.level}{against}; {self.timestamp}, {self.seconds:.1f} s",
+            subtitle=f"level {self.level}; {self.timestamp}, {self.seconds:.1f} s",
+            verdict=self.verdict, verdict_class=_CLASSES["passed" if self.passed else "error"],
+            synthetic=self.synthetic,
             tiles=[
                 *((f"{facts[name]:,}", word) for name, word in _SIZES.items()),
                 *((f"{self.count(severity):,}", f"{severity}s") for severity in SEVERITIES),
             ],
-            findings=[(severity, *found) for severity in SEVERITIES for found in self.findings(severity)],
+            findings=[(severity, *found) for severity in SEVERITIES for found in self.repeated(severity)],
             results=self.results, crashes=self.crashed, bug_hint=BUG_HINT, marks=MARKS, classes=_CLASSES,
             figures=[{"title": f.title, "alt": f.alt, "source": html.data_url(f.png)} for f in figures], reason=reason,
         )  # fmt: skip
-
-    def _verdict(self) -> str:
-        if errors := self.count("error"):
-            return f"{errors:,} errors"
-        return f"no errors, but {len(self.crashed)} checks crashed" if self.crashed else "no errors"
 
     def _draw(self) -> tuple[Sequence[ValidationFigure], str]:
         """Figures; without matplotlib, none, and why."""
@@ -234,8 +281,8 @@ class ValidationReport:
             shown = {"generated": bool(figures), "figures": [f.title for f in figures], "output_directory": str(folder)}
             if reason:
                 shown["reason"] = reason
-            write_json(folder / JSON_NAME, self.document(shown))
-            (folder / HTML_NAME).write_text(self.page(figures, reason), "utf-8")
+            write_document(folder / JSON_NAME, self.document(shown))
+            write_text(folder / HTML_NAME, self.page(figures, reason))
         except OSError as error:
             raise OutputError(f"the report cannot be written to {folder}: {error}", "give another --output") from error
         return [folder / JSON_NAME, folder / HTML_NAME]

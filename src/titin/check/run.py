@@ -14,18 +14,21 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check, Level
 from titin.check.report import CheckResult, ValidationReport
+from titin.dataset.arrow import sha256
+from titin.dataset.layout import MANIFEST
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
+from titin.files import local_folder
 from titin.progress import Progress
-from titin.resources import current_memory, peak_memory
-from titin.source import Source, open_source
+from titin.resources import current_memory, make_resources, peak_memory
+from titin.source import OPTIONS, Source, open_source
 
 _MODULES = (
-    "integrity", "tables", "documents", "matrix", "source", "metadata", "biology", "design", "viewer_rules",
-    "viewer_features",
+    "integrity", "tables", "documents", "label_check", "ageing", "matrix", "source", "metadata", "ages", "markers",
+    "biology", "donor_swaps", "design", "viewer_rules", "viewer_features",
 )  # fmt: skip
 # of names, in this order
-SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "biology", "design", "viewer")
+SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "markers", "biology", "design", "viewer")
 LEVELS: tuple[Level, ...] = ("quick", "full")
 
 
@@ -56,6 +59,7 @@ def validate(
     threads: int | None = None,
     memory: int | str | None = None,
     progress: Progress | None = None,
+    follow_links: bool = False,
 ) -> ValidationReport:
     """Check a dataset, and compare it with its source if that is given.
 
@@ -74,6 +78,8 @@ def validate(
         As for `titin.open`.
     progress
         Told of the passes over the matrix.
+    follow_links
+        Read what the source draws from other files; see `titin.source.open_source`.
 
     Returns
     -------
@@ -85,32 +91,37 @@ def validate(
     DatasetError
         If the folder is no dataset.
     SourceError
-        If the source cannot be opened.
+        If the source cannot be opened, or changes while it is read.
     TitinError
         If there is no such level or check.
     """
     if level not in LEVELS:
         raise TitinError(f"there is no level {level!r}", f"levels: {', '.join(LEVELS)}")
     chosen = _choose(load_checks(), level, checks)
-    folder = Path(dataset)
+    folder = local_folder(dataset)
     settings = Manifest.read(folder).settings
     began, stamp = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     if isinstance(source, Source) or source is None:
         opened = source
     else:
-        opened = open_source(Path(source), layer=settings.get("layer"), raw=bool(settings.get("raw")))
+        wanted = {name: settings[name] for name in OPTIONS if name in settings}
+        size = make_resources(threads, memory).memory
+        opened = open_source(Path(source), memory=size, **wanted, follow_links=follow_links)
     try:
         checked = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
         results = _explain_crashes([_run(check, checked) for check in chosen], checked)
+        if opened is not None:
+            opened.check_unchanged()
     finally:
         if opened is not None and opened is not source:
             opened.close()
     manifest = checked.manifest
     facts = {"prefix": manifest.prefix, "kind": manifest.kind, "n_cells": manifest.n_cells,
-             "n_genes": manifest.n_genes, "nnz": manifest.nnz, "source": dict(manifest.source)}  # fmt: skip
+             "n_genes": manifest.n_genes, "nnz": manifest.nnz, "source": dict(manifest.source),
+             "synthetic": checked.atlas.synthetic, "manifest_sha256": sha256(folder / MANIFEST)}  # fmt: skip
     return ValidationReport(
         folder, opened.path if opened is not None else None, level, results, facts, stamp,
-        time.perf_counter() - began, peak_memory(), checked.memory, checked,
+        time.perf_counter() - began, peak_memory(), checked.memory, checks is None, checked,
     )  # fmt: skip
 
 
@@ -138,7 +149,7 @@ def _run(check: Check, dataset: CheckedDataset) -> CheckResult:
     outcome, crash, where = Outcome(), "", ""
     try:
         reasons = [reason for need in sorted(check.needs) if (reason := dataset.missing(need))]
-        outcome = Outcome(skipped="; ".join(reasons)) if reasons else check.function(dataset)
+        outcome = Outcome(skipped="; ".join(reasons)) if reasons else _look(check, dataset)
     except MemoryError:
         raise
     except TitinError as error:
@@ -147,6 +158,14 @@ def _run(check: Check, dataset: CheckedDataset) -> CheckResult:
         crash, where = f"{type(error).__name__}: {error}", traceback.format_exc()
     dataset.progress.finish()
     return CheckResult(check, outcome, time.perf_counter() - began, current_memory(), crash, where)
+
+
+def _look(check: Check, dataset: CheckedDataset) -> Outcome:
+    """At the dataset, or at each of its matrices."""
+    outcome = check.function(dataset)
+    if not check.each or not dataset.parts:
+        return outcome
+    return Outcome.of_matrices(outcome, {place: check.function(part) for place, part in dataset.parts.items()})
 
 
 def _not_evaluated(reason: str, hint: str) -> Outcome:

@@ -2,6 +2,8 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.tables import read_embedding
-from titin.check.comparison import frame_difference, tree_difference
+from titin.check.comparison import differing, frame_difference
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.kernels import digest_rows
 from titin.check.passes import value_words
 from titin.check.registry import check
+from titin.check.trees import tree_difference
 from titin.dataset import layout
 from titin.dataset.block import Block
+from titin.errors import TitinError
 from titin.parallel import ordered_map, read_ahead
 from titin.source import Matrix, Source
+from titin.text import count
+
+check_each = partial(check, needs=["source"], each=True)
 
 
 def source_digests(dataset: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.uint64], int]:
@@ -77,7 +84,7 @@ _AGAIN = "validate with the file it was built from, or build the dataset again"
 
 def _source(dataset: CheckedDataset) -> Source:
     if dataset.source is None:
-        raise LookupError("the check needs a source")
+        raise TitinError("the source that was given has no such matrix", _AGAIN)
     return dataset.source
 
 
@@ -108,7 +115,7 @@ def checksum(dataset: CheckedDataset) -> Outcome:
     return Outcome([Finding(said, source.path.name, _AGAIN)], source.path.name)
 
 
-@check("source.order", "Every cell and gene of the source is in the dataset once, under its name.", needs=["source"])
+@check_each("source.order", "Every cell and gene of the source is in the dataset once, under its name.")
 def order(dataset: CheckedDataset) -> Outcome:
     """``source_row`` and ``source_column``, and the names at them."""
     source = _source(dataset)
@@ -145,7 +152,7 @@ def _first_repeated(numbers: NDArray[np.int64]) -> int:
     return int(np.flatnonzero(again)[0])
 
 
-@check("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full", needs=["source"])
+@check_each("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full")
 def matrix(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
     source = _source(dataset)
@@ -168,16 +175,24 @@ def matrix(dataset: CheckedDataset) -> Outcome:
 
 @check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
 def obs(dataset: CheckedDataset) -> Outcome:
-    """Every column of obs."""
+    """Every column of obs but those that were relabelled since."""
     theirs = _source(dataset).obs
     own = [record["name"] for record in dataset.manifest.obs["columns"][1:]]
     ours = dataset.obs.iloc[:, : len(own)].iloc[_order(dataset)]
-    return _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
+    relabelled = [name for change in dataset.manifest.obs.get("relabelled", [])
+                  for name in (*change["columns"], *change["dropped"])]  # fmt: skip
+    if not relabelled:
+        return _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
+    ours, theirs = (frame.loc[:, ~frame.columns.isin(relabelled)] for frame in (ours, theirs))
+    found = _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
+    return replace(found, read=f"{found.read}; {count(len(set(relabelled)), 'column')} relabelled since")
 
 
-@check("source.var", "var is the source's, with its dtypes, categories and order.", needs=["source"])
+@check_each("source.var", "var is the source's, with its dtypes, categories and order.")
 def var(dataset: CheckedDataset) -> Outcome:
-    """Every column of var."""
+    """Every column of var, and of the genes of raw."""
+    if dataset.layout.detection != dataset.layout.feature_metadata:
+        return Outcome(skipped="the genes are those of X")
     return _compare_frames(dataset.var, _source(dataset).var, dataset.layout.feature_metadata, "genes")
 
 
@@ -222,12 +237,10 @@ def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         yield f"it is {ours.dtype} {ours.shape}, the source's {theirs.dtype} {theirs.shape}", ""
         return
-    same = ours == theirs
-    if ours.dtype.kind == "f":
-        same |= np.isnan(ours) & np.isnan(theirs)
-    if not same.all():
-        row, column = (int(i) for i in np.argwhere(~same)[0])
-        said = f"{int((~same).sum()):,} values differ; the first is {ours[row, column]}, not {theirs[row, column]}"
+    differ = differing(ours, theirs)
+    if differ.any():
+        row, column = (int(i) for i in np.argwhere(differ)[0])
+        said = f"{int(differ.sum()):,} values differ; the first is {ours[row, column]}, not {theirs[row, column]}"
         yield said, f", dimension {column + 1}, source row {row:,}"
 
 

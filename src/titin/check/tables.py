@@ -34,7 +34,21 @@ def cell_ids(dataset: CheckedDataset) -> Outcome:
     found = list(_repeated(reference, agreed))
     for column, members in others:
         found += [_disagreement(column, name, reference, agreed[0]) for name in members]
+    found += _other_rows(dataset)
     return Outcome(found, f"{len(names):,} files of {len(reference):,} cells")
+
+
+def _other_rows(dataset: CheckedDataset) -> Iterator[Finding]:
+    """Further matrices whose cells are said to be other rows of the source than those of X."""
+    if not dataset.parts:
+        return
+    store, X = dataset.atlas.store, dataset.layout.expression
+    rows = store.column(X, layout.SOURCE_ROW)
+    for part in dataset.parts.values():
+        own = store.column(part.layout.expression, layout.SOURCE_ROW)
+        if len(own) == len(rows) and (n := column_difference(own, rows)[0]):
+            where = f"{part.layout.expression}, column {layout.SOURCE_ROW}"
+            yield Finding(f"{n:,} cells are other rows of the source than in {X}", where, _RESTORE)
 
 
 def _repeated(column: pa.ChunkedArray, files: list[str]) -> Iterator[Finding]:
@@ -115,7 +129,7 @@ def _look(dataset: CheckedDataset, file: str, columns: list[str], n_rows: int, f
         if len(bad):
             said = f"{len(bad):,} values are not finite; the first is {values[bad[0]]}"
             where = f"{file}, column {name}, row {bad[0]:,}"
-            found.append(Finding(said, where, "leave the embedding out, or mend it in the source"))
+            found.append(Finding(said, where, "build again without it (--no-obsm KEY), or mend it in the source"))
     return n_values
 
 

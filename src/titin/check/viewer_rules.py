@@ -189,6 +189,9 @@ def _compare(name: str, stated: dict[str, Any], true: dict[str, Any]) -> Iterato
                           _AGAIN)  # fmt: skip
 
 
+_FEWER = "build again with fewer columns (--obs, --no-obs) or without the embedding (--no-obsm)"
+
+
 @check("viewer.columns", "E3: at most 1,000 columns a config, with names that the viewer and its search can use")
 def columns(dataset: CheckedDataset) -> Outcome:
     """Check number and names of columns."""
@@ -200,7 +203,7 @@ def columns(dataset: CheckedDataset) -> Outcome:
         facts[config.name] = len(schema)
         if len(schema) > MAX_COLUMNS:
             findings.append(Finding(f"config {config.name!r} has {len(schema):,} columns; the viewer shows none of a "
-                                    f"table with more than {MAX_COLUMNS:,}", where, "take fewer columns"))  # fmt: skip
+                                    f"table with more than {MAX_COLUMNS:,}", where, _FEWER))  # fmt: skip
         findings += [
             Finding(f"a column's name has {len(n):,} characters ({n[:40]}…); at most {MAX_NAME}", where, "rename it")
             for n in schema.names if len(n) > MAX_NAME
@@ -229,7 +232,7 @@ def _description_size(config: str, schema: pa.Schema, where: str) -> Iterator[Fi
         severe = size > MAX_FEATURES
         yield Finding(
             f"the description of the columns of {config!r} takes {size:,} bytes; the most is {MAX_FEATURES:,}",
-            where, "take fewer columns, or shorter names", severity="error" if severe else "warning",
+            where, f"{_FEWER}, or with shorter names", severity="error" if severe else "warning",
         )  # fmt: skip
 
 
@@ -255,8 +258,8 @@ def types(dataset: CheckedDataset) -> Outcome:
             try:
                 features(pa.schema([field]))
             except NoFeatureError as error:
-                findings.append(Finding(f"{field.name!r} has {error}, which breaks the whole config {config.name!r}",
-                                        where, "store it as text, numbers or lists"))  # fmt: skip
+                said = f"{field.name!r} has type {error.arrow}, which breaks the whole config {config.name!r}"
+                findings.append(Finding(said, where, error.hint))
                 continue
             if reason := _loses(field.type):
                 findings.append(Finding(f"{field.name!r} is {field.type}: {reason}", where, severity="warning"))
@@ -321,7 +324,7 @@ def shown_rows(dataset: CheckedDataset) -> Outcome:
         facts[config.name] = {"rows": shown.n_rows, "cut": list(shown.cut), "bytes": shown.n_bytes}
         if shown.n_bytes > LIMIT:
             findings.append(Finding(f"ten rows of {config.name!r} take {shown.n_bytes:,} bytes even with their cells "
-                                    f"cut; the most is {LIMIT:,}", name, "take fewer columns"))  # fmt: skip
+                                    f"cut; the most is {LIMIT:,}", name, _FEWER))  # fmt: skip
     return Outcome(findings, f"the first rows of {len(facts)} configs", {"shown": facts})
 
 

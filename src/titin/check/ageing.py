@@ -1,0 +1,167 @@
+"""The tables of what changes with age that a dataset may hold; see `titin.ageing.ageing_tables`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from titin.atlas.comparable import ComparableStore
+from titin.atlas.row_groups import gene_blocks
+from titin.check.dataset import CheckedDataset
+from titin.check.findings import Finding, Outcome
+from titin.check.registry import check
+from titin.dataset import layout
+from titin.dataset.arrow import list_arrays
+from titin.dataset.pages import Lists
+from titin.dataset.shapes import ShapeError, anything, list_of, record, text
+from titin.dataset.strict_json import parse_json
+from titin.study.design import labels_of
+from titin.study.groups import group_cells
+
+_AGAIN = "find it anew: titin age tables"
+_TOLD = b"titin.ageing"
+_OF_CELLS = (layout.GROUPS, layout.COUNTS, layout.CELLS)
+_OF_TESTS = (layout.COMPARISONS, *layout.AGEING_STATISTICS)
+_SHAPE = record({"cell_type_level": text(), "expression": record({}, {"tests": list_of(anything)})})
+
+
+@check("derived.ageing", "Sums of donors are those of their cells, and changes with age are told alike.", level="full")
+def ageing(dataset: CheckedDataset) -> Outcome:
+    """Groups and sums against the matrix; the tests by gene against the same by comparison."""
+    names, store = dataset.layout, dataset.atlas.store
+    there = [name for name in names.ageing if name in dataset.manifest.files]
+    if not there:
+        return Outcome(skipped="what changes with age is not kept in the dataset")
+    if len(there) < len(names.ageing):
+        missing = next(name for name in names.ageing if name not in there)
+        return Outcome([Finding("the other tables of what changes with age are there", missing, _AGAIN)])
+    try:
+        told = parse_json((store.parquet(names.ageing_groups).schema_arrow.metadata or {}).get(_TOLD, b"{}"))
+        _SHAPE(told)
+    except (ValueError, ShapeError, UnicodeDecodeError) as error:
+        return Outcome([Finding(f"it does not say how it was made: {error}", names.ageing_groups, _AGAIN)])
+    groups, by_gene = store.table(names.ageing_groups), store.table(names.ageing_by_gene)
+    lists = {name: list_arrays(by_gene.column(name)) for name in (*_OF_CELLS, *_OF_TESTS)}
+    found = [finding for own in (_OF_CELLS, _OF_TESTS) for finding in _lengths(lists, own, names.ageing_by_gene)]
+    if found:
+        return Outcome(found)
+    code, found = _places(dataset, groups, told["cell_type_level"])
+    if not found:
+        found = [*_wrong_sums(dataset, lists, code, groups.num_rows), *_wrong_tests(dataset, lists, told)]
+    n_tests = len(lists[layout.COMPARISONS].elements)
+    return Outcome(found, f"{groups.num_rows:,} groups, {len(lists[layout.GROUPS].elements):,} sums, {n_tests:,} tests")
+
+
+def _lengths(lists: dict[str, Lists], own: tuple[str, ...], name: str) -> Iterator[Finding]:
+    for column in own[1:]:
+        differ = np.flatnonzero(lists[column].indptr != lists[own[0]].indptr)
+        if len(differ):
+            where = f"{name}, column {column}, row {int(differ[0]) - 1:,}"
+            yield Finding(f"a list of {column} is not as long as that of {own[0]}", where, _AGAIN)
+            return
+
+
+def _places(
+    dataset: CheckedDataset, groups: pa.Table, level: str
+) -> tuple[NDArray[np.int64], list[Finding]]:  # fmt: skip
+    """Row of the table of groups of every cell, -1 for a cell that is in none; and where the table is not of them."""
+    name, cells = dataset.layout.ageing_groups, group_cells(dataset.atlas)
+    if level not in (*cells.levels, "all"):
+        return np.zeros(0, np.int64), [Finding(f"it is of {level!r}, which is no level of cell types", name, _AGAIN)]
+    keys = cells.table.assign(cell_type=labels_of(cells.table, level))
+    if "protocol" not in keys or keys["protocol"].isna().all():
+        keys["protocol"] = "all"
+    columns = ["protocol", "cell_type", "donor", "age"]
+    lacking = [column for column in columns if column not in keys]
+    if lacking:
+        return np.zeros(0, np.int64), [Finding(f"the dataset has no {lacking[0]} any more", name, _AGAIN)]
+    stored = groups.select(columns).to_pandas()
+    row = {_key(*values): at for at, values in enumerate(stored.itertuples(index=False))}
+    complete = keys[columns].notna().all(axis=1)
+    own = zip(keys[columns].itertuples(index=False), complete, strict=True)
+    place = np.array([row.get(_key(*values), -1) if whole else -1 for values, whole in own], np.int64)
+    found = []
+    strange = np.flatnonzero((place < 0) & complete.to_numpy())
+    if len(strange):
+        first = keys[columns].iloc[strange[0]]
+        found.append(Finding(f"it has no group of {', '.join(map(str, first))}", name, _AGAIN))
+    known = np.bincount(place[place >= 0], cells.table[layout.N_CELLS].to_numpy()[place >= 0], groups.num_rows)
+    wrong = np.flatnonzero(known != groups.column(layout.N_CELLS).to_numpy())
+    if len(wrong):
+        said = f"{len(wrong):,} groups have other numbers of cells than the dataset"
+        found.append(Finding(said, f"{name}, column {layout.N_CELLS}, row {int(wrong[0]):,}", _AGAIN))
+    code = place[cells.codes]
+    code[cells.codes < 0] = -1
+    return code, found
+
+
+def _key(protocol: Any, cell_type: Any, donor: Any, age: Any) -> tuple[str, str, str, float]:
+    return str(protocol), str(cell_type), str(donor), float(age)
+
+
+def _wrong_sums(
+    dataset: CheckedDataset, lists: dict[str, Lists], code: NDArray[np.int64], n_groups: int
+) -> Iterator[Finding]:
+    """Genes whose sums are not those of the matrix."""
+    store, name = dataset.atlas.store, dataset.layout.ageing_by_gene
+    comparable = dataset.atlas.comparable().store
+    kept = np.ones(dataset.manifest.n_genes, bool)
+    if isinstance(comparable, ComparableStore):
+        kept[:] = False
+        kept[comparable.kept] = True
+    indptr, groups = lists[layout.GROUPS]
+    if len(groups) and int(groups.max()) >= n_groups:
+        yield Finding(f"it names group {int(groups.max()):,} of {n_groups:,}", name, _AGAIN)
+        return
+    totals = np.zeros(n_groups)
+    for block in gene_blocks(store):
+        gene = np.repeat(np.arange(block.n_genes), np.diff(block.indptr))
+        own = code[block.cells]
+        used = (own >= 0) & kept[block.first + gene]
+        at, size = gene[used] * n_groups + own[used], block.n_genes * n_groups
+        sums, cells = np.bincount(at, block.stored[used], size), np.bincount(at, minlength=size)
+        counted = {layout.COUNTS: sums, layout.CELLS: cells}
+        totals += sums.reshape(block.n_genes, n_groups).sum(axis=0)
+        first, end = indptr[block.first], indptr[block.first + block.n_genes]
+        rows = np.repeat(np.arange(block.n_genes), np.diff(indptr[block.first : block.first + block.n_genes + 1]))
+        told = rows * n_groups + groups[first:end].astype(np.int64)
+        for column, known in counted.items():
+            wide = np.zeros(size)
+            wide[told] = lists[column].elements[first:end]
+            wrong = np.flatnonzero(wide != known)
+            if len(wrong) or len(np.unique(told)) < len(told):
+                token = block.first + int(wrong[0] if len(wrong) else told[0]) // n_groups
+                said = f"its {column} are not those of the cells: gene {token:,}"
+                yield Finding(said, f"{name}, column {column}, row {token:,}", _AGAIN)
+                return
+    own_totals = store.table(dataset.layout.ageing_groups).column(layout.N_COUNTS).to_numpy()
+    wrong = np.flatnonzero(totals != own_totals)
+    if len(wrong):
+        where = f"{dataset.layout.ageing_groups}, column {layout.N_COUNTS}, row {int(wrong[0]):,}"
+        yield Finding(f"{len(wrong):,} groups have other counts in all than their cells", where, _AGAIN)
+
+
+def _wrong_tests(dataset: CheckedDataset, lists: dict[str, Lists], told: dict[str, Any]) -> Iterator[Finding]:
+    """Tests by gene that are not those by comparison, or that cannot be."""
+    name, n_tests = dataset.layout.ageing_tests, len(told["expression"].get("tests", []))
+    table = dataset.atlas.store.table(name).to_pandas().sort_values([layout.TOKEN, "comparison"], kind="stable")
+    by_gene = pd.DataFrame({column: lists[column].elements for column in _OF_TESTS})
+    token = np.repeat(np.arange(dataset.manifest.n_genes), np.diff(lists[layout.COMPARISONS].indptr))
+    same = len(table) == len(by_gene) and np.array_equal(table[layout.TOKEN], token) and all(
+        np.array_equal(table[mine].to_numpy(), by_gene[other].to_numpy(), equal_nan=True)
+        for mine, other in zip(("comparison", *layout.AGEING_STATISTICS), _OF_TESTS, strict=True)
+    )  # fmt: skip
+    if not same:
+        yield Finding(f"its tests are not those of {dataset.layout.ageing_by_gene}", name, _AGAIN)
+        return
+    if len(table) and int(table["comparison"].max()) >= n_tests:
+        yield Finding(f"it names comparison {int(table['comparison'].max()):,} of {n_tests:,}", name, _AGAIN)
+    inside = table["ci_low"].le(table["log2_fold_change"]) & table["log2_fold_change"].le(table["ci_high"])
+    likely = table["p_value"].between(0, 1) & table["adj_p_value"].between(0, 1)
+    wrong = np.flatnonzero(~(inside & likely).to_numpy())
+    if len(wrong):
+        said = f"{len(wrong):,} tests have p beyond 0 to 1, or an effect outside its interval"
+        yield Finding(said, f"{name}, token {int(table[layout.TOKEN].iloc[wrong[0]]):,}", _AGAIN)

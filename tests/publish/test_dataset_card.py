@@ -23,6 +23,8 @@ from titin.publish import make_card, write_card
 from titin.publish.card import make_facts
 from titin.publish.croissant import croissant
 from titin.publish.licence import check_licence, licences
+from titin.publish.upload import public_copy
+from titin.text import size
 
 MUSCLE = re.compile(r"muscle|myofib|sarcopen|kedlian|satellite|intercostal", re.IGNORECASE)
 
@@ -152,7 +154,7 @@ def test_its_python_runs(dataset, text, monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     monkeypatch.chdir(dataset)
     blocks = code_of(text)
-    assert len(blocks) == 6
+    assert len(blocks) == 10  # X and y twice, a reader each, a picture, fractions
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -185,6 +187,34 @@ def test_without_a_preset_nothing_is_said_of_muscle(tmp_path):
     assert "No licence has been stated" in text
     assert not (folder / "LICENSE").exists()
     assert "30 to 60 years" in text
+    assert "X and y" not in text  # four donors are too few to hold a fifth of them out
+
+
+def test_memory_is_that_of_the_sizes(dataset, text):
+    manifest = Manifest.read(dataset)
+    n, m = manifest.n_cells, manifest.n_genes
+    assert f"| all genes as a dense table (float32) | {size(n * m * 4)} |" in text
+    assert f"| all genes as a sparse matrix (CSR, float32) | {size(manifest.nnz * 8 + (n + 1) * 8)} |" in text
+    assert f"A dense table takes {size(n * m * 4)}" in text
+
+
+def test_the_first_lines_lead_to_sections_that_there_are(text):
+    (line,) = [line for line in text.splitlines() if line.startswith("Go to: ")]
+    titles = re.findall("^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9-]", "", title.lower().replace(" ", "-")) for title in titles}
+    targets = re.findall(r"\]\(#([^)]*)\)", line)
+    assert len(targets) == 7
+    assert set(targets) <= anchors
+
+
+def test_the_leaky_score_stands_beside_that_of_donors_held_out(dataset, text, monkeypatch, capsys):
+    monkeypatch.chdir(dataset)
+    names: dict[str, Any] = {}
+    exec(compile(code_of(text.split("## X and y")[1])[0], "README.md", "exec"), names)
+    assert len(names["X"]) == len(names["y"]) == len(names["groups"])
+    unseen, leaky = (abs(names[name] - names["y"]).mean() for name in ("unseen", "leaky"))
+    assert leaky < unseen
+    assert str(leaky) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -278,6 +308,11 @@ def test_pictures_come_and_go(built, tmp_path):
     assert pictures == ["preview_X_umap_Age_group.png", "preview_X_umap_annotation_level0.png"]
     text = (folder / "README.md").read_text("utf-8")
     assert all(f"]({name})" in text for name in pictures)
+    captions = re.search(r"^\| (Cells by .*) \| (Cells by .*) \|$", text, re.MULTILINE)
+    assert captions is not None
+    assert captions.groups() == (
+        "Cells by cell type (annotation_level0), on X_umap", "Cells by age (Age_group), on X_umap"
+    )  # fmt: skip
     write_card(folder, images=False, croissant=False)
     assert not list(folder.glob("preview_*.png"))
     assert not (folder / "croissant.json").exists()
@@ -342,3 +377,14 @@ def test_croissant_names_every_file_and_column(dataset):
     assert document["license"] == "https://creativecommons.org/licenses/by/4.0/legalcode"
     assert json.loads((dataset / "croissant.json").read_text("utf-8")) == document
     assert flat(document["description"]).startswith("1,100 cells x ")
+
+
+def test_two_copies_for_publishing_at_once_do_not_touch_each_other(built, tmp_path):
+    folder = Path(shutil.copytree(built, tmp_path / "dataset"))
+    with public_copy(folder, "me/atlas", "cc-by-4.0", exact_ages=True) as (first, _):
+        names = {path.name for path in first.iterdir()}
+        with public_copy(folder, "me/atlas", "cc-by-4.0", exact_ages=True) as (second, _):
+            assert first != second
+            assert {path.name for path in second.iterdir()} == names
+        assert {path.name for path in first.iterdir()} == names
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]

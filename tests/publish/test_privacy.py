@@ -18,7 +18,7 @@ from titin.cli import cli
 from titin.dataset.manifest import Manifest
 from titin.publish import PublicationRefusedError, publish, write_card
 from titin.publish import upload as to_hub
-from titin.publish.privacy import age_bins, bin_middles, exact_age_columns, find_identifiers
+from titin.publish.privacy import age_bins, bin_middles, find_exact_ages, find_identifiers
 from titin.publish.upload import public_copy
 
 N = 24
@@ -168,8 +168,8 @@ def test_bins():
 )  # fmt: skip
 def test_columns_of_exact_ages(built, columns, expected):
     manifest = Manifest.read(built)
-    manifest.roles["age"] = None
-    assert exact_age_columns(obs_with(**columns), manifest) == expected
+    manifest.roles["age"], manifest.obs["derived"] = None, {}
+    assert find_exact_ages(obs_with(**columns), manifest).columns == expected
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import pytest
 
-from titin.publish.hub import LONGEST_PAUSE, retry
-
-pytest.importorskip("tenacity", reason="needs `pip install tenacity`")
+from titin.retry import LONGEST_PAUSE, retry
 
 
 class HubError(Exception):

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import re
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +14,19 @@ from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft, revise
 from titin.errors import OutputError
+from titin.files import local_folder
 from titin.presets import Preset, choose_preset, preset_of, record_preset
 from titin.publish import croissant as machine
 from titin.publish import licence as licences
-from titin.publish.facts import CardFacts
-from titin.publish.markdown import front_matter
+from titin.publish import processing
+from titin.publish.facts import CardFacts, preview_name
+from titin.publish.front_matter import front_matter
 from titin.publish.sections import contents as distributions
 from titin.publish.sections import contents as tasks
-from titin.publish.sections import files, overview, quickstart
+from titin.publish.sections import examples, files, needs, overview, quickstart
 from titin.publish.sections import overview as about
-from titin.study.ages import parse_age
+from titin.study.age_grammar import read_age
+from titin.visible import visible_json
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas
@@ -67,7 +70,7 @@ def make_facts(
     licence: str | None = None, repo_id: str | None = None,
 ) -> CardFacts:  # fmt: skip
     """Gather what a card is made of; parameters as for `make_card`."""
-    folder = Path(dataset) if isinstance(dataset, str | Path) else dataset.folder
+    folder = local_folder(dataset) if isinstance(dataset, str | Path) else dataset.folder
     manifest = manifest or Manifest.read(folder)
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
     known = preset_of(manifest) if preset is None else choose_preset(preset)
@@ -77,10 +80,13 @@ def make_facts(
 
 def text_of(facts: CardFacts) -> str:
     """Put the sections together."""
+    x_and_y = examples.x_and_y(facts)
     sections = [
-        overview.opening(facts), overview.overview(facts), overview.context(facts),
-        quickstart.quickstart(facts), distributions.distributions(facts, design_notes(facts)), files.files(facts),
-        tasks.tasks(facts), tasks.evaluation(facts), about.glossary(facts), about.limits(facts),
+        overview.opening(facts, x_and_y != ""), overview.overview(facts), x_and_y, overview.context(facts),
+        quickstart.quickstart(facts), examples.recipes(facts),
+        distributions.distributions(facts, design_notes(facts)), files.files(facts),
+        tasks.tasks(facts), tasks.evaluation(facts), needs.memory(facts), needs.troubleshooting(facts),
+        about.glossary(facts), about.limits(facts),
         overview.provenance(facts), overview.again(), about.licence(facts), about.citation(facts),
         about.ethics(),
     ]  # fmt: skip
@@ -92,26 +98,16 @@ def design_notes(facts: CardFacts) -> list[str]:
     from titin.study.confounding import design_facts
     from titin.study.confounding import design_notes as sentences
 
-    return sentences(design_facts(facts.study))
+    told = [f"{warning}." for warning in facts.study.warnings if warning not in facts.manifest.notes]
+    return told + sentences(design_facts(facts.study))
 
 
-_PREFERRED = ("umap", "tsne")
 _BINS = 20  # most ages to tell apart by colour
 
 
 def can_draw() -> bool:
     """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
-
-
-def choose_map(facts: CardFacts) -> str | None:
-    """Key of the embedding to draw: a map if there is one, else whichever has two dimensions; None without any."""
-    keys = [key for key, entry in facts.manifest.obsm.items() if len(entry["columns"]) > 2]
-    for wanted in _PREFERRED:
-        for key in keys:
-            if wanted in key.lower():
-                return key
-    return keys[0] if keys else None
 
 
 def draw_previews(facts: CardFacts, folder: Path) -> list[str]:
@@ -121,7 +117,7 @@ def draw_previews(facts: CardFacts, folder: Path) -> list[str]:
     """
     from titin.plot import embedding
 
-    key = choose_map(facts)
+    key = facts.map_key
     if key is None:
         return []
     entry = facts.manifest.obsm[key]
@@ -131,9 +127,10 @@ def draw_previews(facts: CardFacts, folder: Path) -> list[str]:
     for column, palette in _colours(facts):
         if column in names:
             continue
-        name = f"preview_{_safe(key)}_{_safe(column)}.png"
+        name = preview_name(key, column)
         table = places.assign(**{column: facts.obs[column].to_numpy()})
-        embedding(table, x=names[0], y=names[1], color=column, palette=palette, title=column, save=folder / name)
+        title = column if facts.synthetic is None else f"{column}; synthetic data"
+        embedding(table, x=names[0], y=names[1], color=column, palette=palette, title=title, save=folder / name)
         drawn.append(name)
     return drawn
 
@@ -149,11 +146,13 @@ def _colours(facts: CardFacts) -> Iterator[tuple[str, dict[Any, str] | None]]:
     if label is None or pd.api.types.is_numeric_dtype(facts.obs[label]) or facts.obs[label].nunique() > _BINS:
         return
     values = facts.obs[label].dropna().unique()
-    yield label, ordered_palette(sorted(values, key=lambda value: (parse_age(value), str(value))))
+    yield label, ordered_palette(sorted(values, key=_by_age))
 
 
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)
+def _by_age(label: Any) -> tuple[float, str]:
+    """From young to old, those of unknown age last."""
+    years = read_age(label).years
+    return (math.inf if years is None else years, str(label))
 
 
 @dataclass(frozen=True)
@@ -181,6 +180,9 @@ def write_card(
 ) -> Written:  # fmt: skip
     """Write ``README.md`` and what goes with it; the dataset changes in one step, or not at all.
 
+    With it go ``data_processing.py``, which makes the dataset again from its source, ``LICENSE``, ``croissant.json``
+    and pictures.
+
     Parameters
     ----------
     folder
@@ -204,6 +206,7 @@ def write_card(
     OutputError
         If it cannot be written, or would replace what was changed by hand and ``force`` is not given.
     """
+    folder = local_folder(folder)
     if not force:
         _check_unchanged(folder)
     licence = licences.check_licence(licence) if licence else None
@@ -215,7 +218,7 @@ def write_card(
 def _check_unchanged(folder: Path) -> None:
     """Refuse to replace what is not as the manifest has it: somebody has worked on it."""
     known = Manifest.read(folder).files
-    for name in (layout.CARD, licences.FILE, machine.FILE):
+    for name in (layout.CARD, licences.FILE, machine.FILE, processing.FILE):
         path = folder / name
         if path.is_file() and describe_file(path)["sha256"] != known.get(name, {}).get("sha256"):
             raise OutputError(
@@ -225,9 +228,10 @@ def _check_unchanged(folder: Path) -> None:
 
 def write_into(
     draft: Draft, folder: Path, *, preset: Preset | str | Path | None, licence: str | None, images: bool | None,
-    croissant: bool, repo_id: str | None = None,
+    croissant: bool, public: processing.PublicCopy | None = None,
 ) -> Written:  # fmt: skip
     """As `write_card`, into a draft of the dataset; ``images=None`` keeps the pictures that are there."""
+    repo_id = None if public is None else public.repo_id
     facts = make_facts(draft.folder, draft.manifest, preset=preset, licence=licence, repo_id=repo_id)
     if facts.licence:
         licences.check_licence(facts.licence)
@@ -236,24 +240,45 @@ def write_into(
     written += _document(
         draft, licences.FILE, licences.statement(facts.licence, facts.title) if facts.licence else None
     )
-    text = json.dumps(machine.croissant(facts), indent=1, ensure_ascii=False) + "\n" if croissant else None
-    written += _document(draft, machine.FILE, text)
     if not facts.licence:
         warnings.append("no licence is stated, so nobody may use the data: --license ID states one")
     draft.manifest.preset = record_preset(facts.preset)
     draft.manifest.settings[CHOICES] = {"texts": facts.texts is facts.preset.card, "license": facts.licence}
+    written += _document(draft, processing.FILE, processing.processing_script(draft.manifest, croissant, public))
+    written += _write_croissant(draft, facts) if croissant else _document(draft, machine.FILE, None)
     written += _document(draft, layout.CARD, text_of(facts))
     return Written(folder, written, warnings)
 
 
 def refresh_card(draft: Draft) -> None:
-    """Write the card anew after files of a draft have changed, with what was chosen last."""
+    """Write anew the card, and Croissant and the script where they are there, after files of a draft have changed."""
     manifest = draft.manifest
     manifest.files.pop(layout.CARD, None)  # a card does not name itself
     for name in draft.changed - {layout.CARD}:
         manifest.files[name] = describe_file(draft.folder / name)
+    if processing.FILE in manifest.files:
+        croissant = machine.FILE in manifest.files
+        _document(draft, processing.FILE, processing.processing_script(manifest, croissant))
+    facts = make_facts(draft.folder, manifest)
+    if machine.FILE in manifest.files:
+        _write_croissant(draft, facts)
     manifest.files = dict(sorted(manifest.files.items()))
-    draft.replace(layout.CARD).write_text(text_of(make_facts(draft.folder, manifest)), "utf-8")
+    draft.replace(layout.CARD).write_text(text_of(facts), "utf-8")
+
+
+def refresh_documents(draft: Draft) -> None:
+    """As `refresh_card`, and with pictures drawn anew where they are there: labels of the cells have changed."""
+    for name in draft.changed:
+        draft.manifest.files[name] = describe_file(draft.folder / name)
+    facts = make_facts(draft.folder, draft.manifest)
+    if facts.images:
+        _images(draft, facts, can_draw(), [])
+    refresh_card(draft)
+
+
+def _write_croissant(draft: Draft, facts: CardFacts) -> list[str]:
+    text = json.dumps(machine.croissant(facts), indent=1, ensure_ascii=False) + "\n"
+    return _document(draft, machine.FILE, visible_json(text))
 
 
 def _document(draft: Draft, name: str, text: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from titin.options import (
+    ByHand,
     choose_progress,
     dataset_argument,
     dry_run_option,
@@ -29,7 +30,7 @@ from titin.options import (
 @shared_options
 def card(
     dataset: Path, preset: str | None, licence: str | None, images: bool | None, croissant: bool, force: bool,
-    as_json: bool, quiet: bool,  # noqa: ARG001 - it says nothing on stderr
+    as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write README.md, croissant.json, LICENSE and pictures into DATASET, every number computed from its files.
 
@@ -40,6 +41,7 @@ def card(
     titin card dataset --license cc-by-4.0
     titin card dataset --preset mine.toml --no-images
     """  # noqa: D301 - \b is click's
+    choose_progress(quiet)  # pictures take a moment
     from titin.publish import write_card
     from titin.publish.terminal import describe_card, document_of_card
 
@@ -56,8 +58,10 @@ def card(
 @click.option("--tag", metavar="NAME", help="Name for this version.")
 @click.option("--message", metavar="TEXT", help="Of the commit.")
 @licence_option
-@click.option("--exact-ages", is_flag=True, help="Publish exact ages instead of bins of five years.")
-@click.option("--allow", multiple=True, metavar="COLUMN", help="A column that looks like an identifier and is none.")
+@click.option("--exact-ages", cls=ByHand, is_flag=True, help="Publish exact ages instead of bins of five years.")
+@click.option(
+    "--allow", cls=ByHand, multiple=True, metavar="COLUMN", help="A column that looks like an identifier and is none."
+)
 @limit_options
 @shared_options
 def publish(
@@ -76,12 +80,15 @@ def publish(
     titin publish dataset me/atlas --dry-run
     titin publish dataset me/atlas --license cc-by-4.0 --tag v1
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
+    from titin.ageing import write_ageing_tables
     from titin.publish import publish as publish_dataset
     from titin.publish.terminal import describe_publication, document_of_publication
 
     done = publish_dataset(
         dataset, repo, dry_run=dry_run, private=private, revision=revision, tag=tag, message=message, licence=licence,
-        exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=choose_progress(quiet),
+        exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=progress,
+        find_ageing=write_ageing_tables,
     )  # fmt: skip
     print_result(document_of_publication(done), as_json, describe_publication)
     if done.refusals:

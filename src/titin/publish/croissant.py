@@ -8,7 +8,7 @@ from titin.dataset import layout
 from titin.publish.facts import CardConfig, CardFacts
 from titin.publish.licence import licences
 
-FILE = "croissant.json"
+FILE = layout.CROISSANT
 _KEYWORDS = ["biology", "single-cell", "transcriptomics", "gene expression"]
 _PARQUET = "application/x-parquet"
 

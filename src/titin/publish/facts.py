@@ -1,6 +1,5 @@
 """What a card is made of: the manifest, and what is computed from the files."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +16,14 @@ from titin.check.hub import dataset_info
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
+from titin.dataset.strict_json import read_json
+from titin.dataset.unstructured import said_synthetic
 from titin.errors import DatasetError
 from titin.presets import CardTexts, Preset
 from titin.study.design import Study
 
 _SPLIT = "train"
+_MAPS = ("umap", "tsne")  # preferred
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,14 @@ class CardFacts:
         files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
                   for entry in self.manifest.obsm.values()]  # fmt: skip
         files += [(f"varm_{_safe(key)}", entry["file"]) for key, entry in self.manifest.varm.items()]
-        derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores))
+        derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores),
+                   ("label_check", self.layout.label_check), ("ageing_groups", self.layout.ageing_groups),
+                   ("ageing_by_gene", self.layout.ageing_by_gene), ("ageing_tests", self.layout.ageing_tests),
+                   ("ageing_composition", self.layout.ageing_composition))  # fmt: skip
         files += [(name, file) for name, file in derived if self._has(file)]
+        for names in (self.manifest.part(place).layout for place in self.manifest.parts):
+            own = [names.expression, names.expression_by_gene, *([names.feature_metadata] if names.own_genes else [])]
+            files += [(_safe(file.removesuffix(".parquet")[start:]), file) for file in own]
         return [CardConfig(name, file, tuple(self.manifest.shards(file))) for name, file in files]
 
     def _has(self, file: str) -> bool:
@@ -141,7 +149,8 @@ class CardFacts:
                 return [self.stored.get(column, column) for column in columns]
             return self.stored.get(columns, columns)
 
-        return Study(self.obs, {role: stored(columns) for role, columns in self.manifest.roles.items()})
+        roles = {role: stored(columns) for role, columns in self.manifest.roles.items()}
+        return Study(self.obs, roles, self.obs[list(self.manifest.derived)])
 
     def column(self, role: str) -> str | None:
         """Column in the files that plays a role; None if there is none."""
@@ -168,14 +177,13 @@ class CardFacts:
     @cached_property
     def n_donors(self) -> int | None:
         """Number of donors."""
-        donor = self.column("donor")
-        return None if donor is None else int(self.obs[donor].nunique())
+        return None if self.column("donor") is None else int(self.study.values("donor").nunique())
 
     @cached_property
     def uns(self) -> dict[str, Any]:
         """The unstructured metadata, as its JSON has them."""
         try:
-            document = json.loads((self.folder / self.layout.unstructured_metadata).read_text("utf-8"))
+            document = read_json(self.folder / self.layout.unstructured_metadata)
         except (OSError, ValueError):
             return {}
         return {k: v for k, v in document.items() if k != "__types__"} if isinstance(document, dict) else {}
@@ -183,13 +191,32 @@ class CardFacts:
     @property
     def synthetic(self) -> str | None:
         """What the source says about being made up; None if it says nothing."""
-        demo = self.uns.get("demo")
-        return str(demo.get("about", "")) if isinstance(demo, dict) and demo.get("synthetic") is True else None
+        return said_synthetic(self.uns)
 
     @property
     def images(self) -> list[str]:
         """Preview images of the dataset."""
         return [name for name in sorted(self.manifest.files) if re.fullmatch(r"preview_[\w.-]+\.png", name)]
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """What each preview image shows, as somebody would say it."""
+        told = {
+            preview_name(key, column): f"Cells by {self.roles[column]} ({column}), on {key}"
+            for key in self.manifest.projections for column in (*self.cell_types, *self.roles)
+        }  # fmt: skip
+        shown = {name: told.get(name, "Cells") for name in self.images}
+        return dict(sorted(shown.items(), key=lambda one: list(told).index(one[0]) if one[0] in told else len(told)))
+
+    @property
+    def map_key(self) -> str | None:
+        """Key of the embedding to draw: a map if there is one, else whichever has two dimensions; None without any."""
+        keys = [key for key, entry in self.manifest.projections.items() if len(entry["columns"]) > 2]
+        for wanted in _MAPS:
+            for key in keys:
+                if wanted in key.lower():
+                    return key
+        return keys[0] if keys else None
 
     @property
     def n_bytes(self) -> int:
@@ -233,6 +260,11 @@ class CardFacts:
         for name, n in self.obs.isna().sum().items():
             if n:
                 yield str(name), int(n)
+
+
+def preview_name(key: str, column: str) -> str:
+    """File of the picture of an embedding coloured by a column of obs."""
+    return "_".join(["preview", *(re.sub(r"[^\w.-]", "_", part) for part in (key, column))]) + ".png"
 
 
 def _safe(name: str) -> str:

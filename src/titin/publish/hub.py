@@ -1,91 +1,18 @@
-"""A dataset's repository on the Hub: what may succeed the next time is tried again, a bounded number of times."""
+"""A dataset's repository on the Hub."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from titin.errors import TitinError
+from titin.extras import require
+from titin.masking import HIDDEN, mask
 from titin.progress import Progress
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
+from titin.retry import ATTEMPTS, PAUSE, retry
 
 Result = TypeVar("Result")
-
-ATTEMPTS = 6
-PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before the second attempt, doubled before each further one
-_BUSY = {408, 425, 429, 500, 502, 503, 504}
-# of the HTTP clients that huggingface_hub has had: the connection failed, was lost, or took too long
-_CONNECTION = {"TransportError", "NetworkError", "ConnectError", "ConnectionError", "Timeout", "TimeoutException",
-               "ProtocolError", "ChunkedEncodingError"}  # fmt: skip
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether an error may not come again: the server is busy, or the connection was lost."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:
-        return status in _BUSY
-    return isinstance(error, ConnectionError | TimeoutError) or any(
-        cls.__name__ in _CONNECTION for cls in type(error).__mro__
-    )
-
-
-def retry(
-    action: Callable[[], Result], what: str, *, note: Callable[[str], None], attempts: int = ATTEMPTS,
-    pause: float = PAUSE,
-) -> Result:  # fmt: skip
-    """Call until it succeeds, fails for good, or has failed so many times.
-
-    Parameters
-    ----------
-    action
-        Safe to repeat.
-    what
-        For the messages.
-    note
-        Told of each attempt that failed.
-    attempts
-        Most calls.
-    pause
-        Seconds before the second; the server's own wish (``Retry-After``) comes first.
-    """
-    from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
-
-    planned = wait_exponential(multiplier=pause, max=LONGEST_PAUSE)
-
-    def wait(state: RetryCallState) -> float:
-        wished = _wished(state)
-        return planned(state) if wished is None else min(wished, LONGEST_PAUSE)
-
-    def tell(state: RetryCallState) -> None:
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        note(f"{what}: {_reason(_failure(state))}; attempt {state.attempt_number + 1} of {attempts} in {seconds:.0f} s")
-
-    again = Retrying(
-        stop=stop_after_attempt(attempts), retry=retry_if_exception(is_passing), wait=wait, before_sleep=tell,
-        reraise=True,
-    )  # fmt: skip
-    return again(action)
-
-
-def _failure(state: "RetryCallState") -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _wished(state: "RetryCallState") -> float | None:
-    """Seconds that the server asks to wait."""
-    headers = getattr(getattr(_failure(state), "response", None), "headers", {})
-    text = str(headers.get("Retry-After", ""))
-    return float(text) if text.replace(".", "", 1).isdigit() else None
-
-
-def _reason(error: BaseException | None) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"the Hub answered {status}" if status is not None else f"the connection failed ({type(error).__name__})"
-
-
 _KIND = "dataset"
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
@@ -113,12 +40,7 @@ def require_hub() -> Any:
     TitinError
         If something is not installed.
     """
-    try:
-        import huggingface_hub
-        import tenacity  # noqa: F401
-    except ImportError as missing:
-        raise TitinError(f"{missing.name} is not installed", "pip install 'titin[hub]'") from None
-    return huggingface_hub
+    return require("huggingface_hub", "the Hub")
 
 
 class Repository:
@@ -135,7 +57,7 @@ class Repository:
     progress
         Told of uploads and further attempts.
     attempts, pause
-        As for `titin.publish.hub.retry`.
+        As for `titin.retry.retry`.
     """
 
     def __init__(
@@ -280,7 +202,7 @@ class Repository:
             raise PublishError(self._hide(f"{what}: {message}"), hint) from None  # the cause may hold the token
 
     def _hide(self, text: str) -> str:
-        return text.replace(str(self._token), "***")
+        return mask(text.replace(str(self._token), HIDDEN))
 
 
 _HINTS: Mapping[str, tuple[str, str]] = {

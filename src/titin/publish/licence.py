@@ -4,9 +4,11 @@ import difflib
 import json
 from importlib import resources
 
+from titin.dataset import layout
 from titin.errors import TitinError
+from titin.visible import visible
 
-FILE = "LICENSE"
+FILE = layout.LICENCE
 
 
 def licences() -> dict[str, tuple[str, str]]:
@@ -35,7 +37,8 @@ def statement(identifier: str, title: str) -> str:
     """Text of the file ``LICENSE``: which licence, and that it was stated, not found."""
     name, url = licences()[identifier]
     return (
-        f"{title}\n\nThis dataset is made available by its publisher under the {name}\n({identifier}).\n\n{url}\n\n"
+        f"{visible(title)}\n\n"
+        f"This dataset is made available by its publisher under the {name}\n({identifier}).\n\n{url}\n\n"
         "The licence was stated by whoever published the dataset. The terms of the source from which it was made, "
         "and of\n"
         "the study to be cited, hold beside it.\n"

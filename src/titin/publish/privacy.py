@@ -1,9 +1,10 @@
 """What must not be published by oversight: columns that name a person, and exact ages."""
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from titin.dataset import layout
+from titin.dataset import layout, shapes
 from titin.dataset.arrow import ParquetFile
-from titin.dataset.manifest import Manifest, describe_file, write_json
+from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft
+from titin.dataset.strict_json import read_json
+from titin.dataset.swap import write_json
 from titin.dataset.tables import encode_values, with_pandas_index
-from titin.study.ages import parse_age, parse_ages
+from titin.errors import DatasetError
+from titin.study.age_grammar import read_age
+from titin.study.age_units import YEARS, unit_of_column, without_unit
+from titin.study.ages import parse_ages
 
 _SHARE = 0.5  # of a column's distinct values that look alike, from which the column is taken for that
 _BIRTH_SPAN = 15  # years that dates of birth of several people spread over, unlike dates of an experiment
 _FEWEST_NAMES = 3
+_COUNTS = shapes.table_of(shapes.table_of(shapes.whole()))
+_STRUCTURE = shapes.record({"obs_columns": shapes.list_of(shapes.text())}, {"category_counts": _COUNTS})
 
 
 @dataclass(frozen=True)
@@ -68,20 +76,20 @@ _BY_NAME = {
     ],
     "pictures or prints of people": [_WHO + r"(photo|photograph|facephoto|fingerprint|voiceprint)(url|path)?"],
 }  # fmt: skip
+_LONGEST = 1000  # characters of a text that may be an address, a name or a number
 _AGE_NAME = re.compile(
     r"(donor|patient|subject|participant|individual)?age(s|years|year|yrs|numeric|atdeath|atcollection|atdiagnosis|"
     r"atsampling|inyears|exact|months|days|weeks)?(donor|patient|years)?|developmentstage|exactage"
 )
 _AGE_TERM = re.compile(r"developmentstageontologytermid")
-_RANGE = re.compile(r"\d\s*(-|–|to|_|,)\s*\d|decade|over|\+|<|>|=", re.IGNORECASE)
 
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"(?=(?:\D*\d){9,15}\D*$)(\+\d|\(\d|0\d)[\d\s()/.-]*[\s()/.-][\d\s()/.-]*\d")
 _SOCIAL_SECURITY = re.compile(r"\d{3}-\d{2}-\d{4}")
 _HEALTH_SERVICE = re.compile(r"\d{3} \d{3} \d{4}")
 _STREET = re.compile(
-    r".*(\d+[a-z]?,?\s+([\w.'-]+\s+){1,3}(street|st\.?|road|rd\.?|avenue|ave\.?|lane|drive|court|boulevard|blvd\.?)\b|"
-    r"(stra(ß|ss)e|weg|platz|gasse|laan|straat)\s+\d+).*",
+    r".*((?<!\d)\d++[a-z]?,?\s++([\w.'-]++\s++){1,3}(street|st\.?|road|rd\.?|avenue|ave\.?|lane|drive|court|boulevard|blvd\.?)\b|"
+    r"(stra(ß|ss)e|weg|platz|gasse|laan|straat)\s++\d).*",
     re.IGNORECASE,
 )
 _PERSON = re.compile(r"((Dr|Mr|Mrs|Ms|Prof)\.?\s+)?[A-Z][a-zà-ÿ'-]+(,\s*|\s+)([A-Z]\.?\s+)?[A-Z][a-zà-ÿ'-]+")
@@ -148,7 +156,7 @@ def _by_content(obs: pd.DataFrame, column: Any, donor: str | None) -> tuple[str,
     if not texts:
         return None
     for what, pattern in _BY_CONTENT.items():
-        n = sum(pattern.fullmatch(text) is not None for text in texts)
+        n = sum(_is_all(pattern, text) for text in texts)
         if n and (n >= _SHARE * len(texts) or pattern is _EMAIL):
             return what, f"{n:,} of {len(texts):,} distinct values look like it"
     dates = _dates(texts)
@@ -157,6 +165,10 @@ def _by_content(obs: pd.DataFrame, column: Any, donor: str | None) -> tuple[str,
     if donor is not None and _name_donors(obs, column, donor, texts):
         return "names of people", f"{len(texts):,} distinct values of two words each, one a donor"
     return None
+
+
+def _is_all(pattern: re.Pattern[str], text: str) -> bool:
+    return len(text) <= _LONGEST and pattern.fullmatch(text) is not None
 
 
 def _dates(texts: list[str]) -> pd.DatetimeIndex | None:
@@ -182,7 +194,7 @@ def _name_donors(obs: pd.DataFrame, column: Any, donor: str, texts: list[str]) -
     """Whether a column has one name of a person for each donor, as labels of tissues or types have not."""
     if donor not in obs or len(texts) < _FEWEST_NAMES:
         return False
-    alike = sum(_PERSON.fullmatch(text) is not None for text in texts)
+    alike = sum(_is_all(_PERSON, text) for text in texts)
     distinct = obs[[donor, column]].dropna().drop_duplicates() if donor != column else obs[[donor]].drop_duplicates()
     return alike >= 0.8 * len(texts) and len(distinct) == len(texts) and _one_a_donor(obs, column, donor)
 
@@ -204,45 +216,65 @@ def _in_uns(uns: Mapping[str, Any], path: str = "uns") -> Iterator[Identifier]:
             yield from _in_uns(value, where)
 
 
-def exact_age_columns(obs: pd.DataFrame, manifest: Manifest) -> list[Any]:
-    """Columns of obs that give ages finer than ranges: ``age_years``, the age column, others so named.
+@dataclass(frozen=True)
+class ExactAges:
+    """Columns that give ages finer than ranges.
+
+    Attributes
+    ----------
+    columns
+        Of obs, by the source's names: the age column, others so named, and ontology terms of development stages, which
+        say the same.
+    derived
+        Of titin's own: ``age_years``, and ``age_numeric`` where the column that it was read from is among the others.
+    """
+
+    columns: list[Any]
+    derived: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.derived)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, dict.fromkeys([*self.columns, *self.derived])))
+
+
+def find_exact_ages(obs: pd.DataFrame, manifest: Manifest) -> ExactAges:
+    """Find the columns that give ages finer than ranges.
 
     Parameters
     ----------
     obs
-        With the source's names, and ``age_numeric`` and ``age_years`` where the dataset has them.
+        As the source has it.
     manifest
-        For the column with the role *age*.
-
-    Returns
-    -------
-    list
-        Columns; also ontology terms of development stages, which say the same. ``age_numeric`` is among them where the
-        column that it was read from is.
+        For the column with the role *age*, and what is titin's.
     """
     role = manifest.roles.get("age")
-    found = []
-    for column in obs.columns:
-        named = column == role or _AGE_NAME.fullmatch(plain(column))
-        if column == layout.AGE_YEARS or (named and column != layout.AGE_NUMERIC and _is_exact(obs[column])):
-            found.append(column)
-    if layout.AGE_NUMERIC in obs and (role in found or role in (None, layout.AGE_NUMERIC)):
-        found.append(layout.AGE_NUMERIC)
-    exact_stage = any(plain(column) == "developmentstage" for column in found)
-    return found + [column for column in obs.columns if exact_stage and _AGE_TERM.fullmatch(plain(column))]
+    found = [name for name in obs.columns if name == role or _is_age_name(name)]
+    found = [name for name in found if _is_exact(obs[name])]
+    derived = [layout.AGE_YEARS] if layout.AGE_YEARS in manifest.derived else []
+    if layout.AGE_NUMERIC in manifest.derived and (role in found or role is None):
+        derived.append(layout.AGE_NUMERIC)
+    if any(plain(name) == "developmentstage" for name in found):
+        found += [name for name in obs.columns if _AGE_TERM.fullmatch(plain(name))]
+    return ExactAges(found, derived)
 
 
 def _is_exact(series: pd.Series) -> bool:
     """Whether some value is one age, not a range."""
     values = series.cat.categories if isinstance(series.dtype, pd.CategoricalDtype) else series.dropna().unique()
-    single = (value for value in values if not (isinstance(value, str) and _RANGE.search(value)))
-    return any(np.isfinite(parse_age(value)) for value in single)
+    ages = (read_age(value, life_span=np.inf) for value in values)
+    return any(age.low is not None and age.low == age.high for age in ages)
+
+
+def _is_age_name(name: object) -> bool:
+    return bool(_AGE_NAME.fullmatch(plain(name)) or _AGE_NAME.fullmatch(without_unit(name)))
 
 
 def ages_in_uns(uns: Mapping[str, Any], path: str = "uns") -> Iterator[str]:
     """Entries of uns that are named as ages are."""
     for key, value in uns.items():
-        if _AGE_NAME.fullmatch(plain(key)):
+        if _is_age_name(key):
             yield f"{path}/{key}"
         elif isinstance(value, Mapping):
             yield from ages_in_uns(value, f"{path}/{key}")
@@ -283,42 +315,49 @@ def bin_middles(years: pd.Series) -> pd.Series:
     return pd.Series(np.where(low >= OLDEST, np.nan, low + BIN_YEARS / 2), index=years.index)
 
 
-def coarsen_ages(draft: Draft, columns: list[Any]) -> None:
+def coarsen_ages(draft: Draft, exact: ExactAges) -> None:
     """Replace exact ages by bins in all files of a draft.
 
-    ``age_years`` and ontology terms are dropped; ``age_numeric`` becomes the middle of the bin; any other column its
-    label. The manifest and the structure file say the same, and a note says what was done.
+    Titin's ``age_years`` and ontology terms are dropped; titin's ``age_numeric`` becomes the middle of the bin; any
+    other column its label. The manifest and the structure file say the same, and a note says what was done.
 
     Parameters
     ----------
     draft
         Of the copy to publish.
-    columns
-        From `titin.publish.privacy.exact_age_columns`.
+    exact
+        From `titin.publish.privacy.find_exact_ages`.
     """
     manifest, names = draft.manifest, draft.manifest.layout
     stored = {record["name"]: record["column"] for record in manifest.obs["columns"][1:]}
-    chosen = {stored.get(column, column): column for column in columns}
-    dropped = {name for name, column in chosen.items() if column == layout.AGE_YEARS or "ontology" in plain(column)}
-    binned = [name for name in chosen if name not in dropped and name != layout.AGE_NUMERIC]
+    terms = [column for column in exact.columns if "ontology" in plain(column)]
+    binned = {column: stored[column] for column in exact.columns if column not in terms}
+    dropped = {stored[column] for column in terms} | {layout.AGE_YEARS} & set(exact.derived)
+    units = {origin.get("column"): origin.get("unit") for origin in manifest.derived.values()}
+    changed: dict[str, Column] = {
+        binned[column]: partial(_to_bins, unit=units.get(column) or unit_of_column(column) or YEARS)
+        for column in binned
+    }
+    if layout.AGE_NUMERIC in exact.derived:
+        changed[layout.AGE_NUMERIC] = _to_middles
     for file in (names.sample_metadata, names.expression, names.expression_panel):
-        _rewrite(draft, file, dropped, binned, layout.AGE_NUMERIC in chosen and layout.AGE_NUMERIC not in binned)
-    _restate(draft, manifest, {chosen[name] for name in dropped}, {chosen[name]: name for name in binned})
-    shown = ", ".join(str(chosen[name]) for name in chosen)
-    manifest.notes.append(f"exact ages ({shown}) are published in bins of {BIN_YEARS} years, or left out")
+        _rewrite(draft, file, dropped, changed)
+    _restate(draft, manifest, terms, binned)
+    stem = names.pseudobulk.removesuffix(".parquet")
+    for file in [name for name in manifest.files if name.startswith(stem) or name in names.ageing]:
+        draft.remove(file)  # its rows are of donors with their exact ages
+    manifest.notes.append(f"exact ages ({exact}) are published in bins of {BIN_YEARS} years, or left out")
 
 
-def _rewrite(draft: Draft, file: str, dropped: set[str], binned: list[str], middles: bool) -> None:
+def _rewrite(draft: Draft, file: str, dropped: set[str], changed: Mapping[str, Column]) -> None:
     """Write a table again, row group by row group, its other columns as they are."""
     shards = draft.manifest.shards(file)
     schema = pq.read_schema(draft.folder / shards[0])
-    mine: dict[str, Column] = {name: _to_bins for name in binned if name in schema.names}
-    if middles and layout.AGE_NUMERIC in schema.names:
-        mine[layout.AGE_NUMERIC] = _to_middles
+    mine = {name: change for name, change in changed.items() if name in schema.names}
     kept = [name for name in schema.names if name not in dropped]
     if not mine and len(kept) == len(schema.names):
         return
-    fields = [pa.field(name, _TYPES[mine[name]]) if name in mine else schema.field(name) for name in kept]
+    fields = [pa.field(name, _type_of(mine[name])) if name in mine else schema.field(name) for name in kept]
     written = with_pandas_index(pa.schema(fields, schema.metadata), layout.CELL_ID)
     scratch = draft.folder.parent / "coarse"
     scratch.mkdir(exist_ok=True)
@@ -337,24 +376,21 @@ def _rewrite(draft: Draft, file: str, dropped: set[str], binned: list[str], midd
     scratch.rmdir()
 
 
-def _years(column: pa.ChunkedArray) -> pd.Series:
+def _to_bins(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     values = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-    return parse_ages(values.to_pandas())
-
-
-def _to_bins(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    labels = age_bins(_years(column)).astype(object)
+    labels = age_bins(parse_ages(values.to_pandas(), unit=unit)).astype(object)
     return pa.chunked_array([pa.array(labels, pa.string(), from_pandas=True).dictionary_encode()])
 
 
-def _to_middles(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array(bin_middles(_years(column)).to_numpy(), pa.float64(), from_pandas=True)])
+def _to_middles(years: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(bin_middles(years.to_pandas()).to_numpy(), pa.float64(), from_pandas=True)])
 
 
-_TYPES: dict[Column, pa.DataType] = {_to_bins: pa.dictionary(pa.int32(), pa.string()), _to_middles: pa.float64()}
+def _type_of(change: Column) -> pa.DataType:
+    return pa.float64() if change is _to_middles else pa.dictionary(pa.int32(), pa.string())
 
 
-def _restate(draft: Draft, manifest: Manifest, dropped: set[Any], binned: dict[Any, str]) -> None:
+def _restate(draft: Draft, manifest: Manifest, dropped: list[Any], binned: dict[Any, str]) -> None:
     """Bring the manifest's record of obs and the structure file up to date."""
     known = set(pq.read_schema(draft.folder / manifest.shards(manifest.layout.sample_metadata)[0]).names)
     records = []
@@ -362,14 +398,14 @@ def _restate(draft: Draft, manifest: Manifest, dropped: set[Any], binned: dict[A
         if record["name"] in binned:
             labels = _labels(draft, manifest, binned[record["name"]])
             records.append({"name": record["name"], "column": record["column"], **encode_values(labels)[1]})
-        elif record["column"] == layout.AGE_NUMERIC:
-            records.append({"name": record["name"], "column": record["column"], "kind": "number", "dtype": "float64"})
         elif record["column"] in known:
             records.append(record)
+    manifest.obs["derived"] = {name: _in_years(origin, binned) for name, origin in manifest.derived.items()
+                               if name in known}  # fmt: skip
     manifest.obs["columns"] = records
     manifest.obs["labels"] = [name for name in manifest.obs["labels"] if name in known]
     path = draft.folder / layout.STRUCTURE
-    structure = json.loads(path.read_text("utf-8"))
+    structure = _read_structure(path)
     structure["obs_columns"] = [name for name in structure["obs_columns"] if name not in {str(c) for c in dropped}]
     counted = structure.get("category_counts", {})
     for column in [*dropped, *binned]:
@@ -379,6 +415,27 @@ def _restate(draft: Draft, manifest: Manifest, dropped: set[Any], binned: dict[A
         counted[str(column)] = {str(label): int(n) for label, n in counts.items() if n}
     write_json(draft.replace(layout.STRUCTURE), structure)
     manifest.files[layout.STRUCTURE] = describe_file(path)
+
+
+def _read_structure(path: Path) -> dict[str, Any]:
+    """Read the structure file.
+
+    Raises
+    ------
+    DatasetError
+        If it is missing, or is not as the format has it.
+    """
+    try:
+        structure = read_json(path)
+        _STRUCTURE(structure)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path.name} is not as titin writes it: {error}", "build the dataset again") from error
+    return dict(structure)
+
+
+def _in_years(origin: dict[str, Any], binned: Collection[Any]) -> dict[str, Any]:
+    """The origin of a derived column whose source has bins of years now."""
+    return {**origin, "unit": YEARS} if origin.get("column") in binned else origin
 
 
 def _labels(draft: Draft, manifest: Manifest, name: str) -> pd.Categorical:

@@ -1,36 +1,57 @@
 """The copy of a dataset that is published: hard links, with what must differ from the dataset written anew."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from titin.atlas import open_atlas
+from titin.atlas.tables import read_obs
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.own_files import refuse_links
 from titin.dataset.replace import revise
+from titin.dataset.store import Store
+from titin.dataset.strict_json import parse_json
+from titin.dataset.swap import put, scratch, write_json
 from titin.errors import OutputError, TitinError
+from titin.files import beside, local_folder
 from titin.progress import Progress
 from titin.publish import licence as licences
 from titin.publish.card import can_draw, make_facts, write_into
-from titin.publish.hub import ATTEMPTS, PAUSE, PublishError, Remote, Repository
-from titin.publish.privacy import BIN_YEARS, Identifier, ages_in_uns, coarsen_ages, exact_age_columns, find_identifiers
+from titin.publish.hub import PublishError, Remote, Repository
+from titin.publish.privacy import (
+    BIN_YEARS,
+    ExactAges,
+    Identifier,
+    ages_in_uns,
+    coarsen_ages,
+    find_exact_ages,
+    find_identifiers,
+)
+from titin.publish.processing import PublicCopy
+from titin.retry import ATTEMPTS, PAUSE
 
 if TYPE_CHECKING:
     from titin.check import ValidationReport
 
 
+FindAgeing = Callable[[Path], object]  # puts the tables of what changes with age into a dataset
+
+
 @contextmanager
 def public_copy(
-    folder: Path, repo_id: str, licence: str | None, *, exact_ages: bool, progress: Progress | None = None
-) -> Iterator[tuple[Path, str]]:
+    folder: Path, repo_id: str, licence: str | None, *, exact_ages: bool, progress: Progress | None = None,
+    find_ageing: FindAgeing | None = None,
+) -> Iterator[tuple[Path, str]]:  # fmt: skip
     """Make the copy that is published: hard links, with what must differ written anew; removed at the end.
+
+    What changes with age is left out where it was found by exact ages that become bins; ``find_ageing`` finds it anew.
 
     Yields
     ------
@@ -38,40 +59,62 @@ def public_copy(
         The copy, and what was done with the ages; see `Publication`.
     """
     folder = folder.resolve()
-    place = folder.parent / f".{folder.name}.titin-publish"
-    shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
-    copy = place / folder.name
-    try:
-        _make(place)
+    with scratch(folder) as place:
+        copy = place / folder.name
         _link_files(folder, copy)
         manifest = Manifest.read(copy)
-        columns = [] if exact_ages else exact_age_columns(open_atlas(copy).obs, manifest)
-        ages = "bins" if columns else ("exact" if exact_ages else "as they are")
+        found = ExactAges([], []) if exact_ages else find_exact_ages(read_obs(Store(copy)), manifest)
+        ages = "bins" if found else ("exact" if exact_ages else "as they are")
+        if found:
+            (progress or Progress()).note(f"exact ages become bins of {BIN_YEARS} years ({found})")
+            with revise(copy) as draft:
+                coarsen_ages(draft, found)
+            if find_ageing is not None and manifest.layout.ageing_groups in manifest.files:
+                find_ageing(copy)
         with revise(copy) as draft:
-            if columns:
-                (progress or Progress()).note(
-                    f"exact ages become bins of {BIN_YEARS} years ({', '.join(map(str, columns))})"
-                )
-                coarsen_ages(draft, columns)
             pictures = any(name.startswith("preview_") for name in manifest.files)
-            images = can_draw() if columns and pictures else None  # drawn again: they may show the ages
-            write_into(draft, copy, preset=None, licence=licence, images=images, croissant=True, repo_id=repo_id)
+            images = can_draw() if found and pictures else None  # drawn again: they may show the ages
+            public = PublicCopy(repo_id, exact_ages)
+            write_into(draft, copy, preset=None, licence=licence, images=images, croissant=True, public=public)
         yield copy, ages
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
-def _make(place: Path) -> None:
-    try:
-        place.mkdir()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write in {place.parent}: {error.strerror}", "the copy to publish needs a place there"
-        ) from error
+def write_public_copy(
+    dataset: str | Path, repo_id: str, *, exact_ages: bool = False, find_ageing: FindAgeing | None = None
+) -> Path:  # fmt: skip
+    """Write what `publish` would put on the Hub, but for the report of its validation, beside the dataset.
+
+    Parameters
+    ----------
+    dataset
+        The folder.
+    repo_id
+        Where it would lie, which its card names.
+    exact_ages, find_ageing
+        As for `publish`.
+
+    Returns
+    -------
+    Path
+        ``DATASET.public``.
+
+    Raises
+    ------
+    OutputError
+        If that is there already.
+    """
+    folder = local_folder(dataset).resolve()
+    target = beside(folder, ".public")
+    if target.exists():
+        raise OutputError(f"{target} is there already", "move it away")
+    with public_copy(folder, repo_id, None, exact_ages=exact_ages, find_ageing=find_ageing) as (copy, _):
+        put(copy, target)
+    return target
 
 
 def _link_files(folder: Path, copy: Path) -> None:
     """The files of the manifest, and the manifest; nothing else that lies there."""
+    refuse_links(folder)
     copy.mkdir()
     for name in [*Manifest.read(folder).files, layout.MANIFEST]:
         try:
@@ -144,6 +187,7 @@ def publish(
     tag: str | None = None, message: str | None = None, licence: str | None = None, exact_ages: bool = False,
     allow: Collection[str] = (), token: str | None = None, threads: int | None = None,
     memory: int | str | None = None, progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
+    find_ageing: FindAgeing | None = None,
 ) -> Publication:  # fmt: skip
     """Put a dataset on the Hugging Face Hub.
 
@@ -178,6 +222,9 @@ def publish(
         For the validation.
     attempts, pause
         For what may succeed the next time.
+    find_ageing
+        `titin.ageing.write_ageing_tables`, which is called where the dataset holds these tables and its exact ages
+        become bins: found anew by the bins. Without it they are left out.
 
     Raises
     ------
@@ -189,7 +236,7 @@ def publish(
         If the folder is no dataset.
     """
     progress = progress or Progress()
-    folder = Path(dataset)
+    folder = local_folder(dataset)
     if not _REPO.fullmatch(repo_id):
         raise TitinError(f"{repo_id!r} names no repository", "write it like user/name")
     licence = licences.check_licence(licence) if licence else None
@@ -200,8 +247,10 @@ def publish(
     refusals = _refusals(folder, facts.licence, facts.uns, allow, exact_ages)
     if refusals and not dry_run:
         raise PublicationRefusedError(refusals[0]["message"], refusals[0]["hint"])
-    with public_copy(folder, repo_id, facts.licence, exact_ages=exact_ages, progress=progress) as (copy, ages):
+    with public_copy(folder, repo_id, facts.licence, exact_ages=exact_ages, progress=progress,
+                     find_ageing=find_ageing) as (copy, ages):  # fmt: skip
         report = _validate(copy, threads, memory, progress)
+        _add_report(copy, report)
         manifest = Manifest.read(copy)
         publication = Publication(repo_id, revision, facts.licence, ages, refusals=refusals)
         publication.validation = _summary(report)
@@ -257,9 +306,9 @@ def stale_files(remote: Collection[str], names: Collection[str], earlier: bytes 
     """
     owned = {name for name in remote if name.endswith(".parquet")}
     try:
-        document = json.loads(earlier) if earlier is not None else {}
-        owned |= set(document.get("files", {})) if isinstance(document, dict) else set()
-    except ValueError:
+        files = parse_json(earlier).get("files") if earlier is not None else None
+        owned |= set(files) if isinstance(files, dict) else set()
+    except (ValueError, AttributeError):
         pass
     return sorted((owned & set(remote)) - set(names) - _KEPT)
 
@@ -296,6 +345,22 @@ def _validate(copy: Path, threads: int | None, memory: int | str | None, progres
 
     progress.note("validating what is to be published")
     return validate(copy, level="full", threads=threads, memory=memory, progress=progress)
+
+
+def _add_report(copy: Path, report: "ValidationReport") -> None:
+    """Put what was checked and found into the copy: the same for the same dataset, whenever it is checked."""
+    from titin.check.report import JSON_NAME
+
+    document = report.document()
+    kept = {key: document[key] for key in ("schema_version", "titin", "level", "passed", "verdict")}
+    summary = _without(document["validation_summary"], "timestamp", "seconds")
+    checks = [_without(check, "seconds", "crash") for check in document["checks"]]
+    with revise(copy) as draft:
+        write_json(draft.replace(JSON_NAME), {**kept, "validation_summary": summary, "checks": checks})
+
+
+def _without(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _validation_refusal(report: "ValidationReport") -> dict[str, str]:

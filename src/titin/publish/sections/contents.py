@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from titin.dataset import layout
+from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
 from titin.publish.facts import CardFacts
-from titin.publish.markdown import bullets, code, listed, percent, section, table
-from titin.text import number
+from titin.text import number, percent
 
 _BIN_YEARS = 10
 _MOST_BINS, _MOST_DONORS, _TYPES_SHOWN = 30, 100, 25
@@ -17,7 +17,7 @@ _MOST_BINS, _MOST_DONORS, _TYPES_SHOWN = 30, 100, 25
 
 def distributions(facts: CardFacts, notes: Iterable[str]) -> str:
     """All of them, and what of the design limits conclusions."""
-    design = bullets(notes)
+    design = bullets(escape(note) for note in notes)
     return section(
         "What is in it", _ages(facts), _cell_types(facts), _exclusive(facts), _donors(facts),
         section("Design", "Computed from the labels of the cells:", design, level=3) if design else "",
@@ -51,11 +51,12 @@ def _shown(value: Any) -> str:
 
 def _age_columns(facts: CardFacts) -> str:
     sentences = []
-    if layout.AGE_NUMERIC in facts.obs and (label := facts.column("age")) and label != layout.AGE_NUMERIC:
+    derived = facts.manifest.derived
+    if layout.AGE_NUMERIC in derived and (label := facts.column("age")):
         sentences.append(f"{code(layout.AGE_NUMERIC)} is the age in years read from {code(label)}; of a range it is "
                          "the "
                          "middle, which differs from the true age.")  # fmt: skip
-    if layout.AGE_YEARS in facts.obs:
+    if layout.AGE_YEARS in derived:
         sentences.append(f"{code(layout.AGE_YEARS)} is the exact age in years, from the donor table "
                          f"{code(facts.manifest.settings.get('donors'))}.")  # fmt: skip
     return " ".join(sentences)
@@ -98,7 +99,7 @@ def _cell_types(facts: CardFacts) -> str:
     for value, n in counts.head(_TYPES_SHOWN).items():
         row = [
             code(value),
-            *([names.get(str(value), "")] if known else []),
+            *([prose(names.get(str(value), ""))] if known else []),
             f"{n:,}",
             percent(n, facts.manifest.n_cells),
         ]
@@ -165,16 +166,16 @@ def tasks(facts: CardFacts) -> str:
         rows.append(
             ("representation", "embeddings", f"{len(facts.manifest.obsm)} to compare with", "fit on training donors")
         )
-    value = layout.VALUES if facts.manifest.kind == "real" else layout.COUNTS
-    rows.append(("gene models", f"{code(layout.GENES)}, {code(value)}",
+    value = facts.manifest.value_kind.entries
+    rows.append(("gene models", Markdown(f"{code(layout.GENES)}, {code(value)}"),
                  f"{facts.manifest.n_genes:,} tokens, {facts.manifest.nnz:,} entries",
-                 "rank or bin tokens: `titin.tokens`"))  # fmt: skip
-    extra = bullets(task["text"] for task in facts.texts.tasks)
+                 Markdown("rank or bin tokens: `titin.tokens`")))  # fmt: skip
+    extra = bullets(prose(task["text"]) for task in facts.texts.tasks)
     return section("Machine-learning tasks", table(("task", "target", "what there is", "mind"), rows), extra)
 
 
 def _cell_type_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for column in facts.cell_types:
         counts, donors = facts.counts(column), facts.donors_of(column)
         few = int((donors < _FOLDS).sum()) if donors is not None else 0
@@ -187,7 +188,7 @@ def _cell_type_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
 def _age_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
     if facts.ages is None:
         return []
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     donor, label = facts.column("donor"), facts.column("age")
     if donor is not None:
         by_donor = facts.ages.groupby(facts.obs[donor], observed=True).median().dropna()
@@ -217,7 +218,7 @@ def _least_correlation(n_donors: int) -> str:
 
 
 def _label_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for role, mind in (("sex", "XIST and genes of the Y chromosome answer it"),
                        ("protocol", "trivial from composition: judge it within types that both have"),
                        ("chemistry", "a batch effect: remove it, or test across it")):  # fmt: skip

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from titin.check.hub import dtype_name
 from titin.dataset import layout
+from titin.dataset.description import describe_values
+from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
+from titin.publish import processing
 from titin.publish.facts import CardConfig, CardFacts
-from titin.publish.markdown import bullets, code, listed, section, table
 from titin.text import number, size
 
 _FEW = 12  # categories that are named one by one
@@ -18,7 +20,6 @@ _FEW = 12  # categories that are named one by one
 _MEANINGS = {
     layout.CELL_ID: "name of the cell; the same cells in the same order in every file with one row a cell",
     layout.SOURCE_ROW: "row in the source, from 0",
-    layout.SCALE: "value ≈ log1p(count / scale)",
     layout.GENES: "tokens of the detected genes, ascending",
     layout.COUNTS: "counts, parallel to the list before",
     layout.VALUES: "values, parallel to the list before",
@@ -49,7 +50,19 @@ def files(facts: CardFacts) -> str:
         for name, entry in sorted(manifest.files.items()) if name != layout.CARD
     ]  # fmt: skip
     all_files = table(("file", "config", "rows", "bytes"), rows, (2, 3))
-    kinds = (_matrix, _by_gene, _panel, _cells, _genes, _projections, _loadings, _derived, _documents, _viewer)
+    kinds = (
+        _matrix,
+        _by_gene,
+        _panel,
+        _cells,
+        _genes,
+        _projections,
+        _loadings,
+        _derived,
+        _further,
+        _documents,
+        _viewer,
+    )
     return section("Files", all_files, *(kind(facts) for kind in kinds))
 
 
@@ -80,16 +93,24 @@ def _columns(facts: CardFacts, file: str, names: list[str] | None = None) -> str
     """Columns of a table that the format makes itself."""
     schema = facts.schema(file)
     kept = [field for field in schema if names is None or field.name in names]
-    rows = [(code(f.name), type_name(f.type), _MEANINGS.get(f.name, "as in the source")) for f in kept]
+    rows = [(code(f.name), type_name(f.type), _meaning_of(facts, f.name)) for f in kept]
     return table(("column", "type", "meaning"), rows)
+
+
+def _meaning_of(facts: CardFacts, name: str) -> str:
+    if name == layout.SCALE:
+        return f"value ≈ {facts.manifest.value_kind.formula}"
+    return _MEANINGS.get(name, "as in the source")
 
 
 def meaning(facts: CardFacts, name: str) -> str:
     """What is known of a column of obs: the format's own, its role, what the preset says."""
-    if name in _OF_CELLS:
+    if name == layout.CELL_ID or (name in layout.AGES and name in facts.manifest.derived):
         return _OF_CELLS[name]
-    parts = [facts.roles.get(name, ""), facts.texts.columns.get(name, "")]
-    return "; ".join(part for part in parts if part) or "as in the source"
+    if name in facts.manifest.derived:
+        return Markdown(f"of the donor, from the donor table {code(facts.manifest.derived[name].get('file'))}")
+    parts = [escape(facts.roles.get(name, "")), prose(facts.texts.columns.get(name, ""))]
+    return Markdown("; ".join(part for part in parts if part) or "as in the source")
 
 
 def _matrix(facts: CardFacts) -> str:
@@ -98,7 +119,7 @@ def _matrix(facts: CardFacts) -> str:
                                 "before "
                  "them are the cell's labels.")  # fmt: skip
     decoding = (f"To decode a cell, sort its distinct counts: the i-th smallest has the value `{layout.LEVELS}[i]`."
-                if facts.manifest.kind == "log1p" else "")  # fmt: skip
+                if facts.manifest.value_kind.has_levels else "")  # fmt: skip
     own = [n for n in facts.schema(config.file).names if n in layout.CELL_COLUMNS]
     labels = [code(n) for n in facts.schema(config.file).names if n not in own]
     return section("Expression, by cell", head, _columns(facts, config.file, own),
@@ -107,22 +128,22 @@ def _matrix(facts: CardFacts) -> str:
 
 def _by_gene(facts: CardFacts) -> str:
     config = _config(facts, "expression_by_gene")
-    head = _head(facts, config, "The same matrix, one gene a row: one gene over all cells is one row group.")
+    head = _head(facts, config, "The same matrix, one gene a row: one gene over all cells is one page of each column.")
     return section("Expression, by gene", head, _columns(facts, config.file), level=3)
 
 
 def _panel(facts: CardFacts) -> str:
     config, panel = _config(facts, "panel"), facts.manifest.panel
     reasons = pd.Series(panel.get("genes", {}), dtype=object).value_counts()
-    kinds = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
-    unit = ("the source's own values" if facts.manifest.kind != "counts" else
+    kinds = ", ".join(f"{n:,} {escape(reason)}" for reason, n in reasons.items())
+    unit = ("the source's own values" if not facts.manifest.value_kind.lognorm_of_counts else
             "log1p(10,000 × count / total of the cell)")  # fmt: skip
     head = _head(facts, config, f"A wide table of {len(panel.get('genes', {})):,} genes as float32 columns named by "
                                 "symbol "
                  f"({unit}), with the labels before them.")  # fmt: skip
     sets = [
-        f"{name}: {s['chosen']:,} of {s['genes']:,} genes; {s['absent']:,} are expressed in no cell or unknown, "
-        f"{s['left_out']:,} had no room"
+        f"{escape(name)}: {s['chosen']:,} of {s['genes']:,} genes; {s['absent']:,} are expressed in no cell or "
+        f"unknown, {s['left_out']:,} had no room"
         for name, s in panel.get("sets", {}).items()
     ]
     return section("Panel", head, f"Chosen as: {kinds}." if kinds else "", bullets(sets), level=3)
@@ -175,7 +196,7 @@ def _projections(facts: CardFacts) -> str:
         config = next(c for c in facts.configs if c.file == entry["file"])
         names = facts.schema(config.file).names[1:]
         low, high = _extent(facts, config)
-        axes = code(names[0]) + (f" … {code(names[-1])}" if len(names) > 1 else "")
+        axes = Markdown(code(names[0]) + (f" … {code(names[-1])}" if len(names) > 1 else ""))
         made = how_made(facts, key, entry)
         rows.append((code(key), f"{len(names):,}", axes, f"{number(low)} to {number(high)}", made))
     if not rows:
@@ -196,12 +217,14 @@ def how_made(facts: CardFacts, key: str, entry: dict[str, Any]) -> str:
         return f"computed by titin: {method} ({settings}{seed}){f' with {libraries}' if libraries else ''}"
     known = facts.texts.projections.get(key)
     if known and facts.synthetic is None:
-        return " ".join(known.split())
+        return prose(known)
     return "the source's own; the file does not prove how"
 
 
 def _shown(value: Any) -> str:
-    return listed([str(v) for v in value], 4) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(map(str, value[:4])) + (f" and {len(value) - 4:,} more" if len(value) > 4 else "")
 
 
 def _extent(facts: CardFacts, config: CardConfig) -> tuple[float, float]:
@@ -222,7 +245,7 @@ def _loadings(facts: CardFacts) -> str:
     rows = []
     for key, entry in facts.manifest.varm.items():
         names = facts.schema(entry["file"]).names[1:]
-        rows.append((code(key), f"{len(names):,}", f"{code(names[0])} … {code(names[-1])}"))
+        rows.append((code(key), f"{len(names):,}", Markdown(f"{code(names[0])} … {code(names[-1])}")))
     head = "Loadings of embeddings that titin computed: one gene a row, by token."
     return section("Loadings", head, table(("varm", "dimensions", "columns"), rows, [1]), level=3) if rows else ""
 
@@ -231,9 +254,31 @@ def _derived(facts: CardFacts) -> str:
     """Tables computed from the dataset and kept in it."""
     texts = {"pseudobulk": "Sums of counts by donor, sample, protocol and cell type, one group a row: tokens, counts "
                            "and the number of cells that express the gene.",
-             "gene_set_scores": "Gene-set scores, one cell a row, a float32 column a set."}  # fmt: skip
+             "gene_set_scores": "Gene-set scores, one cell a row, a float32 column a set.",
+             "label_check": "What models trained on other donors say of each label, one cell and level a row: the "
+                            "label, the likeliest type, their probabilities, whether it is contradicted.",
+             "ageing_groups": "Donors' cells of each protocol and type, one group a row; what the next three follow "
+                              "from is told in its metadata.",
+             "ageing_by_gene": "Of each gene its sums in these groups, and its changes with age by comparison.",
+             "ageing_tests": "The same changes, comparison by comparison: log2 fold change a decade, its 95 % "
+                             "interval, p, and p adjusted within the comparison.",
+             "ageing_composition": "How the fraction of each type changes a decade, with its interval."}  # fmt: skip
     heads = [_head(facts, config, texts[config.name]) for config in facts.configs if config.name in texts]
     return section("Computed from the above", *heads, level=3) if heads else ""
+
+
+def _further(facts: CardFacts) -> str:
+    """Layers and raw: what each holds, in which files."""
+    rows = []
+    for place, entry in facts.manifest.parts.items():
+        part = facts.manifest.part(place)
+        values = describe_values(part.value_kind.name, part.recovery)
+        rows.append((code(place), f"{part.n_genes:,}", f"{part.nnz:,}", values, code(part.layout.expression),
+                     code(entry["source"]["dtype"])))  # fmt: skip
+    head = ("Further matrices of the same cells, in the same order, each in two files as X is, without labels; "
+            "layers have the genes and tokens of X.")  # fmt: skip
+    columns = ("matrix", "genes", "non-zeros", "values", "by cell", "type in the source")
+    return section("Layers", head, table(columns, rows, (1, 2)), level=3) if rows else ""
 
 
 def _documents(facts: CardFacts) -> str:
@@ -245,17 +290,22 @@ def _documents(facts: CardFacts) -> str:
         f"{code(layout.STRUCTURE)}: keys, columns, categories with their counts, shape, sparsity.",
         f"{code(layout.MANIFEST)}: source, settings, roles of columns, checksums of all files.",
     ]
+    if processing.FILE in facts.manifest.files:
+        lines.append(f"{code(processing.FILE)}: makes these tables again from the source, byte for byte.")
+    if facts.repo_id:
+        lines.append(f"{code('validation_report.json')}: what was checked of these files, and what was found.")
     return section("Documents", bullets(lines), level=3)
 
 
 def _viewer(facts: CardFacts) -> str:
     tables = ", ".join(code(c.name) for c in facts.configs[1:])
     gene = facts.panel_genes(1)[0] if facts.panel_genes(1) else "TP53"
+    wanted = code(f"\"{layout.GENE}\"='{gene}'")
     return section(
         "In the Hub's viewer",
         f"`expression` is shown first; the menu has {tables}. The viewer's search drops digits (TP53 is searched as "
         "tp), so "
-        f"find a gene with a filter instead: `\"{layout.GENE}\"='{gene}'` in `feature_metadata` or "
+        f"find a gene with a filter instead: {wanted} in `feature_metadata` or "
         "`expression_by_gene`. "
         "Long lists are cut in the preview, not in the files.", level=3,
     )  # fmt: skip

@@ -1,72 +1,16 @@
-"""Pieces of Markdown."""
+"""The YAML block at the head of a card, which the Hub reads; written by a YAML library, whatever the names are."""
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
 from titin.check.viewer_features import size_category
 from titin.publish.facts import CardFacts
+from titin.visible import visible
 
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
-    """Make a table; columns of ``numbers`` are set to the right.
-
-    Examples
-    --------
-    >>> print(table(("sex", "cells"), [("F", 2)], numbers=[1]))
-    | sex | cells |
-    |---|---:|
-    | F | 2 |
-    """
-    right = set(numbers)
-    ruler = "".join("|---:" if i in right else "|---" for i in range(len(header))) + "|"
-    return "\n".join([_row(header), ruler, *(_row(row) for row in rows)])
-
-
-def _row(cells: Sequence[Any]) -> str:
-    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
-
-
-def escape(cell: Any) -> str:
-    """Text that stays in one cell of a table."""
-    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(cell).split()))
-
-
-def code(name: Any) -> str:
-    """A name as code, whatever is in it."""
-    text = str(name).replace("\n", " ")
-    return f"`` {text} ``" if "`" in text else f"`{text}`"
-
-
-def block(language: str, text: str) -> str:
-    """A fenced block."""
-    return f"```{language}\n{text.strip()}\n```"
-
-
-def bullets(items: Iterable[str]) -> str:
-    """A list."""
-    return "\n".join(f"- {' '.join(item.split())}" for item in items)
-
-
-def section(title: str, *parts: str, level: int = 2) -> str:
-    """A section of the parts that are not empty; nothing if all are."""
-    kept = [part.strip() for part in parts if part.strip()]
-    return "\n\n".join(["#" * level + f" {title}", *kept]) if kept else ""
-
-
-def percent(part: float, whole: float) -> str:
-    """Share, with one decimal."""
-    return f"{100 * part / whole:.1f} %" if whole else "–"
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Names, the first few."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
-
-
+# numbers and truth values to some reader of YAML, though not to the library that writes it
+_AMBIGUOUS = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+|0x[0-9a-fA-F]+|[yYnN]")
 _ARMS = (("nuc", "snRNA-seq"), ("cell", "scRNA-seq"))
 
 
@@ -76,7 +20,7 @@ def front_matter(facts: CardFacts) -> str:
     text = yaml.dump(
         document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
     )
-    return f"---\n{text}---\n"
+    return "---\n" + visible(text, keep="\n") + "---\n"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -84,6 +28,14 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Text that is text to readers of YAML 1.2 as well, with what is hidden written out by its number."""
+        style = '"' if visible(text) != text else "'" if _AMBIGUOUS.fullmatch(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def described(facts: CardFacts) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def demo(tmp_path_factory):
     found = {"scores": [{**score, "model": "mean", "baseline": True, "value": 18.4}, score, leak], "tasks": tasks,
              "told": ["Age bins cannot be predicted."]}  # fmt: skip
     (benchmark / "scores.json").write_text(json.dumps(found), "utf-8")
+    CliRunner().invoke(cli, ["annotate", str(path), "--cell-type-level", "0", "-q"], catch_exceptions=False)
     run = CliRunner().invoke(cli, ["report", str(path), "-o", str(folder / "report.html"), "--json", "-q"],
                              catch_exceptions=False)  # fmt: skip
     return json.loads(run.stdout), path

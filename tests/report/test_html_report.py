@@ -2,6 +2,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -11,12 +12,15 @@ from scipy import sparse
 
 import titin
 from titin.errors import OutputError
+from titin.presets import Preset
 from titin.report import write_report
+from titin.report.atlas_sections import design
 from titin.report.render import Files, render, show
-from titin.section import Section
+from titin.section import Figure, Paragraph, Section
 
-SECTIONS = ["projections", "quality", "design", "markers", "composition", "fibres", "expression", "programmes",
-            "senescence", "stem", "variance", "benchmark", "validation", "files", "methods"]  # fmt: skip
+SECTIONS = ["answer", "projections", "composition", "fibres", "expression", "programmes", "senescence", "stem",
+            "variance", "markers", "design", "labels", "benchmark", "quality", "validation", "files",
+            "methods"]  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -34,7 +38,7 @@ class Page(HTMLParser):
             self.sections.append(about["id"])
         if tag == "img":
             self.pictures.append(about)
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -76,13 +80,15 @@ def test_numbers_are_those_of_the_analyses(demo):
     folder = Path(result["folder"])
     facts = json.loads((folder / "metrics.json").read_text("utf-8"))["sections"]
     assert facts == result["sections"]
-    assert facts["expression"]["hits"] == int((table["adj_p_value"] < 0.05).sum())
+    clear = table[table["adj_p_value"] < 0.05]
+    assert facts["expression"]["hits"] == len(clear)
+    assert facts["expression"]["genes"] == clear["gene"].nunique() < len(clear)
     assert facts["design"]["donors"] == atlas.obs["DonorID"].nunique()
     fibres = pd.read_csv(folder / "fibres_donors.csv")
     cells = atlas.obs[atlas.obs["annotation_level0"].isin(["MF-I", "MF-II"]) & (atlas.obs["batch"] == "nuclei")]
     labelled = fibres[fibres["protocol"] == "nuclei"]
     assert labelled["n_label_type_1"].sum() >= (cells["annotation_level0"] == "MF-I").sum()
-    assert f">{atlas.n_obs:,}<" in Path(result["path"]).read_text("utf-8")
+    assert f"{atlas.n_obs:,} cells × {atlas.n_vars:,} genes, 17 donors" in Path(result["path"]).read_text("utf-8")
 
 
 def test_one_embedding_is_read_and_once(demo, monkeypatch):
@@ -99,15 +105,17 @@ def test_one_embedding_is_read_and_once(demo, monkeypatch):
     assert matrix.shape == (atlas.n_obs, 2)
 
 
-def test_alerts_come_first_and_other_commands_are_quoted(demo):
+def test_answers_come_first_then_alerts_and_other_commands_are_quoted(demo):
     text = Path(demo[0]["path"]).read_text("utf-8")
-    assert text.index('class="alerts') < text.index('class="tiles"') < text.index("<section")
-    alerts = text[text.index('class="alerts') : text.index('class="tiles"')]
+    places = [text.index(part) for part in ('class="answers"', "Cell types; p is", 'id="gene-search"',
+                                            'class="alerts', 'id="projections"')]  # fmt: skip
+    assert places == sorted(places)
+    alerts = text[text.index('class="alerts') : text.index('class="contents"')]
     assert "The validation found 0 errors and 1 warnings." in alerts
     assert "A &lt;b&gt;bold&lt;/b&gt; finding." in alerts
     assert "confounded" in alerts
     assert "Age bins cannot be predicted." in text
-    benchmark = text[text.index('id="benchmark"') : text.index('id="validation"')]
+    benchmark = text[text.index('id="benchmark"') : text.index('id="quality"')]
     assert (
         benchmark.index("11.2") < benchmark.index("18.4") < benchmark.index("no performance") < benchmark.index("2.75")
     )
@@ -151,7 +159,7 @@ def test_what_a_dataset_lacks_is_said_in_one_sentence(tmp_path, lacks):
     expected = {
         "ages": ("expression", "this dataset has no ages: the comparison is of ages"),
         "donors": ("expression", "this dataset has no donors: donors are what is compared"),
-        "types": ("expression", "this dataset has no cell types"),
+        "types": ("composition", "this dataset has no cell types"),
         "counts": ("expression", "this dataset has no counts"),
         "people": ("expression", "this dataset has 1 donor: donors are what is compared"),
     }[lacks]
@@ -161,7 +169,9 @@ def test_what_a_dataset_lacks_is_said_in_one_sentence(tmp_path, lacks):
     assert Page(text).sections == [name for name in SECTIONS if name not in ("fibres", "stem")]  # of no preset
     alert = {"ages": "There are no ages", "donors": "There are no donors", "types": "There are no cell types",
              "counts": "There are no counts", "people": "There is one donor"}[lacks]  # fmt: skip
-    assert alert in text[: text.index('class="tiles"')]
+    assert alert in text[: text.index('class="contents"')]
+    assert 1 <= len(result.answers) <= 5
+    assert any(expected[1] in said for said in result.answers.values())
 
 
 def test_tables_beside_the_report_are_safe_in_a_spreadsheet(tmp_path):
@@ -185,3 +195,18 @@ def test_numbers_have_few_digits():
     assert [show(v) for v in (0.000012345, 0.51234, 1234.5678, 12, np.nan, None, True, "x", np.int64(45678))] == [
         "1.2e-05", "0.512", "1,235", "12", "", "", "True", "x", "45,678"
     ]  # fmt: skip
+
+
+def test_cells_without_a_type_are_no_type_of_their_own(tmp_path):
+    obs = pd.DataFrame({"donor": [f"d{i % 4}" for i in range(80)], "cell_type": ["A", "B", None, "A"] * 20},
+                       index=[f"c{i}" for i in range(80)])  # fmt: skip
+    section = Section("design", "Design")
+    labels = pd.Series(obs["cell_type"].astype("category"))
+    atlas = SimpleNamespace(preset=Preset())
+    design(section, SimpleNamespace(atlas=atlas, keys=obs[["donor"]], labels=labels,
+                                    donors_by_age=["d0", "d1", "d2", "d3"]))  # fmt: skip
+    assert [b.text for b in section.blocks if isinstance(b, Paragraph)] == [
+        "In what follows 20 cells take no part: 20 without cell type."
+    ]
+    table = next(b.table for b in section.blocks if isinstance(b, Figure) and b.name == "cells")
+    assert table["cell_type"].tolist() == ["A", "B"]

@@ -1,21 +1,23 @@
 """Sections on the atlas as it is: projections, quality, design, markers."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.annotate import read_label_check
+from titin.annotate.report_section import show_label_check
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.features import gene_sets
-from titin.plot import dot_plot, embedding, heat_map, ridge, stacked_bars
+from titin.plot import dot_plot, embedding, embedding_panels, heat_map, ridge, stacked_bars
 from titin.plot.palettes import Palette, palette_of
 from titin.presets import MARKERS
+from titin.report.beside import read_pictures, read_result
 from titin.report.data import ReportData
 from titin.section import Section
+from titin.study.gaps import find_complete, say_left_out
 
 _QUALITY = {
     "counts": ("n_counts", "total_counts", "nCount_RNA", "n_umi"),
@@ -23,6 +25,7 @@ _QUALITY = {
     "mitochondrial share": ("percent_mito", "pct_counts_mt", "percent.mt", "percent_mt"),
 }  # fmt: skip
 _MAPS = ("X_umap", "X_tsne", "X_pca")
+_FEW_DONORS = 8  # up to here their colours can be told apart on one map
 _POINTS = 60_000  # rows of a map's CSV
 
 
@@ -41,7 +44,12 @@ def projections(section: Section, data: ReportData) -> None:
         if column is None:
             continue
         table[name] = column.to_numpy() if name == "age" else column.astype("string").astype("category").to_numpy()
-        wide = (6.4, 5.6) if name == "cell type" else (5.4, 4.2)
+        if name == "donor" and column.nunique() > _FEW_DONORS:
+            order = [donor for donor in data.donors_by_age if (column == donor).any()]
+            axes = embedding_panels(table, x=x, y=y, by=name, order=order)
+            section.figure("by_donor", axes, f"{stem}, a panel a donor, the youngest first; all other cells in grey")
+            continue
+        wide = (8.6, 5.6) if name == "cell type" else (5.4, 4.2)
         palette: Palette | None = "cividis" if name == "age" else None
         if name == "cell type":
             palette = palette_of(table[name], atlas.preset.colours)
@@ -58,11 +66,19 @@ def projections(section: Section, data: ReportData) -> None:
 
 def _first_map(atlas: Atlas) -> tuple[str, NDArray[Any]]:
     """The embedding to show, UMAP rather than others; embeddings are read one by one until one has two columns."""
-    for key in sorted(atlas.obsm, key=lambda key: _MAPS.index(key) if key in _MAPS else len(_MAPS)):
+    for key in sorted(atlas.manifest.projections, key=lambda key: _MAPS.index(key) if key in _MAPS else len(_MAPS)):
         matrix = np.asarray(atlas.obsm[key])
         if matrix.ndim == 2 and matrix.shape[1] >= 2:
             return key, matrix
     raise TitinError("this dataset has no projection: `titin embed` computes some")
+
+
+def is_measure(column: pd.Series) -> bool:
+    """Whether a column of such a name holds what it promises: no number below zero, and none without end."""
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    known = column.dropna().to_numpy(np.float64)
+    return bool(len(known) and (known >= 0).all() and np.isfinite(known).all())
 
 
 def quality(section: Section, data: ReportData) -> None:
@@ -72,11 +88,11 @@ def quality(section: Section, data: ReportData) -> None:
         raise TitinError("this dataset has no donors: quality is shown by donor")
     found = False
     for name, candidates in _QUALITY.items():
-        column = next((c for c in candidates if c in obs and pd.api.types.is_numeric_dtype(obs[c].dtype)), None)
+        column = next((c for c in candidates if c in obs and is_measure(obs[c])), None)
         if column is None:
             continue
         found = True
-        values = obs[column].to_numpy(np.float64)
+        values = obs[column].to_numpy(np.float64, na_value=np.nan)
         shown, label = (values, column) if name.startswith("mito") else (np.log10(1 + values), f"log10 (1 + {column})")
         table = pd.DataFrame({"donor": data.keys["donor"].to_numpy(), name: shown})
         if "protocol" in data.keys:
@@ -91,7 +107,8 @@ def quality(section: Section, data: ReportData) -> None:
         section.say("No column of obs holds counts, genes or mitochondrial shares by a usual name.", kind="soft")
     doublets = next((c for c in ("is_doublet", "predicted_doublet", "doublet") if c in obs), None)
     if doublets is not None and pd.api.types.is_bool_dtype(obs[doublets].dtype):
-        section.say(f"{int(obs[doublets].sum()):,} cells are flagged as doublets ({doublets}).")
+        n_called = int(obs[doublets].astype("boolean").sum())  # may be categories of true and false, with gaps
+        section.say(f"{n_called:,} cells are flagged as doublets ({doublets}).")
 
 
 def design(section: Section, data: ReportData) -> None:
@@ -109,15 +126,23 @@ def design(section: Section, data: ReportData) -> None:
     if data.labels is None:
         section.say("Not here: this dataset has no cell types, so that donors cannot be shown by type.", kind="soft")
         return
-    counts = pd.crosstab(data.labels.astype(str).to_numpy(), keys["donor"].to_numpy())
-    counts = counts.reindex(columns=data.donors_by_age)
+    cells = pd.DataFrame({"donor": keys["donor"].to_numpy(), "cell type": data.labels.astype(object).to_numpy()})
+    complete = find_complete(cells, ["donor", "cell type"])
+    for sentence in say_left_out(complete.cells_left_out):
+        section.say(f"In what follows {sentence}.", kind="soft")
+    cells = cells[complete.rows].astype(str)
+    if cells.empty:
+        return
+    counts = pd.crosstab(cells["cell type"].to_numpy(), cells["donor"].to_numpy())
+    counts = counts.reindex(columns=data.donors_by_age, fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index]
     logs = counts.where(counts > 0).astype(float).map(np.log10)
-    axes = heat_map(logs, label="log10 cells", x_label="donor, the youngest first", y_label="cell type")
-    section.figure("cells", axes, "Cells of each donor and type; blank where there are none",
+    axes = heat_map(logs, label="log10 cells", missing="no cell", x_label="donor, the youngest first",
+                    y_label="cell type")  # fmt: skip
+    section.figure("cells", axes, "Cells of each donor and type",
                    counts.rename_axis("cell_type").reset_index())  # fmt: skip
-    long = pd.DataFrame({"donor": keys["donor"].to_numpy(), "cell type": data.labels.astype(str).to_numpy()})
-    axes = stacked_bars(long, group="donor", part="cell type", share=True, order=data.donors_by_age,
+    axes = stacked_bars(cells, group="donor", part="cell type", share=True, order=data.donors_by_age,
+                        palette=palette_of(cells["cell type"], data.atlas.preset.colours),
                         figsize=(max(6.0, 4.4 + 0.26 * len(donors)), 4.6))  # fmt: skip
     axes.set_xlabel("donor, the youngest first")
     section.figure("composition", axes, "Composition of each donor, both protocols together", counts.T.reset_index())
@@ -128,14 +153,14 @@ def markers(section: Section, data: ReportData) -> None:
     if data.labels is None:
         raise TitinError("this dataset has no cell types: markers are shown by type")
     types = [str(t) for t in data.labels.cat.categories]
-    preset = data.atlas.preset
+    preset, atlas = data.atlas.preset, data.atlas.comparable()
     sets = gene_sets(preset)
     wanted: list[str] = []
     for name in types:
         own = sets.get(f"{MARKERS}{name}")
-        wanted += [gene for gene in (own.genes if own else ()) if gene in data.atlas and gene not in wanted][:1]
+        wanted += [gene for gene in (own.genes if own else ()) if gene in atlas and gene not in wanted][:1]
     wanted = list(dict.fromkeys([*wanted, *preset.report.markers]))
-    known = [gene for gene in wanted if gene in data.atlas]
+    known = [gene for gene in wanted if gene in atlas]
     if not known:
         raise TitinError("this dataset has none of the markers of its preset, by their symbols")
     table = pd.concat([data.lines(gene) for gene in known], ignore_index=True)
@@ -147,87 +172,44 @@ def _join(values: pd.Series) -> str:
     return ", ".join(sorted(map(str, values.dropna().unique())))
 
 
-ATLAS_SECTIONS = (
-    ("projections", "Maps of the cells", projections), ("quality", "Quality", quality),
-    ("design", "Design", design), ("markers", "Markers", markers),
-)  # fmt: skip
-
-
-_PICTURES, _PICTURE_BYTES = 6, 400_000
-_SCORES = ("task", "split", "model", "track", "leaky", "baseline", "of", "metric", "value", "low", "high", "n_donors")
 _HEADLINES = (("donor", "mae"), ("donor", "balanced_accuracy"), ("unit", "macro_f1"))
-
-
-def read_document(path: Path) -> dict[str, Any] | None:
-    """JSON of another command, or None where there is none that can be read."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def beside(folder: Path, suffix: str) -> Path:
-    """Where a command leaves what it finds of a dataset."""
-    whole = folder.absolute()
-    return whole.with_name(f"{whole.name}.{suffix}")
-
-
-def validation_findings(folder: Path) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
-    """The validation beside a dataset, and its errors, warnings and crashed checks: severity and sentence."""
-    document = read_document(beside(folder, "validation") / "validation_report.json")
-    if document is None:
-        return None, []
-    found = [
-        (str(finding["severity"]), f"{check['title']} {finding['message']}")
-        for check in document.get("checks", []) for finding in check.get("findings", [])
-        if finding.get("severity") in ("error", "warning")
-    ]  # fmt: skip
-    crashed = [check["title"] for check in document.get("checks", []) if check.get("status") == "crashed"]
-    found += [("warning", f"{title} Not known: the check crashed by a bug of titin") for title in crashed]
-    return document, sorted(found)
 
 
 def validation(section: Section, data: ReportData) -> None:
     """Add what `titin validate` found."""
-    document, _ = validation_findings(data.folder)
+    document = read_result(data.folder, "validation")
     if document is None:
         raise TitinError("this dataset has not been validated: `titin validate` does it")
-    summary = document.get("validation_summary", {})
-    found = ", ".join(f"{summary.get(name)} {name}" for name in ("errors", "warnings", "notes"))
-    section.say(
-        f"Level {document.get('level')}, {summary.get('timestamp')}: {found} in {summary.get('total_tests')} checks."
-    )
+    summary = document["validation_summary"]
+    found = ", ".join(f"{summary[name]} {name}" for name in ("errors", "warnings", "notes"))
+    section.say(f"Level {document['level']}, {summary['timestamp']}: {found} in {summary['total_tests']} checks.")
     rows = [
         {"check": check["title"], "status": check["status"], "read": check.get("read") or "",
          "finding": "; ".join(f["message"] for f in check.get("findings", [])[:2])}
-        for check in document.get("checks", [])
+        for check in document["checks"]
     ]  # fmt: skip
     section.table("checks", pd.DataFrame(rows), "Checks", rows=100)
-    section.facts |= {key: summary.get(key) for key in ("errors", "warnings", "notes")}
+    section.facts |= {key: summary[key] for key in ("errors", "warnings", "notes")}
 
 
 def benchmark(section: Section, data: ReportData) -> None:
     """Add the scores and figures of `titin bench`."""
-    folder = beside(data.folder, "benchmark")
-    document = read_document(folder / "scores.json")
+    document = read_result(data.folder, "benchmark")
     if document is None:
         raise TitinError("this dataset has not been benchmarked: `titin bench` does it")
     section.say("Models are compared with donors held out; intervals are over donors.")
-    section.list([str(sentence) for sentence in document.get("told", [])], title="What cannot be said", folded=True)
-    scores = pd.DataFrame(document.get("scores", []))
-    kinds = {str(task["name"]): task for task in document.get("tasks", [])}
-    for task, own in scores.groupby("task", sort=False) if set(_SCORES) <= set(scores) else []:
+    section.list(document.get("told", []), title="What cannot be said", folded=True)
+    scores = pd.DataFrame(document["scores"])
+    kinds = {task["name"]: task for task in document["tasks"]}
+    for task, own in scores.groupby("task", sort=False) if len(scores) else []:
         section.heading(str(task))
         described = kinds.get(str(task), {})
         section.say(f"{str(described.get('description', task)).rstrip('.').capitalize()}.")
         section.list(map(str, described.get("not_evaluable", [])), title="Not evaluable")
         _best(section, str(task), own)
-    for path in sorted((folder / "figures").glob("*.png"))[:_PICTURES]:
-        png = path.read_bytes()
-        if len(png) <= _PICTURE_BYTES:
-            name = path.stem.replace("_", " ")
-            section.picture(name, png, f"Figure of the benchmark: {name}")
+    for stem, png in read_pictures(data.folder):
+        name = stem.replace("_", " ")
+        section.picture(name, png, f"Figure of the benchmark: {name}")
     section.facts |= {"scores": len(scores)}
 
 
@@ -272,7 +254,18 @@ def files(section: Section, data: ReportData) -> None:
     section.facts |= {"bytes": total, "nnz": manifest.nnz}
 
 
+def labels_checked(section: Section, data: ReportData) -> None:
+    """Add what `titin annotate` has found."""
+    check = read_label_check(data.atlas)
+    if check is None:
+        raise TitinError("the labels of this dataset have not been checked: `titin annotate` does it")
+    show_label_check(section, check)
+    data.parameters["Labels"] = check.settings
+
+
+FIRST_SECTIONS = (("projections", "Maps of the cells", projections),)
+FURTHER_SECTIONS = (("markers", "Markers", markers), ("design", "Design", design), ("labels", "Labels", labels_checked))
 RESULT_SECTIONS = (
-    ("benchmark", "Benchmark", benchmark), ("validation", "Validation", validation),
-    ("files", "The dataset's files", files),
+    ("benchmark", "Benchmark", benchmark), ("quality", "Quality", quality),
+    ("validation", "Validation", validation), ("files", "The dataset's files", files),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from titin.options import (
+    WITHOUT_FLAGGED,
     choose_progress,
     dataset_argument,
     force_option,
@@ -20,14 +21,15 @@ from titin.options import (
 @click.command()
 @dataset_argument
 @output_option("DATASET.report.html")
+@click.option("--without-flagged", **WITHOUT_FLAGGED)
 @seed_option
 @force_option
 @preset_option
 @limit_options
 @shared_options
 def report(
-    dataset: Path, output: Path | None, seed: int, force: bool, preset: str | None, threads: int | None,
-    memory: str | None, as_json: bool, quiet: bool,
+    dataset: Path, output: Path | None, without_flagged: bool, seed: int, force: bool, preset: str | None,
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
 
@@ -35,11 +37,12 @@ def report(
     titin report dataset
     titin report dataset -o report.html --force
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
     from titin.report import write_report
     from titin.report.terminal import describe_report, document_of_report
 
     done = write_report(
-        dataset, output, seed=seed, force=force, threads=threads, memory=memory, preset=preset,
-        progress=choose_progress(quiet),
+        dataset, output, without_flagged=without_flagged, seed=seed, force=force, threads=threads, memory=memory,
+        preset=preset, progress=progress,
     )  # fmt: skip
     print_result(document_of_report(done), as_json, describe_report)

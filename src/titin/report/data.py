@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.ageing import Inputs
+from titin.ageing import Findings, Inputs
+from titin.ageing.analysis import main_result
+from titin.ageing.comparison import Comparisons
 from titin.atlas import Atlas
+from titin.results import Result
 from titin.study.design import Study
 
 
@@ -25,11 +28,22 @@ class ReportData:
         Where it lies.
     parameters
         What was computed with, by section; for the methods.
+    findings, missing
+        What each section's analysis has found, or why it could not be run, by anchor.
     """
 
     inputs: Inputs
     folder: Path
     parameters: dict[str, Any] = field(default_factory=dict)
+    findings: dict[str, Findings] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def result(self, anchor: str) -> Comparisons | None:
+        """The main result of a section, where it compares something and has a test."""
+        if anchor not in self.findings:
+            return None
+        found = main_result(self.findings[anchor], Result)
+        return found if isinstance(found, Comparisons) and "p_value" in found.table and len(found.table) else None
 
     @property
     def atlas(self) -> Atlas:
@@ -64,7 +78,7 @@ class ReportData:
 
     def lines(self, gene: str) -> pd.DataFrame:
         """Share of cells that express a gene, and its mean value, by coarsest label."""
-        values = self.atlas[gene].to_numpy(np.float64)
+        values = self.atlas[self.atlas.main_names([gene])[gene]].to_numpy(np.float64)
         assert self.labels is not None  # noqa: S101 - callers have looked
         codes = self.labels.cat.codes.to_numpy()
         known = codes >= 0

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from titin import html
 from titin.section import Figure, LinkedNumbers, Picture, Section, Table
+from titin.spreadsheet import write_csv
 
 _FILE_ROWS = 200_000  # of a CSV beside the report
 _SCALE = 1.6  # pixels of a picture for one of the page
@@ -37,12 +38,9 @@ class Files:
         """Write a CSV (the first 200,000 rows of a longer table); return its address from the report."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = f"{_plain(name)}.csv"
-        bare = table.head(_FILE_ROWS)
-        text = [c for c in bare if not pd.api.types.is_numeric_dtype(bare[c].dtype)]
-        safe = bare.assign(**{str(c): bare[c].map(_no_formula) for c in text})
-        safe.to_csv(self.folder / file, index=False, float_format="%.6g")
+        write_csv(table.head(_FILE_ROWS), self.folder / file)
         self.written.append(file)
-        return f"{self.folder.name}/{file}"
+        return html.link(f"{self.folder.name}/{file}")
 
 
 def render(section: Section, files: Files) -> Markup:
@@ -62,6 +60,11 @@ def _blocks(section: Section, files: Files) -> Iterator[tuple[str, Any]]:
                 yield ("table", _table(block, link)) if isinstance(block, Table) else ("numbers", _numbers(block, link))
             else:
                 yield type(block).__name__.lower(), block
+
+
+def show_table(table: Table, files: Files) -> dict[str, Any]:
+    """What a template asks for to show a table; all of it goes to a file."""
+    return _table(table, files.write_table(table.name, table.table))
 
 
 def _numbers(block: LinkedNumbers, link: str) -> dict[str, Any]:
@@ -113,8 +116,3 @@ def show(value: Any) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower()
-
-
-def _no_formula(value: Any) -> Any:
-    """A spreadsheet takes text that begins like this for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@" else value

@@ -1,29 +1,44 @@
 """Writes the report of a dataset: one HTML file that needs no other, and a folder with the numbers of its figures."""
 
+import os
 import platform
-import shutil
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from titin import __version__, html
 from titin.ageing import ANALYSES, Analysis, Inputs
+from titin.ageing.analysis import ALPHA, main_result
 from titin.atlas import open_atlas
-from titin.dataset.manifest import write_json
+from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
+from titin.extras import check_installed
+from titin.files import local_folder
+from titin.plot import noted, synthetic_note, theme
 from titin.presets import Preset
 from titin.progress import Progress
-from titin.report.atlas_sections import ATLAS_SECTIONS, RESULT_SECTIONS, validation_findings
+from titin.report.answer import answers, table_of_types
+from titin.report.atlas_sections import FIRST_SECTIONS, FURTHER_SECTIONS, RESULT_SECTIONS
+from titin.report.beside import findings_of, read_result
 from titin.report.data import ReportData
-from titin.report.render import Files, render
-from titin.section import Section
-from titin.text import json_safe
+from titin.report.gene_search import searched_genes
+from titin.report.render import Files, render, show_table
+from titin.results import Result, write_document
+from titin.section import Section, Table
+from titin.study.conditions import Where
+from titin.study.flagged import WITHOUT_FLAGGED, flagged_cells
+from titin.text import count
 
 _METRICS = "metrics.json"
 _SHOWN_ALERTS = 12
+_SHOWN_TYPES = 12
+PlannedSection = tuple[str, str, Callable[[Section, ReportData], None]]  # anchor, title, maker
 _LIBRARIES = ("numpy", "pandas", "scipy", "pyarrow", "numba", "formulaic", "matplotlib", "scikit-learn")
 
 
@@ -43,6 +58,8 @@ class ReportResult:
         That it took.
     facts
         Numbers by section, as in ``metrics.json``.
+    answers
+        The sentences at its head, each after what it is about.
     """
 
     path: Path
@@ -51,12 +68,14 @@ class ReportResult:
     missing: dict[str, list[str]]
     seconds: float
     facts: dict[str, Any]
+    answers: dict[str, str]
 
 
 def write_report(
     dataset: Path | str,
     output: Path | str | None = None,
     *,
+    without_flagged: bool = False,
     seed: int = 0,
     threads: int | None = None,
     memory: int | str | None = None,
@@ -75,6 +94,8 @@ def write_report(
     output
         The HTML file; ``DATASET.report.html`` beside the dataset where not given. A folder of the same name with
         ``_files`` in place of ``.html`` holds a CSV for each figure, and ``metrics.json``.
+    without_flagged
+        Leave out of all analyses the cells whose label a check contradicts (`titin.annotate`).
     seed
         Of what is drawn.
     threads, memory, preset
@@ -93,53 +114,66 @@ def write_report(
     TitinError
         If matplotlib is not installed, or the preset leaves out a section that does not exist.
     """
-    _need_matplotlib()
+    check_installed("matplotlib", "a report")
     began = time.perf_counter()
-    folder = Path(dataset)
+    folder = local_folder(dataset)
     atlas = open_atlas(folder, threads=threads, memory=memory, preset=preset)
     planned = _all_sections(atlas.preset)
     path = _choose_path(folder, output, force)
-    files = Files(path.with_name(f"{path.stem}_files"))
-    _clear(files.folder)
+    numbers = path.with_name(f"{path.stem}_files")
+    _check_numbers(numbers)
     threads = atlas.reader.resources.threads
-    data = ReportData(Inputs(atlas, seed, threads, progress or Progress()), folder)
+    where = Where.of([WITHOUT_FLAGGED] if without_flagged else [])
+    data = ReportData(Inputs(atlas, seed, threads, progress or Progress(), where), folder)
+    with scratch(path) as place, theme("light"), noted(synthetic_note(atlas.synthetic)):
+        files = Files(place / numbers.name)
+        missing, facts, said = _write_pages(data, planned, place / path.name, files)
+        put(files.folder, numbers)
+        put(place / path.name, path)
+    total = round(time.perf_counter() - began, 2)
+    return ReportResult(path, numbers, path.stat().st_size, missing, total, facts, said)
+
+
+def _write_pages(
+    data: ReportData, planned: Sequence[PlannedSection], page: Path, files: Files
+) -> tuple[dict[str, list[str]], dict[str, Any], dict[str, str]]:
+    """Write the page and the folder of its numbers; return what sections miss, their facts, and the answers."""
     sections, shown, seconds = [], [], {}
-    for name, title, make in planned:
+    files.folder.mkdir()
+    for i, (name, title, make) in enumerate(planned):
+        data.inputs.progress.note(f"report: {title} ({i + 1} of {len(planned)})")
         start = time.perf_counter()
         section = _fill(Section(name, title), make, data)
         sections.append(section)
         shown.append(render(section, files))
         section.blocks.clear()  # figures take room
         seconds[name] = round(time.perf_counter() - start, 2)
+        if reasons := section.facts.get("missing"):
+            data.missing[name] = reasons[0]
     missing = {s.name: s.facts["missing"] for s in sections if s.facts.get("missing")}
     facts = {s.name: s.facts for s in sections}
     sections.append(_methods(data, seconds))
     shown.append(render(sections[-1], files))
+    said, types, genes = answers(data, ANALYSES), table_of_types(data), searched_genes(data)
     text = html.render(
-        "report.html", title=f"Report of {_title(data)}", subtitle=_subtitle(data), alerts=_alerts(data),
-        tiles=_tiles(data, sections), sections=sections, shown=shown, version=__version__,
+        "report.html", title=f"Report of {_title(data)}", subtitle=f"{_size(data)}. {_source(data)}",
+        synthetic=data.atlas.synthetic, answers=said, types=None if types is None else show_table(_types(types), files),
+        genes=None if genes is None else html.script_document(genes), alerts=_alerts(data), sections=sections,
+        shown=shown, version=__version__,
     )  # fmt: skip
-    total = round(time.perf_counter() - began, 2)
-    try:
-        files.folder.mkdir(parents=True, exist_ok=True)
-        write_json(files.folder / _METRICS, json_safe({
-            "schema_version": 1, "titin": __version__, "dataset": str(folder), "seconds": seconds, "sections": facts,
-            "parameters": data.parameters, "files": files.written,
-        }))  # fmt: skip
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"the report cannot be written to {path}: {error}", "give another --output") from error
-    return ReportResult(path, files.folder, path.stat().st_size, missing, total, facts)
+    spoken = {one.title: one.text for one in said}
+    write_document(files.folder / _METRICS, {
+        "schema_version": 1, "titin": __version__, "dataset": str(data.folder), "synthetic": data.atlas.synthetic,
+        "answers": spoken, "seconds": seconds, "sections": facts,
+        "parameters": data.parameters, "files": files.written,
+    })  # fmt: skip
+    page.write_text(text, "utf-8")
+    return missing, facts, spoken
 
 
-def _need_matplotlib() -> None:
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise TitinError("a report needs matplotlib, which is not installed", "pip install matplotlib") from error
-    del mpl
+def _types(table: pd.DataFrame) -> Table:
+    return Table("types", table, f"Cell types; p is adjusted over all tests of a question, and counts below {ALPHA}",
+                 rows=_SHOWN_TYPES)  # fmt: skip
 
 
 def _choose_path(folder: Path, output: Path | str | None, force: bool) -> Path:
@@ -156,14 +190,12 @@ def _choose_path(folder: Path, output: Path | str | None, force: bool) -> Path:
     return path
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier report has left there, and nothing else."""
-    if not folder.exists():
-        return
-    if folder.is_dir() and ((folder / _METRICS).is_file() or not any(folder.iterdir())):
-        shutil.rmtree(folder)
-        return
-    raise OutputError(f"{folder} is there and is not of an earlier report", "move it, or give another --output")
+def _check_numbers(folder: Path) -> None:
+    """Refuse a folder that an earlier report has not written: it would be replaced."""
+    if os.path.lexists(folder) and not (
+        folder.is_dir() and ((folder / _METRICS).is_file() or not any(folder.iterdir()))
+    ):
+        raise OutputError(f"{folder} is there and is not of an earlier report", "move it, or give another --output")
 
 
 def _fill(section: Section, make: Callable[[Section, ReportData], None], data: ReportData) -> Section:
@@ -171,9 +203,10 @@ def _fill(section: Section, make: Callable[[Section, ReportData], None], data: R
     return section
 
 
-def _all_sections(preset: Preset) -> list[tuple[str, str, Callable[[Section, ReportData], None]]]:
+def _all_sections(preset: Preset) -> list[PlannedSection]:
     """Anchor, title and maker of every section that the preset does not leave out, in order."""
-    every = [one.anchor for one in ANALYSES] + [name for name, *_ in (*ATLAS_SECTIONS, *RESULT_SECTIONS)]
+    others = (*FIRST_SECTIONS, *FURTHER_SECTIONS, *RESULT_SECTIONS)
+    every = [one.anchor for one in ANALYSES] + [name for name, *_ in others]
     for name in preset.report.leave_out:
         if name not in every:
             raise TitinError(
@@ -183,12 +216,14 @@ def _all_sections(preset: Preset) -> list[tuple[str, str, Callable[[Section, Rep
     ageing = [
         (analysis.anchor, analysis.title, _of_analysis(analysis)) for analysis in ANALYSES if analysis.offered(preset)
     ]
-    return [one for one in (*ATLAS_SECTIONS, *ageing, *RESULT_SECTIONS) if one[0] not in preset.report.leave_out]
+    every_section = (*FIRST_SECTIONS, *ageing, *FURTHER_SECTIONS, *RESULT_SECTIONS)
+    return [one for one in every_section if one[0] not in preset.report.leave_out]
 
 
 def _of_analysis(analysis: Analysis) -> Callable[[Section, ReportData], None]:
     def make(section: Section, data: ReportData) -> None:
-        data.parameters[analysis.title] = analysis.fill(section, data.inputs)
+        findings = data.findings[analysis.anchor] = analysis.fill(section, data.inputs)
+        data.parameters[analysis.title] = main_result(findings, Result).settings
 
     return make
 
@@ -197,36 +232,44 @@ def _title(data: ReportData) -> str:
     return data.folder.absolute().name
 
 
-def _subtitle(data: ReportData) -> str:
+def _source(data: ReportData) -> str:
     manifest = data.atlas.manifest
     checksum = str(manifest.source.get("sha256", ""))[:12]
     made = f", made from {manifest.source.get('name')}" if manifest.source.get("name") else ""
     return f"{manifest.tissue.replace('_', ' ')}, {manifest.method}, {manifest.kind}{made} (sha256 {checksum}…)"
 
 
-def _tiles(data: ReportData, sections: list[Section]) -> list[tuple[str, str]]:
-    """Numbers at the head of the page, each with its word."""
+def _size(data: ReportData) -> str:
+    """What the dataset holds, in numbers."""
     atlas, keys = data.atlas, data.keys
-    facts = [(f"{atlas.n_obs:,}", "cells"), (f"{atlas.n_vars:,}", "genes")]
+    parts = [f"{atlas.n_obs:,} cells × {atlas.n_vars:,} genes"]
     if "donor" in keys:
-        facts.append((f"{keys['donor'].nunique():,}", "donors"))
+        parts.append(count(keys["donor"].nunique(), "donor"))
     if "age" in keys and keys["age"].notna().any():
-        facts.append((f"{keys['age'].min():.0f}–{keys['age'].max():.0f}", "years of age"))
+        parts.append(f"{keys['age'].min():.0f}–{keys['age'].max():.0f} years")
     if data.labels is not None:
-        facts.append((f"{data.labels.nunique():,}", "cell types"))
-    hits = next((s.facts.get("hits") for s in sections if s.name == "expression"), None)
-    if hits is not None:
-        facts.append((f"{hits:,}", "genes with age, adjusted p < 0.05"))
-    return facts
+        parts.append(count(data.labels.nunique(), "cell type"))
+    return ", ".join(parts)
 
 
 def _alerts(data: ReportData) -> dict[str, Any]:
     """What a reader must know first: findings of the validation, and what the design does not allow."""
-    document, found = validation_findings(data.folder)
-    keys = data.keys
     own = []
-    if data.atlas.kind == "real":
+    try:
+        document, unread = read_result(data.folder, "validation"), "The dataset has not been validated."
+    except TitinError as error:
+        document, unread = None, f"{error.args[0]}."
+    found = findings_of(document) if document is not None else []
+    keys = data.keys
+    if not data.atlas.manifest.value_kind.has_counts:
         own.append("There are no counts: differential expression, fibre types and parts of the variance need them.")
+    if data.atlas.manifest.recovery.get("counts_beside"):
+        own.append(f"Counts lie beside the values: {data.atlas.manifest.why_no_counts}.")
+    if data.inputs.where:
+        n = int(flagged_cells(data.atlas).sum())
+        own.append(f"Analyses leave out {n:,} cells whose labels a check contradicts.")
+    if seen := data.atlas.manifest.what_models_see:
+        own.append(seen)
     for role, name in (("donor", "donors"), ("age", "ages"), ("cell_type", "cell types")):
         known = data.study.column(role) is not None or (role == "age" and data.study.ages is not None)
         if not known:
@@ -234,7 +277,8 @@ def _alerts(data: ReportData) -> dict[str, Any]:
     if "donor" in keys and keys["donor"].nunique() == 1:
         own.append("There is one donor: nothing can be said of ageing.")
     if document is None:
-        own.append("The dataset has not been validated.")
+        own.append(unread)
+    own += [f"{warning}." for warning in data.inputs.warnings]
     own += _design_alerts(data)
     lines = [f"{severity}: {sentence}" for severity, sentence in found] + own
     errors = sum(severity == "error" for severity, _ in found)
@@ -277,7 +321,7 @@ def _methods(data: ReportData, seconds: dict[str, float]) -> Section:
     preset = data.inputs.atlas.preset
     if preset != Preset():
         section.say(f"Preset {preset.name} (sha256 {preset.digest[:12]}…).")
-    section.say(f"Made by: titin report {data.folder.name} --seed {data.inputs.seed}")
+    section.say(f"Made by: titin report {shlex.quote(data.folder.name)} --seed {data.inputs.seed}")
     section.list(
         [f"{name}: {spent:.1f} s" for name, spent in seconds.items()], title="Time of each section", folded=True
     )

@@ -25,7 +25,7 @@ def test_embed_measures_both_and_compares_them(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     rows = found["sections"]["pca"]["rows"]
-    assert [row["label"] for row in rows if "failed" in row] == []
+    assert [row["failed"] for row in rows if "failed" in row] == []
     assert len(rows) == 3
     assert all(row["seconds"] > row["step_seconds"] > 0 and row["peak_bytes"] > 50 * 2**20 for row in rows)
     parity = found["sections"]["pca"]["parity"]

@@ -84,6 +84,6 @@ def test_wrong_use(graph, resolutions, message):
 
 def test_without_igraph_one_line_says_what_to_install(monkeypatch, graph):
     monkeypatch.setitem(sys.modules, "igraph", None)
-    with pytest.raises(TitinError, match="this needs the package igraph, which is not installed") as error:
+    with pytest.raises(TitinError, match="Leiden needs the package igraph, which is not installed") as error:
         leiden(graph)
-    assert error.value.hint == "pip install igraph (or 'titin[leiden]')"
+    assert error.value.hint == "pip install 'titin[leiden]'"

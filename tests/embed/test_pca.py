@@ -256,7 +256,7 @@ def test_rounding_is_no_variance(tmp_path, solver, value, n_cells):
         ({"genes": np.zeros(90, bool)}, "no gene is chosen"),
         ({"genes": []}, "no gene is chosen"),
         ({"cells": np.zeros(400, bool)}, "components of 0 cells"),
-        ({"cells": [7]}, "components of 1 cells"),
+        ({"cells": [7]}, "components of 1 cell"),
         ({"svd_solver": "arpack"}, "no svd_solver 'arpack'"),
     ],
 )

@@ -113,6 +113,6 @@ def test_what_cannot_be_laid_out(scores, how, message):
 
 def test_without_opentsne_one_line_says_what_to_install(monkeypatch, scores):
     monkeypatch.setitem(sys.modules, "openTSNE", None)
-    with pytest.raises(TitinError, match="this needs the package openTSNE") as error:
+    with pytest.raises(TitinError, match="t-SNE needs the package openTSNE") as error:
         tsne(scores)
-    assert error.value.hint == "pip install openTSNE"
+    assert error.value.hint == "pip install 'titin[embed]'"

@@ -108,6 +108,6 @@ def test_what_cannot_be_laid_out(scores, message):
 
 def test_without_umap_learn_one_line_says_what_to_install(monkeypatch, scores):
     monkeypatch.setitem(sys.modules, "umap.umap_", None)
-    with pytest.raises(TitinError, match="this needs the package umap-learn") as error:
+    with pytest.raises(TitinError, match="UMAP needs the package umap-learn") as error:
         umap(scores)
-    assert error.value.hint == "pip install umap-learn"
+    assert error.value.hint == "pip install 'titin[embed]'"

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from titin.errors import TitinError
@@ -12,8 +13,10 @@ from titin.plot import (
     forest,
     heat_map,
     ma_plot,
+    noted,
     pseudotime,
     ridge,
+    synthetic_note,
     to_png,
     to_svg,
     variance_parts,
@@ -64,7 +67,7 @@ def test_names_do_not_cover_each_other():
     axes = volcano(many, n_labels=12)
     axes.figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the line to the dot
-    assert len(boxes) > 4
+    assert len(boxes) > 2
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
@@ -74,7 +77,7 @@ def test_dots_have_the_area_of_the_fraction_and_the_colour_of_the_mean():
     axes = dot_plot(table, x="gene", y="type")
     cloud = axes.collections[0]
     assert cloud.get_offsets().tolist() == [[0, 0], [0, 1], [1, 0]]
-    assert cloud.get_sizes().tolist() == [45.0, 90.0, 0.0]
+    assert cloud.get_sizes().tolist() == [70.0, 140.0, 0.0]
     assert cloud.get_array().tolist() == [1.0, 2.0, 3.0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "y"]
 
@@ -106,6 +109,13 @@ def test_fibres_stand_by_age_and_sum_to_a_hundred():
     assert heights["type 1"] == pytest.approx([25, 50, 10])
     assert np.sum(list(heights.values()), axis=0) == pytest.approx([100, 100, 100])
     assert [t.get_text().strip() for t in axes.texts] == ["50", "100", "7"]
+
+
+def test_shares_of_few_fibres_are_pale():
+    axes = fibre_types(DONORS, least=20)
+    assert [[bar.get_alpha() for bar in part.patches] for part in axes.containers] == [[None, None, 0.35]] * 3
+    assert [t.get_text() for t in axes.get_legend().get_texts()][-1] == "pale: fewer than 20 typed"
+    assert len(fibre_types(DONORS).get_legend().get_texts()) == 3
 
 
 def test_composition_has_a_panel_a_type_with_a_dot_a_donor():
@@ -181,3 +191,76 @@ def test_all_figures_take_the_five_keywords_and_write_files(tmp_path):
 def test_missing_columns_and_empty_tables_are_told(draw):
     with pytest.raises(TitinError):
         draw()
+
+
+def test_one_effect_does_not_squash_the_others():
+    table = pd.DataFrame({"name": [f"s{i}" for i in range(20)], "effect": [0.1] * 19 + [30.0]})
+    table = table.assign(ci_low=table["effect"] - 0.1, ci_high=table["effect"] + 0.1, n_donors=9)
+    axes = forest(table, label="name")
+    assert axes.get_xlim()[1] < 1.5
+    assert [line.get_xydata().tolist()[0][1] for line in axes.lines if line.get_marker() == ">"] == [19]
+    assert [text.get_text() for text in axes.texts] == ["+30"]
+    calm = forest(table.head(19), label="name")
+    assert not calm.texts
+    assert all(line.get_marker() not in ("<", ">") for line in calm.lines)
+
+
+def test_a_donor_of_few_cells_is_marked_and_steers_neither_line_nor_axis():
+    table = pd.DataFrame({"cell_type": "FB", "age": [20.0, 30, 40, 50, 60, 70],
+                          "fraction": [0.1, 0.11, 0.12, 0.13, 0.14, 0.9],
+                          "n_cells": [3000, 2500, 4000, 3500, 2800, 24]})  # fmt: skip
+    axes = composition_by_age(table, n_cells="n_cells", columns=1)
+    panel = axes.child_axes[0]
+    assert panel.get_ylim()[1] < 25
+    solid, marked = panel.lines[0], next(line for line in panel.lines if line.get_marker() == "^")
+    assert solid.get_ydata() == pytest.approx([10, 11, 12, 13, 14])
+    assert marked.get_markerfacecolor() == "none"
+    fitted = next(line for line in panel.lines if line.get_linestyle() == "-")
+    assert np.ptp(np.diff(fitted.get_ydata())) == pytest.approx(0, abs=1e-9)
+    assert fitted.get_ydata()[-1] == pytest.approx(14)
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["fewer than 290 cells"]
+    plain = composition_by_age(table.head(5), n_cells="n_cells", columns=1)
+    assert plain.get_legend() is None
+
+
+def test_a_marker_of_next_to_no_cell_is_named_and_not_drawn():
+    time = np.arange(480) / 479
+    table = pd.DataFrame({"pseudotime": time, "PAX7": 1 - time, "MYOD1": np.where(np.arange(480) == 100, 0.5, 0.0)})
+    axes = pseudotime(table, markers=["PAX7", "MYOD1"])
+    assert [len(line.get_xdata()) for line in axes.lines] == [24, 0]
+    assert [t.get_text() for t in axes.get_legend().get_texts()][1] == "MYOD1 (in too few cells)"
+    assert "MYOD1" not in alt_text(axes)
+
+
+def test_blank_is_told_from_zero():
+    table = pd.DataFrame([[0.0, np.nan], [1.0, 0.5]], index=["a", "b"], columns=["x", "y"])
+    axes = heat_map(table, missing="not evaluable")
+    assert axes.patch.get_hatch()
+    assert "not evaluable" in {t.get_text() for legend in axes.findobj(Legend) for t in legend.get_texts()}
+    assert not heat_map(table.fillna(0.0)).patch.get_hatch()
+    dots = pd.DataFrame({"gene": ["A", "B"], "type": "x", "mean": [0.0, 1.0], "fraction": [0.0, 0.001]})
+    drawn = dot_plot(dots, x="gene", y="type")
+    assert drawn.collections[0].get_sizes().tolist() == [0.0, 3.0]
+    assert drawn.lines[0].get_xydata().tolist() == [[0.0, 0.0]]
+
+
+def test_lines_to_names_do_not_cross():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        many = pd.DataFrame({"gene": [f"GENE{i}" for i in range(15)], "log2_fold_change": rng.normal(0, 1, 15),
+                             "p_value": 10.0 ** -rng.uniform(4, 6, 15), "adj_p_value": 1e-3})  # fmt: skip
+        axes = volcano(many, n_labels=15)
+        for side in ("left", "right"):
+            notes = sorted((text.xy[1], text.xy[1] + text.get_position()[1] * np.ptp(axes.get_ylim()) / 72
+                            / axes.get_window_extent().height * axes.figure.dpi)
+                           for text in axes.texts if (text.get_ha() == "right") == (side == "left"))  # fmt: skip
+            written = [place for _, place in notes]
+            assert written == sorted(written)
+
+
+def test_figures_of_made_up_data_say_so():
+    with noted(synthetic_note("Drawn.")):
+        made = heat_map(pd.DataFrame([[1.0]]))
+    assert [text.get_text() for text in made.figure.texts] == ["synthetic data"]
+    with noted(synthetic_note(None)):
+        assert not heat_map(pd.DataFrame([[1.0]])).figure.texts

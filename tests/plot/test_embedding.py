@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from titin.errors import TitinError
-from titin.plot import alt_text, density, embedding, new_axes, resolve_palette, to_png
-from titin.plot.palettes import MISSING, rgb
+from titin.plot import alt_text, density, embedding, embedding_panels, new_axes, resolve_palette, to_png
+from titin.plot.palettes import MISSING, palette_of, rgb
 
 
 def clouds(n_types, n=2000, *, seed=0, apart=12.0):
@@ -69,7 +69,7 @@ def test_cells_without_a_value_lie_beneath_in_grey(missing):
         assert pixel(axes, 0, 0)[:3].tolist() == [255, 0, 0]
         assert pixel(axes, 9, 0)[:3].tolist() == bytes_of(MISSING)
     assert "2 without one in grey" in alt_text(axes)
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["a", "not known"]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["a  1", "not known  2"]
 
 
 def test_neither_of_two_mixed_categories_hides_the_other():
@@ -93,20 +93,24 @@ def test_the_order_of_rows_does_not_matter_to_who_is_seen_but_the_seed_is_all_th
     )
 
 
-def test_few_categories_have_a_legend_in_their_colours_and_no_names_on_the_map():
-    axes = draw(clouds(6), color="type")
+def test_few_categories_have_a_legend_with_n_in_their_colours_and_no_names_on_the_map():
+    table = clouds(6)
+    axes = draw(table, color="type")
     assert list(axes.texts) == []
     handles = axes.get_legend().legend_handles
     names = [f"type {i:02d}" for i in range(6)]
-    assert [h.get_label() for h in handles] == names
+    sizes = table["type"].value_counts()
+    assert [h.get_label() for h in handles] == [f"{name}  {sizes[name]}" for name in names]
     assert [h.get_color() for h in handles] == list(resolve_palette(names, None).values())
 
 
-def test_many_separate_categories_are_named_on_the_map_and_have_no_legend():
+def test_many_separate_categories_are_named_on_the_map_and_counted_in_the_legend():
     table = clouds(36)
-    axes = draw(table, color="type")
+    axes = draw(table, color="type", figsize=(8.6, 5.6))
     assert {t.get_text() for t in axes.texts} == set(table["type"].cat.categories)
-    assert axes.get_legend() is None
+    sizes = table["type"].value_counts()
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [f"type {i:02d}  {sizes[f'type {i:02d}']}"
+                                                                     for i in range(36)]  # fmt: skip
     for note in axes.texts:
         mine = table.loc[table["type"] == note.get_text(), ["UMAP1", "UMAP2"]].to_numpy()
         assert (abs(mine - note.xy).sum(axis=1) == 0).any(), "a name points at a cell of its type"
@@ -172,7 +176,7 @@ def test_a_constant_or_unknown_number_is_drawn(value):
 
 def test_true_and_false_are_categories():
     axes = draw(clouds(2).assign(doublet=lambda t: t["UMAP1"] > 3), color="doublet")
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["False", "True"]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["False  956", "True  1,044"]
 
 
 def test_cells_without_coordinates_are_counted():
@@ -222,3 +226,38 @@ def test_what_is_not_there_is_said():
 def test_one_cell_is_a_map():
     axes = draw(pd.DataFrame({"UMAP1": [3.0], "UMAP2": [4.0], "type": ["a"]}), color="type")
     assert pixel(axes, 3, 4)[3] == 255
+
+
+def test_a_name_stands_on_cells_of_its_own_or_nowhere():
+    """Three cells of a rare type in the midst of others, whose name would cover only cells of others."""
+    table = clouds(22, 6000, apart=9.0)
+    middle = table[table["type"] == "type 05"][["UMAP1", "UMAP2"]].mean()
+    rare = pd.DataFrame({"UMAP1": middle["UMAP1"] + np.array([0, 0.01, 0.02]), "UMAP2": middle["UMAP2"]})
+    rare["type"] = "rare"
+    table = pd.concat([table.astype({"type": str}), rare], ignore_index=True)
+    axes = draw(table, color="type", figsize=(8.6, 5.6))
+    named = {t.get_text() for t in axes.texts}
+    assert "rare" not in named
+    assert "type 05" in named
+    assert "rare  3" in {t.get_text() for t in axes.get_legend().get_texts()}
+    assert not axes.lines, "no lines lead from names to elsewhere"
+
+
+def test_no_two_of_two_hundred_categories_share_a_colour():
+    colors = list(resolve_palette([f"t{i}" for i in range(200)], None).values())
+    assert len(set(colors)) == 200
+    own = palette_of(pd.Series([f"t{i}" for i in range(60)]), {"t3": colors[0]})
+    assert len(set(own.values())) == 60
+
+
+def test_many_donors_have_a_panel_each_with_n():
+    table = clouds(17).rename(columns={"type": "donor"})
+    axes = embedding_panels(table, x="UMAP1", y="UMAP2", by="donor", order=[f"type {i:02d}" for i in range(16, -1, -1)])
+    sizes = table["donor"].value_counts()
+    assert [panel.get_title(loc="left") for panel in axes.child_axes] == [
+        f"type {i:02d}, n = {sizes[f'type {i:02d}']}" for i in range(16, -1, -1)
+    ]
+    picture = axes.child_axes[0].images[0].get_array()
+    solid = picture[..., 3] == 255
+    blue = (picture[solid][:, 2].astype(int) - picture[solid][:, 0] > 100).mean()
+    assert 0.01 < blue < 0.25

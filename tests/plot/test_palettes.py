@@ -74,3 +74,8 @@ def test_palette_keyword_takes_a_mapping_a_sequence_a_name_or_nothing():
     assert resolve_palette(names, "viridis") == ordered_palette(names, "viridis")
     assert resolve_palette(names, None) == category_palette(names)
     assert resolve_palette(names, None, ordered=True) == ordered_palette(names)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 30])
+def test_ordered_colours_are_as_many_as_their_categories(n):
+    assert list(ordered_palette(range(n))) == list(range(n))

@@ -3,12 +3,14 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from titin.errors import TitinError
 from titin.plot import THEMES, alt_text, category_palette, embedding, new_axes, stacked_bars, theme, to_png, to_svg
+from titin.plot.palettes import rgb
 from titin.plot.style import SMALL, text_colors
 
 TABLE = pd.DataFrame({"UMAP1": [0.0, 1.0, 5.0], "UMAP2": [0.0, 3.0, 1.0], "type": ["a", "b", "b"]})
@@ -111,3 +113,26 @@ def test_new_axes_have_no_box():
     axes = new_axes((3, 3))
     assert [axes.spines[s].get_visible() for s in ("left", "bottom", "top", "right")] == [True, True, False, False]
     assert category_palette([]) == {}
+
+
+def test_no_two_categories_share_a_colour_in_the_file_and_a_colour_bar_is_smooth():
+    """Forty types and a bar of 256 steps in a picture of 256 colours."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(40), 60)
+    xy = rng.normal(0, 0.25, (len(codes), 2)) + 3 * np.column_stack([codes % 8, codes // 8])
+    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "type": codes.astype(str)})
+    table["age"] = rng.uniform(0, 1, len(codes))
+    with theme("light"):
+        by_type = embedding(table, x="x", y="y", color="type", labels=False)
+        by_age = embedding(table, x="x", y="y", color="age")
+    pixels = np.asarray(Image.open(io.BytesIO(to_png(by_type))).convert("RGB")).reshape(-1, 3)
+    shown = {tuple(color) for color in np.unique(pixels, axis=0).tolist()}
+    names = sorted(table["type"].unique())
+    wanted = np.rint(rgb(list(category_palette(names).values())) * 255).astype(int).tolist()
+    assert len({*map(tuple, wanted)}) == 40
+    assert {*map(tuple, wanted)} <= shown
+    picture = np.asarray(Image.open(io.BytesIO(to_png(by_age))).convert("RGB")).astype(int)
+    box = by_age.figure.axes[1].get_window_extent()
+    bar = picture[int(len(picture) - box.y1) + 2 : int(len(picture) - box.y0) - 2, int((box.x0 + box.x1) / 2)]
+    assert len(np.unique(bar, axis=0)) > 100
+    assert np.abs(np.diff(bar, axis=0)).max() <= 16

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from minimal_manifest import minimal_manifest
 from titin.atlas import open_atlas
-from titin.dataset.manifest import Manifest, write_json
+from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.presets import CardTexts, Preset, make_preset, preset_names, preset_of, read_preset, record_preset
@@ -116,9 +117,7 @@ def test_gene_sets_beside_the_file_and_in_it(mine):
 
 
 def _manifest(folder: Path, **changes: object) -> Manifest:
-    document = {"format": "titin", "format_version": 1, "prefix": "a_b", "tissue": "a", "method": "b", "kind": "counts",
-                "n_cells": 1, "n_genes": 1, "nnz": 1, "source": {}, "settings": {}, **changes}  # fmt: skip
-    write_json(folder / "titin.json", document)
+    minimal_manifest(**changes).write(folder)
     return Manifest.read(folder)
 
 
@@ -144,12 +143,12 @@ def test_a_preset_of_ones_own_is_read_from_the_manifest_without_its_file(mine, t
     ids=["none", "by name", "in full", "before cards"],
 )
 def test_datasets_built_before_say_it_among_the_choices_of_the_card(tmp_path, card, expected):
-    assert preset_of(_manifest(tmp_path, settings={"card": card})) == expected
+    assert preset_of(_manifest(tmp_path, settings={"seed": 0, "shuffle": True, "card": card})) == expected
 
 
 def test_a_preset_that_this_titin_lacks(tmp_path):
     with pytest.raises(TitinError, match="the dataset's preset 'heart' is not known") as error:
-        preset_of(_manifest(tmp_path, preset={"name": "heart", "sha256": "0"}))
+        preset_of(_manifest(tmp_path, preset={"name": "heart", "sha256": "0" * 64}))
     assert "--preset" in error.value.hint
 
 
@@ -160,3 +159,23 @@ def test_an_atlas_has_the_preset_it_was_opened_with(mine, tmp_path):
     assert open_atlas(tmp_path, preset=Preset()).preset == Preset()
     with pytest.raises(TitinError, match="there is no preset 'none such'"):
         open_atlas(tmp_path, preset="none such")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*a){20}$", "a{0,500}a{0,500}$", "(?:x+x+)+y"])
+def test_no_pattern_of_a_preset_takes_long_over_a_label(pattern):
+    """Patterns over which an engine that goes back would sit for ever."""
+    preset = make_preset({"fibres": {**FIBRES, "labels": {"match": pattern}}})
+    assert preset.fibres.labels.fits("a" * 200_000 + "b") in (True, False)
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", "(?<=a)b", r"(a)\1", "((a{100}){100}){100}", "("])
+def test_patterns_that_could_take_long_are_refused_with_their_key(pattern):
+    with pytest.raises(TitinError, match=r"fibres\.labels\.match is no regular expression"):
+        make_preset({"fibres": {**FIBRES, "labels": {"match": pattern}}})
+
+
+def test_a_manifest_names_a_preset_of_titin_and_no_file(mine, tmp_path):
+    for name in (str(mine), "../mine.toml", "heart"):
+        manifest = _manifest(tmp_path, settings={"seed": 0, "shuffle": True, "card": {"preset": name}})
+        with pytest.raises(TitinError, match="is not known to this titin"):
+            preset_of(manifest)

@@ -8,10 +8,25 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from titin.atlas import open_atlas
 from titin.builder import BuildReport, build
+from titin.dataset.swap import whole
 from titin.demo.design import design, read_table, write_donor_table
-from titin.demo.expression import MITO, RIBO, YEARS, Effects, draw_counts, gene_table, marker_genes, plant
+from titin.demo.expression import (
+    MITO,
+    RIBO,
+    YEARS,
+    Effects,
+    add_regulation,
+    draw_counts,
+    gene_table,
+    marker_genes,
+    plant,
+)
 from titin.errors import OutputError, TitinError
+from titin.exporter.anndata_file import PatientFile
+from titin.extras import check_installed
+from titin.learn import make_Xy
 from titin.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,14 +37,17 @@ FEWEST_GENES = 150  # enough for markers, sex genes and the named ageing genes
 YOUNG = 45  # nobody in the atlas is between 38 and 50
 
 
-def write_demo_atlas(path: Path | str, *, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0) -> Path:
+def write_demo_atlas(
+    path: Path | str, *, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, age_effect: bool = True,
+    regulators: bool = False,
+) -> Path:  # fmt: skip
     """Generate the demo atlas and write it as ``.h5ad``; `make_demo_atlas` says what it holds.
 
     Parameters
     ----------
     path
         Where to; its folder is made if need be, and a file there is replaced.
-    n_cells, n_genes, seed
+    n_cells, n_genes, seed, age_effect, regulators
         As for `make_demo_atlas`.
 
     Returns
@@ -45,13 +63,21 @@ def write_demo_atlas(path: Path | str, *, n_cells: int = 3000, n_genes: int = 30
         If the file cannot be written.
     """
     path = Path(path)
-    adata = make_demo_atlas(n_cells=n_cells, n_genes=n_genes, seed=seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    adata.write_h5ad(path, compression="gzip")
+    adata = make_demo_atlas(n_cells=n_cells, n_genes=n_genes, seed=seed, age_effect=age_effect, regulators=regulators)
+    import h5py
+    from anndata.io import write_elem
+
+    with whole(path) as place, PatientFile(place) as file:
+        with h5py.File(file, "w") as root:
+            write_elem(root, "/", adata, dataset_kwargs={"compression": "gzip"})
+            root.pop("raw", None)  # an empty one, at which readers of files in place stumble
+        file.check()
     return path
 
 
-def make_demo_atlas(*, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, age_effect: bool = True) -> "AnnData":
+def make_demo_atlas(
+    *, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, age_effect: bool = True, regulators: bool = False
+) -> "AnnData":
     """Generate a small muscle atlas with the design of the published one and synthetic expression.
 
     Donors, ages, sexes, samples, chemistry, protocols and the three levels of labels with their proportions are those
@@ -69,6 +95,9 @@ def make_demo_atlas(*, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, 
         The same seed, sizes and versions of the libraries give the same atlas.
     age_effect
         ``False`` plants no effect of age: a negative control.
+    regulators
+        Whether 10 regulators move 30 targets each from cell to cell, the strength of three of them falling with age in
+        the type with the most cells (`titin.demo.regulation`).
 
     Returns
     -------
@@ -76,13 +105,15 @@ def make_demo_atlas(*, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, 
         ``X`` is log1p(count / total * 1e4), float32 CSR; ``obs`` and ``var`` have the columns of the release, with
         ``obs["n_counts"]`` the total; ``obsm`` has ``X_scVI`` (30) and ``X_umap`` (2), float32. ``uns["truth"]``
         holds what was planted: ``age_log_fold_change`` (natural log, over 27 years, a gene), ``markers`` (a level 0
-        type), ``years`` and ``seed``.
+        type), ``years`` and ``seed``; with regulators also ``regulation``, the planted edges, and the type
+        that ``regulation_changes_in``.
 
     Raises
     ------
     TitinError
         If ``n_cells`` or ``n_genes`` is out of range.
     """
+    check_installed("anndata", "the demo")
     import anndata as ad
 
     _check_size(n_cells, n_genes)
@@ -90,11 +121,16 @@ def make_demo_atlas(*, n_cells: int = 3000, n_genes: int = 3000, seed: int = 0, 
     genes = gene_table(n_genes)
     cells = design(n_cells, rng)
     effects = plant(pd.Index(genes["SYMBOL"]), rng, age_effect=age_effect)
-    counts = draw_counts(cells, effects, rng)
+    symbols = pd.Index(genes["SYMBOL"])
+    regulation = add_regulation(cells, effects, symbols, seed, change=age_effect) if regulators else None
+    counts = draw_counts(cells, effects, rng, regulation)
     obs = _obs(cells, counts, genes["SYMBOL"], rng)
     var = genes.assign(n_cells=np.bincount(counts.indices, minlength=n_genes)).set_index(genes["SYMBOL"].to_numpy())
     obsm = _embeddings(cells, rng)
-    return ad.AnnData(_log_normalised(counts), obs=obs, var=var, obsm=obsm, uns=_uns(genes["SYMBOL"], effects, seed))
+    uns = _uns(genes["SYMBOL"], effects, seed)
+    if regulation is not None:
+        uns["truth"] |= {"regulation": regulation.edges(symbols), "regulation_changes_in": regulation.cell_type}
+    return ad.AnnData(_log_normalised(counts), obs=obs, var=var, obsm=obsm, uns=uns)
 
 
 def _check_size(n_cells: int, n_genes: int) -> None:
@@ -198,7 +234,6 @@ def make_demo(
     if atlas.exists() and not force:
         raise OutputError(f"{atlas} exists already", "give --force to make the demo anew, or another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    progress.note(f"making {n_cells:,} cells × {n_genes:,} genes")
     write_demo_atlas(atlas, n_cells=n_cells, n_genes=n_genes, seed=seed)
     write_donor_table(donors)
     return build(
@@ -213,3 +248,11 @@ def make_demo(
         progress=progress,
         **limits,
     )  # fmt: skip  (no texts: they are the study's, and these cells are drawn)
+
+
+def warm_up(dataset: Path, progress: Progress) -> None:
+    """Read what was built once, so that what reads is compiled when it is tried."""
+    progress.note("reading it once, so that what reads is compiled")
+    atlas = open_atlas(dataset)
+    make_Xy(atlas, level="donor", genes=atlas.var_names[:10].tolist())
+    _ = atlas[str(atlas.var_names[0])]

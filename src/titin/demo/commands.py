@@ -1,5 +1,10 @@
 """``titin demo``."""
 
+import json
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +21,7 @@ from titin.options import (
     seed_option,
     shared_options,
 )
+from titin.visible import visible
 
 if TYPE_CHECKING:
     from titin.builder import BuildReport
@@ -44,25 +50,42 @@ def demo(
     titin demo
     titin demo -o tiny --n-cells 500 --n-genes 300
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
+    progress.note(f"making {n_cells:,} cells × {n_genes:,} genes")
     from titin.builder import terminal
     from titin.demo import make_demo
+    from titin.demo.atlas import warm_up
 
     place = output or folder or Path("demo")
     report = make_demo(
         place, n_cells=n_cells, n_genes=n_genes, seed=seed, force=force, threads=threads, memory=memory,
-        progress=choose_progress(quiet),
+        progress=progress,
     )  # fmt: skip
+    warm_up(report.path, progress)
     document = terminal.report_document(report)
     print_result(document, as_json, lambda d: f"{terminal.describe_report(d)}\n\n{_next_steps(place, report)}")
 
 
 def _next_steps(folder: Path, report: "BuildReport") -> str:
-    """Commands to try after the demo."""
-    manifest, dataset = report.manifest, report.path
-    return f"""What to try next:
-  titin info {dataset}
-  titin export {dataset} --format h5ad -o {folder / "back.h5ad"}
-  titin export {dataset} --format wide --genes MYH7,MYH2,PAX7 -o {folder / "genes.parquet"}
-  titin build {folder / "atlas.h5ad"} -o {folder / "again"} --preset muscle --donors {folder / "donors.csv"}
-  python -c "import pandas as pd; print(pd.read_parquet('{dataset / manifest.layout.expression_panel}'))"
-"""
+    """Commands to try after the demo, fit to be copied whatever the folder is called."""
+    dataset = report.path
+    panel = dataset / report.manifest.layout.expression_panel
+    commands = [
+        *_activation(),
+        ("titin", "info", dataset),
+        ("titin", "validate", dataset, "--source", folder / "atlas.h5ad"),
+        ("titin", "report", dataset, "-o", folder / "report.html"),
+        ("titin", "export", dataset, "--format", "h5ad", "-o", folder / "back.h5ad"),
+        ("python", "-c", f"import pandas as pd; print(pd.read_parquet({json.dumps(str(panel), ensure_ascii=False)}))"),
+    ]  # fmt: skip
+    return "\n".join(["What to try next:", *(f"  {visible(shlex.join(map(str, parts)))}" for parts in commands), ""])
+
+
+def _activation() -> list[tuple[str, str]]:
+    """What makes `titin` and `python` those of this environment, where a shell would not find them."""
+    found, own = shutil.which("titin"), Path(sys.executable).parent
+    script = own / "activate"
+    if (found is not None and Path(found).parent == own) or not script.exists():
+        return []
+    here = Path.cwd()
+    return [(".", os.path.relpath(script) if script.is_relative_to(here) else str(script))]

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from titin.dataset.swap import whole
+
 
 def donor_table() -> pd.DataFrame:
     """Return the atlas's 17 donors with their exact ages, youngest first.
@@ -47,8 +49,8 @@ def write_donor_table(path: Path | str) -> Path:
         If the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    donor_table().to_csv(path, index=False, lineterminator="\n")
+    with whole(path) as file:
+        donor_table().to_csv(file, index=False, lineterminator="\n")
     return path
 
 

@@ -4,11 +4,14 @@ Inner loops run over the columns of a row, which the compiler turns into vector 
 one instruction are allowed.
 """
 
-import numba as nb
+from functools import partial
+
 import numpy as np
 
+from titin.jit import kernel
 
-@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+
+@partial(kernel, fastmath={"contract"})
 def multiply(indptr, columns, values, Q, offset, Y):
     """Fill ``Y`` with A Q - offset, row by row."""
     width = Q.shape[1]
@@ -22,7 +25,7 @@ def multiply(indptr, columns, values, Q, offset, Y):
                 y[k] += value * q[k]
 
 
-@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+@partial(kernel, fastmath={"contract"})
 def add_products(indptr, columns, values, Q, offset, Z):
     """Add Aᵀ (A Q - offset) to ``Z``: each row is used for both while it is in the cache."""
     width = Q.shape[1]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from titin.embed.libraries import require
 from titin.errors import TitinError
+from titin.extras import require
 
 if TYPE_CHECKING:
     from titin.embed.neighbors import Neighbors
@@ -53,7 +53,7 @@ def leiden(
     -----
     Traag, Waltman and van Eck (2019), doi:10.1038/s41598-019-41695-z; modularity with a resolution.
     """
-    igraph = require("igraph", "igraph", "leiden")
+    igraph = require("igraph", "Leiden")
     weights: Any = graph if sparse.issparse(graph) else graph.connectivities()
     if weights.shape[0] != weights.shape[1]:
         raise TitinError(f"weights of shape {weights.shape} are no graph of cells", "give cells × cells")

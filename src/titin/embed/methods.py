@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.embed.libraries import check_installed, version
+from titin.embed.libraries import version
 from titin.errors import TitinError
+from titin.extras import check_installed
 from titin.progress import Progress
 from titin.resources import Resources
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 STANDS_ON = "X_pca"
 PCA_COMPONENTS = 50
 VARIABLE_GENES = 2000
+FLAVORS = ("seurat", "seurat_v3")
 _TSNE_ITERATIONS = 500
 
 
@@ -85,8 +87,6 @@ class Method:
         With their defaults; ``on`` names the projection that it stands on.
     libraries
         Module and package of what it is computed with; their versions are recorded.
-    extra
-        The extra of titin that brings them, if they do not come with titin.
     dimensions
         How many columns it has at most, for estimates.
     """
@@ -97,7 +97,6 @@ class Method:
     parameters: Mapping[str, Any]
     libraries: Mapping[str, str]
     dimensions: int
-    extra: str | None = None
 
     @property
     def stands_on(self) -> str | None:
@@ -110,8 +109,8 @@ class Method:
 
     def check_installed(self) -> None:
         """Raise TitinError, naming what to install, if a library is missing."""
-        for module, package in self.libraries.items():
-            check_installed(module, package, self.extra)
+        for module in self.libraries:
+            check_installed(module, f"the projection {self.name}")
 
     def versions(self) -> dict[str, str]:
         """Versions of its libraries."""
@@ -129,6 +128,8 @@ def _pca(task: MethodInput) -> Projection:
     uns = {"params": found.params, "variance": found.variance, "variance_ratio": found.variance_ratio}
     if not found.total_variance > 0:
         raise TitinError("no gene varies between cells", "there is nothing to project")
+    if chosen["genes"] == "all":
+        del chosen["flavor"], chosen["n_top_genes"]
     chosen |= {k: v for k, v in found.params.items() if k in ("n_comps", "n_genes", "svd_solver", "zero_center")}
     came_out = {"total_variance": found.total_variance, "converged": found.params["converged"]}
     return Projection(found.scores, chosen, came_out, found.loadings[task.atlas.source_columns], uns)
@@ -143,7 +144,11 @@ def _genes(task: MethodInput) -> NDArray[np.bool_] | None:
         raise TitinError(f"pca knows no genes {which!r}", "give all or hvg")
     from titin.features import highly_variable
 
-    return highly_variable(task.atlas, VARIABLE_GENES)["highly_variable"].to_numpy()
+    flavor, n_genes = task.parameters["flavor"], task.parameters["n_top_genes"]
+    if flavor not in FLAVORS:
+        raise TitinError(f"genes are not chosen by a flavour {flavor!r}", f"flavours: {', '.join(FLAVORS)}")
+    table = highly_variable(task.atlas, n_genes, flavor=flavor, threads=task.resources.threads)
+    return table["highly_variable"].to_numpy()
 
 
 def _umap(task: MethodInput) -> Projection:
@@ -182,6 +187,29 @@ def _scvi(task: MethodInput) -> Projection:
     return Projection(found.latent, found.params, {"history": found.history, "threads": task.resources.threads})
 
 
+def _harmony(task: MethodInput) -> Projection:
+    from titin.embed.harmony import harmony
+
+    chosen, atlas = dict(task.parameters), task.atlas
+    column = chosen["batch_key"] or atlas.roles.get("sample")
+    if column is None:
+        raise TitinError("the dataset has no sample column: Harmony needs a batch", "name one with --batch-key COLUMN")
+    batch = atlas.cell_columns(column)[column]
+    values = harmony(_scores(task), batch, theta=chosen["theta"], random_state=task.seed)
+    return Projection(values, {**chosen, "batch_key": column}, {"batches": int(batch.nunique())})
+
+
+def _leiden(task: MethodInput) -> Projection:
+    from titin.embed.leiden import leiden
+    from titin.embed.neighbors import neighbors
+
+    scores, threads, chosen = _scores(task), task.resources.threads, dict(task.parameters)
+    near = neighbors(scores, min(chosen["n_neighbors"], len(scores)), random_state=task.seed, threads=threads)
+    labels = leiden(near, [chosen["resolution"]], random_state=task.seed).iloc[:, 0]
+    values: NDArray[np.float32] = labels.cat.codes.to_numpy().astype(np.float32)
+    return Projection(values[:, None], chosen, {"n_clusters": int(labels.nunique()), **_searched(near, threads)})
+
+
 def _searched(near: "Neighbors", threads: int) -> dict[str, Any]:
     """How neighbours were found; with the threads, where the search depends on them."""
     index = near.params["index"]
@@ -199,8 +227,11 @@ DEFAULTS = ("pca", "umap", "tsne")  # computed where nothing else is asked for
 METHODS = {
     method.name: method
     for method in (
-        Method("pca", "X_pca", _pca, {"n_comps": None, "genes": "all"}, {"numba": "numba", "scipy": "scipy"},
-               PCA_COMPONENTS),
+        Method("pca", "X_pca", _pca,
+               {"n_comps": None, "genes": "all", "flavor": "seurat", "n_top_genes": VARIABLE_GENES},
+               {"numba": "numba", "scipy": "scipy"}, PCA_COMPONENTS),
+        Method("harmony", "X_harmony", _harmony, {"on": STANDS_ON, "batch_key": None, "theta": 2.0},
+               {"harmonypy": "harmonypy"}, PCA_COMPONENTS),
         Method("umap", "X_umap", _umap, {"on": STANDS_ON, "n_neighbors": 15, "min_dist": 0.5, "spread": 1.0},
                {"umap": "umap-learn"}, 2),
         Method("tsne", "X_tsne", _tsne,
@@ -208,7 +239,9 @@ METHODS = {
                {"openTSNE": "openTSNE"}, 2),
         Method("scvi", "X_scVI", _scvi,
                {"n_latent": 30, "n_layers": 2, "n_top_genes": 10_000, "batch_key": None, "max_epochs": None},
-               {"scvi": "scvi-tools", "torch": "torch"}, 30, "scvi"),
+               {"scvi": "scvi-tools", "torch": "torch"}, 30),
+        Method("leiden", "leiden", _leiden, {"on": STANDS_ON, "n_neighbors": 15, "resolution": 1.0},
+               {"igraph": "igraph"}, 1),
     )
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from titin.errors import TitinError
+from titin.extras import check_installed, require
 from titin.resources import make_resources
 
 EXACT_CELLS = 60_000
@@ -72,10 +73,7 @@ class Neighbors:
         """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Tensorflow not installed")
-            try:
-                from umap.umap_ import fuzzy_simplicial_set
-            except ImportError as error:
-                raise TitinError("connectivities need umap-learn", "pip install umap-learn") from error
+            fuzzy_simplicial_set = require("umap.umap_", "a table of connectivities").fuzzy_simplicial_set
         n_cells = len(self.indices)
         found, _, _ = fuzzy_simplicial_set(
             sparse.coo_matrix((n_cells, 1)), self.n_neighbors, None, None,
@@ -168,6 +166,7 @@ def _exact(
     X: NDArray[np.float32], cells: NDArray[np.int64], *, n_neighbors: int, metric: str, threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Nearest neighbours of some cells among all, by comparing all."""
+    check_installed("sklearn", "a search for neighbours")
     from sklearn import config_context
     from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits

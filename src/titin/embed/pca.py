@@ -20,6 +20,7 @@ from titin.dataset.layout import TARGET_SUM
 from titin.embed.krylov import BASIS_BLOCKS, MAX_PRODUCTS, leading_eigenpairs
 from titin.embed.passes import gram_matrix, moments, project, scatter_product
 from titin.errors import TitinError
+from titin.extras import require
 from titin.progress import Progress
 from titin.resources import Resources, make_resources
 from titin.text import memory as as_memory
@@ -92,9 +93,9 @@ class PCAResult:
                 "the atlas has not the genes that the components were fitted on, in their order",
                 "project cells of the atlas that was fitted",
             )
-        reader = BlockReader(atlas, cells=cells, genes=self.loadings.any(axis=1))
-        V = self.loadings[reader.genes].astype(np.float64)
-        return project(reader, self.mean[reader.genes], V, make_resources(threads).threads)
+        reader, places = _comparable_genes(atlas, cells, self.loadings.any(axis=1))
+        V = self.loadings[places].astype(np.float64)
+        return project(reader, self.mean[places], V, make_resources(threads).threads)
 
 
 def pca(
@@ -122,7 +123,8 @@ def pca(
     n_comps
         Components; 50, or as many as there can be, where not given.
     genes
-        Which genes: names, a mask over ``atlas.var``, or positions; all where not given.
+        Which genes: names, a mask over ``atlas.var``, or positions; all where not given. Those that not all studies
+        of the dataset measured are left out, see `titin.Atlas.comparable`.
     cells
         Cells to fit on, as in ``atlas.X[cells]``: `PCAResult.transform` projects others. All where not given.
     zero_center
@@ -159,7 +161,7 @@ def pca(
     >>> found = pca(titin.open("dataset"))  # doctest: +SKIP
     >>> found.scores.shape, found.variance_ratio[:2]  # doctest: +SKIP
     """
-    reader = BlockReader(atlas, cells=cells, genes=genes)
+    reader, places = _comparable_genes(atlas, cells, genes)
     n = _components(reader, n_comps)
     if svd_solver not in ("auto", "randomized", "covariance_eigh"):
         raise TitinError(f"there is no svd_solver {svd_solver!r}", "give auto, randomized or covariance_eigh")
@@ -173,7 +175,7 @@ def pca(
     variance = values / (reader.n_cells - 1) if zero_center else scores.var(axis=0, ddof=1, dtype=np.float64)
     fit.progress.finish()
     loadings, whole_mean = np.zeros((atlas.n_vars, n), np.float32), np.zeros(atlas.n_vars)
-    loadings[reader.genes], whole_mean[reader.genes] = vectors, mean
+    loadings[places], whole_mean[places] = vectors, mean
     return PCAResult(
         scores=scores,
         loadings=loadings,
@@ -190,7 +192,9 @@ def pca(
             "n_comps": n,
             "n_cells": reader.n_cells,
             "n_genes": reader.n_genes,
-            "values": f"log1p({TARGET_SUM:,.0f} × count / total)" if atlas.kind == "counts" else "as in the source",
+            "values": f"log1p({TARGET_SUM:,.0f} × count / total)"
+            if atlas.manifest.value_kind.lognorm_of_counts
+            else "as in the source",
             "random_state": random_state,
             **how,
         },
@@ -203,11 +207,22 @@ def _spread(sums: Floats, squares: Floats, n_cells: int) -> float:
     return spread if spread > _ROUNDING * squares.sum() else 0.0
 
 
+def _comparable_genes(atlas: Atlas, cells: Any, genes: Any) -> tuple[BlockReader, NDArray[np.int64]]:
+    """A reader of genes, those that the studies of the dataset all measured; and the place in var of each column."""
+    own = atlas.comparable(slice(None))  # of all, so that cells which are projected later are read alike
+    places = atlas.var_names.get_indexer(own.var_names)
+    wanted = np.isin(places, atlas.gene_positions(genes))
+    reader = BlockReader(own, cells=cells, genes=wanted)
+    return reader, places[reader.genes]
+
+
 def _components(reader: BlockReader, n_comps: int | None) -> int:
     if reader.n_genes == 0:
         raise TitinError("no gene is chosen", "choose one gene or more, or leave genes out for all")
     if reader.n_cells < 2:
-        raise TitinError(f"components of {reader.n_cells} cells do not exist", "choose two cells or more")
+        raise TitinError(
+            f"there are no components of {reader.n_cells} cell{'s' * (reader.n_cells != 1)}", "choose two cells or more"
+        )
     most = min(reader.n_cells - 1, reader.n_genes)
     if n_comps is None:
         return min(DEFAULT_COMPONENTS, most)
@@ -245,13 +260,13 @@ class _Fit:
                 gram[i, i:] -= n_cells * mean[i] * mean[i:]
         # the transpose, as LAPACK counts columns first: nothing is copied
         wanted = (n_genes - self.n, n_genes - 1)
+        self.progress.note(f"PCA: components of {n_genes:,} × {n_genes:,} covariances")  # holds up all other threads
         values, vectors = linalg.eigh(gram.T, lower=True, subset_by_index=wanted, overwrite_a=True, check_finite=False)
         how = {"svd_solver": "covariance_eigh", "passes": 2, "converged": True}
         return vectors[:, ::-1].copy(), np.maximum(values[::-1], 0.0), sums, squares, how
 
     def randomized(self, random_state: int) -> tuple[Floats, Floats, Floats, Floats, dict[str, Any]]:
-        from threadpoolctl import threadpool_limits
-
+        threadpool_limits = require("threadpoolctl", "PCA").threadpool_limits
         n_genes = self.reader.n_genes
         block = -(-(self.n + _SPARE) // 16) * 16  # whole vector registers
         lane = 4 * block * n_genes

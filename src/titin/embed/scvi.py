@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.embed.libraries import quiet, require
 from titin.errors import TitinError
+from titin.extras import quiet, require
 from titin.load import BlockShuffleSampler, Loader, Sampler, SequentialSampler
 from titin.progress import Progress
 from titin.resources import make_resources
@@ -94,8 +94,8 @@ def scvi(
     ----------
     Lopez et al., Nature Methods 15, 1053-1058 (2018); Gayoso et al., Nature Biotechnology 40, 163-166 (2022).
     """
-    package = require("scvi", "scvi-tools", "scvi")
-    if atlas.kind == "real":
+    package = require("scvi", "scVI")
+    if not atlas.manifest.value_kind.has_counts:
         raise TitinError("scVI models counts, and this dataset has none", "take another projection")
     if atlas.n_obs < _LEAST_CELLS:
         raise TitinError(f"{atlas.n_obs} cells are too few to train scVI", f"it takes {_LEAST_CELLS} or more")
@@ -119,8 +119,9 @@ def scvi(
 
 
 def _genes(atlas: "Atlas", n_top: int) -> list[str]:
-    if n_top >= atlas.n_vars:
-        return list(atlas.var_names)
+    measured = atlas.comparable().var_names
+    if n_top >= len(measured):
+        return list(measured)
     from titin.features import highly_variable
 
     return list(atlas.var_names[highly_variable(atlas, n_top)["highly_variable"].to_numpy()])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.embed.libraries import check_scores, quiet, require, start_from
+from titin.embed.libraries import check_scores, start_from
 from titin.errors import TitinError
+from titin.extras import quiet, require
 from titin.progress import Progress
 from titin.resources import available_threads
 
@@ -74,7 +75,7 @@ def tsne(
     Fourier interpolation from 10,000 cells on (Linderman et al. 2019, doi:10.1038/s41592-018-0308-4), Barnes-Hut
     below. Beginning and learning rate as in Kobak and Berens (2019), doi:10.1038/s41467-019-13056-x.
     """
-    library = require("openTSNE", "openTSNE")
+    library = require("openTSNE", "t-SNE")
     progress, threads = progress or Progress(), threads or available_threads()
     scores = check_scores(X)
     perplexity, n_neighbors = check_perplexity(perplexity, len(scores))

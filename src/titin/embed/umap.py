@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.embed.libraries import check_scores, quiet, require, start_from
+from titin.embed.libraries import check_scores, start_from
 from titin.errors import TitinError
+from titin.extras import quiet, require
 from titin.progress import Progress
 from titin.resources import available_threads
 
@@ -72,7 +73,7 @@ def umap(
     -----
     McInnes, Healy and Melville (2018), arXiv:1802.03426.
     """
-    library = require("umap.umap_", "umap-learn")
+    library = require("umap.umap_", "UMAP")
     progress, threads = progress or Progress(), threads or available_threads()
     n_cells = len(X) if isinstance(X, np.ndarray) else len(X.indices)
     check_cells(n_cells)

@@ -3,14 +3,23 @@
 import io
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.tables import read_obs, read_obsm, read_uns, read_var, read_varm, source_blocks, source_order
+from titin.atlas.orders import source_order
+from titin.atlas.source_blocks import source_blocks
+from titin.atlas.tables import read_obs, read_obsm, read_source_var, read_uns, read_varm
+from titin.dataset.manifest import RAW
+from titin.dataset.tables import values_of
+from titin.errors import TitinError
 from titin.exporter.job import ExportJob
+from titin.exporter.names import check_keys, check_table, split_name
+from titin.extras import check_installed
 
 _CHUNK = 2**17  # stored values a chunk
 _DENSE_CHUNK_BYTES = 2**20
@@ -18,15 +27,19 @@ _DENSE_CHUNK_BYTES = 2**20
 
 def write_h5ad(job: ExportJob, path: Path) -> None:
     """Write an ``.h5ad`` file."""
+    check_installed("anndata", "this format")
     import h5py
 
-    with _PatientFile(path) as file:
+    if job.manifest.modalities:
+        kept = ", ".join(job.manifest.modalities)
+        job.progress.note(f"an .h5ad file has no place for {kept}: titin export --to h5mu writes them beside the genes")
+    with PatientFile(path) as file:
         with h5py.File(file, "w") as root:
-            _write(job, root)
+            write_root(job, root, "h5ad")
         file.check()
 
 
-class _PatientFile(io.FileIO):
+class PatientFile(io.FileIO):
     """A file that swallows a failure to write until `check`: the HDF5 library crashes where a disk is full."""
 
     def __init__(self, path: Path) -> None:
@@ -34,6 +47,7 @@ class _PatientFile(io.FileIO):
         self._error: OSError | None = None
 
     def write(self, data: Any) -> int:
+        """Write, or remember why not."""
         view = memoryview(data).cast("B")
         at, end = self.tell(), self.tell() + len(view)
         try:
@@ -54,47 +68,106 @@ class _PatientFile(io.FileIO):
 
 def write_zarr(job: ExportJob, path: Path) -> None:
     """Write an AnnData ``.zarr`` folder, format 2, which every release of anndata reads."""
+    check_installed("anndata", "this format")
     import zarr
 
-    _write(job, zarr.open_group(str(path), mode="w", zarr_format=2))
+    from titin.exporter.zarr_store import stoppable_store
+
+    with stoppable_store(path) as store:
+        write_root(job, zarr.open_group(store, mode="w", zarr_format=2), "zarr")
 
 
-def _write(job: ExportJob, root: Any) -> None:
+def write_root(job: ExportJob, root: Any, to: str) -> None:
+    """Write a dataset as AnnData into a group of HDF5 (``h5ad``) or ``zarr``."""
     from anndata import settings
-    from anndata.io import write_elem
 
     store, manifest = job.store, job.manifest
     order = source_order(store)
-    obs = read_obs(store, order)
+    obs, var, uns = read_obs(store, order), read_source_var(store), dict(read_uns(store))
+    obsm, varm = read_obsm(store, obs.index, order), read_varm(store)
+    raw = store.part(RAW) if RAW in manifest.parts else None
+    raw_var = None if raw is None else read_source_var(raw)
+    for table, place in ((obs, "obs"), (var, "var"), (raw_var, "raw/var")):
+        if table is not None:
+            check_table(table, place, to)
+    mappings: dict[str, Mapping[str, Any]] = {"obsm": obsm, "varm": varm, "uns": uns}
+    for place, mapping in (mappings | {"layers": dict.fromkeys(manifest.layers)}).items():
+        check_keys(mapping, place, to)
     # a source may hold text with missing values, which anndata by default reads but does not write
     with warnings.catch_warnings(), settings.override(allow_write_nullable_strings=True):
         # anndata announces changes of its defaults here; what is written is the same either way
         warnings.simplefilter("ignore")
-        write_elem(root, "obs", obs)
-        write_elem(root, "var", read_var(store))
-        write_elem(root, "obsm", read_obsm(store, obs.index, order))
-        write_elem(root, "varm", read_varm(store))
-        write_elem(root, "uns", dict(read_uns(store)))
-        for empty in ("layers", "obsp", "varp"):
-            write_elem(root, empty, {})
+        write_table(root, "obs", obs, to)
+        write_table(root, "var", var, to)
+        for place, mapping in (mappings | {empty: {} for empty in ("layers", "obsp", "varp")}).items():
+            write_element(root, place, {}, place, to)
+            for key, value in mapping.items():
+                write_element(root[place], key, value, f"{place}/{key}", to)
+        if raw_var is not None:
+            group = root.create_group("raw")
+            group.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
+            write_table(group, "var", raw_var, to)
+            write_element(group, "varm", {}, "raw/varm", to)
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    if manifest.source["storage"] == "dense":
-        _write_dense(job, root)
-    else:
-        _write_sparse(job, root)
+    write_matrix(job, root, "X", "X")
+    for name, place in manifest.layers.items():
+        write_matrix(job.of(store.part(place)), root["layers"], name, place)
+    if raw is not None:
+        write_matrix(job.of(raw), root["raw"], "X", "raw/X")
 
 
-def _write_sparse(job: ExportJob, root: Any) -> None:
+def write_matrix(job: ExportJob, parent: Any, name: str, place: str) -> None:
+    """Write a matrix as the source stored it: dense, or its values alone."""
+    job.progress.start(f"write {place}", job.manifest.n_cells, "cells")
+    (_write_dense if job.manifest.source["storage"] == "dense" else _write_sparse)(job, parent, name)
+
+
+def write_table(root: Any, place: str, table: pd.DataFrame, to: str) -> None:
+    """Write obs or var; a column with slashes in its name as anndata reads it, in groups within groups."""
+    write_element(root, place, table[[]], place, to)
+    for position, name in enumerate(table.columns):
+        if name == table.index.name:  # which check_table has found to be the same
+            continue
+        *groups, last = split_name(name, to)
+        parent = root[place]
+        for group in groups:
+            parent = parent.require_group(group)
+        write_element(parent, last, values_of(table.iloc[:, position]), f"column {name!r} of {place}", to)
+    if names := list(table.columns):
+        root[place].attrs["column-order"] = np.array(names, object) if to == "h5ad" else names
+
+
+def write_element(group: Any, key: str, value: Any, place: str, to: str) -> None:
+    """Write one element with anndata.
+
+    Raises
+    ------
+    TitinError
+        If anndata cannot write it there.
+    """
+    from anndata.io import write_elem
+
+    try:
+        write_elem(group, key, value)
+    except OSError:
+        raise
+    except Exception as error:  # whatever anndata or the store has against it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TitinError(f"{place} cannot be written to {to}: {reason}", "export in another format") from error
+
+
+def _write_sparse(job: ExportJob, parent: Any, name: str) -> None:
     manifest = job.manifest
     shape = (manifest.n_cells, manifest.n_genes)
-    group = root.create_group("X")
-    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": _shape(root, shape)})
+    group = parent.create_group(name)
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": _shape(group, shape)})
     dtype = np.dtype(np.uint32) if job.counts else np.dtype(manifest.source["dtype"])
+    if dtype == np.float16:  # of which SciPy has no sparse matrices; float32 holds the same values
+        dtype = np.dtype(np.float32)
     index = np.dtype(np.int32) if manifest.nnz < 2**31 else np.dtype(np.int64)
-    data = _Appender(root, group, "data", manifest.nnz, dtype, job.compression)
-    indices = _Appender(root, group, "indices", manifest.nnz, index, job.compression)
+    data = _Appender(group, "data", manifest.nnz, dtype, job.compression)
+    indices = _Appender(group, "indices", manifest.nnz, index, job.compression)
     ends = [np.zeros(1, np.int64)]
-    job.progress.start("write X", manifest.n_cells, "cells")
     for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
         data.append(block.data.astype(dtype))
         indices.append(block.indices.astype(index))
@@ -103,22 +176,21 @@ def _write_sparse(job: ExportJob, root: Any) -> None:
     data.finish()
     indices.finish()
     indptr = np.concatenate(ends).astype(index)
-    pointers = _Appender(root, group, "indptr", len(indptr), index, job.compression)
+    pointers = _Appender(group, "indptr", len(indptr), index, job.compression)
     pointers.append(indptr)
     pointers.finish()
 
 
-def _write_dense(job: ExportJob, root: Any) -> None:
+def _write_dense(job: ExportJob, parent: Any, name: str) -> None:
     manifest = job.manifest
     dtype = np.dtype(np.uint32) if job.counts else np.dtype(manifest.source["dtype"])
     shape = (manifest.n_cells, manifest.n_genes)
     rows = max(1, min(shape[0], _DENSE_CHUNK_BYTES // (shape[1] * dtype.itemsize)))
-    X = _create(root, root, "X", shape, (rows, shape[1]), dtype, job.compression)
+    X = _create(parent, name, shape, (rows, shape[1]), dtype, job.compression)
     X.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     at_once = max(1, job.resources.bucket_values * 4 // (shape[1] * dtype.itemsize)) // rows * rows or rows
     pending = np.zeros((at_once, shape[1]), dtype)
     first = filled = 0
-    job.progress.start("write X", manifest.n_cells, "cells")
     for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
         for c in range(block.n_cells):
             entries = slice(block.indptr[c], block.indptr[c + 1])
@@ -136,9 +208,9 @@ def _write_dense(job: ExportJob, root: Any) -> None:
 class _Appender:
     """A one-dimensional array on disk filled from the front, whole chunks at a time."""
 
-    def __init__(self, root: Any, group: Any, name: str, length: int, dtype: np.dtype, compression: str | None) -> None:
+    def __init__(self, group: Any, name: str, length: int, dtype: np.dtype, compression: str | None) -> None:
         chunk = max(1, min(_CHUNK, length))
-        self._array = _create(root, group, name, (length,), (chunk,), dtype, compression)
+        self._array = _create(group, name, (length,), (chunk,), dtype, compression)
         self._chunk, self._at = chunk, 0
         self._pending: list[NDArray[Any]] = []
 
@@ -157,13 +229,16 @@ class _Appender:
 
 
 def _create(
-    root: Any, group: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype,
-    compression: str | None,
-) -> Any:  # fmt: skip
-    if hasattr(root, "userblock_size"):  # HDF5
+    group: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype, compression: str | None
+) -> Any:
+    if _is_hdf5(group):
         return group.create_dataset(name, shape, dtype, chunks=chunks if all(shape) else None, compression=compression)
     return group.create_array(name, shape=shape, chunks=chunks, dtype=dtype)
 
 
-def _shape(root: Any, shape: tuple[int, int]) -> Any:
-    return np.array(shape, np.int64) if hasattr(root, "userblock_size") else list(shape)
+def _shape(group: Any, shape: tuple[int, int]) -> Any:
+    return np.array(shape, np.int64) if _is_hdf5(group) else list(shape)
+
+
+def _is_hdf5(group: Any) -> bool:
+    return hasattr(group, "create_virtual_dataset")

@@ -6,7 +6,7 @@ import click
 
 from titin.options import (
     choose_progress,
-    dataset_argument,
+    dataset_or_url_argument,
     force_option,
     format_option,
     genes_option,
@@ -18,34 +18,36 @@ from titin.options import (
 
 
 @click.command()
-@dataset_argument
-@format_option("h5ad", "zarr", "mtx", "wide", also=["--to"])
+@dataset_or_url_argument
+@format_option("h5ad", "zarr", "h5mu", "mtx", "wide", also=["--to"])
 @output_option("named after the dataset")
 @click.option(
     "--counts/--values", default=None, help="Integer counts, or the source's values.  [default: counts for mtx]"
 )
 @genes_option()
-@click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of an .h5ad.  [default: none]")
+@click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of an .h5ad or .h5mu.  [default: none]")
 @force_option
 @limit_options
 @shared_options
 def export(
-    dataset: Path, file_format: str, output: Path | None, counts: bool | None, genes: list[str] | None,
+    dataset: Path | str, file_format: str, output: Path | None, counts: bool | None, genes: list[str] | None,
     compression: str | None, force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Write DATASET as AnnData (h5ad, zarr), a 10x folder (mtx) or a wide table, in the order of its source.
+    """Write DATASET as AnnData (h5ad, zarr), MuData (h5mu), a 10x folder (mtx) or a wide table, in its source's order.
 
-    --genes names the columns of a wide table; without it, all genes are written.
+    --genes names the columns of a wide table; without it, all genes are written. A wide table is text where --output
+    ends in .csv or .tsv, or in .csv.gz or .tsv.gz, otherwise Parquet.
 
     \b
     titin export dataset --format h5ad -o atlas.h5ad
     titin export dataset --format wide --genes XIST,MALAT1,CDKN1A -o genes.parquet
     """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
     from titin.exporter import export as export_dataset
 
     path = export_dataset(
         dataset, file_format, output, counts=counts, genes=genes, compression=compression, force=force,
-        threads=threads, memory=memory, progress=choose_progress(quiet),
+        threads=threads, memory=memory, progress=progress,
     )  # fmt: skip
     document = {"schema_version": 1, "path": str(path), "format": file_format}
     print_result(document, as_json, lambda found: f"wrote {found['path']}")

@@ -1,27 +1,37 @@
 """The way back: a dataset as .h5ad, .zarr, 10x Matrix Market or one wide table, cells and genes in source order."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from titin.dataset.manifest import Manifest
 from titin.dataset.store import Store
+from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
 from titin.exporter.anndata_file import write_h5ad, write_zarr
 from titin.exporter.job import ExportJob
-from titin.exporter.tables import write_mtx, write_wide
+from titin.exporter.mudata_file import write_h5mu
+from titin.exporter.tables import TEXT_SUFFIXES, text_suffix, write_mtx, write_wide
 from titin.progress import Progress
-from titin.resources import MIN_MEMORY, is_disk_full, make_resources
+from titin.resources import MIN_MEMORY, make_resources
 
 FORMATS: dict[str, tuple[str, Callable[[ExportJob, Path], None]]] = {
     "h5ad": (".h5ad", write_h5ad),
     "zarr": (".zarr", write_zarr),
+    "h5mu": (".h5mu", write_h5mu),
     "mtx": ("_mtx", write_mtx),
     "wide": ("_wide.parquet", write_wide),
 }
 
 
+_FORMAT_OF = {
+    ".h5ad": "h5ad",
+    ".zarr": "zarr",
+    ".h5mu": "h5mu",
+    ".mtx": "mtx",
+    **dict.fromkeys((".parquet", *TEXT_SUFFIXES), "wide"),
+}
+_OTHERS = (".h5", ".hdf5", ".loom", ".rds", ".xls", ".xlsx", ".ods", ".txt", ".feather", ".arrow", ".json",
+           ".npy", ".npz", ".mat", ".pkl", ".rdata", ".html", ".gz", ".zip", ".bz2", ".xz", ".zst")  # fmt: skip
 _MARKS = (".zgroup", "zarr.json", "matrix.mtx.gz")  # one of them is in every folder that may be replaced
 
 
@@ -45,16 +55,19 @@ def export(
     dataset
         A dataset folder, or a URL as for `titin.open`.
     to
-        ``h5ad``, ``zarr`` (AnnData, equal to the source), ``mtx`` (a folder as 10x Genomics writes it) or ``wide``
-        (one Parquet file, a float column a gene).
+        ``h5ad``, ``zarr`` (AnnData, equal to the source), ``h5mu`` (MuData, with the other modalities), ``mtx`` (a
+        folder as 10x Genomics writes it) or ``wide``
+        (one file, a float column a gene: Parquet, or text where ``output`` ends in .csv or .tsv, or in .csv.gz or
+        .tsv.gz).
     output
-        File or folder to write; named after the dataset in the working directory where not given.
+        File or folder to write; named after the dataset in the working directory where not given. A suffix that is
+        that of another format is refused.
     counts
         Write the integer counts instead of the source's values. Default: only for ``mtx``, where there are any.
     genes
         For ``wide``: the columns, by symbol or id.
     compression
-        For ``h5ad``: None, ``"gzip"`` or ``"lzf"``.
+        For ``h5ad`` and ``h5mu``: None, ``"gzip"`` or ``"lzf"``.
     force
         Replace what is there.
     threads, memory
@@ -79,34 +92,20 @@ def export(
     _check_choice(manifest, to, counts, genes, compression)
     suffix, write = FORMATS[to]
     target = Path(output) if output else Path(f"{manifest.prefix}{suffix}")
+    _check_suffix(target, to)
     if (target.exists() or target.is_symlink()) and not force:
         raise OutputError(f"{target} exists already", "give --force to replace it, or another --output")
     if target.is_dir() and any(target.iterdir()) and not any((target / mark).exists() for mark in _MARKS):
         raise OutputError(
             f"{target} holds files that are not an earlier export; it will not be touched", "choose another --output"
         )
-    chosen_counts = to == "mtx" and manifest.kind != "real" if counts is None else counts
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write in {target.parent}: {error.strerror}", "choose another --output") from error
-    try:
-        resources = make_resources(threads, memory, least=MIN_MEMORY)
-        job = ExportJob(store, scratch, resources, progress or Progress(), chosen_counts, genes, compression)
-        whole = scratch / target.name
-        write(job, whole)
+    chosen_counts = to == "mtx" and manifest.value_kind.has_counts if counts is None else counts
+    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    with scratch(target) as place:
+        job = ExportJob(store, place, resources, progress or Progress(), chosen_counts, genes, compression)
+        write(job, place / target.name)
         job.progress.finish()
-        _replace(whole, target)
-    except OSError as error:
-        if is_disk_full(error):
-            raise OutputError(
-                f"the disk of {target.parent.absolute()} is full; what was written is removed again",
-                "free some space, or choose another --output",
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        put(place / target.name, target)
     return target
 
 
@@ -115,20 +114,17 @@ def _check_choice(
 ) -> None:
     if genes is not None and to != "wide":
         raise TitinError(f"--genes belongs to --format wide, not to {to}", "export whole, or use --format wide")
-    if compression is not None and to != "h5ad":
-        raise TitinError(f"--compression belongs to --format h5ad, not to {to}", "leave it out")
-    if counts and manifest.kind == "real":
-        raise TitinError("this dataset has no counts: no integers lie behind its source's values", "leave out --counts")
+    if compression is not None and to not in ("h5ad", "h5mu"):
+        raise TitinError(f"--compression belongs to --format h5ad and h5mu, not to {to}", "leave it out")
+    if counts and not manifest.value_kind.has_counts:
+        raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", "leave out --counts")
 
 
-def _replace(new: Path, target: Path) -> None:
-    if (new.is_dir() and target.exists()) or (target.is_dir() and not target.is_symlink()):
-        aside = new.with_name("replaced")
-        target.rename(aside)
-        try:
-            new.rename(target)
-        except BaseException:
-            aside.rename(target)
-            raise
-    else:
-        new.replace(target)
+def _check_suffix(target: Path, to: str) -> None:
+    own = text_suffix(target.name) or target.suffix.lower()
+    meant = _FORMAT_OF.get(own, to)
+    if meant != to:
+        raise TitinError(f"{target} is a name for format {meant}, not for {to}", f"give --format {meant}")
+    if own in _OTHERS:
+        known = [suffix for suffix, name in _FORMAT_OF.items() if name == to]
+        raise TitinError(f"format {to} is not written as {own}", f"let the name end in {' or '.join(known)}")

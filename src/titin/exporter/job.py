@@ -1,7 +1,7 @@
 """What the writers of all formats are given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from titin.dataset.manifest import Manifest
@@ -33,6 +33,10 @@ class ExportJob:
     counts: bool = False
     genes: Sequence[str] | None = None
     compression: str | None = None
+
+    def of(self, store: Store) -> "ExportJob":
+        """The job as if a further matrix were the matrix: its own values."""
+        return replace(self, store=store, counts=False)
 
     @property
     def manifest(self) -> Manifest:

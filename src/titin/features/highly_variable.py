@@ -12,6 +12,7 @@ from titin.atlas import Atlas
 from titin.atlas.passes import BlockReader
 from titin.dataset.block import Block
 from titin.errors import TitinError
+from titin.extras import require
 from titin.features import kernels as _kernels
 from titin.resources import make_resources
 
@@ -43,15 +44,16 @@ class Batches:
     def moments(self, *, linear: bool = False) -> tuple[Floats, Floats, Floats]:
         """Mean, sample variance and number of cells with a positive value; batches × genes, genes as in var.
 
-        With ``linear``, of ``expm1`` of the values.
+        With ``linear``, of what the values are logarithms of: ``expm1``, of natural ones.
         """
         shape = len(self.names), self.reader.n_genes
+        log_unit = self.reader.log_unit if linear else 0.0
 
         def work(blocks: Iterator[Block]) -> list[Floats]:
             totals = [np.zeros(shape) for _ in range(3)]
             for block in blocks:
                 _kernels.add_batch_moments(
-                    block.indptr, block.indices, block.data, self._codes(block), linear, *totals
+                    block.indptr, block.indices, block.data, self._codes(block), log_unit, *totals
                 )  # fmt: skip
             return totals
 
@@ -244,10 +246,7 @@ def seurat_v3(batches: Batches, n_top_genes: int, span: float) -> pd.DataFrame:
 
 def _expected(mean: Floats, variance: Floats, span: float, batch: str) -> Floats:
     """Logarithm (base 10) of the variance that a local regression expects at each gene's mean; 0 for constant genes."""
-    try:
-        from skmisc.loess import loess
-    except ImportError as error:
-        raise TitinError('flavor="seurat_v3" needs scikit-misc', "pip install scikit-misc") from error
+    loess = require("skmisc.loess", 'flavor="seurat_v3"').loess
     expected, varies = np.zeros(len(mean)), variance > 0
     try:
         if span * varies.sum() < 1:
@@ -306,7 +305,8 @@ def highly_variable(
     Parameters
     ----------
     atlas
-        The dataset. ``seurat`` takes ``expm1`` of its values where they are logarithms, and
+        The dataset; genes that not all studies of the cells measured are not chosen, and have no numbers. ``seurat``
+        takes ``expm1`` of its values where they are logarithms, and
         10,000 × count / total of the cell where they are counts; ``seurat_v3`` takes counts, recovered ones too.
     n_top_genes
         How many to choose.
@@ -355,6 +355,7 @@ def highly_variable(
             f"n_top_genes {n_top_genes}, n_bins {n_bins}, span {span}: one of them is out of range",
             "give n_top_genes and n_bins of 1 or more, and a span above 0 and up to 1",
         )
+    names, atlas = atlas.var_names, atlas.comparable(cells)
     reader = BlockReader(atlas, values="counts" if flavor == "seurat_v3" else "lognorm", cells=cells)
     batches = make_batches(atlas, reader, batch_key, make_resources(threads).threads)
     if flavor == "seurat_v3":
@@ -363,7 +364,15 @@ def highly_variable(
         table = _seurat(batches, n_top_genes, n_bins, batched=batch_key is not None)
     if batch_key is None:
         table = table.drop(columns="highly_variable_nbatches", errors="ignore")
-    return table.set_index(atlas.var_names)
+    return _of_all(table.set_index(atlas.var_names), names)
+
+
+def _of_all(table: pd.DataFrame, names: pd.Index) -> pd.DataFrame:
+    """A row a gene: those that not all studies measured are not chosen, and have no numbers."""
+    if table.index.equals(names):
+        return table
+    empty = {name: {"b": False, "f": np.nan}.get(table[name].dtype.kind, 0) for name in table}
+    return pd.DataFrame({name: table[name].reindex(names, fill_value=empty[name]) for name in table})
 
 
 def _seurat(batches: Batches, n_top: int, n_bins: int, *, batched: bool) -> pd.DataFrame:

@@ -3,31 +3,33 @@
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.jit import kernel
 
-@nb.njit(cache=True, nogil=True)
-def add_batch_moments(indptr, columns, values, batch, linear, sums, squares, detected):
+
+@kernel
+def add_batch_moments(indptr, columns, values, batch, log_unit, sums, squares, detected):
     """Add each value's part to the sum, the sum of squares and the positive values of its batch and gene.
 
-    With ``linear``, of expm1(value), rounded to float32 as a float32 matrix would hold it.
+    With a ``log_unit``, natural logarithm of the base, of base^value - 1, rounded to float32 as a float32 matrix would
+    hold it.
     """
     for r in range(len(indptr) - 1):
         own, its = columns[indptr[r] : indptr[r + 1]], values[indptr[r] : indptr[r + 1]]
         to_sums, to_squares, to_detected = sums[batch[r]], squares[batch[r]], detected[batch[r]]
         for i in range(len(own)):
             value = np.float64(its[i])
-            if linear:
-                value = np.float64(np.float32(math.expm1(value)))
+            if log_unit > 0.0:
+                value = np.float64(np.float32(math.expm1(value * log_unit)))
             gene = np.uint64(own[i])
             to_sums[gene] += value
             to_squares[gene] += value * value
             to_detected[gene] += value > 0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_clipped(indptr, columns, values, batch, most, sums, squares):
     """Add each value, but at most what its batch and gene allow, to the sum and the sum of squares."""
     for r in range(len(indptr) - 1):
@@ -43,7 +45,7 @@ def add_clipped(indptr, columns, values, batch, most, sums, squares):
 Array = NDArray[Any]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def weighted_sums(
     indptr: Array, tokens: Array, values: Array, first: Array, set_of: Array, weight: Array, sums: Array, moments: Array
 ) -> None:
@@ -65,7 +67,7 @@ def weighted_sums(
         moments[c, 1] = squares
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def rank_sums(
     indptr: Array, tokens: Array, values: Array, first: Array, set_of: Array, max_rank: int, sizes: Array, sums: Array
 ) -> None:

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas
 from titin.atlas.passes import BlockReader
 from titin.dataset import layout
 from titin.dataset.block import Block
+from titin.dataset.parquet_sink import save_parquet
 from titin.dataset.replace import Draft, revise
 from titin.dataset.tables import with_pandas_index
 from titin.errors import TitinError
@@ -170,7 +170,7 @@ def score_gene_sets(
     Parameters
     ----------
     atlas
-        The dataset.
+        The dataset; of several studies the genes that all of them measured, see `titin.Atlas.comparable`.
     sets
         Sets by name, of symbols; those of `programme_sets` for the atlas's preset where not given.
     method
@@ -213,6 +213,7 @@ def score_gene_sets(
     """
     if method not in METHODS:
         raise TitinError(f"there is no method {method!r} of scoring", f"methods: {', '.join(METHODS)}")
+    atlas = atlas.comparable(cells)
     threads = threads or atlas.reader.resources.threads
     members = find_members(atlas, programme_sets(atlas.preset) if sets is None else sets, min_genes=min_genes)
     reader = BlockReader(atlas, cells=cells)
@@ -257,7 +258,7 @@ def gene_means(reader: BlockReader, threads: int) -> Floats:
     return total / max(1, reader.n_cells)
 
 
-def _by_gene(n_genes: int, weights: Sequence[tuple[Tokens, Floats]]) -> tuple[NDArray[Any], ...]:
+def sets_by_gene(n_genes: int, weights: Sequence[tuple[Tokens, Floats]]) -> tuple[NDArray[Any], ...]:
     """Sets and weights of each gene one after the other: where they begin, which set, what weight."""
     tokens = np.concatenate([t for t, _ in weights])
     set_of = np.repeat(np.arange(len(weights), dtype=np.int32), [len(t) for t, _ in weights])
@@ -266,7 +267,8 @@ def _by_gene(n_genes: int, weights: Sequence[tuple[Tokens, Floats]]) -> tuple[ND
     return first, set_of[order], np.concatenate([w for _, w in weights])[order]
 
 
-def _sums(block: Block, tables: tuple[NDArray[Any], ...], n_sets: int) -> tuple[Floats, Floats]:
+def weighted_sums(block: Block, tables: tuple[NDArray[Any], ...], n_sets: int) -> tuple[Floats, Floats]:
+    """Sums of weight × value, cells × sets, of tables by `sets_by_gene`; and sum and squares of each cell's values."""
     sums, moments = np.zeros((block.n_cells, n_sets)), np.empty((block.n_cells, 2))
     kernels.weighted_sums(block.indptr, block.indices, block.data, *tables, sums, moments)
     return sums, moments
@@ -294,13 +296,13 @@ def _score_genes(
             np.concatenate([tokens, token_of[controls]]),
             np.concatenate([np.full(len(tokens), 1 / len(tokens)), np.full(len(controls), -1 / len(controls))]),
         ))  # fmt: skip
-    tables = _by_gene(atlas.n_vars, weights)
-    return lambda block: _sums(block, tables, len(weights))[0]
+    tables = sets_by_gene(atlas.n_vars, weights)
+    return lambda block: weighted_sums(block, tables, len(weights))[0]
 
 
 def _known_means(atlas: Atlas, reader: BlockReader) -> Floats | None:
     """Means that the build has left in the feature metadata, where they are of these values and cells."""
-    if atlas.kind == "counts" or reader.n_cells < atlas.n_obs:
+    if atlas.manifest.value_kind.lognorm_of_counts or reader.n_cells < atlas.n_obs:
         return None
     table = atlas.store.table(atlas.layout.feature_metadata, [layout.TOKEN, layout.MEAN]).sort_by(layout.TOKEN)
     means: Floats = table[layout.MEAN].to_numpy()
@@ -312,7 +314,7 @@ def _ucell(atlas: Atlas, members: Members, max_rank: int) -> Callable[[Block], F
     if max_rank < sizes.max():
         raise TitinError(f"a largest rank of {max_rank} is less than the {int(sizes.max())} genes of a set",
                          "give a larger one")  # fmt: skip
-    first, set_of, _ = _by_gene(atlas.n_vars, [(t, np.ones(len(t))) for t in members.tokens.values()])
+    first, set_of, _ = sets_by_gene(atlas.n_vars, [(t, np.ones(len(t))) for t in members.tokens.values()])
     least = sizes * (sizes + 1) / 2
 
     def score(block: Block) -> Floats:
@@ -331,18 +333,34 @@ def _ulm(atlas: Atlas, members: Members) -> Callable[[Block], Floats]:
     sizes = np.array([len(t) for t in members.tokens.values()], np.float64)
     if n < 3 or sizes.max() >= n:
         raise TitinError("a set that holds every gene has nothing to be compared with", "give smaller sets")
-    tables = _by_gene(n, [(t, np.ones(len(t))) for t in members.tokens.values()])
-    spread = np.sqrt(sizes - sizes**2 / n)
+    tables = sets_by_gene(n, [(t, np.ones(len(t))) for t in members.tokens.values()])
 
     def score(block: Block) -> Floats:
-        inside, moments = _sums(block, tables, len(sizes))
-        total, squares = moments[:, :1], moments[:, 1:]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r = (inside - total * sizes / n) / (np.sqrt(squares - total**2 / n) * spread)
-            t: Floats = np.nan_to_num(r * np.sqrt((n - 2) / ((1 - r + 2.2e-16) * (1 + r + 2.2e-16))))
-        return t
+        inside, moments = weighted_sums(block, tables, len(sizes))
+        return ulm_t(inside, moments, n, sizes, sizes)
 
     return score
+
+
+def ulm_t(inside: Floats, moments: Floats, n: int, weights: Floats, squares: Floats) -> Floats:
+    """The t of the slope when values over ``n`` genes are regressed on the genes' weights in a set, of any such sums.
+
+    Parameters
+    ----------
+    inside
+        float64, samples × sets: sum of weight × value.
+    moments
+        float64, samples × 2: sum of the values, and of their squares.
+    n
+        Genes, those without a value among them, which count as 0.
+    weights, squares
+        float64 a set: sum of its weights, and of their squares.
+    """
+    total, squared = moments[:, :1], moments[:, 1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (inside - total * weights / n) / (np.sqrt(squared - total**2 / n) * np.sqrt(squares - weights**2 / n))
+        t: Floats = np.nan_to_num(r * np.sqrt((n - 2) / ((1 - r + 2.2e-16) * (1 + r + 2.2e-16))))
+    return t
 
 
 def write_gene_set_scores(
@@ -388,7 +406,7 @@ def write_gene_set_scores(
         method = {_METHOD_KEY: str(scores.settings.get("method", "")).encode()}
         schema = pa.schema(fields, metadata={**layout.file_metadata(), **method})
         table = pa.table(columns, schema=with_pandas_index(schema, layout.CELL_ID))
-        pq.write_table(
+        save_parquet(
             table, draft.replace(name), row_group_size=layout.TABLE_ROW_GROUP_ROWS,
             **layout.parquet_options(table.schema),
         )  # fmt: skip

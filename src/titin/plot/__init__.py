@@ -19,19 +19,23 @@ matplotlib is imported when something is drawn, not before.
 """
 
 from titin.plot.ageing import fibre_types, forest, pseudotime, variance_parts
+from titin.plot.atlas_figures import AtlasFigures
 from titin.plot.composition import composition_by_age, ridge, stacked_bars
 from titin.plot.dots import dots, trend
 from titin.plot.embedding import density, embedding
 from titin.plot.matrix import dot_plot, heat_map
 from titin.plot.palettes import category_palette, lineage_palette, ordered_palette, resolve_palette, role_color
+from titin.plot.panels import embedding_panels
 from titin.plot.style import (
     THEMES,
     alt_text,
     finish,
     ink_of,
     new_axes,
+    noted,
     save_figure,
     style_legend,
+    synthetic_note,
     theme,
     to_png,
     to_svg,
@@ -40,6 +44,7 @@ from titin.plot.volcano import ma_plot, volcano
 
 __all__ = [
     "THEMES",
+    "AtlasFigures",
     "alt_text",
     "category_palette",
     "composition_by_age",
@@ -47,6 +52,7 @@ __all__ = [
     "dot_plot",
     "dots",
     "embedding",
+    "embedding_panels",
     "fibre_types",
     "finish",
     "forest",
@@ -55,6 +61,7 @@ __all__ = [
     "lineage_palette",
     "ma_plot",
     "new_axes",
+    "noted",
     "ordered_palette",
     "pseudotime",
     "resolve_palette",
@@ -63,6 +70,7 @@ __all__ = [
     "save_figure",
     "stacked_bars",
     "style_legend",
+    "synthetic_note",
     "theme",
     "to_png",
     "to_svg",

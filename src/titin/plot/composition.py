@@ -12,9 +12,13 @@ from titin.plot.dots import trend
 from titin.plot.embedding import require
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import SMALL, apply_theme, finish, ink_of, new_axes, style_legend
+from titin.plot.words import name_ticks, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_FEW = 0.1  # of the median donor's cells, below which a donor's fractions are marked
+_FEW_CELLS = "few cells"
 
 
 def stacked_bars(
@@ -76,7 +80,7 @@ def stacked_bars(
     axes.set_ylim(0, float(floor.max()) * 1.2)
     if share:
         axes.set_yticks(range(0, 101, 20))
-    axes.set_xticks(at, [str(name) for name in amounts.index], rotation=90 if len(at) > 6 else 0)
+    name_ticks(axes.xaxis, at, amounts.index, rotation=90 if len(at) > 6 else 0)
     axes.set_xlabel(group)
     axes.set_ylabel((f"% of {value}" if value else "% of cells") if share else (value or "cells"))
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -175,7 +179,7 @@ def ridge(
     axes.plot(medians, range(len(names)), linestyle="", marker="o", markersize=4, color=ink_of(axes),
               markeredgecolor="#ffffff", markeredgewidth=0.5, zorder=5)  # fmt: skip
     sizes = data[group].value_counts().to_dict()
-    axes.set_yticks(range(len(names)), [f"{name}  n = {sizes[name]:,}" for name in names])
+    name_ticks(axes.yaxis, range(len(names)), [f"{shorten(name)}  n = {sizes[name]:,}" for name in names])
     axes.set_ylim(len(names) - 0.5, -overlap - 0.1)
     axes.set_xlabel(xlabel or value.replace("_", " "))
     axes.set_ylabel(group)
@@ -202,7 +206,7 @@ def _shades(
 ) -> dict[object, str]:
     if color is None:
         return dict.fromkeys(names, palette if isinstance(palette, str) else CATEGORIES[0])
-    kind: Any = data.drop_duplicates(group).set_index(group)[color]
+    kind: Any = data.drop_duplicates(group).set_index(group, drop=False)[color]
     colors = resolve_palette(sorted(kind.dropna().unique(), key=str), palette)
     return {name: colors.get(kind[name], "#b3b3b3") for name in names}
 
@@ -210,7 +214,7 @@ def _shades(
 def _donor_key(axes: "Axes", data: pd.DataFrame, color: str, shades: dict[object, str], group: str) -> None:
     from matplotlib.patches import Patch
 
-    kind: Any = data.drop_duplicates(group).set_index(group)[color]
+    kind: Any = data.drop_duplicates(group).set_index(group, drop=False)[color]
     by_kind = {str(kind[name]): shade for name, shade in shades.items()}
     style_legend(axes, [Patch(color=by_kind[name], label=name) for name in sorted(by_kind)], title=color)
     axes.tick_params(axis="y", labelsize=SMALL)
@@ -223,6 +227,7 @@ def composition_by_age(
     fraction: str = "fraction",
     age: str = "age",
     color: str | None = None,
+    n_cells: str | None = None,
     types: Sequence[object] | None = None,
     columns: int = 4,
     palette: Palette | None = None,
@@ -241,6 +246,9 @@ def composition_by_age(
         Columns; rows without one of them are left out.
     color
         Column of categories that colour the dots, such as sex.
+    n_cells
+        Column of the cells of each donor, all types together. Donors of fewer than a tenth of the median are hollow,
+        and steer neither line nor axis; see `titin.plot.trend`.
     types
         Types to draw, in this order; the most frequent 12 where not given.
     columns
@@ -258,9 +266,11 @@ def composition_by_age(
     TitinError
         If there is no such column, or nothing to draw.
     """
-    for name in (cell_type, fraction, age, *([color] if color else [])):
+    for name in (cell_type, fraction, age, *([color] if color else []), *([n_cells] if n_cells else [])):
         require(table, name)
     data = table.dropna(subset=[cell_type, fraction, age])
+    least = _FEW * float(data[n_cells].median()) if n_cells and len(data) else 0.0
+    data = data.assign(**{_FEW_CELLS: data[n_cells] < least if n_cells else False})
     if data.empty:
         raise TitinError(f"no row has {cell_type}, {fraction} and {age}", "there is nothing to draw")
     mean = data.groupby(cell_type, observed=True)[fraction].mean().sort_values(ascending=False)
@@ -274,20 +284,29 @@ def composition_by_age(
         column, row = i % columns, i // columns
         panel = axes.inset_axes(((column + 0.22) / across, 1 - (row + 0.82) / rows, 0.72 / across, 0.62 / rows))
         _panel(panel, axes, data[data[cell_type] == name], age, fraction, color, colors)
-        panel.set_title(str(name), fontsize=SMALL, color=ink_of(axes), loc="left", pad=3)
+        panel.set_title(shorten(name), fontsize=SMALL, color=ink_of(axes), loc="left", pad=3)
         panel.set_xlabel(
             f"{age}  (n = {int((data[cell_type] == name).sum())})"
             if row == rows - 1 or i + columns >= len(chosen)
             else ""
         )
         panel.set_ylabel("% of cells" if column == 0 else "")
-    if color and isinstance(colors, dict):
-        from matplotlib.lines import Line2D
-
-        style_legend(axes, [Line2D([], [], linestyle="", marker="o", color=c, label=str(k)) for k, c in colors.items()],
-                     title=color)  # fmt: skip
+    _explain(axes, color, colors, least if data[_FEW_CELLS].any() else 0.0)
     alt = f"Fractions of {len(chosen)} cell types along age, one dot a donor: {', '.join(map(str, chosen))}."
     return finish(axes, title=title, alt=alt, save=save)
+
+
+def _explain(axes: "Axes", color: str | None, colors: Palette | None, least: float) -> None:
+    """Name the colours of donors, and what is hollow."""
+    from matplotlib.lines import Line2D
+
+    named = colors.items() if color and isinstance(colors, dict) else ()
+    handles = [Line2D([], [], linestyle="", marker="o", color=c, label=str(k)) for k, c in named]
+    if least:
+        handles.append(Line2D([], [], linestyle="", marker="o", markerfacecolor="none", color=ink_of(axes),
+                              label=f"fewer than {least:,.0f} cells"))  # fmt: skip
+    if handles:
+        style_legend(axes, handles, title=color)
 
 
 def _panel(
@@ -303,7 +322,9 @@ def _panel(
     for spine in panel.spines.values():
         spine.set_color(ink_of(parent))
     shown = own.assign(**{"% of cells": own[fraction] * 100})
-    trend(shown, x=age, y="% of cells", color=color, ax=panel, palette=colors)
+    trend(shown, x=age, y="% of cells", color=color, few=_FEW_CELLS, ax=panel, palette=colors)
     if panel.get_legend() is not None:
         panel.get_legend().remove()  # type: ignore[union-attr]
-    panel.set_ylim(-0.04 * float(shown["% of cells"].max() or 1), 1.1 * float(shown["% of cells"].max() or 1))
+    drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in panel.lines])
+    highest = float(np.nanmax(drawn)) or 1.0
+    panel.set_ylim(-0.04 * highest, 1.1 * highest)

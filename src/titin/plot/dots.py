@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from titin.errors import TitinError
 from titin.plot.embedding import require
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import finish, ink_of, new_axes, style_legend
+from titin.plot.words import name_ticks, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +77,8 @@ def dots(
         if len(values):
             medians.append(float(np.median(values)))
             axes.plot([i - 0.3, i + 0.3], [medians[-1]] * 2, color=ink_of(axes), linewidth=1.6, zorder=4)
-    axes.set_xticks(range(len(groups)), [f"{name}\nn = {n}" for name, n in zip(groups, sizes, strict=True)])
+    named = [f"{shorten(name)}\nn = {n}" for name, n in zip(groups, sizes, strict=True)]
+    name_ticks(axes.xaxis, range(len(groups)), named)
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.set_xlabel(group)
     axes.set_ylabel(value)
@@ -91,6 +93,7 @@ def trend(
     x: str,
     y: str,
     color: str | None = None,
+    few: str | None = None,
     ax: "Axes | None" = None,
     figsize: tuple[float, float] = (4.8, 3.6),
     palette: Palette | None = None,
@@ -107,6 +110,9 @@ def trend(
         Columns of numbers, such as age; rows without either are left out.
     color
         Column of categories that colour the dots; the line is that of all.
+    few
+        Column of booleans: values that rest on few cells. They are drawn hollow, have no part in the line, and one that
+        lies beyond the others by more than their range is a triangle at the edge.
     ax, figsize, palette, title, save
         As for all figures; see `titin.plot`.
 
@@ -121,12 +127,16 @@ def trend(
     TitinError
         If there is no such column, or no row has both numbers.
     """
-    data = _data(table, [x, y], color)
+    data = _data(table, [x, y, *([few] if few else [])], color)
     axes = ax if ax is not None else new_axes(figsize)
-    across, up = data[x].to_numpy(float), data[y].to_numpy(float)
-    _scatter(axes, across, data, y, color, palette)
+    hollow = data[few].to_numpy(bool) if few and not data[few].all() else np.zeros(len(data), bool)
+    solid = data[~hollow]
+    _scatter(axes, solid[x].to_numpy(float), solid, y, color, palette)
+    if hollow.any():
+        _mark_few(axes, data[hollow], x, y, solid[y].to_numpy(float))
+    across, up = solid[x].to_numpy(float), solid[y].to_numpy(float)
     said = ""
-    if len(data) >= 3 and np.ptp(across) > 0:
+    if len(across) >= 3 and np.ptp(across) > 0:
         along = np.linspace(across.min(), across.max(), 80)
         line, half, slope = _fit(across, up, along)
         axes.plot(along, line, color=ink_of(axes), linewidth=1.4, zorder=2)
@@ -135,6 +145,20 @@ def trend(
     axes.set_xlabel(f"{x}   (n = {len(data)})")
     axes.set_ylabel(y)
     return finish(axes, title=title, alt=f"Dots of {y} along {x}, n = {len(data)}{said}.", save=save)
+
+
+def _mark_few(axes: "Axes", few: pd.DataFrame, x: str, y: str, others: NDArray[np.float64]) -> None:
+    """Draw hollow what rests on few cells, and at the edge what would stretch the axis."""
+    low, high = float(others.min()), float(others.max())
+    span = (high - low) or abs(high) or 1.0
+    look: dict[str, Any] = {"linestyle": "", "markerfacecolor": "none", "markeredgecolor": ink_of(axes)}
+    up, across = few[y].to_numpy(float), few[x].to_numpy(float)
+    least, most = low - span, high + span
+    inside = (up >= least) & (up <= most)
+    axes.plot(across[inside], up[inside], marker="o", markersize=5, zorder=3, **look)
+    for beyond, edge, marker in ((up > most, most, "^"), (up < least, least, "v")):
+        if beyond.any():
+            axes.plot(across[beyond], np.full(int(beyond.sum()), edge), marker=marker, markersize=6, zorder=3, **look)
 
 
 def _data(table: pd.DataFrame, needed: list[str], color: str | None) -> pd.DataFrame:

@@ -172,9 +172,9 @@ def embedding(
     ax, figsize, palette, title, save
         As for all figures; see `titin.plot`. ``palette`` for numbers is the name of a colour map.
     labels
-        Write the categories' names on the map; by default where there are more than 12 and each keeps to a place of its
-        own, or more than 20. Up to 20 categories without a name on the map are in a legend; of more, those for which
-        there is no room are left out.
+        Write the categories' names on the map, each on cells of its own where there is room, and else not; by default
+        where there are more than 12 and each keeps to a place of its own, or more than 20. All categories are in the
+        legend with their cells; of more than 60, the largest.
     size
         Diameter of the points, points (1/72 inch); by default from their number.
     seed

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.plot.style import SMALL, figure_of, text_colors
+from titin.plot.words import make_all_literal, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
 _GRID = 48
+_FARTHEST = 2.0  # heights of a name that it may stand away from its anchor
 
 
 def densest(xy: NDArray[np.float64], codes: NDArray[np.int64], n: int) -> NDArray[np.float64]:
@@ -72,9 +74,10 @@ def _bins(xy: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def write_labels(
-    axes: "Axes", names: Sequence[str], anchors: NDArray[np.float64], *, size: float = SMALL
-) -> list["Annotation"]:
-    """Write names near their anchors, the first where it wants to be, each next one where there is room.
+    axes: "Axes", names: Sequence[str], anchors: NDArray[np.float64],
+    cells: tuple[NDArray[np.float64], NDArray[np.int64], Sequence[int]] | None = None, *, size: float = SMALL,
+) -> list["Annotation"]:  # fmt: skip
+    """Write names at their anchors, or as near as there is room: on cells of their own, or on none.
 
     Parameters
     ----------
@@ -84,59 +87,80 @@ def write_labels(
         Most important first.
     anchors
         Data coordinates, shape ``(n, 2)``.
+    cells
+        Positions of all cells (``(cells, 2)``), their category, and the category of each name: a name is written where
+        it covers more cells of its own than of any other category, or none. Where not given, anywhere near.
     size
         Of the type, points.
 
     Returns
     -------
     list of Annotation
-        Of the names for which there was room inside the axes; their boxes do not touch. A name away from its anchor
-        has a line to it.
+        Of the names for which there was room inside the axes, less than two lines away; their boxes do not touch.
     """
     from matplotlib.patheffects import withStroke
 
     figure = figure_of(axes)
-    figure.draw_without_rendering()  # the layout has to be known
+    make_all_literal(axes)
+    with quiet():
+        figure.draw_without_rendering()  # the layout has to be known
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     color, halo = text_colors(axes)
     frame = np.asarray(axes.get_window_extent(renderer).extents)
     points = axes.transData.transform(anchors)
     unit = figure.dpi / 72
+    ground = None if cells is None else _Ground(axes.transData.transform(cells[0]), cells[1])
     written: list[Annotation] = []
     taken = np.empty((0, 4))
-    for name, anchor, point in zip(names, anchors, points, strict=True):
+    for i, (name, anchor, point) in enumerate(zip(names, anchors, points, strict=True)):
         note = axes.annotate(
             name, anchor, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=size, color=color,
             zorder=6, path_effects=[withStroke(linewidth=2.2, foreground=halo, alpha=0.9)], annotation_clip=False,
+            parse_math=False, usetex=False,
         )  # fmt: skip
-        box = note.get_window_extent(renderer)
-        offset = _room(point, np.array([box.width, box.height]) + 2 * unit, taken, frame)
-        if offset is None:
+        with quiet():
+            box = note.get_window_extent(renderer)
+        whole = np.array([box.width, box.height])
+        places = _places(point, whole + 2 * unit, taken, frame)
+        if ground is not None and cells is not None:
+            places = [offset for offset in places if ground.belongs(point + offset, whole, cells[2][i])][:1]
+        if not len(places):
             note.remove()
             continue
-        half = np.array([box.width, box.height]) / 2 + unit
-        taken = np.vstack([taken, np.concatenate([point + offset - half, point + offset + half])])
-        note.set_position(tuple(offset / unit))
-        if np.hypot(*np.maximum(abs(offset) - half, 0)) > 3 * unit:
-            # a line of its own, not the annotation's arrow, which would count as part of the text's box
-            ends = axes.transData.inverted().transform(np.vstack([point, point + offset]))
-            axes.plot(*ends.T, color=color, linewidth=0.7, alpha=0.8, zorder=5, scalex=False, scaley=False,
-                      path_effects=[withStroke(linewidth=1.8, foreground=halo, alpha=0.8)])  # fmt: skip
+        half = whole / 2 + unit
+        taken = np.vstack([taken, np.concatenate([point + places[0] - half, point + places[0] + half])])
+        note.set_position(tuple(places[0] / unit))
         written.append(note)
     return written
 
 
-def _room(
+class _Ground:
+    """Cells in pixels, to be asked whose a place is."""
+
+    def __init__(self, points: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
+        order = np.argsort(points[:, 1], kind="stable")
+        self._points, self._codes = points[order], codes[order]
+
+    def belongs(self, middle: NDArray[np.float64], size: NDArray[np.float64], code: int) -> bool:
+        """Whether a box covers more cells of a category than of any other; also where it covers none."""
+        low, high = middle - size / 2, middle + size / 2
+        first, last = np.searchsorted(self._points[:, 1], [low[1], high[1]])
+        across = self._points[first:last, 0]
+        own = self._codes[first:last][(across >= low[0]) & (across <= high[0])]
+        counts = np.bincount(own[own >= 0], minlength=code + 1)
+        return bool(counts[code] == counts.max())
+
+
+def _places(
     point: NDArray[np.float64], size: NDArray[np.float64], taken: NDArray[np.float64], frame: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    """Smallest move of a box from a point to where it is inside the frame and free; None if there is none."""
+) -> list[NDArray[np.float64]]:
+    """Moves of a box from a point to where it is inside the frame and free, the smallest first."""
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     ring = np.column_stack([np.cos(angles) * 1.3, np.sin(angles)])
-    radii = size[1] * np.arange(0, 14, 0.5)
+    radii = size[1] * np.arange(0, _FARTHEST + 0.5, 0.5)
     offsets = np.vstack([np.zeros((1, 2)), (radii[1:, None, None] * ring).reshape(-1, 2)])
     low, high = point + offsets - size / 2, point + offsets + size / 2
     free = ((low >= frame[:2]) & (high <= frame[2:])).all(axis=1)
     for box in taken:
         free &= ~((low < box[2:]) & (high > box[:2])).all(axis=1)
-    found = np.flatnonzero(free)
-    return offsets[found[0]] if len(found) else None
+    return list(offsets[free])

@@ -11,6 +11,7 @@ from titin.errors import TitinError
 from titin.plot.embedding import require
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
+from titin.plot.words import name_color_bar, name_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,10 +88,10 @@ def confusion_matrix(
     image = axes.imshow(shares, cmap=palette, vmin=0, vmax=1, aspect="equal")
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.035, pad=0.02)
     bar.ax.tick_params(colors=ink_of(axes), labelsize=SMALL)
-    bar.set_label("share of the true class", color=ink_of(axes), fontsize=SMALL)
+    name_color_bar(bar, "share of the true class", color=ink_of(axes), fontsize=SMALL)
     names = [str(name) for name in order]
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    name_ticks(axes.xaxis, range(len(names)), names, rotation=90)
+    name_ticks(axes.yaxis, range(len(names)), names)
     for i in range(1, len(names)):
         if of[names[i]] != of[names[i - 1]]:
             axes.axhline(i - 0.5, color=ink_of(axes), linewidth=0.8)
@@ -192,7 +193,7 @@ def leak_gap(
         axes.plot(table[side], at, linestyle="", marker="o", markersize=6, color=shades[name], label=name)[0]
         for side, name in (("held_out", "donors held out"), ("leaky", "random split (leaky)"))
     ]
-    axes.set_yticks(at, [str(name) for name in table["model"]])
+    name_ticks(axes.yaxis, at, table["model"])
     axes.invert_yaxis()
     axes.set_xlabel(metric)
     style_legend(axes, handles)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from titin.errors import TitinError
 from titin.plot.embedding import require
 from titin.plot.palettes import DIVERGING, SEQUENTIAL, Palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes
+from titin.plot.words import make_legend, name_color_bar, name_ticks, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LARGEST = 90.0  # points² of a dot of full detection
+_LARGEST = 140.0  # points² of a dot of full detection
+_LEAST = 3.0  # and of one that is not zero
 
 
 def dot_plot(
@@ -77,21 +80,32 @@ def dot_plot(
     shown = (column >= 0) & (row >= 0)
     share = np.clip(data[size].to_numpy(float), 0, 1)
     drawn = axes.scatter(
-        column[shown], row[shown], s=_LARGEST * share[shown], c=data[color].to_numpy(float)[shown],
+        column[shown], row[shown], s=_area(share[shown]), c=data[color].to_numpy(float)[shown],
         cmap=palette if isinstance(palette, str) else SEQUENTIAL, linewidths=0.3, edgecolors=ink_of(axes),
     )  # fmt: skip
+    nothing = shown & (share == 0)
+    axes.plot(column[nothing], row[nothing], linestyle="", marker="x", markersize=2.5, markeredgewidth=0.6,
+              color=ink_of(axes), alpha=0.7)  # fmt: skip
     _grid_labels(axes, across, down, x, y)
     _color_bar(axes, drawn, color_label or color)
-    handles = [
-        axes.scatter([], [], s=_LARGEST * f, color=ink_of(axes), linewidths=0, label=f"{f:.0%}") for f in (0.25, 0.5, 1)
+    handles: list[Any] = [
+        axes.scatter([], [], s=_area(np.array([f])), color=ink_of(axes), linewidths=0, label=f"{f:.0%}")
+        for f in (0.1, 0.25, 0.5, 1)
     ]
-    legend = axes.legend(
-        handles=handles, title=size_label or size, loc="lower left", bbox_to_anchor=(1.01, 0.0), frameon=False,
+    handles += axes.plot([], [], linestyle="", marker="x", markersize=2.5, markeredgewidth=0.6, color=ink_of(axes),
+                         label="none")  # fmt: skip
+    legend = make_legend(
+        axes, handles, size_label or size, loc="lower left", bbox_to_anchor=(1.01, 0.0), frameon=False,
         fontsize=SMALL, title_fontsize=SMALL, labelcolor=ink_of(axes), borderaxespad=0.0, alignment="left",
     )  # fmt: skip
     legend.get_title().set_color(ink_of(axes))
     alt = f"Dot plot of {len(down)} {y} by {len(across)} {x}: colour {color_label or color}, area {size_label or size}."
     return finish(axes, title=title, alt=alt, save=save)
+
+
+def _area(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points² of the dots of some shares: none of 0, and of what is more enough to be seen."""
+    return np.where(share > 0, np.maximum(_LARGEST * share, _LEAST), 0.0)
 
 
 def heat_map(
@@ -101,6 +115,7 @@ def heat_map(
     centre: float | None = None,
     limit: float | None = None,
     marks: pd.DataFrame | None = None,
+    missing: str = "no value",
     x_label: str | None = None,
     y_label: str | None = None,
     ax: "Axes | None" = None,
@@ -114,7 +129,7 @@ def heat_map(
     Parameters
     ----------
     table
-        Rows × columns, named; missing values are left blank.
+        Rows × columns, named; where a value is missing the ground is hatched, which no number looks like.
     label
         Of the colours.
     centre
@@ -123,6 +138,8 @@ def heat_map(
         Largest distance from ``centre`` that is told apart; that of the 98th percentile where not given.
     marks
         Booleans of the same shape: a dot is drawn where true.
+    missing
+        What a missing value means, for the legend.
     x_label, y_label
         Of the axes; the names of columns and index where not given.
     ax, figsize, palette, title, save
@@ -148,29 +165,43 @@ def heat_map(
         far = limit or float(np.nanquantile(np.abs(values - centre), 0.98)) or 1.0
         look = {"cmap": palette if isinstance(palette, str) else DIVERGING, "vmin": centre - far, "vmax": centre + far}
     drawn = axes.imshow(np.ma.masked_invalid(values), aspect="auto", interpolation="nearest", **look)
+    if not np.isfinite(values).all():
+        _hatch(axes, missing)
     _grid_labels(
         axes, list(table.columns), list(table.index), x_label or table.columns.name, y_label or table.index.name
     )
     if marks is not None:
         down, across = np.nonzero(marks.to_numpy(bool))
-        axes.plot(across, down, linestyle="", marker="o", markersize=2.6, color="#1a1a1a", markeredgecolor="#ffffff",
-                  markeredgewidth=0.5)  # fmt: skip
+        axes.plot(across, down, linestyle="", marker="o", markersize=4.5, color="#1a1a1a", markeredgecolor="#ffffff",
+                  markeredgewidth=0.8)  # fmt: skip
     _color_bar(axes, drawn, label)
     said = f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}"
     return finish(axes, title=title, alt=f"Heat map of {label}, {len(table)} rows × {table.shape[1]} columns, {said}.",
                   save=save)  # fmt: skip
 
 
+def _hatch(axes: "Axes", missing: str) -> None:
+    """Hatch the ground of an Axes, which is seen where an image has no value, and say what it means."""
+    from matplotlib.patches import Patch
+
+    look: dict[str, Any] = {"facecolor": "none", "edgecolor": "#b3b3b3", "hatch": "/////", "linewidth": 0.0}
+    axes.patch.set(**look)
+    legend = make_legend(axes, [Patch(**look, label=missing)], None, loc="upper left", bbox_to_anchor=(1.0, 0.55),
+                         frameon=False, fontsize=SMALL, labelcolor=ink_of(axes), borderaxespad=0.3,
+                         handlelength=1.2)  # fmt: skip
+    axes.add_artist(legend)
+
+
 def _size(across: list[Any], down: list[Any]) -> tuple[float, float]:
     """Room for every row, every column and their names, inches."""
-    beside = 0.068 * max(len(str(name)) for name in down)
-    below = 0.068 * max(len(str(name)) for name in across)
+    beside = 0.068 * max(len(shorten(name)) for name in down)
+    below = 0.068 * max(len(shorten(name)) for name in across)
     return min(16.0, 1.9 + beside + 0.24 * max(4, len(across))), min(16.0, 0.9 + below + 0.2 * max(8, len(down)))
 
 
 def _grid_labels(axes: "Axes", across: list[Any], down: list[Any], x: object, y: object) -> None:
-    axes.set_xticks(range(len(across)), [str(name) for name in across], rotation=90)
-    axes.set_yticks(range(len(down)), [str(name) for name in down])
+    name_ticks(axes.xaxis, range(len(across)), across, rotation=90)
+    name_ticks(axes.yaxis, range(len(down)), down)
     axes.set_xlim(-0.7, len(across) - 0.3)
     axes.set_ylim(len(down) - 0.3, -0.7)
     axes.set_xlabel("" if x is None else str(x).replace("_", " "))
@@ -181,6 +212,6 @@ def _color_bar(axes: "Axes", drawn: Any, label: str) -> None:
     inset = axes.inset_axes((1.015, 0.6, 0.035, 0.4))
     inset.set_label("color bar")
     bar = axes.get_figure(root=True).colorbar(drawn, cax=inset)  # type: ignore[union-attr]
-    bar.set_label(label.replace("_", " "), color=ink_of(axes), fontsize=SMALL)
+    name_color_bar(bar, label.replace("_", " "), color=ink_of(axes), fontsize=SMALL)
     bar.ax.tick_params(colors=ink_of(axes), labelsize=SMALL, width=0.6, length=2)
     bar.outline.set_visible(False)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from titin.plot.labels import densest, separateness, write_labels
 from titin.plot.style import SMALL, figure_of, ink_of, style_legend
+from titin.plot.words import name_color_bar, shorten
 from titin.study.vocabulary import PROTOCOL_WORDS, plain, sex_of
 
 if TYPE_CHECKING:
@@ -222,7 +223,35 @@ def category_palette(categories: Iterable[Hashable]) -> dict[Any, str]:
     roles = [role_color(name) for name in names]
     if all(roles) and len(set(roles)) == len(names):
         return dict(zip(names, [str(color) for color in roles], strict=True))
-    return {name: CATEGORIES[i % len(CATEGORIES)] for i, name in enumerate(names)}
+    return dict(zip(names, distinct_colors(len(names)), strict=True))
+
+
+def distinct_colors(n: int, taken: Iterable[str] = ()) -> list[str]:
+    """As many colours, no two alike: those of `CATEGORIES`, and then shades between them.
+
+    Parameters
+    ----------
+    n
+        How many.
+    taken
+        ``#rrggbb`` that others have.
+
+    Returns
+    -------
+    list of str
+        ``#rrggbb``.
+    """
+    used = {color.lower() for color in taken}
+    found = [color for color in CATEGORIES if color not in used][:n]
+    used.update(found)
+    turn = 0
+    while len(found) < n:  # round the circle of hues by the golden angle, in three lightnesses
+        color = hexadecimal(from_lch((35.0, 55.0, 72.0)[turn % 3], 45, 137.508 * turn))[0]
+        turn += 1
+        if color not in used:
+            found.append(color)
+            used.add(color)
+    return found
 
 
 def lineage_palette(parents: Mapping[Hashable, Hashable]) -> dict[Any, str]:
@@ -273,7 +302,7 @@ def ordered_palette(categories: Iterable[Hashable], colormap: str = AGE) -> dict
     from matplotlib import colormaps
 
     names = list(dict.fromkeys(categories))
-    steps = np.linspace(0.08, 0.92, len(names)) if len(names) > 1 else np.array([0.5])
+    steps = np.array([0.5]) if len(names) == 1 else np.linspace(0.08, 0.92, len(names))
     return dict(zip(names, hexadecimal(colormaps[colormap](steps)[:, :3]), strict=True))
 
 
@@ -292,8 +321,7 @@ def palette_of(values: "pd.Series[Any]", colours: Mapping[str, str]) -> dict[Any
     if not own:
         return None
     others = [name for name in names if name not in own]
-    free = [color for color in CATEGORIES if color not in own.values()]
-    return own | {name: free[i % len(free)] for i, name in enumerate(others)}
+    return own | dict(zip(others, distinct_colors(len(others), own.values()), strict=True))
 
 
 def resolve_palette(
@@ -322,6 +350,7 @@ def resolve_palette(
 
 KEY_ENTRIES = 12  # up to here a legend is read at a glance
 LEGEND_ENTRIES = 20  # up to here it is bearable, where categories have no place of their own to be named at
+MOST_ENTRIES = 60  # that a legend has
 _SEPARATE = 0.4  # separateness from which a category has a place of its own
 _SAID = 8  # categories that the text for those who cannot see a figure counts
 
@@ -389,7 +418,7 @@ class Categories:
         self.codes: NDArray[np.int64] = np.asarray(categorical.cat.codes, np.int64)
         self.known = self.codes >= 0
         self.rows = _bytes([*chosen.values(), MISSING])[self.codes]
-        self.name, self.names, self.colors = str(values.name), [str(c) for c in categories], list(chosen.values())
+        self.name, self.names, self.colors = str(values.name), [shorten(c) for c in categories], list(chosen.values())
         self.counts = np.bincount(self.codes[self.known], minlength=len(categories))
         self.absent, self.xy, self.labels = int((~self.known).sum()), xy, labels
         self.by_size: list[int] = np.argsort(-self.counts, kind="stable").tolist()
@@ -404,17 +433,22 @@ class Categories:
         )
 
     def explain(self, axes: "Axes") -> None:
-        """Write names on the map, and a legend of those that have none."""
-        written: set[str] = set()
+        """Write a legend of all with their cells, the largest where there are too many, and names on the map."""
+        labelled = [f"{name}  {n:,}" for name, n in zip(self.names, self.counts.tolist(), strict=True)]
+        room = min(MOST_ENTRIES, _room_of_legend(axes, labelled))
+        named = sorted(self.by_size[: room if len(labelled) <= room else room - 1])
+        entries = [(labelled[i], self.colors[i]) for i in named]
+        if len(named) < len(labelled):
+            rest = [i for i in self.by_size if i not in named]
+            entries.append((f"and {len(rest)} more  {int(self.counts[rest].sum()):,}", "none"))
+        if self.absent:
+            entries.append((f"not known  {self.absent:,}", MISSING))
+        if entries:
+            _legend(axes, entries, f"{self.name}, n")
         if self._on_map():
             anchors = densest(self.xy, self.codes, len(self.names))[self.by_size]
-            written = {note.get_text() for note in write_labels(axes, [self.names[i] for i in self.by_size], anchors)}
-        entries = [pair for pair in zip(self.names, self.colors, strict=True) if pair[0] not in written]
-        entries = entries if len(self.names) <= LEGEND_ENTRIES else []
-        if self.absent:
-            entries.append(("not known", MISSING))
-        if entries:
-            _legend(axes, entries, self.name)
+            names = [self.names[i] for i in self.by_size]
+            write_labels(axes, names, anchors, (self.xy, self.codes, self.by_size))
 
     def _on_map(self) -> bool:
         n = len(self.names)
@@ -423,13 +457,21 @@ class Categories:
         return n > LEGEND_ENTRIES or (n > KEY_ENTRIES and separateness(self.xy, self.codes, n) >= _SEPARATE)
 
 
+def _room_of_legend(axes: "Axes", labels: Sequence[str]) -> int:
+    """Entries of a legend that has half the width of the figure, and at least one column of as many as stand in it."""
+    figure = figure_of(axes)
+    rows = max(1, int(axes.get_window_extent().height / figure.dpi * 72 / (1.4 * SMALL)) - 2)
+    column = 0.6 * SMALL / 72 * max(map(len, labels), default=1) + 0.35
+    return rows * max(1, int(0.5 * figure.get_figwidth() / column))
+
+
 def color_bar(axes: "Axes", mappable: Any, title: str) -> None:
     """Draw a colour bar to the right."""
     bar = figure_of(axes).colorbar(mappable, ax=axes, shrink=0.6, aspect=18, pad=0.02)
     ink = ink_of(axes)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=ink, labelsize=SMALL, length=2)
-    bar.set_label(title, fontsize=SMALL, color=ink)
+    name_color_bar(bar, title, fontsize=SMALL, color=ink)
 
 
 def _legend(axes: "Axes", entries: list[tuple[str, str]], title: str) -> None:

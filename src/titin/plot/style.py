@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from titin.dataset.swap import whole
 from titin.errors import TitinError
+from titin.extras import check_installed
+from titin.plot.words import make_all_literal, make_legend, make_literal, quiet
+from titin.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +41,8 @@ class Theme:
 # the grey of "neutral" has a contrast of 4.5 on white and of 4.2 on near-black: for pictures that cannot know the page
 THEMES = {"neutral": Theme("#767676"), "light": Theme("#1f2328", "#ffffff"), "dark": Theme("#e6edf3", "#0d1117")}
 _theme: ContextVar[Theme] = ContextVar("theme", default=THEMES["neutral"])
+_note: ContextVar[str] = ContextVar("note", default="")
+_NOTE_INCHES = 0.17
 
 
 @contextmanager
@@ -69,21 +75,53 @@ def theme(name: str) -> Iterator[Theme]:
         _theme.reset(token)
 
 
+@contextmanager
+def noted(text: str) -> Iterator[None]:
+    """Have the figures made inside say something in their corner, such as that the data are synthetic; empty: nothing.
+
+    Examples
+    --------
+    >>> from titin.plot import new_axes, noted
+    >>> with noted("synthetic data"):
+    ...     figure = new_axes((3, 2)).figure
+    >>> [text.get_text() for text in figure.texts]
+    ['synthetic data']
+    """
+    token = _note.set(text)
+    try:
+        yield
+    finally:
+        _note.reset(token)
+
+
+def synthetic_note(about: str | None) -> str:
+    """What figures of a dataset say in their corner, by `titin.Atlas.synthetic`."""
+    return "" if about is None else "synthetic data"
+
+
 def new_axes(figsize: tuple[float, float]) -> "Axes":
-    """Make a figure with one Axes in the current theme, apart from pyplot.
+    """Make a figure with one Axes in the current theme, apart from pyplot; a notebook shows it all the same.
 
     Parameters
     ----------
     figsize
         Width and height, inches.
     """
+    check_installed("matplotlib", "a figure")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from titin.plot.shown_axes import ShownAxes
+
     figure = Figure(figsize=figsize, dpi=DPI, layout="constrained", facecolor=_theme.get().background)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(facecolor="none")
+    axes = figure.add_subplot(axes_class=ShownAxes, facecolor="none")
     apply_theme(axes)
+    if _note.get():
+        engine: Any = figure.get_layout_engine()
+        engine.set(rect=(0, 0, 1, 1 - _NOTE_INCHES / figsize[1]))
+        make_literal(figure.text(0.995, 0.995, _note.get(), ha="right", va="top", fontsize=SMALL, style="italic",
+                                 color=_theme.get().ink))  # fmt: skip
     return axes
 
 
@@ -128,7 +166,8 @@ def finish(axes: "Axes", *, title: str | None, alt: str, save: Path | str | None
     """
     if title:
         set_title(axes, title)
-    axes.set_label(alt)
+    make_all_literal(axes)
+    axes.set_label(visible(alt))
     if save is not None:
         save_figure(axes, save)
     return axes
@@ -136,7 +175,7 @@ def finish(axes: "Axes", *, title: str | None, alt: str, save: Path | str | None
 
 def set_title(axes: "Axes", title: str) -> None:
     """Write a title over an Axes, at the left, in its ink."""
-    axes.set_title(title, loc="left", fontsize=LARGE, color=ink_of(axes), wrap=True)
+    make_literal(axes.set_title(title, loc="left", fontsize=LARGE, color=ink_of(axes), wrap=True))
 
 
 def alt_text(axes: "Axes") -> str:
@@ -148,8 +187,8 @@ def style_legend(axes: "Axes", handles: list[Any], *, title: str | None = None) 
     """Put a legend to the right of an Axes, in its ink, in as many columns as its height asks for."""
     height = axes.get_window_extent().height / figure_of(axes).dpi * 72
     rows = max(1, int(height / (1.4 * SMALL)) - (title is not None))
-    legend = axes.legend(
-        handles=handles, title=title, ncols=-(-len(handles) // rows), loc="upper left", bbox_to_anchor=(1.01, 1.0),
+    legend = make_legend(
+        axes, handles, title, ncols=-(-len(handles) // rows), loc="upper left", bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0, frameon=False, fontsize=SMALL, title_fontsize=SMALL, labelcolor=ink_of(axes),
         handletextpad=0.4, handlelength=1.4, columnspacing=1.0, labelspacing=0.35, alignment="left",
     )  # fmt: skip
@@ -172,7 +211,8 @@ def to_png(axes: "Axes", *, dpi: int = DPI, colors: int | None = 256) -> bytes:
     dpi
         Pixels an inch.
     colors
-        Most colours of the picture, which makes point clouds a third as large; None keeps all.
+        Most colours of the picture, which makes point clouds a third as large; None keeps all. Those that cover most
+        of it, such as the colours of categories and the steps of a colour bar, are kept exactly.
 
     Returns
     -------
@@ -181,9 +221,8 @@ def to_png(axes: "Axes", *, dpi: int = DPI, colors: int | None = 256) -> bytes:
     """
     from PIL import Image, PngImagePlugin
 
-    image = Image.fromarray(_pixels(figure_of(axes), dpi))
-    if colors is not None:
-        image = image.quantize(colors, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    pixels = _pixels(figure_of(axes), dpi)
+    image = Image.fromarray(pixels) if colors is None else _with_palette(pixels, colors)
     about = PngImagePlugin.PngInfo()
     about.add_itxt("Description", alt_text(axes))
     packed = io.BytesIO()
@@ -201,10 +240,44 @@ def _pixels(figure: "Figure", dpi: int) -> Any:
     before = figure.dpi
     figure.set_dpi(dpi)
     try:
-        canvas.draw()
+        with quiet():
+            canvas.draw()
         return np.array(canvas.buffer_rgba())
     finally:
         figure.set_dpi(before)
+
+
+def _with_palette(pixels: Any, colors: int) -> Any:
+    """A picture of at most so many colours: those of areas as they are, others (edges) as the nearest of those kept."""
+    import numpy as np
+    from PIL import Image
+    from scipy.spatial import KDTree
+
+    packed = np.ascontiguousarray(pixels).view(np.uint32)[..., 0]
+    found, places = np.unique(packed, return_inverse=True)
+    places = places.reshape(packed.shape)
+    if len(found) > colors:
+        area = np.bincount(places[:, 1:][places[:, 1:] == places[:, :-1]], minlength=len(found))
+        largest = np.argsort(-area, kind="stable")
+        exact, rest = np.split(largest, [colors * 3 // 4])
+        few = Image.fromarray(found[rest].view(np.uint8).reshape(1, -1, 4))
+        few = few.quantize(colors - len(exact), method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        more = np.ascontiguousarray(few.convert("RGBA")).view(np.uint32).ravel()
+        kept = np.unique(np.concatenate([found[exact], more]))
+        places, found = KDTree(_seen(kept)).query(_seen(found))[1][places], kept
+    image = Image.fromarray(places.astype(np.uint8), "P")
+    rgba = found.view(np.uint8).reshape(-1, 4)
+    opaque = bool((rgba[:, 3] == 255).all())
+    image.putpalette((rgba[:, :3] if opaque else rgba).tobytes(), "RGB" if opaque else "RGBA")
+    return image
+
+
+def _seen(packed: Any) -> Any:
+    """RGBA as it is seen: what is transparent has no colour."""
+    import numpy as np
+
+    rgba = packed.view(np.uint8).reshape(-1, 4).astype(float)
+    return np.column_stack([rgba[:, :3] * rgba[:, 3:] / 255, rgba[:, 3]])
 
 
 def to_svg(axes: "Axes") -> bytes:
@@ -212,7 +285,7 @@ def to_svg(axes: "Axes") -> bytes:
     import matplotlib as mpl
 
     drawn = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "titin"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "titin"}), quiet():
         figure_of(axes).savefig(drawn, format="svg", metadata={"Date": None, "Description": alt_text(axes)})
     return drawn.getvalue()
 
@@ -226,12 +299,11 @@ def save_figure(axes: "Axes", path: Path | str) -> None:
         If the suffix is none of ``.png``, ``.svg`` and ``.pdf``.
     """
     path = Path(path)
-    if path.suffix == ".png":
-        path.write_bytes(to_png(axes))
-    elif path.suffix == ".svg":
-        path.write_bytes(to_svg(axes))
-    elif path.suffix == ".pdf":
-        figure_of(axes).savefig(path, metadata={"CreationDate": None})
-    else:
+    if path.suffix not in (".png", ".svg", ".pdf"):
         raise TitinError(f"figures are not written as {path.suffix or 'files without a suffix'} ({path})",
                          "end the name in .png, .svg or .pdf")  # fmt: skip
+    with whole(path) as file, quiet():
+        if path.suffix == ".pdf":
+            figure_of(axes).savefig(file, metadata={"CreationDate": None})
+        else:
+            file.write_bytes(to_png(axes) if path.suffix == ".png" else to_svg(axes))

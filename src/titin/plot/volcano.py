@@ -12,6 +12,7 @@ from titin.errors import TitinError
 from titin.plot.embedding import require
 from titin.plot.palettes import Palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
+from titin.plot.words import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,26 +176,35 @@ def _name(
     axes: "Axes", x: NDArray[np.float64], y: NDArray[np.float64], names: NDArray[Any], chosen: NDArray[np.int64],
     highlight: Sequence[str],
 ) -> None:  # fmt: skip
-    """Write names beside dots, moved up or down until none covers another."""
+    """Write names beside dots, moved up or down until none covers another and no two lines cross."""
     wanted = [*chosen.tolist(), *np.flatnonzero(np.isin(names, list(highlight))).tolist()]
+    shown = {i: shorten(names[i]) for i in wanted}
     span = float(np.ptp(axes.get_ylim())) or 1.0
     height = axes.get_window_extent().height
     step = 1.25 * SMALL / 72 * axes.get_figure(root=True).dpi / max(height, 1.0) * span  # type: ignore[union-attr]
     middle = float(np.mean(axes.get_xlim()))
-    _make_room(axes, x, names, wanted, middle)
-    taken: dict[str, list[float]] = {"left": [], "right": []}
+    _make_room(axes, x, shown, middle)
+    taken: dict[str, list[tuple[float, float]]] = {"left": [], "right": []}
     for i in dict.fromkeys(wanted):
         side = "left" if x[i] < middle else "right"
         at = float(y[i])
-        free = [at + k * step for k in (0, 1, -1, 2, -2, 3, -3, 4, -4)]
+        free = [at + k * step for k in (0, 1, -1, 2, -2)]
         low, high = axes.get_ylim()
-        place = next((f for f in free if low + step / 2 < f < high - step / 2
-                      and all(abs(f - t) >= step for t in taken[side])), None)  # fmt: skip
+        # names of a side stand in the order of their dots, so that no line to one crosses another's
+        place = next(
+            (
+                f
+                for f in free
+                if low + step / 2 < f < high - step / 2
+                and all(abs(f - t) >= step and (f - t) * (at - dot) >= 0 for dot, t in taken[side])
+            ),
+            None,
+        )
         if place is None:
             continue
-        taken[side].append(place)
+        taken[side].append((at, place))
         axes.annotate(
-            names[i], (x[i], y[i]), xytext=(-7 if side == "left" else 7, (place - at) / span * height * 72
+            shown[i], (x[i], y[i]), xytext=(-7 if side == "left" else 7, (place - at) / span * height * 72
                 / axes.get_figure(root=True).dpi), textcoords="offset points",  # type: ignore[union-attr]
             ha="right" if side == "left" else "left", va="center", fontsize=SMALL, color=ink_of(axes),
             arrowprops={"arrowstyle": "-", "color": ink_of(axes), "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2},
@@ -202,11 +212,11 @@ def _name(
         )  # fmt: skip
 
 
-def _make_room(axes: "Axes", x: NDArray[np.float64], names: NDArray[Any], wanted: list[int], middle: float) -> None:
+def _make_room(axes: "Axes", x: NDArray[np.float64], names: dict[int, str], middle: float) -> None:
     """Widen an Axes until the names fit in on both sides."""
     figure: Any = axes.get_figure(root=True)
     width = 0.8 * axes.get_window_extent().width / figure.dpi * 72  # a legend will take some of it
-    shares = {i: min(0.4, (0.62 * SMALL * len(names[i]) + 12) / width) for i in wanted}
+    shares = {i: min(0.4, (0.62 * SMALL * len(name) + 12) / width) for i, name in names.items()}
     for _ in range(20):
         low, high = axes.get_xlim()
         left = [float(x[i]) - share * (high - low) for i, share in shares.items() if x[i] < middle]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titin.errors import TitinError
+from titin.files import read_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_gmt(path: Path | str) -> dict[str, GeneSet]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise TitinError(f"{path}: cannot be read as text: {error}") from error
     return parse_gmt(text, str(path))

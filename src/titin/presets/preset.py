@@ -14,6 +14,7 @@ from typing import Any
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
+from titin.files import read_text
 from titin.presets.gmt import GeneSet, parse_gmt
 from titin.presets.sections import (
     BuildDefaults,
@@ -209,7 +210,7 @@ def preset_of(manifest: Manifest) -> Preset:
     card = (manifest.settings.get("card") or {}).get("preset")  # where datasets had it before the manifest did
     if isinstance(card, Mapping):
         return make_preset({"card": card}, "the dataset's preset")
-    return read_preset(card) if card else Preset()
+    return _recorded({"name": card}) if card else Preset()
 
 
 def _home() -> Traversable:
@@ -223,7 +224,7 @@ def _own(name: str) -> Preset:
 
 def _read(path: Any, file: str, name: str) -> Preset:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(_text_of(path))
     except (OSError, ValueError) as error:
         raise TitinError(f"preset {file} cannot be read: {error}", "mend it; see docs/presets.md") from error
     preset = make_preset({"name": name, **document}, file)
@@ -238,11 +239,15 @@ def _with_text(entry: GeneSetFile, folder: Any, file: str) -> GeneSetFile:
     if entry.text:
         return entry
     try:
-        return replace(entry, text=(folder / entry.file).read_text("utf-8"))
+        return replace(entry, text=_text_of(folder / entry.file))
     except (OSError, ValueError) as error:
         raise TitinError(
             f"{file}: gene_sets.file {entry.file!r} cannot be read: {error}", "give its path from the preset's folder"
         ) from error
+
+
+def _text_of(file: Path | Traversable) -> str:
+    return read_text(file) if isinstance(file, Path) else file.read_text("utf-8")
 
 
 def _is_colour(text: str) -> bool:

@@ -1,12 +1,12 @@
 """The sections of a preset: one frozen dataclass a table of its TOML file."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from titin.errors import TitinError
+from titin.presets.patterns import Pattern
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,13 @@ class LabelPattern:
     Attributes
     ----------
     match
-        A label is meant where this regular expression is found in it.
+        A label is meant where this regular expression (RE2) is found in it.
     unless
         And this one is not; empty for no exception.
     """
 
-    match: re.Pattern[str]
-    unless: re.Pattern[str] | None = None
+    match: Pattern
+    unless: Pattern | None = None
 
     def fits(self, label: object) -> bool:
         """Whether a label is meant."""
@@ -227,11 +227,14 @@ class ReportChoices:
     ----------
     markers
         Genes that the figure of markers shows beside the first marker of each type.
+    asks
+        Names of sections whose answers stand at the head, beside those that stand there in every report.
     leave_out
         Names of sections that it does not have.
     """
 
     markers: tuple[str, ...] = ("PDGFRA", "PECAM1", "PTPRC")
+    asks: tuple[str, ...] = ("senescence",)
     leave_out: tuple[str, ...] = ()
 
 
@@ -250,7 +253,7 @@ class LearnFeatures:
 
 T = TypeVar("T")
 _SAID = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table",
-         Mapping: "a table", tuple: "a list", re.Pattern: "text"}  # fmt: skip
+         Mapping: "a table", tuple: "a list", Pattern: "text"}  # fmt: skip
 _HINT = "mend the preset; docs/presets.md lists its keys"
 
 
@@ -279,6 +282,8 @@ def from_document(cls: type[T], document: Any, file: str, key: str = "") -> T:
 
 def to_document(value: Any) -> Any:
     """What `from_document` takes back, JSON-safe; without what is empty or as it is without a preset."""
+    if isinstance(value, Pattern):
+        return value.pattern
     if is_dataclass(value) and not isinstance(value, type):
         set_ = ((f, getattr(value, f.name)) for f in fields(value))
         return {f.name: to_document(own) for f, own in set_ if own != _default(f)}
@@ -286,7 +291,7 @@ def to_document(value: Any) -> Any:
         return {str(name): to_document(own) for name, own in value.items()}
     if isinstance(value, tuple | list):
         return [to_document(own) for own in value]
-    return value.pattern if isinstance(value, re.Pattern) else value
+    return value
 
 
 def _default(entry: Any) -> Any:
@@ -302,11 +307,11 @@ def _value(hint: Any, value: Any, file: str, key: str) -> Any:
         options = [option for option in arguments if option is not NoneType]
         fitting = [option for option in options if isinstance(value, _raw(option))]
         return _value(fitting[0] if fitting else options[0], value, file, key)
-    if is_dataclass(hint):
+    if is_dataclass(hint) and hint is not Pattern:
         return from_document(cast(type, hint), value, file, key)
     if not isinstance(value, _raw(hint)) or (isinstance(value, bool) and hint is not bool):
         raise _wrong(file, key, value, _SAID[origin or hint])
-    if origin is re.Pattern:
+    if hint is Pattern:
         return _pattern(value, file, key)
     if origin is tuple:
         return _items(arguments, value, file, key)
@@ -323,20 +328,20 @@ def _items(arguments: tuple[Any, ...], value: Any, file: str, key: str) -> tuple
     return tuple(_value(h, v, file, f"{key}[{i + 1}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
 
 
-def _pattern(text: str, file: str, key: str) -> re.Pattern[str]:
+def _pattern(text: str, file: str, key: str) -> Pattern:
     try:
-        return re.compile(text, re.IGNORECASE)
-    except re.error as error:
+        return Pattern(text)
+    except ValueError as error:
         raise TitinError(f"{file}: {key} is no regular expression: {error}", _HINT) from error
 
 
 def _raw(hint: Any) -> Any:
     """Types that a value of a hint may have in a document."""
     origin = get_origin(hint) or hint
+    if origin is Pattern:
+        return str
     if is_dataclass(origin) or origin is Mapping:
         return Mapping
-    if origin is re.Pattern:
-        return str
     return (list, tuple) if origin is tuple else origin
 
 

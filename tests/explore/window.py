@@ -1,0 +1,140 @@
+"""A window of a real browser on the explorer, and static hosts of several habits."""
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+class Window:
+    """One page, with all that it asked for and said."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.said: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+
+    def open(self, address: str) -> "Window":
+        """Show a page, and wait for all cells."""
+        self.page.goto(address)
+        self.until("window.titin !== undefined")
+        # the browser was seen to drop what waits long for a promise: it is asked for when it is settled
+        self.run("() => { const done = () => { window.settled = true; }; titin.complete.then(done, done); }")
+        self.until("window.settled === true", seconds=60)
+        self.run("titin.complete")
+        return self
+
+    def run(self, script: str, argument: Any = None) -> Any:
+        """What an expression gives, awaited."""
+        return self.page.evaluate(script, argument)
+
+    def until(self, script: str, argument: Any = None, seconds: float = 15) -> None:
+        """Wait until an expression holds; the policy of the page forbids the ways in which playwright itself waits."""
+        end = time.monotonic() + seconds
+        while not self.run(script, argument):
+            assert time.monotonic() < end, f"{script} does not become true of {argument}"
+            time.sleep(0.02)
+
+    def values(self) -> list[float]:
+        """Values that the map is coloured by, by position of the cell."""
+        return self.run("Array.from(titin.values())")
+
+    def foreign(self, address: str) -> list[str]:
+        """What was asked for of others than the server of the page."""
+        own = re.match(r"https?://[^/]+/", address)[0]
+        return [url for url in self.requests if not url.startswith((own, "data:", "blob:"))]
+
+    def message(self) -> str:
+        """The message that the page shows, once it shows one."""
+        self.page.wait_for_selector("#message:not([hidden])", timeout=15_000)
+        return self.page.inner_text("#message")
+
+    def boxes(self, selector: str) -> list[dict[str, float]]:
+        """Where elements lie, all at one moment, after what is asked for has been drawn."""
+        return self.run(
+            """selector => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+            done([...document.querySelectorAll(selector)].map(one => one.getBoundingClientRect().toJSON()));
+        })))""",
+            selector,
+        )
+
+    def drawn(self) -> int:
+        """How many pixels of the map are coloured."""
+        return self.run("""() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+            const canvas = document.querySelector("#map canvas");
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+            dispatchEvent(new Event("resize"));
+            titin.redraw();
+            copy.drawImage(canvas, 0, 0);
+            const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+            let n = 0;
+            for (let i = 3; i < data.length; i += 4) if (data[i]) n += 1;
+            done(n);
+        })))""")
+
+
+class Static(SimpleHTTPRequestHandler):
+    """A plain server of files; ``ranges`` answers parts of them, ``preflights`` answers OPTIONS."""
+
+    ranges, origins = True, False
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def end_headers(self) -> None:
+        """Let other origins read, where that is so."""
+        if self.origins:
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Expose-Headers", "Content-Range, ETag")
+        super().end_headers()
+
+    def do_OPTIONS(self) -> None:
+        """Refuse, as some hosts do."""
+        self.send_error(405)
+
+    def do_GET(self) -> None:
+        """Answer a file, or one part of it."""
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        path = Path(self.translate_path(self.path))
+        if not (self.ranges and found and path.is_file()):
+            super().do_GET()
+            return
+        content = path.read_bytes()
+        first, last = int(found[1]), min(int(found[2]), len(content) - 1)
+        if first > last:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.end_headers()
+            return
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        self.wfile.write(content[first : last + 1])
+
+
+@contextmanager
+def static_host(folder: Path, **habits: bool) -> Iterator[str]:
+    """The address of a server of a folder."""
+    handler = type("Host", (Static,), habits)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    server.handle_error = lambda *_: None  # a browser that goes away in the middle of an answer
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()

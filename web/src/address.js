@@ -1,0 +1,103 @@
+// The state of the page in its address, and back: readable, and exact.
+
+export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "labels"]);
+
+/**
+ * @typedef {object} State
+ * @property {string} projection
+ * @property {import("./colouring.js").Colour[]} colours one for each panel
+ * @property {import("./genes.js").Unit} unit
+ * @property {import("./conditions.js").Condition[]} where cells that are shown
+ * @property {import("./conditions.js").Selection | null} selection
+ * @property {import("./map.js").Place | null} view null shows all
+ * @property {typeof PAGES[number]} page
+ * @property {string | null} card gene that the page of a gene shows
+ * @property {string[]} dots genes of the dot plot
+ * @property {string | null} protocol that the dot plot shows
+ * @property {boolean} split whether it shows young and old donors apart
+ * @property {string | null} comparison type and protocol that the page of changes shows
+ */
+
+/**
+ * @param {State} state
+ * @returns {string} what follows the # of the address
+ */
+export function toAddress(state) {
+  const address = new URLSearchParams();
+  address.set("projection", state.projection);
+  for (const colour of state.colours) {
+    if ("obs" in colour) address.append("obs", colour.obs);
+    else if ("gene" in colour) address.append("gene", colour.gene);
+    else address.append("genes", JSON.stringify(colour.genes));
+  }
+  address.set("order", state.colours.map((colour) => Object.keys(colour)[0]).join("."));
+  if (state.unit !== "log") address.set("unit", state.unit);
+  if (state.where.length) address.set("where", JSON.stringify(state.where));
+  if (state.selection) address.set("selection", JSON.stringify(state.selection));
+  if (state.view) address.set("view", [state.view.x, state.view.y, state.view.zoom].join("_"));
+  if (state.page !== "map") address.set("page", state.page);
+  if (state.card !== null) address.set("card", state.card);
+  if (state.comparison !== null) address.set("comparison", state.comparison);
+  if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
+  if (state.protocol !== null) address.set("protocol", state.protocol);
+  if (state.split) address.set("split", "young_old");
+  return address.toString();
+}
+
+/**
+ * @param {string} text what follows the # of the address
+ * @returns {Partial<State>} what it says; anything that makes no sense is passed over
+ */
+export function fromAddress(text) {
+  const address = new URLSearchParams(text.replace(/^#/, ""));
+  /** @type {Partial<State>} */
+  const state = {};
+  const projection = address.get("projection");
+  if (projection) state.projection = projection;
+  const lists = { obs: address.getAll("obs"), gene: address.getAll("gene"), genes: address.getAll("genes") };
+  const order = address.get("order")?.split(".") ?? Object.entries(lists).flatMap(([kind, names]) => names.map(() => kind));
+  /** @type {import("./colouring.js").Colour[]} */
+  const colours = [];
+  for (const kind of order) {
+    const name = kind in lists ? lists[/** @type {keyof typeof lists} */ (kind)].shift() : undefined;
+    if (name === undefined) continue;
+    if (kind === "genes") {
+      const genes = parse(name);
+      if (Array.isArray(genes)) colours.push({ genes: genes.map(String) });
+    } else colours.push(kind === "obs" ? { obs: name } : { gene: name });
+  }
+  if (colours.length) state.colours = colours.slice(0, 4);
+  const unit = address.get("unit");
+  if (unit === "log" || unit === "counts") state.unit = unit;
+  const where = parse(address.get("where"));
+  if (Array.isArray(where)) state.where = where.filter((condition) => typeof condition?.column === "string");
+  const selection = parse(address.get("selection"));
+  if (isPolygon(selection?.polygon)) state.selection = { polygon: selection.polygon };
+  else if (Array.isArray(selection?.where)) state.selection = { where: selection.where };
+  const view = (address.get("view") ?? "").split("_").map(Number);
+  if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
+  const page = PAGES.find((one) => one === address.get("page"));
+  if (page) state.page = page;
+  for (const name of /** @type {const} */ (["card", "comparison", "protocol"])) {
+    const found = address.get(name);
+    if (found) state[name] = found;
+  }
+  const dots = parse(address.get("dots"));
+  if (Array.isArray(dots)) state.dots = dots.map(String);
+  if (address.get("split") === "young_old") state.split = true;
+  return state;
+}
+
+/** @param {unknown} found */
+function isPolygon(found) {
+  return Array.isArray(found) && found.length > 2 && found.every((point) => Array.isArray(point) && point.length === 2 && point.every(Number.isFinite));
+}
+
+/** @param {string | null} text @returns {any} */
+function parse(text) {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,122 @@
+// The pages beside the map, one at a time: a gene, the composition, the genes that change.
+
+import { PAGES } from "./address.js";
+import { Ageing, placeName } from "./ageing.js";
+import { DataError } from "./bytes.js";
+import { changesPage } from "./changes.js";
+import { compositionPage } from "./composition.js";
+import { dotPlotPage } from "./dotplot.js";
+import { geneCard } from "./genecard.js";
+import { checkedLevels, labelsPage } from "./labelcheck.js";
+import { element, visible } from "./text.js";
+
+/** @typedef {import("./address.js").State} State */
+/** @typedef {import("./explorer.js").Explorer} Explorer */
+
+/** @param {string} id */
+const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+export class Sheets {
+  /**
+   * @param {Explorer} explorer
+   * @param {(change: Partial<State>) => Promise<void>} act
+   */
+  constructor(explorer, act) {
+    this.explorer = explorer;
+    this.act = (/** @type {Partial<State>} */ change) => act(change).catch(() => {}); // the message is shown already
+    this.drawn = "";
+    /** @type {Promise<Ageing> | null} */
+    this.tables = null;
+    part("page-labels").hidden = !checkedLevels(explorer.dataset).length;
+    for (const page of PAGES) part(`page-${page}`).addEventListener("click", () => this.act({ page, ...(page === "gene" ? { card: this.geneOfMap() ?? this.explorer.state.card } : {}) }));
+  }
+
+  /** What changes with age, read when it is first asked for. */
+  ageing() {
+    this.tables ??= Ageing.open(this.explorer.dataset).catch((error) => {
+      this.tables = null;
+      throw error;
+    });
+    return this.tables;
+  }
+
+  /** The gene that the map is coloured by, or null. */
+  geneOfMap() {
+    const colour = this.explorer.state.colours[this.explorer.active];
+    return colour && "gene" in colour ? colour.gene : null;
+  }
+
+  /** Show the page that the state names. */
+  async update() {
+    const { state, dark } = this.explorer;
+    for (const page of PAGES) {
+      if (page === state.page) part(`page-${page}`).setAttribute("aria-current", "page");
+      else part(`page-${page}`).removeAttribute("aria-current");
+    }
+    const sheet = part("sheet");
+    sheet.hidden = state.page === "map";
+    part("main").classList.toggle("sheeted", state.page !== "map");
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, dark]);
+    if (state.page === "map" || wanted === this.drawn) return;
+    this.drawn = wanted;
+    sheet.setAttribute("aria-busy", "true");
+    /** @type {(Node | null)[]} */
+    let content;
+    try {
+      content = await this.content();
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      content = [element("p", { class: "verdict" }, visible(error.message)), element("p", { class: "hint" }, visible(error.hint))];
+    }
+    if (wanted !== this.drawn) return;
+    sheet.replaceChildren(...content.filter((one) => one !== null));
+    sheet.scrollTop = 0;
+    sheet.removeAttribute("aria-busy");
+  }
+
+  /** @returns {Promise<Node[]>} */
+  async content() {
+    const { explorer } = this;
+    const { state, dataset } = explorer;
+    if (state.page === "labels") return labelsPage(dataset, this.act);
+    const [ageing, genes] = await Promise.all([this.ageing(), explorer.genes()]);
+    const about = { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null, cell_type_level: ageing.told.cell_type_level };
+    if (state.page === "composition") {
+      return compositionPage(ageing, {
+        about, dark: explorer.dark,
+        select: (type) => this.act({ page: "map", colours: [{ obs: ageing.told.cell_type_level }], selection: { where: [{ column: ageing.told.cell_type_level, is: [type] }] } }),
+      });
+    }
+    if (state.page === "dots") {
+      const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
+      return dotPlotPage(ageing, genes, { names, protocol: state.protocol, split: state.split, dark: explorer.dark }, { about, change: this.act });
+    }
+    if (state.page === "gene") {
+      if (state.card === null) return [element("h2", {}, "A gene"), element("p", {}, "Search a gene, or choose one of those that change.")];
+      const gene = genes.find(state.card);
+      return geneCard(ageing, gene, {
+        about, map: () => this.act({ page: "map", colours: [{ gene: gene.id }] }),
+        open: (number) => this.act({ page: "changes", comparison: placeName(ageing.comparisons[number]) }),
+      });
+    }
+    const wanted = ageing.comparisons.find((one) => placeName(one) === state.comparison) ?? mostDonors(ageing);
+    return changesPage(ageing, genes, wanted?.number ?? -1, {
+      about, choose: (number) => this.act({ comparison: placeName(ageing.comparisons[number]) }), card: (gene) => this.act({ page: "gene", card: gene.id }),
+    });
+  }
+}
+
+/**
+ * For a start the genes that the map is coloured by, or the first markers of the panel.
+ * @param {State} state
+ * @param {any} manifest
+ */
+function firstGenes({ colours }, manifest) {
+  const own = colours.flatMap((colour) => ("gene" in colour ? [colour.gene] : "genes" in colour ? colour.genes : []));
+  return own.length ? own : Object.entries(manifest.panel?.genes ?? {}).flatMap(([name, why]) => (why === "marker" ? [name] : [])).slice(0, 20);
+}
+
+/** The comparison that is shown where none is chosen. @param {Ageing} ageing */
+function mostDonors(ageing) {
+  return [...ageing.comparisons].sort((a, b) => b.donors.length - a.donors.length || b.cells - a.cells)[0];
+}

@@ -1,0 +1,265 @@
+"""Labels checked against models that have not seen the donor: every donor is held out once, at every level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from titin.annotate.confident_learning import alike_types, confident_calls, flag_labels, rank_labels
+from titin.annotate.label_check import LabelCheck, make_label_check
+from titin.annotate.linear_model import LabelModel, entropy, one_blas_thread, probabilities
+from titin.annotate.review import name_markers, review_groups
+from titin.annotate.training import TrainingCells, draw_cells, fit_label_model, read_training_cells
+from titin.atlas import Atlas
+from titin.atlas.passes import BlockReader
+from titin.dataset.block import Block
+from titin.errors import TitinError
+from titin.parallel import ordered_map
+from titin.progress import Progress
+from titin.study.design import Study, choose_level, level_columns, need
+from titin.text import count
+
+MIN_DONORS, MIN_CELLS = 3, 10
+MOST_FOLDS = 20  # donors up to which each is a fold of its own
+_FOLDS = 10  # else
+METHOD = (
+    "logistic regression of each type against all the rest, on standardised log1p of counts per 10,000, "
+    "genes chosen by Welch's t on the training donors"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    """Donors and labels of a dataset as codes.
+
+    Attributes
+    ----------
+    donors, names
+        Code of each cell's donor, -1 for none; names of the donors.
+    levels
+        By level of labels: code of each cell's label, -1 for none, and the names of the types.
+    """
+
+    donors: NDArray[np.int64]
+    names: list[str]
+    levels: dict[str, tuple[NDArray[np.int64], list[str]]]
+
+    @property
+    def codes(self) -> pd.DataFrame:
+        return pd.DataFrame({level: codes for level, (codes, _) in self.levels.items()})
+
+
+def check_labels(
+    atlas: Atlas, *, cell_type_level: int | str | None = None, folds: int | None = None, min_donors: int = MIN_DONORS,
+    min_cells: int = MIN_CELLS, seed: int = 0, threads: int | None = None, progress: Progress | None = None,
+) -> LabelCheck:  # fmt: skip
+    """Cross-validate the labels of a dataset, at every level, with donors held out.
+
+    Parameters
+    ----------
+    atlas
+        The dataset.
+    cell_type_level
+        Level of labels, by column or place; all of them where not given.
+    folds
+        Groups of donors, dealt by the seed, that are held out together; each donor alone where there are up to
+        `MOST_FOLDS`, else ten.
+    min_donors, min_cells
+        That a type needs; other types are not evaluable, and no cell is told to be of one that the other donors have
+        not enough of.
+    seed
+        Of the draw of training cells, and of folds.
+    threads, progress
+        For the computation.
+
+    Returns
+    -------
+    LabelCheck
+        Nothing of the dataset is changed: see `titin.annotate.write_label_check`.
+
+    Raises
+    ------
+    TitinError
+        If there are no labels or donors, one donor, or one type.
+
+    Notes
+    -----
+    The models are CellTypist's in kind (Domínguez Conde et al., Science 376, eabl5197, 2022), the flags those of
+    confident learning (Northcutt, Jiang & Chuang, J. Artif. Intell. Res. 70, 1373, 2021).
+
+    Examples
+    --------
+    >>> check = check_labels(titin.open("dataset"))  # doctest: +SKIP
+    >>> check.review.head()  # doctest: +SKIP
+    """
+    atlas = atlas.comparable()
+    threads = threads or atlas.reader.resources.threads
+    progress = progress or Progress()
+    if folds is not None and folds < 2:
+        raise TitinError(f"{folds} folds hold no donor out", "give --folds 2 or more")
+    labels = _read_labels(atlas, cell_type_level)
+    fold_of = _deal(labels.names, folds, seed)
+    cells, weight = draw_cells(labels.donors, labels.names, labels.codes, seed=seed)
+    training = read_training_cells(atlas, cells, weight, labels.donors, threads=threads, progress=progress)
+    models = _fit(atlas, training, labels, fold_of, min_donors, min_cells, threads, progress)
+    if not models:
+        largest = max(int(np.bincount(codes[codes >= 0]).max(initial=0)) for codes, _ in labels.levels.values())
+        raise TitinError(
+            f"no level has two types that {min_donors - 1} training donors have {min_cells} cells of, so that none can "
+            f"be told from another; the largest type has {count(largest, 'cell')}",
+            "see --class-donors and --class-cells",
+        )  # fmt: skip
+    table = _judge(atlas, labels, fold_of, models, threads, progress)
+    donor_names = np.array([*labels.names, None], object)[labels.donors]
+    review = review_groups(table, donor_names, atlas.n_obs)
+    review = name_markers(atlas, table, review, donor_names, training, seed=seed, threads=threads)
+    settings = {
+        "method": METHOD, "folds": len(set(fold_of.tolist())), "donors": len(labels.names), "min_donors": min_donors,
+        "min_cells": min_cells, "seed": seed, "training_cells": len(cells), "levels": list(labels.levels),
+        **({"warnings": atlas.not_comparable} if atlas.not_comparable else {}),
+    }  # fmt: skip
+    return make_label_check(atlas, table, review, settings)
+
+
+def _read_labels(atlas: Atlas, level: int | str | None) -> _Labels:
+    """Codes of donors and labels, with those levels that have two types."""
+    study = Study.of(atlas)
+    columns = level_columns(atlas.roles)
+    wanted = list(columns) if level is None and columns else [choose_level(list(columns), level)]
+    need(["donor"] if study.knows("donor") else [], "donor", "labels are checked on donors that a model has not seen")
+    donors, names = pd.factorize(study.keys(["donor"])["donor"], sort=True)
+    if len(names) < 2:
+        raise TitinError("this dataset has one donor: no donor can be held out, and labels cannot be checked",
+                         "apply a model of another dataset: --model")  # fmt: skip
+    levels = {}
+    for own in wanted:
+        codes, types = pd.factorize(study.keys([own])[own], sort=True)
+        levels[str(columns[own])] = np.where(donors >= 0, codes, -1).astype(np.int64), [str(name) for name in types]
+    if all(len(np.unique(codes[codes >= 0])) < 2 for codes, _ in levels.values()):
+        raise TitinError("this dataset has one cell type: there is no other that a cell could be of",
+                         "build it with another --cell-type COLUMN")  # fmt: skip
+    return _Labels(donors.astype(np.int64), [str(name) for name in names], levels)
+
+
+def _deal(names: Sequence[str], folds: int | None, seed: int) -> NDArray[np.int64]:
+    """Fold of each donor."""
+    n = len(names)
+    wanted = min(n, folds or (n if n <= MOST_FOLDS else _FOLDS))
+    fold_of = np.empty(n, np.int64)
+    order = np.arange(n) if wanted == n else np.random.Generator(np.random.PCG64(seed)).permutation(n)
+    fold_of[order] = np.arange(n) % wanted
+    return fold_of
+
+
+Models = dict[tuple[str, int], tuple[LabelModel, NDArray[np.int64], NDArray[np.int32]]]
+
+
+def _fit(
+    atlas: Atlas, training: TrainingCells, labels: _Labels, fold_of: NDArray[np.int64], min_donors: int, min_cells: int,
+    threads: int, progress: Progress,
+) -> Models:  # fmt: skip
+    """Fit a model for each level and fold, on the cells of the other folds' donors.
+
+    Returns
+    -------
+    dict
+        Of level and fold: the model, the code of each of its types, and the place of each token among its genes.
+    """
+    jobs = [(level, fold) for level in labels.levels for fold in range(int(fold_of.max()) + 1)]
+    progress.start("models", len(jobs), "models")
+
+    def fit(job: tuple[str, int]) -> tuple[LabelModel, NDArray[np.int64], NDArray[np.int32]] | None:
+        level, fold = job
+        codes, types = labels.levels[level]
+        own = codes[training.cells]
+        known = (fold_of[training.donor] != fold) & (own >= 0)
+        enough = _enough(own[known], training.donor[known], len(types), max(1, min_donors - 1), min_cells)
+        if len(enough) < 2:
+            return None
+        place = np.full(len(types), -1)
+        place[enough] = np.arange(len(enough))
+        rows = np.flatnonzero(known & (np.where(own >= 0, place[own], -1) >= 0))
+        model, column = fit_label_model(atlas, training, rows, place[own[rows]], [types[k] for k in enough])
+        return model, enough, column
+
+    found: Models = {}
+    with one_blas_thread():
+        for job, made in zip(jobs, ordered_map(fit, jobs, threads), strict=True):
+            if made is not None:
+                found[job] = made
+            progress.advance(1)
+    progress.finish()
+    return found
+
+
+def _enough(
+    codes: NDArray[np.int64], donors: NDArray[np.int64], n_types: int, min_donors: int, min_cells: int
+) -> NDArray[np.int64]:
+    """Types that as many training donors and cells have."""
+    pairs = np.unique(codes * (donors.max(initial=0) + 1) + donors) // (donors.max(initial=0) + 1)
+    n_donors = np.bincount(pairs, minlength=n_types)
+    return np.flatnonzero((n_donors >= min_donors) & (np.bincount(codes, minlength=n_types) >= min_cells))
+
+
+def _judge(
+    atlas: Atlas, labels: _Labels, fold_of: NDArray[np.int64], models: Models, threads: int, progress: Progress
+) -> pd.DataFrame:
+    """Let every cell be judged by the models that have not seen its donor, in one pass."""
+    n = atlas.n_obs
+    kept = {level: (np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan))
+            for level in labels.levels}  # fmt: skip
+    cell_fold = np.where(labels.donors >= 0, fold_of[labels.donors], -1)
+    reader = BlockReader(atlas, values="per_10k")
+
+    def judge(block: Block) -> int:
+        own = slice(block.start, block.start + block.n_cells)
+        for fold in np.unique(cell_fold[own]):
+            rows = np.flatnonzero(cell_fold[own] == fold)
+            for level, (predicted, p_label, p_predicted, spread) in kept.items():
+                if (level, int(fold)) not in models:
+                    continue
+                model, types, column = models[level, int(fold)]
+                p = probabilities(model.scores(block, rows, column))
+                best, at = p.argmax(axis=1), rows + block.start
+                predicted[at], p_predicted[at] = types[best], p[np.arange(len(rows)), best]
+                spread[at] = entropy(p)
+                place = np.full(len(labels.levels[level][1]), -1)
+                place[types] = np.arange(len(types))
+                label = labels.levels[level][0][at]
+                mine = np.where(label >= 0, place[label], -1)
+                p_label[at] = np.where(mine >= 0, p[np.arange(len(rows)), mine], np.nan)
+        return block.n_cells
+
+    progress.start("label check", n, "cells")
+    with one_blas_thread():
+        for n_cells in reader.map(judge, threads):
+            progress.advance(n_cells)
+    progress.finish()
+    named = pd.CategoricalDtype(sorted({name for _, types in labels.levels.values() for name in types}))
+    tables = [_level_table(atlas, level, labels, named, *values) for level, values in kept.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _level_table(
+    atlas: Atlas, level: str, labels: _Labels, named: pd.CategoricalDtype, predicted: NDArray[np.int64],
+    p_label: NDArray[np.float64], p_predicted: NDArray[np.float64], spread: NDArray[np.float64],
+) -> pd.DataFrame:  # fmt: skip
+    codes, types = labels.levels[level]
+    # as they are stored, so that whoever reads them finds the same types alike
+    p_label, p_predicted = (p.astype(np.float32).astype(np.float64) for p in (p_label, p_predicted))
+    judged = np.where(np.isnan(p_label), -1, codes)
+    called = confident_calls(judged, predicted, p_label, p_predicted, len(types))
+    alike = alike_types(judged, called, labels.donors, len(types))
+    flagged = flag_labels(judged, called, alike)
+    rank = rank_labels(codes, predicted, p_label, p_predicted, flagged, alike)
+    place = np.append(named.categories.get_indexer(pd.Index(types)), -1)  # the last is that of no type
+    return pd.DataFrame({
+        "cell_id": atlas.obs_names.astype(str).to_numpy(object), "level": level,
+        "label": pd.Categorical.from_codes(place[codes], dtype=named),
+        "predicted": pd.Categorical.from_codes(place[predicted], dtype=named),
+        "p_label": p_label.astype(np.float32), "p_predicted": p_predicted.astype(np.float32),
+        "entropy": spread.astype(np.float32), "flagged": flagged,
+        "rank": pd.arrays.IntegerArray(rank.astype(np.int32), rank == 0),
+    })  # fmt: skip

@@ -26,8 +26,9 @@ def titin(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str
         detected = atlas.var["n_cells"].sort_values(ascending=False, kind="stable")
         genes = list(detected.index[: settings["dense"]])
     loader = package.Loader(
-        atlas, settings["batch"], genes=genes, dense=bool(settings.get("dense")), threads=settings["threads"],
-        cache=settings.get("cache") or False, obs=[settings["label"]],
+        atlas, settings["batch"], genes=genes, values=settings.get("values", "lognorm"),
+        dense=bool(settings.get("dense")), threads=settings["threads"], cache=settings.get("cache") or False,
+        obs=[settings["label"]],
     )  # fmt: skip
 
     def epoch(number: int) -> Batches:
@@ -148,6 +149,22 @@ def scdl(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str,
             yield collate_sparse_matrix_batch([data[row] for row in rows]), labels[rows]
 
     return epoch, ("bionemo-scdl", "torch")
+
+
+def cellstream(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str, ...]]:
+    """cellstream's store, every cell drawn by itself; labels by position: without groups it keeps the order."""
+    import cellstream as package
+
+    store = package.open(settings["collection"])
+    labels = package.read_obs(settings["collection"])[settings["label"]].to_numpy()
+
+    def epoch(number: int) -> Batches:
+        order = np.random.default_rng(number).permutation(len(labels))
+        for start in range(0, len(order), settings["batch"]):
+            rows = order[start : start + settings["batch"]]
+            yield store.gather_rows(rows, n_threads=settings["threads"]), labels[rows]
+
+    return epoch, ("cellstream", "anndata")
 
 
 def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:

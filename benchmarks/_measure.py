@@ -4,6 +4,7 @@ Only the standard library is imported here and in ``build.py``: the kernel start
 parent's, so a parent that had loaded more than its children would be measured in their place.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -208,6 +209,21 @@ def finish(benchmark: Callable[[], int]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def measure_and_report(
+    options: argparse.Namespace,
+    measure: Callable[[argparse.Namespace, Path], dict[str, Any]],
+    report: Callable[..., str],
+) -> int:
+    """Measure in a folder that is removed, and write or print what was found, as ``--json`` and ``--markdown`` say."""
+    with tempfile.TemporaryDirectory(prefix="titin-benchmark-", dir=options.work) as folder:
+        document = measure(options, Path(folder))
+    text = json.dumps(document, indent=2)
+    if options.json is not None and str(options.json) != "-":
+        options.json.write_text(text + "\n", "utf-8")
+    print(text if str(options.json) == "-" else report(document, markdown=options.markdown))
+    return 0
 
 
 def size(n: float) -> str:

@@ -4,10 +4,14 @@ python _peers.py dense SOURCE TARGET              one wide Parquet file, as the 
 python _peers.py annbatch SOURCE TARGET THREADS   annbatch's converter to a shuffled collection of Zarr stores
 python _peers.py soma SOURCE TARGET               tiledbsoma's converter
 python _peers.py scdl SOURCE TARGET               bionemo-scdl's converter
+python _peers.py cellstream SOURCE TARGET         cellstream's store of single cells
+python _peers.py genes KIND PLACE N               seconds of each of N genes over all cells: titin, backed, soma
 """
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 
@@ -50,5 +54,67 @@ def scdl(source: str, target: str) -> None:
     print(json.dumps({"libraries": {"bionemo-scdl": version("bionemo-scdl")}}))
 
 
+def cellstream(source: str, target: str) -> None:
+    """Write one frame a cell, in the source's order, floats where they are no counts."""
+    import anndata
+    import cellstream as package
+    import numpy as np
+
+    X = anndata.read_h5ad(source, backed="r").X
+    first = np.asarray(X[: min(X.shape[0], 512)].sum(axis=1))
+    package.write_sharded(source, target, layout="cell", data_dtype=None if (first % 1 == 0).all() else "float32")
+    print(json.dumps({"libraries": {"cellstream": version("cellstream")}}))
+
+
+def genes(kind: str, place: str, n: str) -> None:
+    """Time genes drawn at random, one after the other, by a reader that is open."""
+    import numpy as np
+
+    names, read, library = {"titin": _titin_genes, "backed": _backed_genes, "soma": _soma_genes}[kind](place)
+    drawn = np.random.default_rng(0).choice(len(names), int(n), replace=False)
+    read(names[drawn[0]])
+    seconds = []
+    for position in drawn:
+        began = time.perf_counter()
+        values = read(names[position])
+        seconds.append(time.perf_counter() - began)
+        assert len(values)
+    print(json.dumps({"seconds": seconds, "libraries": {library: version(library)}}))
+
+
+Genes = tuple[list[str], Callable[[str], object], str]
+
+
+def _titin_genes(place: str) -> Genes:
+    import titin
+
+    atlas = titin.open(place)
+    return atlas.var_names.tolist(), atlas.__getitem__, "titin"
+
+
+def _backed_genes(place: str) -> Genes:
+    """scanpy's way with a file that is larger than memory: a column of a backed AnnData."""
+    import anndata
+
+    adata = anndata.read_h5ad(place, backed="r")
+    return adata.var_names.tolist(), lambda gene: adata.obs_vector(gene), "anndata"
+
+
+def _soma_genes(place: str) -> Genes:
+    import tiledbsoma
+
+    experiment = tiledbsoma.Experiment.open(place)
+    var = experiment.ms["RNA"].var.read(column_names=["soma_joinid", "var_id"]).concat().to_pandas()
+    joinid = dict(zip(var["var_id"], var["soma_joinid"], strict=True))
+
+    def read(gene: str) -> object:
+        X = experiment.ms["RNA"].X["data"]
+        found = X.read((slice(None), [joinid[gene]])).tables().concat()
+        return found if len(found) else [0]
+
+    return var["var_id"].tolist(), read, "tiledbsoma"
+
+
 if __name__ == "__main__":
-    {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl}[sys.argv[1]](*sys.argv[2:])
+    known = {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl, "cellstream": cellstream, "genes": genes}
+    known[sys.argv[1]](*sys.argv[2:])

@@ -10,7 +10,15 @@ from typing import Any
 
 import titin
 from _measure import finish, load_average, table
-from titin.ageing import cell_counts, composition, differential_expression, gene_statistics, meta_analysis, pseudobulk
+from titin.ageing import (
+    cell_counts,
+    composition,
+    expression_comparisons,
+    gene_statistics,
+    joint_model,
+    pseudobulk,
+)
+from titin.ageing.differential_expression import compare_apart
 
 
 def main() -> int:
@@ -22,7 +30,7 @@ def main() -> int:
     options = parser.parse_args()
     atlas = titin.open(options.dataset, threads=options.threads)
     first = pseudobulk(atlas)  # compiles the kernels
-    differential_expression(first.select(protocol=first.groups["protocol"].iloc[0]))
+    joint_model(first)
     gene_statistics(atlas, first.levels[0])
     seconds: dict[str, float] = {}
 
@@ -35,8 +43,9 @@ def main() -> int:
     found = timed("pseudobulk", lambda: pseudobulk(titin.open(options.dataset, threads=options.threads)))
     level = found.levels[0]
     timed(f"gene statistics by {level}", lambda: gene_statistics(atlas, level))
-    results = timed(f"differential expression, {level}", lambda: differential_expression(found))
-    timed("protocols combined", lambda: meta_analysis(results))
+    compared = timed(f"comparisons, {level}", lambda: expression_comparisons(found))
+    results = timed("protocols apart", lambda: compare_apart(compared, "voom"))
+    timed("protocols together", lambda: joint_model(compared))
     for method in ("asin", "mann_whitney", "poisson"):
         timed(f"composition, {method}", lambda method=method: composition(cell_counts(atlas), method=method))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,15 +1,12 @@
-"""What is found of what was planted: python benchmarks/ageing_truth.py --dataset DATASET [--null 20 | --null-twins 20].
+"""What is found of what was planted: python benchmarks/ageing_truth.py --dataset DATASET [--null 20].
 
 DATASET is built from a twin of the muscle atlas, whose uns["truth"] holds the planted effects of age. `--null N` draws
-N small pseudobulks and cells without any effect instead, and asks how often tests of donors and of cells see one;
-`--null-twins N` asks it of N small twins made without an effect of age, which `--twin-script` writes.
+N small pseudobulks and cells without any effect instead, and asks how often tests of donors and of cells see one.
+Whole twins without an effect are those of calibration/expression_twins.py.
 """
 
 import argparse
 import json
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +14,8 @@ import pandas as pd
 from scipy import stats
 
 import titin
-from _measure import TWIN_SCRIPT, finish, load_average, table
-from titin.ageing import DifferentialExpression, Pseudobulk, differential_expression, meta_analysis, pseudobulk
+from _measure import finish, load_average, table
+from titin.ageing import DifferentialExpression, Pseudobulk, differential_expression, joint_model, pseudobulk
 
 STRONG, DETECTED, LEVEL = 0.5, 0.2, 0.05
 SINGLE_CELLS = 200  # of a donor, in the test of cells
@@ -28,19 +25,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--null", type=int, metavar="N")
-    parser.add_argument("--null-twins", type=int, metavar="N")
-    parser.add_argument("--twin-script", type=Path, default=TWIN_SCRIPT)
-    parser.add_argument("--cells", type=int, default=8000, help="of each small twin (default: %(default)s)")
     parser.add_argument("--level", default="0")
     parser.add_argument("--method", default="voom")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if sum(given is not None for given in (options.dataset, options.null, options.null_twins)) != 1:
-        parser.error("give --dataset, --null or --null-twins")
-    if options.null_twins:
-        document = null_twins(options.null_twins, options.cells, options.twin_script)
-    else:
-        document = null(options.null) if options.null else planted(options.dataset, options.level, options.method)
+    if (options.dataset is None) == (options.null is None):
+        parser.error("give --dataset or --null")
+    document = null(options.null) if options.null else planted(options.dataset, options.level, options.method)
     document["load_average"] = load_average()
     if options.json:
         print(json.dumps(document, indent=2))
@@ -59,15 +50,15 @@ def planted(dataset: Path, level: str, method: str) -> dict:
     results = differential_expression(found, cell_type_level=level, method=method)
     share = detection(found, results)
     per_test = score(results.table.merge(share, how="left"), effects)
-    combined = meta_analysis(results)
+    combined = joint_model(found, cell_type_level=level)
     both = share.groupby(["cell_type", "gene_id"], as_index=False, observed=True)[["cells", "detected"]].sum()
     both["share"] = both["detected"] / both["cells"]
     joined = combined.table.merge(both, how="left")
     alone = ~results.table["cell_type"].isin(combined.table["cell_type"].unique())
     single = results.table[alone].merge(share, how="left")
     scores = {
-        "gene × type × protocol": per_test, "gene × type, protocols combined": score(joined, effects),
-        "gene × type, combined or of one protocol": score(pd.concat([joined, single]), effects),
+        "gene × type × protocol": per_test, "gene × type, protocols together": score(joined, effects),
+        "gene × type, together or of one protocol": score(pd.concat([joined, single]), effects),
     }  # fmt: skip
     rows = [{"unit": name, **row} for name, row in scores.items()]
     return {"dataset": str(dataset), "seed": truth.get("seed"), "planted": len(effects),
@@ -116,40 +107,6 @@ def null(runs: int) -> dict:
         test = f"cells (t test), intraclass correlation {icc}"
         rows.append({"test": test, "share of p < 0.05": np.mean(np.concatenate(found) < LEVEL)})
     return {"runs": runs, "kolmogorov_smirnov_p": uniform.pvalue, "runs_with_discoveries": discoveries, "errors": rows}
-
-
-def null_twins(runs: int, cells: int, script: Path) -> dict:
-    """Test small twins without an effect of age, types and protocols as in the atlas, with one prior and with many."""
-    found: dict[str, list[pd.DataFrame]] = {"voom": [], "limma": []}
-    for seed in range(1, runs + 1):
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "twin.h5ad"
-            command = [sys.executable, script, source, "--no-age-effect", "--cells", str(cells), "--seed", str(seed)]
-            subprocess.run(command, check=True, capture_output=True)
-            dataset = titin.build(source, Path(folder) / "twin", preset="muscle", project=()).path
-            sums = pseudobulk(titin.open(dataset))
-        for method, parts in found.items():
-            parts.append(differential_expression(sums, method=method).table)
-    return {"twins": runs, "cells": cells,
-            "methods": [{"method": method, **_calibration(parts)} for method, parts in found.items()]}  # fmt: skip
-
-
-def _calibration(parts: list[pd.DataFrame]) -> dict:
-    """How p-values and discoveries of several twins without an effect are distributed.
-
-    A donor's deviation from the mean of a gene is shared by its types and protocols, so that their p-values are not
-    independent: the Kolmogorov-Smirnov test takes one of each gene and twin, by chance.
-    """
-    tests = hits = 0
-    for part in parts:
-        by = [part["cell_type"].astype(str), part["protocol"].astype(str)]
-        any_hit = (part["adj_p_value"] < LEVEL).groupby(by).any()
-        tests, hits = tests + len(any_hit), hits + int(any_hit.sum())
-    one = np.concatenate([part.sample(frac=1, random_state=0).drop_duplicates("gene_id")["p_value"] for part in parts])
-    uniform, share = stats.kstest(one, "uniform"), stats.binomtest(hits, tests).proportion_ci(method="exact")
-    return {"tests": tests, "with discoveries": hits, "share": hits / tests, "low": share.low, "high": share.high,
-            "p < 0.05": float(np.mean(np.concatenate([part["p_value"] for part in parts]) < LEVEL)),
-            "genes": len(one), "KS distance": float(uniform.statistic), "KS p": float(uniform.pvalue)}  # fmt: skip
 
 
 def null_pseudobulk(rng: np.random.Generator, n_genes: int = 1000, n_donors: int = 12) -> Pseudobulk:

@@ -255,7 +255,7 @@ def open_file(path: Path) -> float:
 def random_genes(
     groups: list[tuple[int, int]], n_cells: NDArray[np.int64], percentile: float
 ) -> Callable[[Path], float]:
-    """Seconds to have cells and counts of a random expressed gene, its file being open, at a percentile of genes."""
+    """Seconds to have the row group of a random expressed gene, its file being open, at a percentile of genes."""
     expressed = np.flatnonzero(n_cells)
     genes = np.random.default_rng(0).choice(expressed, min(RANDOM_GENES, len(expressed)), replace=False)
     of_gene = np.searchsorted([stop for _, stop in groups], genes, side="right").tolist()
@@ -363,20 +363,20 @@ def expression_row_groups(sample: Sample) -> list[Study]:
 
 
 def gene_row_groups(sample: Sample) -> list[Study]:
-    """Non-zeros of a row group of the whole by-gene file."""
+    """Non-zeros of a row group, and size of a page, of the whole by-gene file."""
     data, n_cells = sample.by_gene, sample.by_gene.column(layout.N_CELLS).to_numpy()
-    options = layout.parquet_options(data.schema)
     variants = []
-    for limit in (1_000_000, 500_000, 250_000, 125_000):
+    for limit, page in ((250_000, None), (2_000_000, None), (2_000_000, 32_768), (2_000_000, 8192), (4_000_000, 8192)):
         groups = cut_by_nonzeros(n_cells, limit)
         read = {"decode": decode, "open": open_file}
         read |= {
-            f"gene {name}": random_genes(groups, n_cells, p) for name, p in (("p50", 50), ("p95", 95), ("max", 100))
+            f"group {name}": random_genes(groups, n_cells, p) for name, p in (("p50", 50), ("p95", 95), ("max", 100))
         }
-        current = limit == layout.ROW_GROUP_NONZEROS
-        variants.append(Variant((f"{limit:,}", str(len(groups))), options, groups, read, current=current))
-    question = "by gene: non-zeros of a row group (whole file), and reading a random expressed gene"
-    return [Study(question, ("non-zeros", "groups"), data, variants)]
+        current = (limit, page) == (layout.ROW_GROUP_NONZEROS, layout.GENE_PAGE_BYTES)
+        names = f"{limit:,}", str(len(groups)), "pyarrow's" if page is None else f"{page:,}"
+        variants.append(Variant(names, layout.parquet_options(data.schema, page), groups, read, current=current))
+    question = "by gene: non-zeros of a row group and bytes of a page (whole file), and reading the row group of a gene"
+    return [Study(question, ("non-zeros", "groups", "page"), data, variants)]
 
 
 def panel(sample: Sample) -> list[Study]:

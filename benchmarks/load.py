@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
               "seconds": options.seconds, "genes": facts["n_genes"], "block": 256, "buffer": 32,
               "parquet": [str(options.dataset / name) for name in expression]}  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="titin-cache-") as cache:
-        document["loaders"] = [_one(*contender, shared) for contender in contenders(options, cache)]
+        document["loaders"] = [run_loader(*contender, shared) for contender in contenders(options, cache)]
     document["random_entropy"] = random_entropy(options)
     document["load_average"]["after"] = load_average()
     return document
@@ -117,9 +117,9 @@ def _peers(options: argparse.Namespace) -> list[tuple[str, str, Any, dict[str, A
     return [
         (f"scDataset over {source.name}, CSR", "scdataset", python, shared),
         (f"bionemo-scdl of {source.name}, torch CSR", "scdl", python,
-         {**shared, "collection": str(_convert(python, "scdl", source, folder / "scdl"))}),
+         {**shared, "collection": str(convert(python, "scdl", source, folder / "scdl"))}),
         (f"tiledbsoma-ml of {source.name}, CSR", "soma", python,
-         {**shared, "collection": str(_convert(python, "soma", source, folder / "soma"))}),
+         {**shared, "collection": str(convert(python, "soma", source, folder / "soma"))}),
     ]  # fmt: skip
 
 
@@ -128,10 +128,10 @@ def _collection(options: argparse.Namespace) -> Path:
         raise BenchmarkError("--annbatch-python needs --collection")
     if not options.collection.exists() and options.source is None:
         raise BenchmarkError(f"{options.collection} does not exist, and there is no --source to make it from")
-    return _convert(options.annbatch_python, "annbatch", options.source, options.collection, str(options.threads))
+    return convert(options.annbatch_python, "annbatch", options.source, options.collection, str(options.threads))
 
 
-def _convert(python: Path, peer: str, source: Path | None, target: Path, *more: str) -> Path:
+def convert(python: Path, peer: str, source: Path | None, target: Path, *more: str) -> Path:
     """Have a peer convert the source, unless it did before."""
     if not target.exists():
         note(f"{peer}: converting")
@@ -139,7 +139,7 @@ def _convert(python: Path, peer: str, source: Path | None, target: Path, *more: 
     return target
 
 
-def _one(label: str, name: str, python: Any, own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+def run_loader(label: str, name: str, python: Any, own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     """Run one loader; say why it failed if it did, as the others stand without it."""
     note(label)
     command = [python, LOADERS, name, json.dumps({**shared, **own})]

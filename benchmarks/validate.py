@@ -6,10 +6,8 @@ validation that is not measured.
 """
 
 import argparse
-import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from _measure import (
     folder_bytes,
     load_average,
     machine,
+    measure_and_report,
     note,
     read_once,
     run,
@@ -60,16 +59,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def benchmark(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="titin-benchmark-", dir=options.work) as folder:
-        document = measure(options, Path(folder))
-    text = json.dumps(document, indent=2)
-    if options.json is not None and str(options.json) != "-":
-        options.json.write_text(text + "\n", "utf-8")
-    print(text if str(options.json) == "-" else report(document, markdown=options.markdown))
-    return 0
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -145,4 +134,4 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
 
 
 if __name__ == "__main__":
-    finish(lambda: benchmark(parse()))
+    finish(lambda: measure_and_report(parse(), measure, report))

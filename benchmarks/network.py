@@ -1,0 +1,150 @@
+"""Planted regulators found again, p where nothing changes, and time and memory on a dataset.
+
+    python benchmarks/network.py                              # planted: recovery, and power by 12 donors or so
+    python benchmarks/network.py --null 30                    # nothing changes with age: p of 30 twins
+    python benchmarks/network.py --dataset DATASET --network collectri.csv --regulators factors.txt
+
+Twins are demo atlases with 10 regulators of 30 targets; the strength of three falls with age in one type.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+import titin
+from titin.demo import write_demo_atlas
+from titin.network import NetworkQuestion, PriorNetwork, activities, infer_networks, read_network
+from titin.progress import LineProgress
+from titin.resources import peak_memory
+
+DECOYS = 90
+
+
+Twin = tuple[titin.Atlas, pd.DataFrame, str]
+
+
+def twin(folder: Path, seed: int, options: argparse.Namespace, *, change: bool) -> Twin:
+    """A dataset with planted regulators, their edges, and the type in which strengths change."""
+    import anndata as ad
+
+    path = write_demo_atlas(folder / f"twin{seed}.h5ad", n_cells=options.n_cells, n_genes=options.n_genes, seed=seed,
+                            age_effect=change, regulators=True)  # fmt: skip
+    truth = ad.read_h5ad(path).uns["truth"]
+    titin.build(path, folder / f"twin{seed}", preset="muscle", project=())
+    return titin.open(folder / f"twin{seed}"), truth["regulation"], str(truth["regulation_changes_in"])
+
+
+def ask(atlas: titin.Atlas, edges: pd.DataFrame, seed: int, **more: object) -> NetworkQuestion:
+    """Planted regulators among genes that regulate nothing."""
+    rng = np.random.default_rng(seed)
+    others = sorted(set(atlas.var_names) - set(edges["source"]) - set(edges["target"]))
+    known = PriorNetwork(edges[["source", "target", "weight"]], "planted")
+    decoys = rng.choice(others, DECOYS, replace=False)
+    return NetworkQuestion(network=known, regulators=(*known.sources, *decoys), seed=seed, **more)
+
+
+def at_place(table: pd.DataFrame, test: dict[str, str]) -> pd.DataFrame:
+    """Rows of one type and protocol."""
+    return table[(table["cell_type"] == test["cell_type"]) & (table["protocol"] == test["protocol"])]
+
+
+def recovery(folder: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+    rows = []
+    for seed in range(options.seeds):
+        atlas, edges, kind = twin(folder, seed, options, change=True)
+        found = infer_networks(atlas, ask(atlas, edges, seed, reference=PriorNetwork(edges, "planted"), n_bootstraps=0))
+        changed = set(edges.loc[edges["changes"], "source"])
+        for test in found.tests:
+            own = at_place(found.regulators, test)
+            own = own[own["targets"] == "known"]
+            own = own.assign(adj=stats.false_discovery_control(own["p_value"]) if own["p_value"].notna().all() else 1.0)
+            at = at_place(found.evaluation, test).set_index("weights")
+            hit = set(own.loc[own["adj"] <= 0.1, "regulator"])
+            rows.append({
+                "seed": seed, "cell_type": test["cell_type"], "protocol": test["protocol"],
+                "donors": len(test["donors"]), "metacells": test["n_metacells"],
+                "ridge_aupr_ratio": at.loc["ridge", "aupr_ratio"],
+                "correlation_aupr_ratio": at.loc["correlation", "aupr_ratio"],
+                "planted_change": test["cell_type"] == kind, "changed_found": len(hit & changed),
+                "others_found": len(hit - changed), "least_p": test.get("least_p"),
+            })  # fmt: skip
+    return rows
+
+
+def null(folder: Path, options: argparse.Namespace) -> dict[str, object]:
+    p, hits, activity_hits, n_activity = [], 0, 0, 0
+    for seed in range(options.null):
+        atlas, edges, _ = twin(folder, seed, options, change=False)
+        question = ask(atlas, edges, seed, n_bootstraps=0, n_edges=100)
+        found = infer_networks(atlas, question)
+        own = found.regulators[found.regulators["targets"] == "known"].dropna(subset=["p_value"])
+        # p has steps where arrangements are few: anywhere within its step it is uniform
+        step = {(test["cell_type"], test["protocol"]): test.get("least_p") for test in found.tests}
+        steps = np.array([step[place] for place in zip(own["cell_type"], own["protocol"], strict=True)], float)
+        p += (own["p_value"].to_numpy() - np.random.default_rng(seed).random(len(own)) * steps).tolist()
+        for _, group in own.groupby(["cell_type", "protocol"]):
+            hits += int((stats.false_discovery_control(group["p_value"]) <= 0.1).sum())
+        active = activities(atlas, question.network).table.dropna(subset=["p_value"])
+        n_activity, activity_hits = n_activity + len(active), activity_hits + int((active["adj_p_value"] < 0.05).sum())
+        print(f"twin {seed + 1} of {options.null}: {len(own)} tests", file=sys.stderr)
+    test = stats.kstest(p, "uniform")
+    return {
+        "twins": options.null, "tests": len(p), "ks_p": float(test.pvalue),
+        "share_to_0.05": float(np.mean(np.array(p) <= 0.05)), "hits_at_0.1": hits / len(p),
+        "activity_tests": n_activity, "activity_hits_at_0.05": activity_hits / max(n_activity, 1),
+    }  # fmt: skip
+
+
+def timing(options: argparse.Namespace) -> dict[str, object]:
+    known = read_network(options.network)
+    regulators = None if options.regulators is None else tuple(Path(options.regulators).read_text().split())
+    atlas = titin.open(options.dataset)
+    told: dict[str, object] = {"cells": atlas.n_obs, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    for name, work in (
+        ("activities", lambda: activities(atlas, known)),
+        ("networks", lambda: infer_networks(atlas, NetworkQuestion(network=known, regulators=regulators),
+                                            progress=LineProgress(sys.stderr))),
+    ):  # fmt: skip
+        began, cpu = time.perf_counter(), time.process_time()
+        found = work()
+        told[name] = {
+            "seconds": round(time.perf_counter() - began, 1), "cpu_seconds": round(time.process_time() - cpu, 1),
+            "rows": len(found.table), "types": len(found.tests), "peak_bytes": peak_memory(),
+        }  # fmt: skip
+    return told | {"load_after": os.getloadavg()[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3, help="planted twins")
+    parser.add_argument("--null", type=int, default=0, help="twins in which nothing changes, in place of planted ones")
+    parser.add_argument("--n-cells", type=int, default=12_000)
+    parser.add_argument("--n-genes", type=int, default=1500)
+    parser.add_argument("--dataset", help="a dataset to time, in place of twins")
+    parser.add_argument("--network", help="of --dataset: a table of source, target, weight")
+    parser.add_argument("--regulators", help="of --dataset: a file of symbols, one a line")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.dataset:
+            found: object = timing(options)
+        elif options.null:
+            found = null(Path(folder), options)
+        else:
+            found = recovery(Path(folder), options)
+    if options.json or isinstance(found, dict):
+        print(json.dumps(found, indent=2))
+    else:
+        print(pd.DataFrame(found).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

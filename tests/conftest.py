@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,24 +10,34 @@ import pytest
 from hypothesis import settings
 
 from titin.builder import options
+from titin.explore import page
 
 # kernels are compiled within the first example, and no test is about time
 settings.register_profile("titin", deadline=None)
 settings.load_profile("titin")
+_BEGUN = time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
+    parser.addoption("--long", action="store_true", help="run those of many trials, marked long, too (hours)")
+    parser.addoption("--within", type=float, metavar="MINUTES", help="skip, and name, the tests not begun by then")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is slow, unless it is asked for."""
-    if config.getoption("--slow"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    """Deselect what is slow or long, unless it is asked for."""
+    for mark in ("slow", "long"):
+        left = [] if config.getoption(f"--{mark}") else [item for item in items if item.get_closest_marker(mark)]
+        if left:
+            config.hook.pytest_deselected(items=left)
+            items[:] = [item for item in items if not item.get_closest_marker(mark)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is too late, instead of being ended in the middle with nothing said."""
+    minutes = item.config.getoption("--within")
+    if minutes is not None and time.monotonic() - _BEGUN > 60 * minutes:
+        pytest.skip(f"{item.nodeid} was not begun within {minutes:g} minutes")
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +73,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the shared files, which would lie in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def page_of_the_explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Files in the place of the explorer's where these are not built; tests that run the page skip then."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not page.BUNDLE.is_dir():
+            folder = tmp_path_factory.mktemp("bundle")
+            for name in page.FILES:
+                (folder / name).write_text("not built\n")
+            patch.setattr(page, "BUNDLE", folder)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,11 +48,34 @@ def test_build_measures_time_memory_and_sizes(twin: Path, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_scale_counts_what_a_build_reads(twin: Path, tmp_path: Path):
+    done = run("scale.py", "--twin", twin, "--cells", 500, 1000, "--values", 20, "--threads", 1, "--work", tmp_path,
+               "--json", "-")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert [r["cells"] for r in runs] == [500, 1000]
+    assert 10 * 1000 < runs[1]["nnz"] < 40 * 1000
+    assert all(r["reads"] > 0 and r["read_bytes"] > 4 * r["nnz"] and r["written_bytes"] > 0 for r in runs)
+    assert not list(tmp_path.iterdir())
+
+
 def test_build_says_what_is_missing(tmp_path: Path):
     done = run("build.py", "--twin-script", tmp_path / "twin.py")
     assert done.returncode == 2
     assert "--twin-script" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_way_of_normalising_is_undone_and_nothing_else(tmp_path: Path):
+    target = tmp_path / "found.json"
+    done = run("recovery_family.py", "--cells", 120, "--json", target)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert len(found["recovered"]) == 72
+    for row in found["recovered"]:
+        assert row["kind"] == ("normalized" if row["transform"] == "x" else "log1p"), row
+        assert (row["counts"], row["values"]) == (1.0, "equal"), row
+    assert {row["kind"] for row in found["refused"]} == {"real"}
 
 
 def test_encoding_marks_the_current_choice_in_every_table(twin: Path, tmp_path: Path):
@@ -126,16 +149,28 @@ def test_learn_says_what_is_found_of_what_was_planted(study: tuple[Path, Path], 
 
 
 @pytest.mark.parametrize(("script", "names"), [
-    ("ageing.py", ["pseudobulk", "differential expression, annotation_level0", "composition, poisson"]),
-    ("ageing_truth.py", ["gene × type, protocols combined", "false discoveries"]),
+    ("ageing.py", ["pseudobulk", "comparisons, annotation_level0", "composition, poisson"]),
+    ("ageing_truth.py", ["gene × type, protocols together", "false discoveries"]),
     ("validate.py", ["full"]),
+    ("relabel.py", ["relabel: a column with a role", "diff"]),
 ])  # fmt: skip
 def test_scripts_on_a_dataset(study: tuple[Path, Path], tmp_path: Path, script: str, names: list[str]):
     dataset, source = study
-    given = ["--twin", source, "--work", tmp_path, "--runs", 1] if script == "validate.py" else []
+    given = ["--twin", source, "--work", tmp_path, "--runs", 1] if script == "validate.py" else (
+        ["--rounds", 1] if script == "relabel.py" else [])  # fmt: skip
     done = run(script, "--dataset", dataset, *given)
     assert done.returncode == 0, done.stderr
     assert [name for name in names if name not in done.stdout] == []
+
+
+def test_label_checks_find_what_they_change_and_nothing_where_they_change_nothing(tmp_path: Path):
+    target = tmp_path / "found.json"
+    done = run("label_checks.py", "--seeds", 1, "--cells", 1500, "--each", 1, "--json", target)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(target.read_text())
+    assert [finding for finding in found["clean"] if finding["severity"] == "error"] == []
+    assert found["found"]["two types"] == found["tried"]["two types"] == 1
+    assert found["found"]["sex of a donor"] >= 0.9 * found["tried"]["sex of a donor"] > 5
 
 
 def test_scores_of_gene_sets_by_every_method(study: tuple[Path, Path], tmp_path: Path):
@@ -148,3 +183,40 @@ def test_scores_of_gene_sets_by_every_method(study: tuple[Path, Path], tmp_path:
 
 def _dense(X: object) -> np.ndarray:
     return X.toarray() if sparse.issparse(X) else np.asarray(X)
+
+
+def test_compare_writes_its_page_and_names_the_peers_that_are_missing(twin: Path, tmp_path: Path):
+    page = tmp_path / "comparison.md"
+    done = run(
+        "compare.py", "--peer-python", sys.executable, "--source", twin, "--seconds", 1, "--epochs", 2,
+        "--n-queries", 2, "--threads", 1, "--folder", tmp_path, "--write", page,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = page.read_text("utf-8")
+    assert f"{CELLS:,} cells × {GENES:,} genes" in text
+    assert "cellstream is not installed" in text
+    assert "annbatch is not installed" in text
+    for row in (
+        "| titin | counts and exact values",
+        "| h5ad | values",
+        "| titin, counts, from its cache |",
+        "| titin | 2 |",
+    ):
+        assert row in text
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.md"]
+
+
+def test_merge_measures_merges_and_a_part(twin: Path, tmp_path: Path):
+    done = run("merge.py", "--twin", twin, "--studies", 2, "--where", "Sex=F", "--threads", 1, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["runs"]
+    assert found["merge of 2"]["n_cells"] == 2 * CELLS
+    assert 0 < found["subset"]["n_cells"] < CELLS
+    assert found["merge of 2"]["peak_bytes"] > 50 * 2**20
+
+
+def test_network_says_what_is_recovered(tmp_path: Path):
+    done = run("network.py", "--seeds", 1, "--n-cells", 5000, "--n-genes", 700, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert max(row["ridge_aupr_ratio"] for row in rows if row["planted_change"]) > 3

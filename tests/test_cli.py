@@ -120,7 +120,8 @@ def test_help(command: list[str], flag: str, titin: Run) -> None:
 def test_help_lists_every_command_in_the_order_of_use(titin: Run) -> None:
     listed = re.findall(r"^  (\w+)  ", titin("--help").stdout.split("Commands:")[1], re.MULTILINE)
     assert listed == [
-        "build", "info", "export", "embed", "validate", "card", "publish", "bench", "age", "report", "demo", "doctor",
+        "build", "info", "export", "embed", "relabel", "roles", "subset", "merge", "validate", "diff", "card",
+        "publish", "bench", "predict", "annotate", "age", "network", "report", "explore", "site", "demo", "doctor",
     ]  # fmt: skip
 
 
@@ -129,6 +130,7 @@ EXAMPLES = {
     "dry run": ["build", "{atlas}", "-o", "out", "--dry-run"],
     "info": ["info", "{dataset}"],
     "export": ["export", "{dataset}", "--format", "h5ad", "-o", "out"],
+    "subset": ["subset", "{dataset}", "--where", "sex=F", "-o", "out"],
     "demo": ["demo", "-o", "out", "--n-cells", "200", "--n-genes", "150"],
     "doctor": ["doctor"],
 }
@@ -168,10 +170,11 @@ def test_progress_is_lines_at_most_every_tenth_where_stderr_is_no_terminal(titin
     lines = outcome.stderr.splitlines()
     for step in ("read and encode", "write expression", "write expression by gene"):
         told = [line for line in lines if line.startswith(f"{step}:")]
-        assert re.fullmatch(rf"{step}: 300 (cells|genes)", told[0])
+        assert re.fullmatch(rf"{step}: [\d,]+ (cells|values)", told[0])
         assert re.fullmatch(rf"{step}: done in [\d.]+ s", told[-1])
         assert len(told) <= 11
-        assert all(re.match(rf"{step}: [1-9]0 %, [\d,]+ (cells|genes)/s, \d+ s left", line) for line in told[1:-1])
+        known = r"(, [\d,]+ (cells|values)/s(, [\d,]+ s left)?)?"
+        assert all(re.fullmatch(rf"{step}: [1-9]0 %{known}", line) for line in told[1:-1])
     assert ANSI not in outcome.stderr
     assert "\r" not in outcome.stderr
 
@@ -296,12 +299,40 @@ def test_a_dry_run_writes_nothing_and_its_sizes_are_nearly_right(n_cells: int, t
     assert names(tmp_path) == ["atlas.h5ad"]
     assert plan["target"] == "out"
     assert plan["roles"]["donor"] == "DonorID"
+    assert plan["memory_bytes"] == 2**30
+    assert plan["seconds"] > 0
     assert titin("build", atlas, "-o", "out", "-q").code == 0
     real = {p.name: p.stat().st_size for p in (tmp_path / "out").iterdir()}
     assert set(real) - set(plan["files"]) <= {"titin.json", "README.md"}
     for name, size in plan["files"].items():
         assert real[name] / 1.5 < size < real[name] * 1.5, name
     assert sum(real.values()) / 1.5 < plan["bytes"] < sum(real.values()) * 1.5
+
+
+def test_a_dry_run_lists_the_columns_of_obs_with_what_they_may_be(titin: Run, tmp_path: Path) -> None:
+    whole = write_demo_atlas(tmp_path / "whole.h5ad", n_cells=300, n_genes=300)
+    source = ad.read_h5ad(whole)
+    source.obs["note"] = [f"cell {i}" for i in range(source.n_obs)]
+    source.write_h5ad("atlas.h5ad")
+    columns = titin("build", "atlas.h5ad", "-o", "out", "--dry-run", "--json").document["obs_columns"]
+    assert [one["column"] for one in columns] == list(source.obs)
+    found = {one["column"]: one for one in columns}
+    assert {one["column"]: one["role"] for one in columns if one["role"]} == {
+        "SampleID": "sample", "DonorID": "donor", "Age_group": "age", "Sex": "sex", "batch": "protocol",
+        "10X_version": "chemistry", **{f"annotation_level{i}": "cell_type" for i in range(3)},
+    }  # fmt: skip
+    assert "age" in found["Age_bin"]["guess"]
+    assert (found["DonorID"]["kind"], found["n_genes"]["kind"], found["note"]["kind"]) == (
+        "labels", "whole numbers", "text",
+    )  # fmt: skip
+    assert found["DonorID"]["values"] == source.obs["DonorID"].nunique()
+    assert found["Sex"]["examples"] == source.obs["Sex"].value_counts().index.tolist()
+    lines = titin("build", "atlas.h5ad", "-o", "out", "--dry-run").stdout.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("column of obs"))
+    told = [re.split(r"  +", line) for line in lines[head + 1 : head + 1 + len(columns)]]
+    assert [one[0] for one in told] == list(source.obs)
+    donors = found["DonorID"]
+    assert told[1] == ["DonorID", f"labels ({donors['values']})", f"{', '.join(donors['examples'])} …", "donor"]
 
 
 def test_a_dry_run_extrapolates_from_a_sample(titin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -330,10 +361,44 @@ def test_info_tells_what_the_files_hold(titin: Run, atlas: Path, dataset: Path) 
             assert entry["rows"] == pq.read_metadata(dataset / name).num_rows
     text = titin("info", dataset)
     assert text.stderr == ""
-    for part in (f"{X.nnz:,} non-zeros", "300 cells × 300 genes", "DonorID", "10000 a cell"):
+    for part in (f"{X.nnz:,} non-zeros", "300 cells × 300 genes", "DonorID", "10,000 a cell"):
         assert part in text.stdout
     size = (dataset / "muscle_10x_expression.parquet").stat().st_size
     assert f"{size * 8 / X.nnz:.2f}" in text.stdout
+
+
+def test_info_says_first_what_a_person_asks(titin: Run, atlas: Path, dataset: Path) -> None:
+    lines = titin("info", dataset).stdout.splitlines()
+    begins = [line.split("  ")[0] for line in lines]
+    order = ["donors", "ages", "cell types", "protocol", "chemistry", "validated", "values", "role", "file"]
+    assert sorted(order, key=begins.index) == order
+    assert all("bits" not in line for line in lines[: begins.index("role")])
+    assert lines[1] == f"synthetic data: {ad.read_h5ad(atlas).uns['demo']['about']}"
+    obs = ad.read_h5ad(atlas).obs
+    men = obs["DonorID"][obs["Sex"] == "M"].nunique()
+    n_donors, n_samples = obs["DonorID"].nunique(), obs["SampleID"].nunique()
+    told = f"{n_donors}: {men} male, {n_donors - men} female; {n_samples} samples"
+    assert lines[begins.index("donors")].split(maxsplit=1)[1] == told
+
+
+def test_info_says_whether_the_dataset_was_validated_as_it_is_now(titin: Run, dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "own")
+
+    def said() -> str:
+        lines = titin("info", "own").stdout.splitlines()
+        return next(line.removeprefix("validated").strip() for line in lines if line.startswith("validated"))
+
+    assert said() == "not yet: titin validate own"
+    assert titin("info", "own", "--json").document["validation"] is None
+    report = titin("validate", "own", "--level", "quick", "-q", "--json").document
+    assert said() == f"{report['validation_summary']['timestamp']}: {report['verdict']}"
+    assert report["verdict"].startswith("own passes: no errors")
+    found = titin("info", "own", "--json").document["validation"]
+    assert (found["level"], found["errors"], found["current"]) == ("quick", 0, True)
+    titin("card", "own", "-q", "--license", "cc-by-4.0")
+    assert said() == "not since it was changed: titin validate own --force"
+    (tmp_path / "own.validation" / "validation_report.json").write_text("{}")
+    assert said().startswith("not known: own.validation/validation_report.json is not as `titin validate` writes it")
 
 
 def test_info_of_something_else(titin: Run, tmp_path: Path, dataset: Path) -> None:
@@ -410,11 +475,22 @@ class _Tiny:
     memory, threads, bucket_values = 100_000, 1, 50_000
 
 
+@pytest.mark.parametrize("given", ["@mine", "@mine.txt", "mine.txt", "./mine", "{}/mine", "{}/mine.txt"])
+def test_genes_from_a_file(titin: Run, dataset: Path, tmp_path: Path, given: str) -> None:
+    known = pd.read_parquet(dataset / "muscle_10x_feature_metadata.parquet").index[[4, 2]].tolist()
+    for name in ("mine", "mine.txt"):
+        (tmp_path / name).write_text("\n".join(known) + "\n")
+    outcome = titin("export", dataset, "--format", "wide", "--genes", given.format(tmp_path), "-o", "wide.parquet")
+    assert outcome.code == 0
+    assert list(pd.read_parquet(tmp_path / "wide.parquet").columns) == known
+
+
 def test_export_refusals(titin: Run, dataset: Path, tmp_path: Path) -> None:
     known = pd.read_parquet(dataset / "muscle_10x_feature_metadata.parquet").index[0]
     wide = ("export", dataset, "--format", "wide")
     refused(titin(*wide, "--genes", f"{known}X"), f"no gene '{known}X'", "did you mean", known)
     refused(titin(*wide, "--genes", "@nowhere.txt"), "nowhere.txt cannot be read", "one gene a line")
+    refused(titin(*wide, "--genes", "nowhere.txt"), "nowhere.txt cannot be read", "one gene a line")
     refused(titin(*wide, "--genes", " , "), "names no gene")
     refused(titin("export", dataset, "--format", "h5ad", "--genes", known), "--format wide")
     refused(titin("export", dataset, "--format", "mtx", "--compression", "gzip"), "--format h5ad")
@@ -454,7 +530,7 @@ def test_doctor(titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = titin("doctor", "--json").document
     assert facts["problems"] == []
     assert facts["libraries"]["numpy"] == np.__version__
-    assert facts["libraries"]["scikit-learn"]
+    assert facts["libraries"]["pyarrow"]
     monkeypatch.setattr("titin.doctor._memory", lambda: 1_000_000)
     outcome = titin("doctor")
     assert outcome.code == 1

@@ -2,16 +2,22 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from titin.atlas import open_atlas
 from titin.builder import build
+from titin.check import validate
 from titin.cli import main
 from titin.dataset.manifest import Manifest
 from titin.demo import write_demo_atlas
+from titin.embed import leiden, neighbors
+from titin.features import highly_variable
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,7 +67,7 @@ def test_embed_computes_what_is_named(dataset: Path, titin: Run) -> None:
     entry = Manifest.read(dataset).obsm["X_pca"]["computed"]
     assert (entry["parameters"]["n_comps"], entry["seed"]) == (7, 3)
     _, out, _ = titin("info", dataset)
-    assert "projections: X_scVI (30), X_umap (2), X_pca (7, computed)" in out
+    assert "projections  X_scVI (30), X_umap (2), X_pca (7, computed)" in out
 
 
 def test_embed_as_json_and_quiet(dataset: Path, titin: Run) -> None:
@@ -143,3 +149,60 @@ def test_a_dry_run_says_what_would_be_computed(atlas: Path, titin: Run) -> None:
     assert "projections to compute: X_pca, X_tsne" in out  # the source has a umap
     _, out, _ = titin("build", atlas, "-o", "out", "--dry-run", "--no-project")
     assert "projections to compute: none" in out
+
+
+def test_clusters_are_a_column_of_numbers(dataset: Path, titin: Run) -> None:
+    code, out, said = titin("embed", dataset, "leiden", "--resolution", "0.5", "--n-neighbors", "10", "--json", "-q")
+    assert code == 0, said
+    assert list(json.loads(out)["projections"]) == ["X_pca", "leiden"]
+    computed = Manifest.read(dataset).obsm["leiden"]["computed"]
+    assert computed["parameters"] == {"on": "X_pca", "n_neighbors": 10, "resolution": 0.5}
+    atlas = open_atlas(dataset)
+    labels = atlas.obsm["leiden"][:, 0].astype(int)
+    near = neighbors(atlas.obsm["X_pca"], 10, random_state=0)
+    expected = leiden(near, [0.5], random_state=0).iloc[:, 0].astype(int).to_numpy()
+    assert labels.tolist() == expected.tolist()
+    assert computed["n_clusters"] == expected.max() + 1
+    assert not list(validate(dataset, checks=["integrity"]).findings("error"))
+    code, _, said = titin("embed", dataset, "leiden")
+    assert code == 2
+    assert "has leiden already" in said
+
+
+@pytest.mark.parametrize("flavor", ["seurat", "seurat_v3"])
+def test_components_of_the_genes_that_vary_most(dataset: Path, titin: Run, flavor: str) -> None:
+    chosen = ["--which-genes", "hvg", "--flavor", flavor, "--n-top-genes", "40", "--n-comps", "5"]
+    code, _, said = titin("embed", dataset, "pca", *chosen)
+    assert code == 0, said
+    used = Manifest.read(dataset).obsm["X_pca"]["computed"]["parameters"]
+    assert (used["flavor"], used["n_top_genes"], used["n_genes"]) == (flavor, 40, 40)
+    atlas = open_atlas(dataset)
+    genes = highly_variable(atlas, 40, flavor=flavor)["highly_variable"].to_numpy()
+    assert (np.asarray(atlas.varm["PCs"]).any(axis=1) == genes).all()
+
+
+def test_batches_are_mixed_by_harmony(dataset: Path, titin: Run) -> None:
+    pytest.importorskip("harmonypy", reason="the extra harmony is not installed")
+    code, _, said = titin("embed", dataset, "harmony", "--batch-key", "batch", "--seed", "4")
+    assert code == 0, said
+    computed = Manifest.read(dataset).obsm["X_harmony"]["computed"]
+    assert computed["parameters"] == {"on": "X_pca", "batch_key": "batch", "theta": 2.0}
+    assert computed["batches"] == 2
+    atlas = open_atlas(dataset)
+    batch = atlas.cell_columns("batch")["batch"].astype(str).to_numpy()
+
+    def apart(scores: Any) -> float:
+        """How far the middles of the batches lie apart."""
+        return float(np.linalg.norm(scores[batch == "cells"].mean(axis=0) - scores[batch == "nuclei"].mean(axis=0)))
+
+    assert apart(np.asarray(atlas.obsm["X_harmony"])) < 0.7 * apart(np.asarray(atlas.obsm["X_pca"]))
+    code, _, said = titin("embed", dataset, "harmony", "--batch-key", "colour", "--force")
+    assert code == 2
+    assert "no column 'colour'" in said
+
+
+def test_without_harmony_it_says_what_to_install(dataset: Path, titin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "harmonypy", None)
+    code, _, said = titin("embed", dataset, "harmony")
+    assert code == 2
+    assert "needs the package harmonypy, which is not installed" in said

@@ -33,14 +33,15 @@ def private_files(root: Path) -> Iterator[str]:
 
 
 def self_imports(root: Path) -> Iterator[str]:
-    """Modules that import themselves, which no checker of layers sees."""
+    """Modules that import themselves, which no checker of layers sees; a package may name its own modules."""
     for path in sorted(root.rglob("*.py")):
         own = ".".join((root.name, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        inside = {found.stem for found in path.parent.iterdir()} if path.name == "__init__.py" else set()
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and own in (
-                node.module,
-                *(f"{node.module}.{a.name}" for a in node.names),
-            ):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            names = {alias.name for alias in node.names}
+            if (node.module == own and not names <= inside) or own in {f"{node.module}.{name}" for name in names}:
                 yield own
 
 

@@ -1,6 +1,7 @@
 """Amounts of memory, numbers of threads, and the sizes that follow from them."""
 
 import os
+import sys
 
 import pytest
 
@@ -63,7 +64,15 @@ def test_no_memory_at_all(memory):
 def test_defaults():
     assert 1 <= available_threads() <= os.cpu_count()
     assert make_resources() == Resources(available_threads(), DEFAULT_MEMORY)
-    assert make_resources(3, 2 * 2**30) == Resources(3, 2 * 2**30)
+    assert make_resources(3, 2 * 2**30) == Resources(3, 2 * 2**30, 2 * 2**30)
+
+
+def test_a_result_may_take_what_is_allowed_or_half_of_what_is_left(monkeypatch):
+    monkeypatch.setattr("titin.resources.available_memory", lambda: 10 * 2**30)
+    assert make_resources().result == 5 * 2**30
+    assert make_resources(memory="3GiB").result == 3 * 2**30
+    monkeypatch.setattr("titin.resources.available_memory", lambda: sys.maxsize)  # not known
+    assert make_resources().result == DEFAULT_MEMORY
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -86,6 +95,18 @@ def test_sizes_grow_with_memory_and_stay_within_it(threads):
 def test_more_threads_share_the_memory():
     assert Resources(64, 2**30).scan_values < Resources(2, 2**30).scan_values
     assert Resources(64, 2**30).bucket_values < Resources(2, 2**30).bucket_values
+
+
+@pytest.mark.parametrize("memory", [MIN_MEMORY, 2**30, 2**33])
+def test_blocks_keep_their_part_however_many_cells_there_are(memory):
+    whole = Resources(2, memory)
+    sizes = [whole.beside(n).bucket_values for n in (0, 10**5, 10**6, 10**7, 10**9)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == whole.bucket_values
+    assert sizes[-1] >= whole.bucket_values // 4
+    needed = [whole.needed(n) for n in (0, 10**5, 10**9, 2 * 10**9)]
+    assert needed[:2] == [memory, memory]
+    assert needed[3] - needed[2] == 640 * 10**9
 
 
 def test_a_block_is_never_tiny():

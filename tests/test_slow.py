@@ -27,23 +27,32 @@ def slow_rooms() -> ModuleType:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), {"passed": 1, "deselected": 1}),
-        (("--slow",), {"passed": 2}),
-        (("--slow", "-m", "slow"), {"passed": 1, "deselected": 1}),
+        ((), {"passed": 1, "deselected": 2}),
+        (("--slow",), {"passed": 2, "deselected": 1}),
+        (("--slow", "-m", "slow"), {"passed": 1, "deselected": 2}),
+        (("--long", "-m", "long"), {"passed": 1, "deselected": 2}),
+        (("--slow", "--long"), {"passed": 3}),
     ],
 )
 def test_slow_tests_run_only_when_asked_for(
     arguments: tuple[str, ...], expected: dict[str, int], pytester: pytest.Pytester
 ) -> None:
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text("utf-8"))
-    pytester.makeini("[pytest]\nmarkers = slow: long")
-    pytester.makepyfile("import pytest\n\ndef test_quick(): pass\n\n@pytest.mark.slow\ndef test_long(): pass\n")
+    pytester.makeini("[pytest]\nmarkers =\n  slow: minutes\n  long: hours")
+    pytester.makepyfile(
+        "import pytest\n\ndef test_quick(): pass\n\n@pytest.mark.slow\ndef test_slow(): pass\n"
+        "\n@pytest.mark.long\ndef test_long(): pass\n"
+    )
     pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider").assert_outcomes(**expected)
 
 
 DOCUMENTS = "tests/test_docs.py"
 BENCHMARKS = "tests/test_benchmarks.py"
-ANYTHING = [DOCUMENTS, BENCHMARKS]
+STUDIES, NAMES, EXTRAS = "tests/test_any_study.py", "tests/test_reserved_names.py", "tests/test_extras.py"
+HOSTILE, WORDS = "tests/test_hostile_datasets.py", "tests/test_hostile_words.py"
+FAULTS = [f"tests/builder/test_{name}.py" for name in ("power_cuts", "signals", "full_disk")]
+PATTERNS, SHORTAGE = "tests/test_patterns.py", "tests/test_shortage.py"
+ANYTHING = [DOCUMENTS, BENCHMARKS, STUDIES, NAMES, EXTRAS, HOSTILE, WORDS, PATTERNS, SHORTAGE, *FAULTS]
 ALL = [*ANYTHING, *(f"tests/{room}" for room in ROOMS)]
 
 

@@ -9,6 +9,22 @@ from titin.cli import cli
 HEAD = """# Command line
 
 Written by `docs/make_command_line.py`; do not edit.
+
+## Completion
+
+The shell completes commands, options, their choices and paths once it is told to, by a line in its own settings:
+
+```text
+eval "$(_TITIN_COMPLETE=bash_source titin)"             # in ~/.bashrc
+eval "$(_TITIN_COMPLETE=zsh_source titin)"              # in ~/.zshrc
+_TITIN_COMPLETE=fish_source titin | source              # in ~/.config/fish/config.fish
+```
+
+That runs titin whenever a shell starts. Written to a file once, it does not:
+
+```text
+_TITIN_COMPLETE=bash_source titin > ~/.titin-completion.bash    # and in ~/.bashrc: source ~/.titin-completion.bash
+```
 """
 
 

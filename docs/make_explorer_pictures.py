@@ -1,0 +1,47 @@
+"""Write the pictures of docs/explorer.md: python docs/make_explorer_pictures.py DATASET, a demo with its age tables."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from titin.explore import ExplorerServer
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "tests" / "explore"))
+from window import ARGUMENTS, CHROMIUM, Window  # noqa: E402 - the tests' way to start the browser
+
+RING = [[-6.0, -6.0], [6.0, -6.0], [6.0, 6.0], [-6.0, 6.0]]
+PICTURES: dict[str, tuple[int, int, bool, dict[str, Any]]] = {  # width, height, dark, state
+    "explorer": (1400, 860, False, {}),
+    "explorer-genes": (1400, 860, True, {"colours": [{"gene": g} for g in ("MYH7", "MYH2", "PDGFRA", "PECAM1")]}),
+    "explorer-gene": (1400, 860, False, {"page": "gene", "card": "CDKN1A"}),
+    "explorer-changes": (1400, 860, False, {"page": "changes", "comparison": "MuSC · cells"}),
+    "explorer-phone": (400, 860, False, {"colours": [{"gene": "MYH7"}], "selection": {"polygon": RING}}),
+}
+
+
+def main() -> None:
+    """Take each picture in a headless browser."""
+    server = ExplorerServer(sys.argv[1])
+    server.start()
+    (HERE / "pictures").mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for name, (width, height, dark, state) in PICTURES.items():
+            page = browser.new_page(viewport={"width": width, "height": height},
+                                    color_scheme="dark" if dark else "light")  # fmt: skip
+            window = Window(page).open(server.address)
+            window.run("state => titin.setState(state)", state)
+            page.wait_for_timeout(1000)
+            picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            picture.save(HERE / "pictures" / f"{name}.png", optimize=True)
+        browser.close()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null)
 VERSIONS ?= 3.11 3.12 3.13
 TESTS ?= tests
 
-.PHONY: demo test test-slow test-all lint bench format clean
+.PHONY: demo test test-slow test-long test-all lint bench compare docs format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/titin demo --force
@@ -19,6 +19,10 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist loadscope --slow -m slow
 
 test-all: $(VERSIONS:%=test-%)
+
+# many more trials of what chance decides: hours
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist loadscope --long -m long
 
 # each in an environment of its own, .venv-3.12 for example, made as .venv is
 test-%:
@@ -33,6 +37,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 
+# the documentation site, its notebooks run on the demo: docs/_build/html/index.html
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -40,8 +49,13 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/build.py
 
+# titin beside its peers, on the demo or on SOURCE=ATLAS.h5ad: docs/comparison.md
+compare: $(VENV)/.dev .venv-peers/.installed
+	$(BIN)/python benchmarks/compare.py --peer-python .venv-peers/bin/python --write docs/comparison.md \
+	  $(if $(SOURCE),--source $(SOURCE))
+
 clean:
-	rm -rf $(VENV) $(VERSIONS:%=.venv-%) demo
+	rm -rf $(VENV) $(VERSIONS:%=.venv-%) demo docs/_build
 
 $(VENV)/.created:
 ifdef UV
@@ -52,18 +66,28 @@ else
 endif
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml
 ifdef UV
-	$(UV) pip install --quiet --python $(BIN)/python -e .
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 else
-	$(BIN)/python -m pip install --quiet -e .
+INSTALL := $(BIN)/python -m pip install --quiet
 endif
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml hatch_build.py web/package-lock.json $(wildcard web/src/*)
+	$(INSTALL) -e '.[all]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-ifdef UV
-	$(UV) pip install --quiet --python $(BIN)/python -e . --group dev
-else
-	$(BIN)/python -m pip install --quiet -e . --group dev
-endif
+	$(INSTALL) -e '.[all]' --group dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(INSTALL) -e '.[all]' --group docs
+	@touch $@
+
+# annbatch is for 3.12 and later; tiledbsoma does not take what anndata 0.13 calls layers
+.venv-peers/.installed:
+	@python=$$(command -v python3.12 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python 2>/dev/null | tail -n 1); \
+	test -n "$$python" || { echo "the peers are installed for Python 3.12: install it"; exit 1; }; \
+	"$$python" -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet 'anndata<0.13' 'annbatch[zarrs]' cellstream scanpy scDataset tiledbsoma-ml
 	@touch $@

@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[1]
 FOUNDATIONS = ("dataset", "source")
 DOCUMENTS = "tests/test_docs.py"
 BENCHMARKS = "tests/test_benchmarks.py"
-ANYTHING = (DOCUMENTS, BENCHMARKS)  # they run every command, whatever it is that changed
+STUDIES, NAMES, EXTRAS, HOSTILE, WORDS = (
+    f"tests/test_{name}.py" for name in ("any_study", "reserved_names", "extras", "hostile_datasets", "hostile_words")
+)
+FAULTS = tuple(f"tests/builder/test_{name}.py" for name in ("power_cuts", "signals", "full_disk"))
+# they run every command, whatever it is that changed
+PATTERNS, SHORTAGE = "tests/test_patterns.py", "tests/test_shortage.py"
+ANYTHING = (DOCUMENTS, BENCHMARKS, STUDIES, NAMES, EXTRAS, HOSTILE, WORDS, PATTERNS, SHORTAGE, *FAULTS)
 
 
 def tests_to_run(changed: list[str] | None, rooms: list[str]) -> list[str]:

@@ -1,14 +1,14 @@
 // From a choice of colour to what the map draws and the legend says.
 
 import { MISSING } from "./dataset.js";
-import { css, labelColours, neutral, oklch, ramp, subtypeColours } from "./palette.js";
+import { css, labelColours, neutral, oklch, pale, ramp, subtypeColours } from "./palette.js";
 import { LUT_ROWS } from "./renderer.js";
 
 /** @typedef {{obs: string} | {gene: string} | {genes: string[]}} Colour */
 /**
  * Values of all cells under a choice of colour.
  * @typedef {{kind: "labels", title: string, unit: string, column: import("./dataset.js").Labels, coarser: import("./dataset.js").Labels | null}
- *   | {kind: "numbers", title: string, unit: string, values: Float32Array | Float64Array, sparse: boolean}} Shown
+ *   | {kind: "numbers", title: string, unit: string, values: Float32Array | Float64Array, sparse: boolean, genes?: string[]}} Shown genes: those of a set that take part
  */
 /** @typedef {{label: string, code: number, colour: string}} LegendEntry */
 /**
@@ -18,10 +18,11 @@ import { LUT_ROWS } from "./renderer.js";
  * @property {boolean} rising
  * @property {boolean} base
  * @property {LegendEntry[]} entries of labels, in the order of the legend
- * @property {{low: number, high: number, clipped: boolean, stops: string[], zero: string | null} | null} scale of numbers
+ * @property {{low: number, high: number, clipped: boolean, stops: string[], zero: string | null, unmeasured: {cells: number, colour: string} | null} | null} scale of numbers
  */
 
 const BINS = 255; // of numbers; bin 0 is no value, or none expressed
+const UNMEASURED = 1; // of a gene: drawn over the ground of cells without counts, and below all that have some
 const OTHER = 256 * LUT_ROWS - 1; // of cells without a label
 
 const NESTED = 0.9; // share of a subtype's cells within one type
@@ -128,16 +129,22 @@ export function legendOrder(column, counts) {
 function paintNumbers({ values, sparse }, cells, dark) {
   const { low, high, clipped } = bounds(values, cells, sparse);
   const bins = new Uint16Array(values.length);
-  const factor = high > low ? (BINS - 1) / (high - low) : 0;
+  const first = sparse ? UNMEASURED + 1 : 1;
+  const steps = BINS - first;
+  const factor = high > low ? steps / (high - low) : 0;
+  let missing = 0;
   for (let i = 0; i < cells; i++) {
     const value = values[i];
+    if (Number.isNaN(value)) missing += 1;
+    if (Number.isNaN(value) && sparse) bins[i] = UNMEASURED;
     if (Number.isNaN(value) || (sparse && value === 0)) continue;
-    bins[i] = 1 + Math.round(Math.min(BINS - 1, Math.max(0, (value - low) * factor)));
+    bins[i] = first + Math.round(Math.min(steps, Math.max(0, (value - low) * factor)));
   }
   const colours = table(neutral(dark));
-  for (let bin = 1; bin <= BINS; bin++) colours.set(ramp((bin - 1) / (BINS - 1), dark), 4 * bin);
+  if (sparse) colours.set(pale(dark), 4 * UNMEASURED);
+  for (let bin = first; bin <= BINS; bin++) colours.set(ramp((bin - first) / steps, dark), 4 * bin);
   const stops = [0, 0.25, 0.5, 0.75, 1].map((t) => css(ramp(t, dark)));
-  return { bins, colours, rising: true, base: sparse, entries: [], scale: { low, high, clipped, stops, zero: sparse ? css(neutral(dark)) : null } };
+  return { bins, colours, rising: true, base: sparse, entries: [], scale: { low, high, clipped, stops, zero: sparse ? css(neutral(dark)) : null, unmeasured: sparse && missing ? { cells: missing, colour: css(pale(dark)) } : null } };
 }
 
 /**

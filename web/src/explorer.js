@@ -6,6 +6,7 @@ import { cellsWhere, cellsWithin, tally } from "./conditions.js";
 import { Genes } from "./genes.js";
 import { anchorsOf } from "./labels.js";
 import { Grid } from "./nearest.js";
+import { several } from "./text.js";
 
 /** @typedef {import("./address.js").State} State */
 /** @typedef {import("./colouring.js").Colour} Colour */
@@ -248,8 +249,13 @@ export class Explorer {
       const unit = this.unit(genes);
       return { kind: "numbers", title: gene.symbol, unit: genes.unitName(unit), values: await genes.values(gene.token, unit), sparse: true };
     }
-    const found = colour.genes.map((name) => genes.find(name));
-    return { kind: "numbers", title: `mean z of ${found.length} genes`, unit: "standard deviations", values: await this.meanOf(found), sparse: false };
+    const byAll = await Promise.all(colour.genes.map((name) => genes.measuredByAll(genes.find(name).token)));
+    const asked = colour.genes;
+    const used = asked.filter((_, i) => byAll[i]); // what compares cells of several studies takes what they all measured
+    const found = used.map((name) => genes.find(name));
+    if (!found.length) throw new DataError("None of these genes was measured by all studies", "colour by one of them");
+    const title = `mean z of ${found.length === asked.length ? "" : `${found.length} of `}${several(asked.length, "gene")}${found.length === asked.length ? "" : ", others not measured by all studies"}`;
+    return { kind: "numbers", title, unit: "standard deviations", values: await this.meanOf(found), sparse: false, genes: used };
   }
 
   /** @param {Genes} genes */

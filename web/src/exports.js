@@ -163,6 +163,8 @@ export async function pictureOf(explorer) {
   });
   if (scale) {
     scale.stops.forEach((colour, k) => parts.push(`<rect x="${width + 12 + 40 * k}" y="32" width="40" height="12" fill="${colour}"/>`));
+    const { unmeasured } = scale;
+    if (unmeasured) parts.push(`<circle cx="${width + 18}" cy="80" r="5" fill="${unmeasured.colour}"/>`, text(width + 30, 84, `not measured in ${several(unmeasured.cells, "cell")}`));
     parts.push(text(width + 12, 60, String(Number(scale.low.toPrecision(3)))), text(width + 212, 60, `${scale.clipped ? "≥ " : ""}${Number(scale.high.toPrecision(3))}`, 'text-anchor="end"'));
   }
   parts.push(text(8, height + 18, await caption(explorer), 'font-size="11"'));
@@ -177,6 +179,15 @@ export async function pictureOf(explorer) {
 /** @param {string} text */
 function escaped(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+}
+
+/**
+ * Of a set of genes, those that are shown.
+ * @param {import("./colouring.js").Shown | undefined} shown
+ * @param {string[]} asked
+ */
+function usedOf(shown, asked) {
+  return (shown?.kind === "numbers" && shown.genes) || asked;
 }
 
 /**
@@ -210,10 +221,12 @@ export function pythonOf(explorer) {
       "    inside[crossed] ^= x[crossed] < (x2 - x1) * (y[crossed] - y1) / (y2 - y1) + x1",
       "cells &= inside");
   }
-  state.colours.forEach((colour) => {
+  const partial = Object.values(dataset.manifest.studies ?? {}).some((study) => study.measured); // no zero where a study did not measure
+  state.colours.forEach((colour, i) => {
     if ("obs" in colour) lines.push(`values = obs[${text(colour.obs)}][cells]`);
+    else if ("gene" in colour && partial) lines.push(`values = atlas[${text(colour.gene)}].where(atlas.measured_in(${text(colour.gene)}))[cells]`);
     else if ("gene" in colour) lines.push(`values = atlas[${text(colour.gene)}][cells]`);
-    else lines.push(`values = atlas.expression[${list(colour.genes)}][cells]`);
+    else lines.push(`values = atlas.expression[${list(usedOf(explorer.shown[i], colour.genes))}][cells]`);
   });
   return `${lines.join("\n")}\n`;
 }

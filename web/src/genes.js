@@ -28,6 +28,8 @@ export class Genes {
     this.cache = new Map();
     /** @type {Promise<Float64Array> | null} */
     this.divisors = null;
+    /** @type {Promise<Map<string, boolean[]>> | null} */
+    this.lacking = null;
     /** @type {Map<string, number>} */
     this.byName = new Map(); // symbols before ids before aliases, and the first gene of a name
     for (const names of [symbols, ids]) {
@@ -108,7 +110,7 @@ export class Genes {
   }
 
   /**
-   * Values of a gene over all cells.
+   * Values of a gene over all cells; NaN in those of a study that did not measure it.
    * @param {number} token
    * @param {Unit} unit
    * @returns {Promise<Float32Array>}
@@ -116,13 +118,62 @@ export class Genes {
   async values(token, unit) {
     const { manifest, cells: n } = this.dataset;
     const asStored = unit === "counts" || manifest.kind === "real";
-    const [{ cells, stored }, divisors] = await Promise.all([this.entries(token), asStored ? null : this.scales()]);
+    const [{ cells, stored }, divisors, unmeasured] = await Promise.all([this.entries(token), asStored ? null : this.scales(), this.unmeasured(token)]);
     const values = new Float32Array(n);
     const logUnit = manifest.recovery?.base && manifest.recovery.base !== "e" ? Math.log(Number(manifest.recovery.base)) : 1;
     for (let i = 0; i < cells.length; i++) {
       values[cells[i]] = divisors === null ? stored[i] : Math.log1p(stored[i] / divisors[cells[i]]) / logUnit;
     }
+    unmeasured?.forEach((yes, cell) => { if (yes) values[cell] = NaN; });
     return values;
+  }
+
+  /**
+   * Whether every study has measured a gene.
+   * @param {number} token
+   */
+  async measuredByAll(token) {
+    return !(await this.studiesWithout(token)).length;
+  }
+
+  /**
+   * Names of the studies that did not measure a gene: where they have no entries is no zero.
+   * @param {number} token
+   */
+  async studiesWithout(token) {
+    this.lacking ??= this.readLacking().catch((error) => {
+      this.lacking = null;
+      throw error;
+    });
+    return [...await this.lacking].filter(([, lacks]) => lacks[token]).map(([study]) => study);
+  }
+
+  /** By study that did not measure all genes, whether it lacks each. */
+  async readLacking() {
+    const { manifest } = this.dataset;
+    /** @type {[string, {measured?: string | null}][]} */
+    const partial = Object.entries(manifest.studies ?? {}).filter(([, study]) => /** @type {any} */ (study).measured);
+    if (!partial.length) return new Map();
+    const table = await this.dataset.table(this.dataset.named("feature_metadata"));
+    return new Map(await Promise.all(partial.map(async ([study, { measured }]) => {
+      const { column } = manifest.var.columns.find((/** @type {any} */ record) => record.name === measured) ?? { column: measured };
+      const own = (await table.read(column, 0, table.rows)).flatMap((part) => Array.from(part, (yes) => !yes));
+      return /** @type {[string, boolean[]]} */ ([study, own]);
+    })));
+  }
+
+  /**
+   * Mark the cells of studies that did not measure a gene; null where all did, or no column says of which study a cell is.
+   * @param {number} token
+   * @returns {Promise<Uint8Array | null>}
+   */
+  async unmeasured(token) {
+    const without = new Set(await this.studiesWithout(token));
+    const role = this.dataset.role("study");
+    const column = without.size && role ? await this.dataset.read(role) : null;
+    if (column?.kind !== "labels") return null;
+    const lacks = column.levels.map((study) => without.has(study));
+    return Uint8Array.from(column.codes, (code) => (lacks[code] ? 1 : 0));
   }
 
   /** The matrix by gene: its footer says where the pages of each row group are listed. */

@@ -39,12 +39,12 @@ export async function groupRows(explorer, shown) {
   const rows = legendOrder(labels, cells).filter((code) => cells[code]).map((code) => {
     const row = {
       label: labels.levels[code], cells: cells[code], donors: donors ? seen.subarray(code * width, (code + 1) * width).reduce((sum, k) => sum + k, 0) : null,
-      mean: numbers && valued[code] ? sums[code] / valued[code] : null, share: numbers?.sparse ? above[code] / cells[code] : null,
+      mean: numbers && valued[code] ? sums[code] / valued[code] : null, share: numbers?.sparse && valued[code] ? above[code] / valued[code] : null,
     };
     const texts = [count(row.cells)];
     if (!numbers) texts.push(percent(row.cells, total));
     if (row.donors !== null) texts.push(count(row.donors));
-    if (numbers?.sparse) texts.push(percent(above[code], cells[code]));
+    if (numbers?.sparse) texts.push(row.share === null ? "–" : percent(above[code], valued[code])); // of the cells in which it was measured
     if (numbers) texts.push(row.mean === null ? "–" : String(Number(row.mean.toPrecision(3))));
     return { ...row, texts };
   });

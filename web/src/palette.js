@@ -120,6 +120,11 @@ export function neutral(dark) {
   return dark ? [72, 76, 84] : [205, 208, 214];
 }
 
+/** Colour of cells of which a gene was not measured: nearer to the page than those without counts. @param {boolean} dark @returns {RGB} */
+export function pale(dark) {
+  return dark ? [46, 49, 54] : [233, 235, 238];
+}
+
 /** @param {RGB} rgb */
 export function css([r, g, b]) {
   return `rgb(${r} ${g} ${b})`;

@@ -142,12 +142,17 @@ export class Panels {
     const bar = element("div", { class: "ramp" });
     bar.style.background = `linear-gradient(90deg, ${scale.stops.join(", ")})`;
     let expressing = 0;
-    for (const value of values) if (value) expressing += 1;
+    for (const value of values) if (value) expressing += 1; // NaN, which is no value, is none
     const ends = element("div", { class: "ends" }, element("span", {}, measure(scale.low)), element("span", {}, (scale.clipped ? "≥ " : "") + measure(scale.high)));
     const swatch = element("span", { class: "swatch" });
     swatch.style.background = scale.zero ?? "";
+    const { unmeasured } = scale;
+    const other = element("span", { class: "swatch" });
+    other.style.background = unmeasured?.colour ?? "";
+    const measured = values.length - (unmeasured?.cells ?? 0);
     return sparse
-      ? [bar, ends, element("p", {}, swatch, ` no counts; ${several(expressing, "cell")} (${percent(expressing, values.length)}) ${expressing === 1 ? "has" : "have"} some`)]
+      ? [bar, ends, element("p", {}, swatch, ` no counts; ${several(expressing, "cell")} (${percent(expressing, measured)}) ${expressing === 1 ? "has" : "have"} some`),
+        ...(unmeasured ? [element("p", { class: "unmeasured" }, other, ` not measured in ${several(unmeasured.cells, "cell")}: no zero, counted nowhere`)] : [])]
       : [bar, ends, this.rangeForm(scale)];
   }
 
@@ -251,7 +256,7 @@ export class Panels {
         const column = info ? dataset.known.get(info.column) : undefined;
         return column && column.ready > cell ? [`${column.info.name}: ${valueOf(column, cell)}`] : [];
       });
-    for (const shown of explorer.shown) if (shown.kind === "numbers" && shown.unit) lines.push(`${shown.title}: ${measure(shown.values[cell])} (${shown.unit})`);
+    for (const shown of explorer.shown) if (shown.kind === "numbers" && shown.unit) lines.push(`${shown.title}: ${Number.isNaN(shown.values[cell]) ? "not measured" : `${measure(shown.values[cell])} (${shown.unit})`}`);
     tip.replaceChildren(...lines.map((line) => element("div", {}, visible(line))));
     const [px, py] = explorer.map.project(explorer.positions[2 * cell], explorer.positions[2 * cell + 1], explorer.map.boxes()[0]);
     tip.style.transform = `translate(${Math.min(px + 12, explorer.map.root.clientWidth - tip.offsetWidth - 4)}px, ${Math.max(4, py - 12 - tip.offsetHeight)}px)`;

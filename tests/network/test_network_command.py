@@ -50,6 +50,25 @@ def test_a_run_without_a_network_takes_regulators_alone(planted: Path, tmp_path:
     assert [test["cell_type"] for test in told["networks"]["tests"]] == ["T cell"]
 
 
+def test_figures_are_those_of_the_report(planted: Path, tmp_path: Path, capsys: Captured) -> None:
+    arguments = ["network", str(planted / "dataset"), "--network", str(planted / "edges.csv"), "--bootstraps", "0",
+                 "-o", str(tmp_path), "--format", "parquet", "--figures", "-q"]  # fmt: skip
+    main(arguments)
+    said = capsys.readouterr().out
+    names = {folder.name: sorted(file.name for file in folder.iterdir()) for folder in tmp_path.glob("*_figures")}
+    assert names == {
+        "activity_cell_type_figures": ["01_clearest.png", "02_by_age_TF1.png", "03_by_age_TF0.png", "04_by_age_TF3.png",
+                                       "05_types.png"],
+        "network_cell_type_figures": ["01_strengths.png", "02_network_T_cell.png", "03_network_B_cell.png"],
+    }  # fmt: skip
+    assert f"wrote {tmp_path / 'network_cell_type_figures'}: 3 figures" in said
+    for file in [*tmp_path.glob("*.json"), *tmp_path.glob("*.parquet")]:
+        file.unlink()
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "activity_cell_type_figures is there already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("options", "said"), [
     ([], "there is no network to tell regulators by"),
     (["--regulators", "TF0", "--per-cell"], "--per-cell is of activities, which need a known network"),

@@ -110,6 +110,10 @@ FIGURES: dict[str, tuple[Callable[[str], Axes], int]] = {
     "variance_parts": (lambda n: plot.variance_parts(donors(n), terms=["type_1", n], title=n), 2),
     "volcano": (lambda n: plot.volcano(genes(n), xlabel=n, title=n), 3),
     "ma_plot": (lambda n: plot.ma_plot(genes(n), ylabel=n, title=n), 3),
+    "activity_by_age": (lambda n: plot.activity_by_age(
+        pd.DataFrame({"cell_type": [n, "b"] * 6, "age": np.arange(12.0), "mean": 1.0}), label=n, title=n), 3),
+    "regulator_network": (lambda n: plot.regulator_network(
+        pd.DataFrame({"regulator": [n, "b"], "target": ["c", n], "weight": [1, -2]}), label=n, title=n), 5),
     "predicted_against_actual": (lambda n: learning.predicted_against_actual(scored(n), color="sex", title=n), 2),
     "confusion_matrix": (lambda n: learning.confusion_matrix(counted(n), title=n), 3),
     "reliability": (lambda n: learning.reliability(scored(n), title=n), 2),

@@ -1,10 +1,11 @@
 """The figures of an analysis, those of its section in the report, as PNG files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from titin.ageing.analysis import Analysis, Findings, Inputs
 from titin.dataset.swap import whole
-from titin.plot.style import save_figure
+from titin.plot.style import noted, save_figure, synthetic_note
 from titin.section import Figure, Section
 
 _LONGEST = 80  # letters of a name
@@ -25,8 +26,28 @@ def write_figures(analysis: Analysis, findings: Findings, inputs: Inputs, folder
     list of Path, str
         The pictures in their order, and why there are none.
     """
-    section = Section(analysis.anchor, analysis.title)
-    section.attempt(lambda: analysis.show(section, findings, inputs))
+    return write_section_figures(
+        lambda section: analysis.show(section, findings, inputs), folder, inputs.atlas.synthetic
+    )
+
+
+def write_section_figures(
+    show: Callable[[Section], None], folder: Path, synthetic: str | None
+) -> tuple[list[Path], str]:  # fmt: skip
+    """Draw the figures of a section and write them into a folder, which is replaced; return as `write_figures`.
+
+    Parameters
+    ----------
+    show
+        Fills the section.
+    folder
+        Whole or not at all.
+    synthetic
+        What the source says of data that are made up, which every figure then says.
+    """
+    section = Section("figures", "Figures")
+    with noted(synthetic_note(synthetic)):
+        section.attempt(lambda: show(section))
     figures = [block for block in section.blocks if isinstance(block, Figure)]
     if not figures:
         return [], ", ".join(section.facts.get("missing", [])) or "there is nothing to draw"

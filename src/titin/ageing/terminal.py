@@ -169,7 +169,7 @@ def describe(document: dict[str, Any]) -> str:
     caveats = dict.fromkeys(r["caveat"] for r in document["results"].values() if r.get("caveat"))
     longest = [said for said in caveats if not any(said != other and said in other for other in caveats)]
     lines += ["", *(f"Note: {said}." for said in longest)] if longest else []
-    return "\n".join([*lines, "", *_say_files(document["files"])]).lstrip("\n")
+    return "\n".join([*lines, "", *say_files(document["files"])]).lstrip("\n")
 
 
 def _describe_result(name: str, result: Mapping[str, Any], only: Mapping[str, Any], most: int) -> list[str]:
@@ -257,7 +257,7 @@ def _say_skipped(reasons: Mapping[str, Sequence[str]], *, each: bool) -> list[st
 _ENDINGS = (".parquet", ".csv", ".json")
 
 
-def _say_files(files: Sequence[str]) -> list[str]:
+def say_files(files: Sequence[str]) -> list[str]:
     """What was written: a line for the files of one table, which differ in their ending alone, and one for figures."""
     tables: dict[str, list[str]] = {}
     figures: dict[str, int] = {}

@@ -19,6 +19,7 @@ from titin.analysis_options import (
     method_option,
 )
 from titin.errors import TitinError
+from titin.extras import check_installed
 from titin.files import TABLE_FORMATS
 from titin.options import (
     PATH,
@@ -57,6 +58,7 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
 @click.option("--min-targets", type=click.IntRange(1), default=5, show_default=True,
               help="Targets that a regulator must have.")  # fmt: skip
 @click.option("--per-cell", is_flag=True, help="Write the activities of every cell, too.")
+@click.option("--figures", is_flag=True, help="Draw the report's figures of it, too, as PNG beside the tables.")
 @click.option(
     "--backend", cls=ByHand, metavar="NAME", default="ridge", show_default=True,
     help="What infers networks: ridge, correlation, lightgbm, that of another package, or none.",
@@ -81,8 +83,8 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
 @partial(limit_options, memory="2GiB")
 @shared_options
 def network(
-    dataset: Path | str, output: Path | None, file_format: str, force: bool, preset: str | None, threads: int | None,
-    memory: str | None, as_json: bool, quiet: bool, **asked: Any,
+    dataset: Path | str, output: Path | None, file_format: str, figures: bool, force: bool, preset: str | None,
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Say which regulators are active in each type of DATASET, which genes go with them, and what changes with age.
 
@@ -94,6 +96,8 @@ def network(
     No network comes with titin: CollecTRI and others are to be had under terms of their own.
     """  # noqa: D301 - \b is click's
     _refuse_contradictions(asked)
+    if figures:
+        check_installed("matplotlib", "--figures")
     progress = choose_progress(quiet)
     from titin.ageing.analysis import Inputs
     from titin.ageing.questions import check_types
@@ -124,10 +128,11 @@ def network(
     kinds: dict[str, type[Result]] = {"activity": Activities} if known is not None else {}
     kinds |= {"network": Networks} if asked["backend"] != "none" else {}
     paths = {name: folder / f"{name}_{stem}.{suffix}" for name in kinds}
+    drawn = {name: folder / f"{name}_{stem}_figures" for name in kinds if figures}
     cells = folder / "activity_of_cells.parquet"
     if not force:
         refuse_existing([file for name, kind in kinds.items() for file in kind.files(paths[name], csv=csv)])
-        refuse_existing([cells] if asked["per_cell"] else [])
+        refuse_existing([*drawn.values(), *([cells] if asked["per_cell"] else [])])
     if "network" in kinds:
         find_backend(asked["backend"])  # before anything is computed
     parts = folder / f".{stem}.parts"
@@ -141,6 +146,9 @@ def network(
         result.settings["warnings"] = list(inputs.warnings)
         files += result.write(paths[name], csv=csv, force=force)
     _clear(parts)
+    if figures:
+        pictures, reasons = _draw(found, drawn, atlas.synthetic)
+        files, missing = [*files, *pictures], missing | reasons
     if asked["per_cell"] and known is not None and "activity" in found:
         from titin.network.cell_activities import write_cell_activities
 
@@ -212,6 +220,27 @@ def _networks(inputs: "Inputs", known: Any, reference: Any, parts: Path, asked: 
         _clear(parts)
     return infer_networks(inputs.atlas, question, cell_type_level=asked["cell_type_level"], parts=parts,
                           threads=inputs.threads, progress=inputs.progress)  # fmt: skip
+
+
+def _draw(
+    found: dict[str, Any], folders: dict[str, Path], synthetic: str | None
+) -> tuple[list[Path], dict[str, str]]:  # fmt: skip
+    """Draw what the report shows of each; the pictures, and why there are none."""
+    from titin.ageing.figure_files import write_section_figures
+    from titin.network.report_section import show_activities, show_networks
+
+    shown: dict[str, Callable[[Any, Any], None]] = {"activity": show_activities, "network": show_networks}
+    pictures, reasons = [], []
+    for name, result in found.items():
+        show = partial(_fill, shown[name], result)
+        files, reason = write_section_figures(show, folders[name], synthetic)
+        pictures += files
+        reasons += [reason] if reason else []
+    return pictures, {} if pictures else {"figures": ", ".join(dict.fromkeys(reasons))}
+
+
+def _fill(show: Callable[[Any, Any], None], result: Any, section: Any) -> None:
+    show(section, result)
 
 
 def _clear(parts: Path) -> None:

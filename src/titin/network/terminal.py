@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from titin.ageing.analysis import by_reason, hits
+from titin.ageing.terminal import say_files
 from titin.ageing.verdict import clearest_first, join_some, say_changes
 from titin.network.networks import Networks
 from titin.network.regulator_activities import Activities
@@ -15,7 +16,7 @@ from titin.study.gaps import say_left_out
 from titin.text import count, json_safe, records_table
 from titin.visible import visible
 
-_KINDS = {"activity": "activities", "network": "networks"}
+_KINDS = {"activity": "activities", "network": "networks", "figures": "figures"}
 _SHOWN, _OF_TYPE, _TYPES = 12, 5, 40
 _PLACES = 4
 _TESTED = ["regulator", "cell_type", "protocol", "n_donors_tested", "n_targets", "effect", "ci_low", "ci_high",
@@ -116,7 +117,7 @@ def describe(told: Mapping[str, Any]) -> str:
     if told["networks"] is not None:
         lines += [*_say_networks(told["networks"]), ""]
     lines += [visible(f"no {_KINDS[kind]}: {reason}") for kind, reason in told["missing"].items()]
-    return "\n".join([*lines, *(visible(f"wrote {file}") for file in told["files"])])
+    return "\n".join([*lines, *map(visible, say_files(told["files"]))])
 
 
 def _say_activities(own: Mapping[str, Any]) -> list[str]:

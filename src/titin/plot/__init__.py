@@ -26,6 +26,7 @@ from titin.plot.embedding import density, embedding
 from titin.plot.matrix import dot_plot, heat_map
 from titin.plot.palettes import category_palette, lineage_palette, ordered_palette, resolve_palette, role_color
 from titin.plot.panels import embedding_panels
+from titin.plot.regulation import activity_by_age, regulator_network
 from titin.plot.style import (
     THEMES,
     alt_text,
@@ -45,6 +46,7 @@ from titin.plot.volcano import ma_plot, volcano
 __all__ = [
     "THEMES",
     "AtlasFigures",
+    "activity_by_age",
     "alt_text",
     "category_palette",
     "composition_by_age",
@@ -64,6 +66,7 @@ __all__ = [
     "noted",
     "ordered_palette",
     "pseudotime",
+    "regulator_network",
     "resolve_palette",
     "ridge",
     "role_color",

@@ -87,7 +87,7 @@ def dot_plot(
     axes.plot(column[nothing], row[nothing], linestyle="", marker="x", markersize=2.5, markeredgewidth=0.6,
               color=ink_of(axes), alpha=0.7)  # fmt: skip
     _grid_labels(axes, across, down, x, y)
-    _color_bar(axes, drawn, color_label or color)
+    add_color_bar(axes, drawn, color_label or color)
     handles: list[Any] = [
         axes.scatter([], [], s=_area(np.array([f])), color=ink_of(axes), linewidths=0, label=f"{f:.0%}")
         for f in (0.1, 0.25, 0.5, 1)
@@ -166,7 +166,7 @@ def heat_map(
         look = {"cmap": palette if isinstance(palette, str) else DIVERGING, "vmin": centre - far, "vmax": centre + far}
     drawn = axes.imshow(np.ma.masked_invalid(values), aspect="auto", interpolation="nearest", **look)
     if not np.isfinite(values).all():
-        _hatch(axes, missing)
+        hatch(axes, missing)
     _grid_labels(
         axes, list(table.columns), list(table.index), x_label or table.columns.name, y_label or table.index.name
     )
@@ -174,13 +174,13 @@ def heat_map(
         down, across = np.nonzero(marks.to_numpy(bool))
         axes.plot(across, down, linestyle="", marker="o", markersize=4.5, color="#1a1a1a", markeredgecolor="#ffffff",
                   markeredgewidth=0.8)  # fmt: skip
-    _color_bar(axes, drawn, label)
+    add_color_bar(axes, drawn, label)
     said = f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}"
     return finish(axes, title=title, alt=f"Heat map of {label}, {len(table)} rows × {table.shape[1]} columns, {said}.",
                   save=save)  # fmt: skip
 
 
-def _hatch(axes: "Axes", missing: str) -> None:
+def hatch(axes: "Axes", missing: str) -> None:
     """Hatch the ground of an Axes, which is seen where an image has no value, and say what it means."""
     from matplotlib.patches import Patch
 
@@ -208,7 +208,8 @@ def _grid_labels(axes: "Axes", across: list[Any], down: list[Any], x: object, y:
     axes.set_ylabel("" if y is None else str(y).replace("_", " "))
 
 
-def _color_bar(axes: "Axes", drawn: Any, label: str) -> None:
+def add_color_bar(axes: "Axes", drawn: Any, label: str) -> None:
+    """Set a bar of colours at the upper right of an Axes, with what they are beside it."""
     inset = axes.inset_axes((1.015, 0.6, 0.035, 0.4))
     inset.set_label("color bar")
     bar = axes.get_figure(root=True).colorbar(drawn, cax=inset)  # type: ignore[union-attr]

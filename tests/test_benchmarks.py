@@ -153,9 +153,12 @@ def test_learn_says_what_is_found_of_what_was_planted(study: tuple[Path, Path], 
     ("ageing_truth.py", ["gene × type, protocols together", "false discoveries"]),
     ("validate.py", ["full"]),
     ("relabel.py", ["relabel: a column with a role", "diff"]),
+    ("train.py", ["together", "values, 600 genes, dense, torch.bfloat16", "counts, all genes"]),
 ])  # fmt: skip
 def test_scripts_on_a_dataset(study: tuple[Path, Path], tmp_path: Path, script: str, names: list[str]):
     dataset, source = study
+    if script == "train.py":
+        pytest.importorskip("torch", reason="needs `pip install titin[torch]`")
     given = ["--twin", source, "--work", tmp_path, "--runs", 1] if script == "validate.py" else (
         ["--rounds", 1] if script == "relabel.py" else [])  # fmt: skip
     done = run(script, "--dataset", dataset, *given)

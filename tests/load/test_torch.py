@@ -72,6 +72,33 @@ def test_sparse_batches_are_those_of_the_loader(atlas):
             assert obs.index.tolist() == names
 
 
+@pytest.mark.parametrize("layout", ["csr", "dense"])
+@pytest.mark.parametrize(("values", "dtype"), [("lognorm", torch.float16), ("lognorm", torch.bfloat16),
+                                               ("counts", torch.int32), ("counts", torch.float32)])  # fmt: skip
+def test_values_come_in_the_dtype_that_is_asked_for(atlas, layout, values, dtype):
+    wide = list(TorchDataset(small(atlas, values=values), layout))
+    for (X, obs), (expected, names) in zip(
+        TorchDataset(small(atlas, values=values), layout, dtype=dtype), wide, strict=True
+    ):
+        assert X.dtype == dtype
+        assert torch.equal(X.to_dense(), expected.to_dense().to(dtype))
+        assert obs.index.equals(names.index)
+
+
+@pytest.mark.parametrize(("values", "dtype"), [("lognorm", torch.int32), ("counts", torch.float16),
+                                               ("counts", torch.bfloat16), ("counts", torch.int16)])  # fmt: skip
+def test_a_dtype_that_would_change_values_is_refused(atlas, values, dtype):
+    with pytest.raises(TitinError, match="are not given as"):
+        TorchDataset(small(atlas, values=values), dtype=dtype)
+
+
+def test_values_beyond_half_precision_are_refused(atlas):
+    dataset = TorchDataset(small(atlas), dtype=torch.float16)
+    with pytest.raises(TitinError, match="beyond torch.float16"):
+        dataset._convert(np.array([1.0, 70_000.0], np.float32))
+    assert dataset._convert(np.array([1.0, np.inf], np.float32))[1] == torch.inf  # it was so before
+
+
 @pytest.mark.parametrize("dense", [True, False])
 def test_dense_batches_equal_the_atlas(atlas, dense):
     genes = ["MYH7", "MYH2", "PAX7"]

@@ -186,7 +186,7 @@ class Loader:
         if self.atlas.whole is not self.atlas:  # blocks are decoded with all of their genes
             genes = self.atlas.var_names.tolist() if genes is None else genes
             self.atlas = self.atlas.whole
-        self.batch_size, self.drop_last, self.dense = batch_size, drop_last, dense
+        self.batch_size, self.drop_last, self.dense, self.values = batch_size, drop_last, dense, values
         self.threads = threads or available_threads()
         self._mode = _mode(self.atlas.manifest, values)
         self._cache = cache

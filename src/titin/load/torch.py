@@ -50,6 +50,9 @@ class TorchDataset(IterableDataset):
         A column of obs that the loader hands out, as second part of every batch. Text and categories become int64
         positions in ``classes``, -100 where missing; other numbers float32, integers and booleans int64. The batch's
         obs, a DataFrame, where not given.
+    dtype
+        Of the values: ``torch.float32``, or ``torch.float16`` or ``torch.bfloat16``, in half the memory and rounded; of
+        ``values="counts"``, which neither of these holds exactly, ``torch.int32``.
 
     Attributes
     ----------
@@ -59,7 +62,7 @@ class TorchDataset(IterableDataset):
     Raises
     ------
     TitinError
-        If obs has no such column, or there is no such layout.
+        If obs has no such column, there is no such layout, or values of this kind are not given in this dtype.
 
     Examples
     --------
@@ -69,13 +72,17 @@ class TorchDataset(IterableDataset):
     ...     loss = torch.nn.functional.cross_entropy(model(X), y)
     """
 
-    def __init__(self, loader: Loader, layout: Literal["csr", "dense"] = "csr", target: str | None = None) -> None:
+    def __init__(
+        self, loader: Loader, layout: Literal["csr", "dense"] = "csr", target: str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
         super().__init__()
         if layout not in ("csr", "dense"):
             raise TitinError(f"there is no layout {layout!r}", "give csr or dense")
         if layout == "csr" and loader.dense:
             raise TitinError("the loader gives dense batches", 'give layout="dense", or make the loader sparse')
-        self.loader, self.layout, self.target = loader, layout, target
+        _refuse_dtype(dtype, loader.values)
+        self.loader, self.layout, self.target, self.dtype = loader, layout, target, dtype
         self.classes = None if target is None else _classes(_handed_out(loader, target))
         # in shared memory, as workers that stay alive hear of a new epoch in no other way
         epoch: Any = torch.tensor(loader.state_dict()["epoch"])
@@ -88,7 +95,7 @@ class TorchDataset(IterableDataset):
         self.loader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
-        """Yield ``X`` (cells × genes, float32) with the target (cells) or obs."""
+        """Yield ``X`` (cells × genes, of ``dtype``) with the target (cells) or obs."""
         worker = get_worker_info()
         loader = self.loader if worker is None else self._share(worker.id, worker.num_workers)
         self._running = loader
@@ -116,10 +123,19 @@ class TorchDataset(IterableDataset):
 
     def _tensor(self, X: Any) -> torch.Tensor:
         if self.layout == "dense":
-            return torch.from_numpy(X if self.loader.dense else X.toarray())
+            return self._convert(X if self.loader.dense else X.toarray())
         X.sort_indices()
-        indptr, indices, values = (torch.from_numpy(part) for part in (X.indptr, X.indices, X.data))
-        return torch.sparse_csr_tensor(indptr, indices, values, X.shape, check_invariants=False)
+        indptr, indices = torch.from_numpy(X.indptr), torch.from_numpy(X.indices)
+        return torch.sparse_csr_tensor(indptr, indices, self._convert(X.data), X.shape, check_invariants=False)
+
+    def _convert(self, values: NDArray[np.float32]) -> torch.Tensor:
+        """Values in the dtype that is wanted."""
+        converted = torch.from_numpy(values).to(self.dtype)
+        if self.dtype == torch.float16 and not bool(converted.isfinite().all()) and np.isfinite(values).all():
+            raise TitinError(
+                f"a value of {np.abs(values).max():g} is beyond torch.float16", "give dtype=torch.bfloat16"
+            )  # fmt: skip
+        return converted
 
     def _second(self, obs: Any) -> Any:
         if self.target is None:
@@ -144,6 +160,15 @@ class _Share(Sampler):
 
     def __len__(self) -> int:
         return sum(map(len, self.loads(0)))
+
+
+def _refuse_dtype(dtype: torch.dtype, values: str) -> None:
+    """Refuse a dtype in which values would be wrong without a word: halves of counts, whole numbers of logarithms."""
+    fitting = (torch.float32, torch.int32) if values == "counts" else (torch.float32, torch.float16, torch.bfloat16)
+    if dtype not in fitting:
+        raise TitinError(
+            f'values="{values}" are not given as {dtype}', f"give dtype={' or '.join(map(str, fitting))}"
+        )  # fmt: skip
 
 
 def _handed_out(loader: Loader, column: str) -> pd.Series:

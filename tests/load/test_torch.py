@@ -94,7 +94,7 @@ def test_a_dtype_that_would_change_values_is_refused(atlas, values, dtype):
 
 def test_values_beyond_half_precision_are_refused(atlas):
     dataset = TorchDataset(small(atlas), dtype=torch.float16)
-    with pytest.raises(TitinError, match="beyond torch.float16"):
+    with pytest.raises(TitinError, match="is beyond"):
         dataset._convert(np.array([1.0, 70_000.0], np.float32))
     assert dataset._convert(np.array([1.0, np.inf], np.float32))[1] == torch.inf  # it was so before
 

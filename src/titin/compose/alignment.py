@@ -1,7 +1,7 @@
 """Tables of several studies as one: which column of each becomes which, and the way back."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +71,7 @@ def align(
                 other, theirs = first[wanted]
                 why = _unlike(tables[other][theirs], table[column], other, study, places)
                 if why:
-                    name = _free(f"{wanted}_{study}", [*first, *found.names[study].values()])
+                    name = free_name(f"{wanted}_{study}", [*first, *found.names[study].values()])
                     found.notes.append(f"{place} column {str(column)!r} of {study} is kept as {name!r}: {why}")
             first.setdefault(name, (study, column))
             found.names[study][column] = name
@@ -120,7 +120,7 @@ def join_genes(tables: Mapping[str, pd.DataFrame], alignment: Alignment, places:
 
 def restoring_records(table: pd.DataFrame, names: Mapping[Any, str], index: str) -> list[Record]:
     """Records that restore a study's table from the joined one: see `restore`."""
-    _, records = encode_table(table, index_name=_free(index, list(names.values())))
+    _, records = encode_table(table, index_name=free_name(index, list(names.values())))
     for record, column in zip(records[1:], table.columns, strict=True):
         record["column"] = names[column]
     return records
@@ -149,7 +149,8 @@ def restore(joined: pd.DataFrame, records: list[Record], index: pd.Index) -> pd.
     return frame
 
 
-def _free(name: str, taken: list[str]) -> str:
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return a name that is not taken: itself, or with a number."""
     n, free = 1, name
     while free in taken:
         n += 1

@@ -20,7 +20,7 @@ from titin.atlas.tables import read_derived, read_embedding, read_obs, read_uns,
 from titin.compose.studies_left import StudiesLeft
 from titin.dataset import layout
 from titin.dataset.block import Block
-from titin.dataset.manifest import Manifest
+from titin.dataset.manifest import Manifest, PartManifest
 from titin.dataset.store import Store
 from titin.errors import DatasetError, SourceError
 from titin.masking import mask
@@ -204,7 +204,7 @@ def dataset_source(
     restored, choices = left.restored(source, kept_roles(atlas))
     if rows is not None:
         choices = describe_roles(restored.obs, choices)
-    restored.parts = {place: _further(atlas.part(place), restored, resources, of_source, columns)
+    restored.parts = {place: _further(atlas.part(place), restored, resources, of_source, columns, left)
                       for place in manifest.parts}  # fmt: skip
     return restored, choices
 
@@ -218,13 +218,19 @@ def _not_of_a_part(manifest: Manifest) -> dict[str, str]:
 
 
 def _further(
-    atlas: Atlas, source: Source, resources: Resources, rows: Positions | None, columns: Positions | None
-) -> Source:
-    """A further matrix of the cells; where its genes are its own it has all of them, as in anndata."""
+    atlas: Atlas, source: Source, resources: Resources, rows: Positions | None, columns: Positions | None,
+    left: StudiesLeft,
+) -> Source:  # fmt: skip
+    """A further matrix of the cells; where its genes are its own it has all that a study left measured."""
     store, own = atlas.store, {}
-    if store.manifest.layout.own_genes:
-        columns, names = None, store.manifest.var.get("own_names")
-        own = {"var": read_var(store), "genes": _gene_names(atlas.reader.genes), "own_names": names,
+    if isinstance(store.manifest, PartManifest) and store.manifest.own_genes:
+        names, place = store.manifest.var.get("own_names"), store.manifest.place
+        var, named = read_var(store), _gene_names(atlas.reader.genes)
+        columns = left.genes(var, place)
+        if columns is not None:
+            var, named = var.iloc[columns], named.iloc[columns].reset_index(drop=True)
+        restored = left.restored_genes(var, place)
+        own = {"var": restored, "genes": named if restored.index.equals(var.index) else None, "own_names": names,
                "symbols": names["column"] if names else None}  # fmt: skip
     matrix = DatasetMatrix(atlas, resources, rows, columns)
     counts = _counts(atlas, resources, rows, columns)

@@ -54,7 +54,9 @@ def bare_id(name: str) -> str:
     return found[1] if found else name
 
 
-def match_genes(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str) -> MatchedGenes:
+def match_genes(
+    studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str, *, noun: str = "genes"
+) -> MatchedGenes:
     """Match the genes of studies.
 
     Two genes are one if their stable ids are, without the version; or, where one of them has no stable id, if their
@@ -66,6 +68,8 @@ def match_genes(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str)
         By name: names of the genes in var, and their symbols (``gene``) and ids (``gene_ids``).
     join
         ``inner`` for the genes of all studies, ``outer`` for those of any.
+    noun
+        What they are called in what is said.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def match_genes(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str)
     everywhere = np.logical_and.reduce([place >= 0 for place in places.values()])
     if not everywhere.any():
         raise TitinError(
-            f"{' and '.join(studies)} have no gene in common: {_example(studies)}",
+            f"{' and '.join(studies)} have no {noun[:-1]} in common: {_example(studies)}",
             "are they of one species, and their genes named in one way (symbols or Ensembl ids)?",
         )
     kept = np.flatnonzero(everywhere) if join == "inner" else np.arange(len(everywhere))
@@ -92,12 +96,14 @@ def match_genes(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str)
     }
     genes = pd.DataFrame({layout.GENE: [rows.symbols[row] for row in kept],
                           layout.GENE_IDS: [rows.ids[row] for row in kept]}, dtype=object)  # fmt: skip
-    notes = [f"{len(names):,} genes: {int(everywhere.sum()):,} are in all studies"]
-    notes += [_said(study, without, join) for study, without in unmatched.items() if without]
+    notes = [f"{len(names):,} {noun}: {int(everywhere.sum()):,} are in all studies"]
+    notes += [_said(study, without, join, noun) for study, without in unmatched.items() if without]
     if rows.by_symbol:
-        notes.append(f"{_count(rows.by_symbol)} matched by symbol, as one of the studies has no stable id of them")
+        notes.append(
+            f"{_count(rows.by_symbol, noun)} matched by symbol, as one of the studies has no stable id of them"
+        )
     if rows.ambiguous:
-        notes.append(f"{_count(rows.ambiguous)} not matched, as several genes of a study have that symbol")
+        notes.append(f"{_count(rows.ambiguous, noun)} not matched, as several {noun} of a study have that symbol")
     return MatchedGenes(names, genes, {study: place[kept] for study, place in places.items()}, notes, unmatched)
 
 
@@ -175,15 +181,15 @@ def _unique(names: list[str], ids: list[str]) -> list[str]:
     return found
 
 
-def _said(study: str, own: list[str], join: str) -> str:
+def _said(study: str, own: list[str], join: str, noun: str) -> str:
     named = ", ".join(own[:_NAMED]) + (" …" if len(own) > _NAMED else "")
     what = "left out" if join == "inner" else "kept: zeros of studies that did not measure them say nothing"
-    return f"{len(own):,} genes of {study} are not in all studies and are {what}: {named}"
+    return f"{len(own):,} {noun} of {study} are not in all studies and are {what}: {named}"
 
 
-def _count(symbols: list[str]) -> str:
+def _count(symbols: list[str], noun: str) -> str:
     named = ", ".join(symbols[:_NAMED]) + (" …" if len(symbols) > _NAMED else "")
-    return f"{len(symbols):,} genes ({named}) were"
+    return f"{len(symbols):,} {noun} ({named}) were"
 
 
 def _example(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]]) -> str:

@@ -41,12 +41,34 @@ class StudiesLeft:
                 if cells.get(name, 0)}  # fmt: skip
         return cls(left, len(left) == len(manifest.studies))
 
-    def genes(self, var: pd.DataFrame) -> NDArray[np.int64] | None:
-        """Positions of the genes that one of the studies has measured; None for all."""
-        measured = [entry["measured"] for entry in self.entries.values()]
+    def genes(self, var: pd.DataFrame, place: str | None = None) -> NDArray[np.int64] | None:
+        """Positions of the genes that one of the studies has measured; None for all.
+
+        Parameters
+        ----------
+        var
+            The table of genes, of X or of a further matrix with genes of its own.
+        place
+            Of that further matrix.
+        """
+        measured = [entry["measured"] for entry in self._of(place)]
         if self.whole or None in measured:
             return None
         return np.flatnonzero(var[measured].any(axis=1).to_numpy(bool))
+
+    def restored_genes(self, var: pd.DataFrame, place: str) -> pd.DataFrame:
+        """Genes of a further matrix that has its own; where one study is left of several, their table as it was."""
+        found = self._of(place)
+        if self.whole or len(found) != 1:
+            return var
+        (entry,) = found
+        names = var.index if entry["names"] is None else pd.Index(var[entry["names"]], dtype=object)
+        return restore(var, entry["var"], names)
+
+    def _of(self, place: str | None) -> list[dict[str, Any]]:
+        """What is known of the genes of each study; nothing of a further matrix of one study."""
+        entries = list(self.entries.values())
+        return entries if place is None else [entry["parts"][place] for entry in entries if "parts" in entry]
 
     def restored(self, source: Source, choices: Mapping[str, RoleChoice]) -> tuple[Source, dict[str, RoleChoice]]:
         """The source and its roles; where one study is left of several, with its tables as they were."""

@@ -15,15 +15,14 @@ import pandas as pd
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
-from titin.compose.alignment import Alignment, align, join_cells, join_genes, restoring_records
+from titin.compose.alignment import align, free_name, join_cells, restoring_records
 from titin.compose.columns import join_columns
-from titin.compose.dataset_source import COUNTS
-from titin.compose.gene_matching import MatchedGenes, match_genes
+from titin.compose.joined_genes import JoinedGenes, join_gene_tables
 from titin.compose.merged_roles import MergedRoles, merge_roles
-from titin.compose.stacked import StackedMatrix, StackedOrigin, StackedStudy
+from titin.compose.stacked import StackedOrigin
 from titin.compose.study_part import StudyPart, open_parts
 from titin.dataset import layout
-from titin.dataset.manifest import LAYERS
+from titin.dataset.manifest import LAYERS, MODALITIES
 from titin.dataset.unstructured import encode_uns
 from titin.errors import TitinError
 from titin.presets import Preset
@@ -155,76 +154,71 @@ def _check_parts(parts: list[StudyPart]) -> None:
 
 def _join(parts: list[StudyPart], join: str) -> tuple[Source, MergedRoles]:
     by_name = {part.name: part for part in parts}
-    genes = match_genes({name: (part.source.var.index, part.genes) for name, part in by_name.items()}, join)
+    sources = {name: part.source for name, part in by_name.items()}
+    genes = join_gene_tables(sources, join, named={name: part.genes for name, part in by_name.items()})
     roles = merge_roles(by_name)
-    obs_tables = {name: part.source.obs for name, part in by_name.items()}
-    var_tables = {name: part.source.var for name, part in by_name.items()}
+    obs_tables = {name: source.obs for name, source in sources.items()}
     of_obs = align(obs_tables, "obs", roles.renamed)
-    of_var = align(var_tables, "var", {}, genes.places)
     suffixed, names = _cell_names(obs_tables)
-    study = _free_name(STUDY, of_obs.groups)
+    study = free_name(STUDY, of_obs.groups)
     cells = join_cells(obs_tables, of_obs) | {study: _study_column(obs_tables)}
     cells |= roles.made(by_name, cells)
     obs = pd.DataFrame(cells).set_axis(names, axis=0)
-    var, added = _genes_table(var_tables, of_var, genes, join)
     roles.finish(study, of_obs)
-    columns = {name: _columns(genes.places[name], part.source.X.shape[1]) for name, part in by_name.items()}
-    stacked = [StackedStudy(part.source, columns[name]) for name, part in by_name.items()]
-    matrix = StackedMatrix(stacked, len(genes.names))
     studies = {
         name: {
-            "n_cells": part.source.X.shape[0], "n_genes": part.source.X.shape[1],
-            "suffix": f"-{name}" if suffixed else "", **added[name], "roles": roles.own[name],
-            "obs": restoring_records(part.source.obs, of_obs.names[name], layout.CELL_ID),
-            "var": restoring_records(part.source.var, of_var.names[name], layout.GENE),
+            "n_cells": source.X.shape[0], **genes.entries[name], "suffix": f"-{name}" if suffixed else "",
+            "roles": roles.own[name], "obs": restoring_records(source.obs, of_obs.names[name], layout.CELL_ID),
         }
-        for name, part in by_name.items()
+        for name, source in sources.items()
     }  # fmt: skip
     uns, lost = _uns(by_name)
+    X, counts = genes.stacked(sources, "X")
     joined = Source(
-        inventory=StackedOrigin([part.source for part in parts]), format="titin", X=matrix,
-        counts=_counted(stacked, len(genes.names)),
-        obs=obs, var=var, uns=uns, left_out=lost, kind=parts[0].kind, genes=genes.genes,
-        notes=genes.notes + of_obs.notes + of_var.notes + roles.notes + _about_names(suffixed, study),
+        inventory=StackedOrigin(list(sources.values())), format="titin", X=X, counts=counts,
+        obs=obs, var=genes.var, uns=uns, left_out=lost, kind=parts[0].kind, genes=genes.matched.genes,
+        notes=genes.notes + of_obs.notes + roles.notes + _about_names(suffixed, study),
         ages=_ages(by_name, names), made_of=[part.made_of for part in parts], studies=studies,
     )  # fmt: skip
-    for place in _layers_of_all(by_name, lost):
-        own = [StackedStudy(part.source.parts[place], columns[name]) for name, part in by_name.items()]
-        X = StackedMatrix(own, len(genes.names), place)
-        joined.parts[place] = joined.with_matrix(
-            X, counts=_counted(own, len(genes.names)), kind=own[0].source.kind, notes=[]
-        )
+    _join_further(joined, sources, genes, join)
     return joined, roles
 
 
-def _counted(studies: list[StackedStudy], n_genes: int) -> StackedMatrix | None:
-    """The counts behind the values of the studies; they come with the values, so that this is only a name."""
-    return StackedMatrix(studies, n_genes, COUNTS) if any(s.source.counts is not None for s in studies) else None
-
-
-def _layers_of_all(parts: Mapping[str, StudyPart], lost: dict[str, str]) -> list[str]:
-    """Layers that all studies have, of values of one kind; all else is noted in ``lost``."""
-    found = []
-    for place in dict.fromkeys(place for part in parts.values() for place in part.source.parts):
-        has = [study for study, part in parts.items() if place in part.source.parts]
-        kinds = {study: str(parts[study].source.parts[place].kind) for study in has}
-        if not place.startswith(LAYERS):
-            lost[place] = "a merge keeps the genes of X alone"
-        elif len(has) < len(parts):
-            lost[place] = f"of {', '.join(has)} alone"
+def _join_further(joined: Source, sources: Mapping[str, Source], genes: JoinedGenes, join: str) -> None:
+    """Join the further matrices that all studies have, of values of one kind; all else is noted as left out."""
+    for place in dict.fromkeys(place for source in sources.values() for place in source.parts):
+        own = {study: source.parts[place] for study, source in sources.items() if place in source.parts}
+        kinds = {study: str(source.kind) for study, source in own.items()}
+        if len(own) < len(sources):
+            joined.left_out[place] = f"of {', '.join(own)} alone"
         elif len(set(kinds.values())) > 1:
-            lost[place] = f"of different kinds: {', '.join(f'{study} {kind}' for study, kind in kinds.items())}"
+            said = ", ".join(f"{study} {kind}" for study, kind in kinds.items())
+            joined.left_out[place] = f"of different kinds: {said}"
+        elif place.startswith(LAYERS):
+            X, counts = genes.stacked(own, place)
+            joined.parts[place] = joined.with_matrix(X, counts=counts, kind=next(iter(own.values())).kind)
         else:
-            found.append(place)
-    return found
+            _join_with_own_genes(joined, place, own, join)
 
 
-def _columns(places: np.ndarray, n_genes: int) -> np.ndarray:
-    """Column of the joined matrix of each gene of a study, -1 for none."""
-    columns = np.full(n_genes, -1, np.int32)
-    measured = np.flatnonzero(places >= 0)
-    columns[places[measured]] = measured
-    return columns
+def _join_with_own_genes(joined: Source, place: str, own: Mapping[str, Source], join: str) -> None:
+    """Join raw or a modality: its features are matched as those of X are, and what a study lacks is no zero either."""
+    try:
+        genes = join_gene_tables(own, join, noun="features" if place.startswith(MODALITIES) else "genes")
+    except TitinError as error:
+        joined.left_out[place] = str(error.args[0])
+        return
+    for study, entry in genes.entries.items():
+        joined.studies[study].setdefault("parts", {})[place] = entry
+    X, counts = genes.stacked(own, f"{place}/X")
+    joined.parts[place] = joined.with_matrix(
+        X,
+        counts=counts,
+        kind=next(iter(own.values())).kind,
+        var=genes.var,
+        genes=genes.matched.genes,
+        notes=genes.notes,
+    )
 
 
 def _cell_names(tables: Mapping[str, pd.DataFrame]) -> tuple[bool, pd.Index]:
@@ -244,27 +238,6 @@ def _about_names(suffixed: bool, study: str) -> list[str]:
 def _study_column(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
     codes = np.repeat(np.arange(len(tables)), [len(table) for table in tables.values()])
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(list(tables), dtype=object)))
-
-
-def _genes_table(
-    tables: Mapping[str, pd.DataFrame], alignment: Alignment, genes: MatchedGenes, join: str
-) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
-    """Var, and by study the columns that say what it measured and what it calls the genes."""
-    columns = join_genes(tables, alignment, genes.places)
-    added: dict[str, dict[str, Any]] = {}
-    for study, table in tables.items():
-        own = genes.places[study]
-        added[study] = {"measured": None, "names": None}
-        if join == "outer":
-            added[study]["measured"] = name = _free_name(f"measured_{study}", columns)
-            columns[name] = pd.Series(own >= 0)
-        theirs = table.index.astype(str).to_numpy(object)[own]
-        theirs[own < 0] = None
-        if (theirs != np.array(genes.names, object))[own >= 0].any():
-            added[study]["names"] = name = _free_name(f"name_in_{study}", columns)
-            columns[name] = pd.Series(pd.Categorical(theirs))
-    index = pd.Index(genes.names, dtype=object, name=next(iter(tables.values())).index.name)
-    return pd.DataFrame(columns, index=range(len(index))).set_axis(index, axis=0), added
 
 
 def _ages(parts: Mapping[str, StudyPart], names: pd.Index) -> dict[str, tuple[pd.Series, dict[str, Any]]]:
@@ -314,11 +287,3 @@ def _agreed(parts: list[StudyPart], options: Options, derivation: Mapping[str, A
         licence=options.licence or common([part.licence for part in parts]), preset=preset or Preset(),
         derivation=derivation, roles={},
     )  # fmt: skip
-
-
-def _free_name(name: str, taken: Any) -> str:
-    n, free = 1, name
-    while free in taken:
-        n += 1
-        free = f"{name}_{n}"
-    return free

@@ -213,7 +213,9 @@ class Manifest:
             "source": self.source | entry["source"], "settings": self.settings | {"allow_negative": True},
         }  # fmt: skip
         if own:
-            said |= {"n_genes": entry["n_genes"], "var": entry["var"], "varm": {}, "studies": {}}
+            studies = {name: study | study["parts"][place] for name, study in self.studies.items()
+                       if place in study.get("parts", {})}  # fmt: skip
+            said |= {"n_genes": entry["n_genes"], "var": entry["var"], "varm": {}, "studies": studies}
         return PartManifest(**said, place=place, file=entry["file"], own_genes=own)
 
     def shards(self, name: str) -> list[str]:

@@ -124,10 +124,13 @@ _FILE = record({"bytes": whole(), "sha256": sha256}, {"rows": whole()})
 _RECORDED_PRESET = record({"name": text(), "sha256": sha256}, {"document": table_of(anything)})
 _FOUND = record({}, {"why": text(), "not_taken": table_of(text()), "given": flag, "warning": optional(text())})
 _SET = record({"genes": whole(), "chosen": whole(), "left_out": whole(), "absent": whole()})
+_place = text(r"(?s)(layers|mod)/.+|raw", said="a place of a further matrix")
+_OF_GENES = {"measured": optional(text()), "names": optional(text())}
 _STUDY = record(
     {"n_cells": count, "n_genes": count, "suffix": text(), "obs": columns, "var": columns},
-    {"measured": optional(text()), "names": optional(text()), "roles": table_of(either(list_of(scalar), scalar))},
-)
+    {**_OF_GENES, "roles": table_of(either(list_of(scalar), scalar)),
+     "parts": table_of(record({"n_genes": count, "var": columns}, _OF_GENES), keys=_place)},
+)  # fmt: skip
 _RECOVERY = record({}, {
     "witness": optional(text()),
     "witnessed": optional(record({"cells": whole(), "of": whole(), "more": whole()})),
@@ -136,7 +139,6 @@ _RECOVERY = record({}, {
     "counts_beside": optional(text()), "linear": flag,
 })  # fmt: skip
 _VAR = record({"columns": columns}, {"own_names": record({"column": scalar, "name": scalar})})
-_place = text(r"(?s)(layers|mod)/.+|raw", said="a place of a further matrix")
 _PART = record(
     {"file": word, "kind": one_of(*KINDS), "nnz": whole(), "recovery": _RECOVERY,
      "source": record({"matrix": text(), "dtype": number_dtype, "storage": one_of("csr", "csc", "dense")})},

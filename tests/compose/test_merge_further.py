@@ -15,7 +15,7 @@ import titin
 from titin.errors import DatasetError
 
 SIZES = {"one": 40, "two": 30, "three": 20}
-RAW = {"one": range(0, 40), "two": range(39, 9, -1), "three": range(5, 45)}
+RAW = {"one": range(40), "two": range(39, 9, -1), "three": range(5, 45)}
 PROTEINS = {"one": ["CD3", "CD4", "CD8"], "two": ["CD8", "IgG", "CD3"], "three": ["CD3", "CD8"]}
 
 
@@ -139,7 +139,7 @@ def test_modalities_are_joined_by_their_features(tmp_path, join):
 
 
 def test_what_is_left_out_is_said_with_the_reason(built, tmp_path):
-    studies, folder = built
+    _, folder = built
     without, odd, other = (study("three") for _ in range(3))
     del without.raw
     build_study(without, tmp_path, "without", project=[])
@@ -147,10 +147,11 @@ def test_what_is_left_out_is_said_with_the_reason(built, tmp_path):
     build_study(odd, tmp_path, "odd", with_raw=True, project=[])
     other.raw = ad.AnnData(sparse.csr_matrix(other.raw.X * 2), other.obs, other.raw.var)
     build_study(other, tmp_path, "other", with_raw=True, project=[])
-    for name, said in (
-        ("without", "of one alone"), ("odd", "one and odd have no gene in common: one has G0, G1, G2, odd has P0, P1, P2"),
-        ("other", "of different kinds: one real, other counts"),
-    ):  # fmt: skip
+    reasons = {
+        "without": "of one alone", "other": "of different kinds: one real, other counts",
+        "odd": "one and odd have no gene in common: one has G0, G1, G2, odd has P0, P1, P2",
+    }  # fmt: skip
+    for name, said in reasons.items():
         report = titin.merge([folder / "one", tmp_path / name], tmp_path / f"{name}_and_one")
         assert report.manifest.left_out["raw"] == said
         assert titin.open(report.path).raw is None
@@ -158,9 +159,11 @@ def test_what_is_left_out_is_said_with_the_reason(built, tmp_path):
 
 def test_a_manifest_that_says_nonsense_of_further_matrices_is_refused(joined, tmp_path):
     text, path = (joined / "titin.json").read_text(), tmp_path / "titin.json"
-    for one, other, said in (
-        ('"raw": {\n', '"../raw": {\n', "a place of a further matrix"), ('"measured": "measured_one"', '"measured": 3', "text"),
-    ):  # fmt: skip
+    cases = {
+        "a place of a further matrix": ('"raw": {\n', '"../raw": {\n'),
+        "text": ('"measured": "measured_one"', '"measured": 3'),
+    }
+    for said, (one, other) in cases.items():
         start = text.index('"studies": {')
         place = text.index(one, text.index('"parts"', start))
         path.write_text(text[:place] + other + text[place + len(one) :])

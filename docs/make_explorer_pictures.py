@@ -20,6 +20,17 @@ PICTURES: dict[str, tuple[int, int, bool, dict[str, Any]]] = {  # width, height,
     "explorer-genes": (1400, 860, True, {"colours": [{"gene": g} for g in ("MYH7", "MYH2", "PDGFRA", "PECAM1")]}),
     "explorer-gene": (1400, 860, False, {"page": "gene", "card": "CDKN1A"}),
     "explorer-changes": (1400, 860, False, {"page": "changes", "comparison": "MuSC · cells"}),
+    "explorer-selections": (
+        1400,
+        1000,
+        False,
+        {
+            "page": "sets",
+            "a": {"filter": "annotation_level0 = MuSC and age > 50"},
+            "tested": ["CDKN1A", "PAX7", "MT-ND1"],
+            "b": {"filter": "annotation_level0 = MuSC and age < 50"},
+        },
+    ),
     "explorer-phone": (400, 860, False, {"colours": [{"gene": "MYH7"}], "selection": {"polygon": RING}}),
 }
 

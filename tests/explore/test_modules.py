@@ -1,27 +1,12 @@
 """Modules of the page that can be told right from wrong without a browser: run by node, where there is one."""
 
 import gzip
-import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from page_modules import run
 
 from titin.explore.page import BUNDLE, FILES
-
-SOURCES = Path(__file__).parents[2] / "web" / "src"
-
-
-def run(module: str, expression: str) -> object:
-    """What an expression of a module's names gives."""
-    node = shutil.which("node")
-    if node is None or not SOURCES.is_dir():
-        pytest.skip("needs node, and web/ of a checkout")
-    script = f"import * as m from {json.dumps((SOURCES / module).as_uri())}; console.log(JSON.stringify({expression}))"
-    done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
 
 
 def least_distance(colours: list[list[float]]) -> float:

@@ -1,6 +1,8 @@
 // The state of the page in its address, and back: readable, and exact.
 
-export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "labels"]);
+import { readSelection } from "./selections.js";
+
+export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "sets", "labels"]);
 
 /**
  * @typedef {object} State
@@ -8,13 +10,16 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {import("./colouring.js").Colour[]} colours one for each panel
  * @property {import("./genes.js").Unit} unit
  * @property {import("./conditions.js").Condition[]} where cells that are shown
- * @property {import("./conditions.js").Selection | null} selection
+ * @property {import("./selections.js").Selection | null} selection
  * @property {import("./map.js").Place | null} view null shows all
  * @property {typeof PAGES[number]} page
  * @property {string | null} card gene that the page of a gene shows
  * @property {string[]} dots genes of the dot plot
  * @property {string | null} protocol that the dot plot shows
  * @property {boolean} split whether it shows young and old donors apart
+ * @property {import("./selections.js").Selection | null} a selections that were kept, to be compared
+ * @property {import("./selections.js").Selection | null} b
+ * @property {string[] | "panel"} tested genes that are compared between them
  * @property {string | null} comparison type and protocol that the page of changes shows
  */
 
@@ -41,6 +46,8 @@ export function toAddress(state) {
   if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
   if (state.protocol !== null) address.set("protocol", state.protocol);
   if (state.split) address.set("split", "young_old");
+  for (const side of /** @type {const} */ (["a", "b"])) if (state[side]) address.set(side, JSON.stringify(state[side]));
+  if (state.tested.length) address.set("tested", state.tested === "panel" ? "panel" : JSON.stringify(state.tested));
   return address.toString();
 }
 
@@ -71,9 +78,10 @@ export function fromAddress(text) {
   if (unit === "log" || unit === "counts") state.unit = unit;
   const where = parse(address.get("where"));
   if (Array.isArray(where)) state.where = where.filter((condition) => typeof condition?.column === "string");
-  const selection = parse(address.get("selection"));
-  if (isPolygon(selection?.polygon)) state.selection = { polygon: selection.polygon };
-  else if (Array.isArray(selection?.where)) state.selection = { where: selection.where };
+  for (const name of /** @type {const} */ (["selection", "a", "b"])) {
+    const selection = readSelection(parse(address.get(name)));
+    if (selection) state[name] = selection;
+  }
   const view = (address.get("view") ?? "").split("_").map(Number);
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
@@ -85,12 +93,9 @@ export function fromAddress(text) {
   const dots = parse(address.get("dots"));
   if (Array.isArray(dots)) state.dots = dots.map(String);
   if (address.get("split") === "young_old") state.split = true;
+  const tested = address.get("tested") === "panel" ? "panel" : parse(address.get("tested"));
+  if (tested === "panel" || Array.isArray(tested)) state.tested = tested === "panel" ? tested : tested.map(String);
   return state;
-}
-
-/** @param {unknown} found */
-function isPolygon(found) {
-  return Array.isArray(found) && found.length > 2 && found.every((point) => Array.isArray(point) && point.length === 2 && point.every(Number.isFinite));
 }
 
 /** @param {string | null} text @returns {any} */

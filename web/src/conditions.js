@@ -4,7 +4,6 @@ import { MISSING } from "./dataset.js";
 
 /** @typedef {{column: string, is?: string[], not?: string[], from?: number, to?: number}} Condition */
 /** @typedef {[number, number][]} Polygon in coordinates of the projection */
-/** @typedef {{polygon: Polygon} | {where: Condition[]}} Selection */
 
 /**
  * Mark the cells of which all conditions hold.

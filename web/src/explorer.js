@@ -2,10 +2,11 @@
 
 import { DataError } from "./bytes.js";
 import { paint } from "./colouring.js";
-import { cellsWhere, cellsWithin, tally } from "./conditions.js";
+import { tally } from "./conditions.js";
 import { Genes } from "./genes.js";
 import { anchorsOf } from "./labels.js";
 import { Grid } from "./nearest.js";
+import { cellsOf } from "./selections.js";
 import { several } from "./text.js";
 
 /** @typedef {import("./address.js").State} State */
@@ -14,6 +15,7 @@ import { several } from "./text.js";
 /** @typedef {import("./colouring.js").Painted} Painted */
 
 const MOST_PANELS = 4;
+const MOST_MASKS = 8;
 
 export class Explorer {
   /**
@@ -51,8 +53,10 @@ export class Explorer {
     /** @type {unknown[]} */
     this.decided = [null, null, null, null]; // what the shades follow from
     this.shadings = 0;
-    /** @type {Map<string, {key: string, mask: Uint8Array}>} */
-    this.masks = new Map();
+    /** @type {Map<string, Promise<Uint8Array>>} */
+    this.masks = new Map(); // of selections, the latest last
+    /** @type {Map<string, Promise<Float32Array>>} */
+    this.places = new Map(); // of all cells on projections that are not shown
     /** @type {Promise<Genes> | null} */
     this.names = null;
     /** @type {Grid | null} */
@@ -71,7 +75,7 @@ export class Explorer {
     const { projections, types, columns } = this.dataset;
     if (!projections.length) throw new DataError("The dataset has no projection with two dimensions", "`titin embed DATASET` adds one");
     const obs = types[0] ?? columns.find((column) => column.kind === "labels") ?? columns[0];
-    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, comparison: null, dots: [], protocol: null, split: false };
+    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, comparison: null, dots: [], protocol: null, split: false, a: null, b: null, tested: [] };
   }
 
   get projection() {
@@ -135,8 +139,8 @@ export class Explorer {
     try {
       const [shown, filter, selected] = await Promise.all([
         Promise.all(state.colours.map((colour) => this.resolveOnce(colour, complete ? this.dataset.cells : this.ready))),
-        complete && state.where.length ? this.maskOnce("filter", { where: state.where }) : null,
-        complete && state.selection ? this.maskOnce("selected", state.selection) : null,
+        complete && state.where.length ? this.maskOf({ where: state.where }) : null,
+        complete && state.selection ? this.maskOf(state.selection) : null,
       ]);
       if (state !== this.state) return;
       [this.shown, this.filter, this.selected] = [shown, filter, selected];
@@ -169,7 +173,8 @@ export class Explorer {
       this.decided = decided;
       this.shadings += 1;
     }
-    this.map.polygon = this.state.selection && "polygon" in this.state.selection ? this.state.selection.polygon : null;
+    const { selection, projection } = this.state;
+    this.map.polygon = selection && "polygon" in selection && (selection.projection ?? projection) === projection ? selection.polygon : null;
     this.map.setPanels(this.painted.map((painted, i) => {
       const one = this.shown[i];
       const column = one.kind === "labels" ? one.column : this.typesIfRead();
@@ -286,17 +291,48 @@ export class Explorer {
   }
 
   /**
-   * Which cells a filter or selection marks; while it stays the same, the same array.
-   * @param {"filter" | "selected"} part
-   * @param {import("./conditions.js").Selection} selection
+   * Which cells a selection marks; of the same selection, the same array.
+   * @param {import("./selections.js").Selection} selection
    */
-  async maskOnce(part, selection) {
-    const key = JSON.stringify([this.state.projection, this.ready, selection]);
-    const known = this.masks.get(part);
-    if (known?.key === key) return known.mask;
-    const mask = "polygon" in selection ? cellsWithin(this.positions, selection.polygon) : await cellsWhere(this.dataset, selection.where);
-    this.masks.set(part, { key, mask });
+  maskOf(selection) {
+    const key = JSON.stringify([this.state.projection, selection]);
+    const mask = this.masks.get(key) ?? cellsOf(selection, this.dataset, (projection) => this.placesOn(projection ?? this.state.projection));
+    mask.catch(() => this.masks.delete(key));
+    this.masks.delete(key);
+    this.masks.set(key, mask);
+    const oldest = this.masks.size > MOST_MASKS ? this.masks.keys().next().value : undefined;
+    if (oldest !== undefined) this.masks.delete(oldest);
     return mask;
+  }
+
+  /**
+   * Where all cells lie on a projection, two numbers a cell.
+   * @param {string} key
+   */
+  async placesOn(key) {
+    if (key === this.state.projection && this.ready === this.dataset.cells) return this.positions.slice(); // which the next projection overwrites
+    const projection = this.dataset.projections.find((one) => one.key === key) ?? this.projection;
+    let places = this.places.get(key);
+    if (!places) {
+      const read = async () => {
+        const found = new Float32Array(2 * this.dataset.cells).fill(NaN);
+        await this.dataset.readCoordinates(projection, 0, this.dataset.cells, found);
+        return found;
+      };
+      places = read();
+      places.catch(() => this.places.delete(key));
+      this.places.set(key, places);
+    }
+    return places;
+  }
+
+  /** What is selected, and shown, as one selection that is the same on every projection; null for all cells. */
+  current() {
+    const { selection, where, projection } = this.state;
+    const own = selection && "polygon" in selection ? { ...selection, projection: selection.projection ?? projection } : selection;
+    /** @type {import("./selections.js").Selection | null} */
+    const shown = where.length ? { where } : null;
+    return own && shown ? { join: /** @type {const} */ ("and"), of: /** @type {[import("./selections.js").Selection, import("./selections.js").Selection]} */ ([own, shown]) } : own ?? shown;
   }
 
   /**
@@ -307,7 +343,7 @@ export class Explorer {
     const before = this.state;
     this.state = { ...before, ...change, colours: (change.colours ?? before.colours).slice(0, MOST_PANELS) };
     const elsewhere = this.state.projection !== before.projection;
-    if (elsewhere && !("selection" in change) && before.selection && "polygon" in before.selection) this.state.selection = null;
+    if (elsewhere && !("selection" in change) && before.selection && "polygon" in before.selection && !before.selection.projection) this.state.selection = null;
     if (elsewhere && !("view" in change)) this.state.view = null;
     this.map.place = this.state.view;
     try {

@@ -2,7 +2,7 @@
 
 import { MISSING } from "./dataset.js";
 import { groupRows } from "./groups.js";
-import { wordsOf } from "./panels.js";
+import { sayCondition } from "./selections.js";
 import { several, visible } from "./text.js";
 
 /** @typedef {import("./explorer.js").Explorer} Explorer */
@@ -27,7 +27,7 @@ async function caption(explorer) {
   return [
     `${dataset.manifest.prefix}, source ${dataset.revision}`, state.projection.replace(/^X_/, ""),
     several(cells, state.selection ? "selected cell" : "cell") + (donors === null ? "" : ` of ${several(donors, "donor")}`),
-    ...state.where.map(wordsOf),
+    ...state.where.map(sayCondition),
   ].map(visible).join(" · ");
 }
 
@@ -179,54 +179,4 @@ export async function pictureOf(explorer) {
 /** @param {string} text */
 function escaped(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-}
-
-/**
- * Of a set of genes, those that are shown.
- * @param {import("./colouring.js").Shown | undefined} shown
- * @param {string[]} asked
- */
-function usedOf(shown, asked) {
-  return (shown?.kind === "numbers" && shown.genes) || asked;
-}
-
-/**
- * The same cells and values in Python.
- * @param {Explorer} explorer
- */
-export function pythonOf(explorer) {
-  const { state, dataset } = explorer;
-  const text = (/** @type {string} */ name) => JSON.stringify(name);
-  const list = (/** @type {string[]} */ names) => `[${names.map(text).join(", ")}]`;
-  const lines = ["import numpy as np", "import titin", "", `atlas = titin.open(${text(document.querySelector("meta[name=titin-name]")?.getAttribute("content") || dataset.manifest.prefix)})`, "obs = atlas.obs", "cells = np.ones(len(obs), bool)"];
-  const checks = [...new Set([...state.where, ...(state.selection && "where" in state.selection ? state.selection.where : []), ...state.colours.flatMap((colour) => ("obs" in colour ? [{ column: colour.obs }] : []))]
-    .flatMap(({ column }) => (dataset.column(column).from ? [column] : [])))];
-  if (checks.length) lines.push("check = titin.annotate.read_label_check(atlas).table");
-  for (const name of checks) {
-    const { field, level } = dataset.column(name).from ?? { field: "", level: "" };
-    lines.push(`obs = obs.assign(**{${text(name)}: check[${text(field)}][(check["level"] == ${text(level)}).to_numpy()].to_numpy()})`);
-  }
-  const where = [...state.where, ...(state.selection && "where" in state.selection ? state.selection.where : [])];
-  for (const { column, is, not, from, to } of where) {
-    if (is) lines.push(`cells &= obs[${text(column)}].astype(str).isin(${list(is)}).to_numpy()`);
-    else if (not) lines.push(`cells &= ~obs[${text(column)}].astype(str).isin(${list(not)}).to_numpy()`);
-    else lines.push(`cells &= obs[${text(column)}].between(${from ?? "-np.inf"}, ${to ?? "np.inf"}).to_numpy()`);
-  }
-  if (state.selection && "polygon" in state.selection) {
-    lines.push(`x, y = np.asarray(atlas.obsm[${text(state.projection)}], float)[:, :2].T`,
-      `corners = ${JSON.stringify(state.selection.polygon)}`,
-      "inside = np.zeros(len(obs), bool)",
-      "for (x1, y1), (x2, y2) in zip(corners, corners[-1:] + corners[:-1]):",
-      "    crossed = (y1 > y) != (y2 > y)",
-      "    inside[crossed] ^= x[crossed] < (x2 - x1) * (y[crossed] - y1) / (y2 - y1) + x1",
-      "cells &= inside");
-  }
-  const partial = Object.values(dataset.manifest.studies ?? {}).some((study) => study.measured); // no zero where a study did not measure
-  state.colours.forEach((colour, i) => {
-    if ("obs" in colour) lines.push(`values = obs[${text(colour.obs)}][cells]`);
-    else if ("gene" in colour && partial) lines.push(`values = atlas[${text(colour.gene)}].where(atlas.measured_in(${text(colour.gene)}))[cells]`);
-    else if ("gene" in colour) lines.push(`values = atlas[${text(colour.gene)}][cells]`);
-    else lines.push(`values = atlas.expression[${list(usedOf(explorer.shown[i], colour.genes))}][cells]`);
-  });
-  return `${lines.join("\n")}\n`;
 }

@@ -50,9 +50,9 @@ function effectText({ effect, low, high }) {
   return `${signed(effect)} (${signed(low)} to ${signed(high)})`;
 }
 
-/** @param {number} value */
-export function signed(value) {
-  return Number.isFinite(value) ? `${value > 0 ? "+" : value < 0 ? "−" : ""}${measure(Math.abs(Number(value.toPrecision(2))))}` : "–";
+/** @param {number} value @param {number} [digits] */
+export function signed(value, digits = 2) {
+  return Number.isFinite(value) ? `${value > 0 ? "+" : value < 0 ? "−" : ""}${measure(Math.abs(Number(value.toPrecision(digits))))}` : "–";
 }
 
 /** @param {number} p */

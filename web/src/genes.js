@@ -30,6 +30,8 @@ export class Genes {
     this.divisors = null;
     /** @type {Promise<Map<string, boolean[]>> | null} */
     this.lacking = null;
+    /** @type {Promise<Float64Array> | null} */
+    this.totals = null; // counts of each cell, where they had to be summed
     /** @type {Map<string, number>} */
     this.byName = new Map(); // symbols before ids before aliases, and the first gene of a name
     for (const names of [symbols, ids]) {

@@ -4,9 +4,10 @@ import { fromAddress, toAddress } from "./address.js";
 import { DataError, traffic } from "./bytes.js";
 import { Dataset } from "./dataset.js";
 import { Explorer } from "./explorer.js";
-import { exportCells, exportPicture, exportTable, pythonOf } from "./exports.js";
+import { exportCells, exportPicture, exportTable } from "./exports.js";
 import { MapView } from "./map.js";
 import { Panels } from "./panels.js";
+import { pythonOf } from "./pythoncode.js";
 import { placeholder, searchBox, suggest } from "./search.js";
 import { Sheets } from "./sheets.js";
 import { cardOf } from "./genecard.js";
@@ -14,6 +15,9 @@ import { dotsOf } from "./dotplot.js";
 import { changesOf } from "./changes.js";
 import { addLabelCheck } from "./labelcheck.js";
 import { compositionOf } from "./composition.js";
+import { compareGenes } from "./comparison.js";
+import { fits } from "./selections.js";
+import { panelGenes, sidesOfState } from "./selectionspage.js";
 import { count, element, several, visible } from "./text.js";
 
 /** @typedef {import("./address.js").State} State */
@@ -66,7 +70,13 @@ async function start() {
   });
   const act = (/** @type {Partial<State>} */ change) => perform(() => explorer.change(change));
   const panels = new Panels(explorer, act);
-  const sheets = new Sheets(explorer, act);
+  const keep = (/** @type {"a" | "b" | "selection"} */ place, /** @type {import("./selections.js").Selection} */ selection) => perform(async () => {
+    const mask = await explorer.maskOf(selection); // refused before it is kept
+    await explorer.change({ [place]: selection });
+    const name = place === "selection" ? "selected" : `kept as ${place.toUpperCase()}`;
+    part("status").textContent = `${several(mask.reduce((sum, one) => sum + one, 0), "cell")} ${name}.`;
+  });
+  const sheets = new Sheets(explorer, act, keep);
 
   /** @param {() => Promise<unknown>} work */
   async function perform(work) {
@@ -107,6 +117,15 @@ async function start() {
         const genes = await explorer.genes();
         return dotsOf(await sheets.ageing(), names.map((name) => genes.find(name)), protocol, split);
       },
+      keep,
+      compare: async (/** @type {string[] | "panel"} */ names) => {
+        const { prepared } = await sidesOfState(explorer);
+        if (!prepared) throw new DataError("There are no A and B", "keep both first");
+        const genes = await explorer.genes();
+        const asked = names === "panel" ? panelGenes(genes) : names.map((name) => genes.find(name));
+        const { refusal, plans, sides } = prepared;
+        return { refusal, plans, sides, found: refusal ? [] : await compareGenes(genes, prepared, asked) };
+      },
       composition: async () => compositionOf(await sheets.ageing()),
       changes: async (/** @type {number} */ comparison) => changesOf(await sheets.ageing(), await explorer.genes(), comparison),
       redraw: () => map.drawNow(),
@@ -129,6 +148,7 @@ async function start() {
     explorer.repaint().catch(complain);
   });
   wireControls(explorer, panels, act);
+  wireSelections(explorer, keep);
 
   try {
     await explorer.load(() => ready.resolve(undefined));
@@ -155,7 +175,10 @@ function known(state, dataset) {
   if (state.colours) state.colours = state.colours.filter((colour) => !("obs" in colour) || has(colour.obs));
   if (!state.colours?.length) delete state.colours;
   if (state.where) state.where = state.where.filter((condition) => has(condition.column));
-  if (state.selection && "where" in state.selection && !state.selection.where.every((condition) => has(condition.column))) delete state.selection;
+  for (const place of /** @type {const} */ (["selection", "a", "b"])) {
+    const selection = state[place];
+    if (selection && !fits(selection, dataset)) delete state[place];
+  }
   return state;
 }
 
@@ -211,6 +234,27 @@ function wireControls(explorer, panels, act) {
     });
   }
   panels.fillControls();
+}
+
+/**
+ * What is selected is kept as A or B, and cells are selected by an expression.
+ * @param {Explorer} explorer
+ * @param {(place: "a" | "b" | "selection", selection: import("./selections.js").Selection) => Promise<void>} keep
+ */
+function wireSelections(explorer, keep) {
+  const words = /** @type {HTMLInputElement} */ (part("words"));
+  part("by-words").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const filter = words.value.trim();
+    if (filter) keep("selection", { filter }).catch(() => {});
+  });
+  for (const side of /** @type {const} */ (["a", "b"])) {
+    part(`keep-${side}`).addEventListener("click", () => {
+      const current = explorer.current();
+      if (current) keep(side, current).catch(() => {});
+      else complain(new DataError("No cells are selected", "draw a lasso or rectangle, click a label of the legend, or write an expression"));
+    });
+  }
 }
 
 /** @param {string} text @param {string} what */

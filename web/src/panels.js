@@ -2,6 +2,7 @@
 
 import { MISSING } from "./dataset.js";
 import { groupRows } from "./groups.js";
+import { sayCondition } from "./selections.js";
 import { count, element, measure, percent, several, visible } from "./text.js";
 
 /** @typedef {import("./explorer.js").Explorer} Explorer */
@@ -198,9 +199,9 @@ export class Panels {
   conditions() {
     const { state } = this.explorer;
     part("conditions").replaceChildren(...state.where.map((condition) => element(
-      "li", { class: "chip" }, element("span", {}, visible(wordsOf(condition))),
+      "li", { class: "chip" }, element("span", {}, visible(sayCondition(condition))),
       element("button", {
-        type: "button", class: "remove", "aria-label": `Remove the filter ${visible(wordsOf(condition))}`,
+        type: "button", class: "remove", "aria-label": `Remove the filter ${visible(sayCondition(condition))}`,
         onclick: () => this.act({ where: state.where.filter((other) => other !== condition) }),
       }, "×"))));
   }
@@ -271,12 +272,5 @@ export class Panels {
 function valueOf(column, cell) {
   if (column.kind === "numbers") return measure(column.values[cell]);
   return column.codes[cell] === MISSING ? "–" : column.levels[column.codes[cell]];
-}
-
-/** @param {Condition} condition */
-export function wordsOf({ column, is, not, from, to }) {
-  if (is) return `${column} = ${is.join(", ")}`;
-  if (not) return not.length > 3 ? `${column} without ${not.length}` : `${column} ≠ ${not.join(", ")}`;
-  return `${column} = ${from ?? ""}..${to ?? ""}`;
 }
 

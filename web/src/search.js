@@ -65,6 +65,18 @@ export function nearNames(wanted, names) {
     .map(([, name]) => name);
 }
 
+/**
+ * The name that is written most alike, whatever the capitals; null where none is near.
+ * @param {string} wanted
+ * @param {string[]} names
+ * @returns {string | null}
+ */
+export function closestName(wanted, names) {
+  const share = (/** @type {string} */ one, /** @type {string} */ other) => changes(one, other) / Math.max(one.length, other.length, 1);
+  const near = names.map((name) => /** @type {const} */ ([share(wanted.toUpperCase(), name.toUpperCase()), name, share(wanted, name)])).sort((x, y) => x[0] - y[0] || x[2] - y[2])[0];
+  return near && near[0] <= 0.4 ? near[1] : null;
+}
+
 /** @param {string} a @param {string} b */
 function changes(a, b) {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -8,6 +8,7 @@ import { compositionPage } from "./composition.js";
 import { dotPlotPage } from "./dotplot.js";
 import { geneCard } from "./genecard.js";
 import { checkedLevels, labelsPage } from "./labelcheck.js";
+import { selectionsPage } from "./selectionspage.js";
 import { element, visible } from "./text.js";
 
 /** @typedef {import("./address.js").State} State */
@@ -20,11 +21,15 @@ export class Sheets {
   /**
    * @param {Explorer} explorer
    * @param {(change: Partial<State>) => Promise<void>} act
+   * @param {(place: "a" | "b" | "selection", selection: import("./selections.js").Selection) => Promise<void>} keep
    */
-  constructor(explorer, act) {
+  constructor(explorer, act, keep) {
     this.explorer = explorer;
+    this.keep = keep;
     this.act = (/** @type {Partial<State>} */ change) => act(change).catch(() => {}); // the message is shown already
     this.drawn = "";
+    /** @type {string} */
+    this.page = "map";
     /** @type {Promise<Ageing> | null} */
     this.tables = null;
     part("page-labels").hidden = !checkedLevels(explorer.dataset).length;
@@ -56,9 +61,10 @@ export class Sheets {
     const sheet = part("sheet");
     sheet.hidden = state.page === "map";
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, state.a, state.b, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
+    const { page } = state;
     sheet.setAttribute("aria-busy", "true");
     /** @type {(Node | null)[]} */
     let content;
@@ -69,8 +75,12 @@ export class Sheets {
       content = [element("p", { class: "verdict" }, visible(error.message)), element("p", { class: "hint" }, visible(error.hint))];
     }
     if (wanted !== this.drawn) return;
+    const focused = sheet.contains(document.activeElement) ? document.activeElement?.id : "";
+    const same = page === this.page;
     sheet.replaceChildren(...content.filter((one) => one !== null));
-    sheet.scrollTop = 0;
+    if (!same) sheet.scrollTop = 0;
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true }); // who goes on by keyboard goes on from there
+    this.page = page;
     sheet.removeAttribute("aria-busy");
   }
 
@@ -79,6 +89,12 @@ export class Sheets {
     const { explorer } = this;
     const { state, dataset } = explorer;
     if (state.page === "labels") return labelsPage(dataset, this.act);
+    if (state.page === "sets") {
+      return selectionsPage(explorer, {
+        change: this.act, keep: (place, selection) => this.keep(place, selection).catch(() => {}),
+        about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
+      });
+    }
     const [ageing, genes] = await Promise.all([this.ageing(), explorer.genes()]);
     const about = { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null, cell_type_level: ageing.told.cell_type_level };
     if (state.page === "composition") {

@@ -223,6 +223,10 @@ def preset_option(command: Command, *, default: str = "that of the dataset") -> 
     )(command)  # fmt: skip
 
 
+network_option = click.option(
+    "--network", "network_file", type=PATH, metavar="FILE",
+    help="Known network, such as CollecTRI's: a table of source, target and weight.",
+)  # fmt: skip
 donors_option = click.option("--donors", type=PATH, metavar="TABLE", help="CSV, TSV or Parquet: donor and exact age.")
 _ROLES = {
     "donor": "obs column of the donor; none for no donor, as for every role.",

@@ -1,6 +1,7 @@
 """Networks find planted edges and the regulator whose strength changes; runs go on where they were interrupted."""
 
 import importlib.util
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -184,18 +185,60 @@ def test_what_is_wrong_with_a_backend_is_said(atlas: titin.Atlas, name: str, sai
     assert told.match(said)
 
 
-def test_lightgbm_finds_the_planted_edges_or_says_what_to_install() -> None:
+def test_lightgbm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "lightgbm" else there(name, *a))
+    with pytest.raises(TitinError, match=r"titin\[boosting\]"):
+        find_backend("lightgbm")
+
+
+def planted_values() -> tuple[np.ndarray, list[str]]:
+    """Values of cells, standardised: regulators, their targets, and eight genes of none."""
     study = planted_atlas(donors=4, cells=60)
     values = np.log1p(study.X.toarray())
-    values = ((values - values.mean(axis=0)) / values.std(axis=0)).astype(np.float32)[:, :44]
-    if importlib.util.find_spec("lightgbm") is None:
-        with pytest.raises(TitinError, match=r"titin\[boosting\]"):
-            find_backend("lightgbm")
-        return
-    weights = find_backend("lightgbm").infer(values, genes()[:44], KNOWN.sources)
-    best = np.abs(weights[:, 4:36]).argmax(axis=0)
-    assert (best == np.repeat(np.arange(4), 8)).mean() > 0.9
-    assert weights[3, 4 + 3 * 8 + 7] < 0
+    return ((values - values.mean(axis=0)) / values.std(axis=0)).astype(np.float32)[:, :44], genes()[:44]
+
+
+def test_lightgbm_gives_the_gain_of_its_own_trees_with_the_sign_of_the_correlation() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    values, names = planted_values()
+    weights = find_backend("lightgbm").infer(values, names, KNOWN.sources)
+    assert weights.shape == (4, 44)
+    planted = np.abs(weights[:, 4:36])
+    assert (planted.argmax(axis=0) == np.repeat(np.arange(4), 8)).mean() > 0.9
+    repressed = np.arange(8) == 7
+    own = np.array([weights[t, 4 + 8 * t : 12 + 8 * t] for t in range(4)])
+    assert (np.sign(own) == np.where(repressed, -1, 1)).all()
+    np.testing.assert_allclose(np.abs(weights).sum(axis=0), 1, atol=1e-5)  # shares of the gain
+    trees = {
+        "n_estimators": 50,
+        "learning_rate": 0.1,
+        "num_leaves": 8,
+        "min_child_samples": 10,
+        "seed": 0,
+        "feature_fraction": 0.3,
+        "objective": "regression",
+        "verbose": -1,
+        "num_threads": 1,
+        "deterministic": True,
+    }
+    data = lightgbm.Dataset(values[:, :4].copy(), values[:, 4].copy(), params={"verbose": -1})
+    gain = lightgbm.train({k: v for k, v in trees.items() if k != "n_estimators"}, data, 50).feature_importance("gain")
+    np.testing.assert_allclose(np.abs(weights[:, 4]), gain / gain.sum(), atol=1e-5)
+
+
+def test_lightgbm_finds_planted_edges_of_donors_as_the_plain_backend_does(atlas: titin.Atlas) -> None:
+    pytest.importorskip("lightgbm")
+    question = replace(QUESTION, backend="lightgbm", n_bootstraps=0, most_cells=60)
+    found = infer_networks(atlas, question)
+    planted = found.table["prior"] != 0
+    assert len(found.table) == 64
+    assert planted.mean() > 0.9
+    assert (found.table["sign"] == found.table["prior"])[planted].all()
+    assert found.evaluation["weights"].tolist() == ["lightgbm", "correlation"] * 2
+    assert (found.evaluation["aupr_ratio"] > 3).all()
+    plain = infer_networks(atlas, replace(question, backend="correlation"))
+    assert found.regulators["p_value"].tolist() == plain.regulators["p_value"].tolist()  # of the correlation
 
 
 def test_an_edge_that_turns_its_sign_is_not_stable() -> None:

@@ -40,6 +40,17 @@ def test_ground_is_the_mean_of_donors_of_like_age_and_each_donor_is_a_dot():
     assert "2 rows by age, 20 to 80 years in 2 bins, and 9 dots" in alt_text(axes)
 
 
+def test_nothing_is_cut_off_at_the_edge():
+    for draw in (lambda: activity_by_age(DONORS, label="activity of IL1RN"), lambda: regulator_network(EDGES)):
+        axes = draw()
+        figure = axes.get_figure()
+        figure.canvas.draw()
+        box, page = axes.get_tightbbox(), figure.bbox
+        legend = axes.get_legend().get_window_extent()
+        assert min(box.x0, legend.x0) >= page.x0 - 1
+        assert max(box.x1, legend.x1) <= page.x1 + 1
+
+
 def test_rows_stand_in_the_order_that_is_asked_for_and_others_are_left_out():
     axes = activity_by_age(DONORS, order=["T"])
     mesh, dots = axes.collections
@@ -118,6 +129,18 @@ def test_regulators_that_share_no_target_are_drawn_without_a_crossing():
     ends = np.array([patch.get_path().vertices[[0, -1], 1] for patch in edges_of(regulator_network(mixed)).values()])
     order = np.argsort(ends[:, 0])
     assert (np.diff(ends[order, 1]) > 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ABCDEF"), st.sampled_from("uvwxyz"), st.floats(0.1, 5)), min_size=1))
+def test_names_stand_a_row_apart_whatever_is_shared(rows):
+    axes = regulator_network(pd.DataFrame(rows, columns=["regulator", "target", "weight"]))
+    for side in ("right", "left"):
+        heights = sorted(text.xy[1] for text in axes.texts if text.get_ha() == side)
+        assert (np.diff(heights) > 1 - 1e-9).all()
+        low, high = sorted(axes.get_ylim())
+        assert low < heights[0]
+        assert heights[-1] < high
 
 
 def test_names_are_read_on_light_and_dark_pages():

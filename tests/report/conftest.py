@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import titin
 from titin.cli import cli
 from titin.demo import make_demo
 from titin.progress import Progress
@@ -34,6 +35,11 @@ def demo(tmp_path_factory):
     found = {"scores": [{**score, "model": "mean", "baseline": True, "value": 18.4}, score, leak], "tasks": tasks,
              "told": ["Age bins cannot be predicted."]}  # fmt: skip
     (benchmark / "scores.json").write_text(json.dumps(found), "utf-8")
+    genes = list(titin.open(path).var_names)
+    edges = [f"{genes[i]},{genes[20 + 8 * i + j]},{1 if j else -1}" for i in range(4) for j in range(8)]
+    (folder / "edges.csv").write_text("\n".join(["source,target,weight", *edges]), "utf-8")
+    CliRunner().invoke(cli, ["network", str(path), "--network", str(folder / "edges.csv"), "--bootstraps", "0",
+                             "--edges", "20", "-q"], catch_exceptions=False)  # fmt: skip
     CliRunner().invoke(cli, ["annotate", str(path), "--cell-type-level", "0", "-q"], catch_exceptions=False)
     run = CliRunner().invoke(cli, ["report", str(path), "-o", str(folder / "report.html"), "--json", "-q"],
                              catch_exceptions=False)  # fmt: skip

@@ -19,7 +19,7 @@ from titin.report.render import Files, render, show
 from titin.section import Figure, Paragraph, Section
 
 SECTIONS = ["answer", "projections", "composition", "fibres", "expression", "programmes", "senescence", "stem",
-            "variance", "markers", "design", "labels", "benchmark", "quality", "validation", "files",
+            "variance", "regulators", "markers", "design", "labels", "benchmark", "quality", "validation", "files",
             "methods"]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from titin.options import (
     force_option,
     format_option,
     limit_options,
+    network_option,
     output_option,
     preset_option,
     print_result,
@@ -49,10 +50,7 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
 
 @click.command()
 @dataset_or_url_argument
-@click.option(
-    "--network", "network_file", type=PATH, metavar="FILE",
-    help="Known network, such as CollecTRI's: a table of source, target and weight.",
-)  # fmt: skip
+@network_option
 @click.option("--compare", type=click.Choice(["young_old", "age"]), default="young_old", show_default=True,
               help="Old against young donors, or a change a decade.")  # fmt: skip
 @click.option("--min-targets", type=click.IntRange(1), default=5, show_default=True,
@@ -104,11 +102,10 @@ def network(
     from titin.atlas import open_atlas
     from titin.files import beside
     from titin.network.backends import find_backend
-    from titin.network.networks import Networks
     from titin.network.prior_network import read_network
-    from titin.network.regulator_activities import Activities
+    from titin.network.results_beside import KINDS, MADE_OF, SUFFIX, identify, name_results
     from titin.network.terminal import describe, document
-    from titin.results import Result, refuse_existing
+    from titin.results import refuse_existing
     from titin.study.conditions import Where
     from titin.study.flagged import WITHOUT_FLAGGED
 
@@ -123,10 +120,10 @@ def network(
     level = asked["cell_type_level"]
     check_types(atlas, asked["cell_types"], level)
     suffix, csv = ("parquet", True) if file_format == "both" else (file_format, False)
-    folder = output or beside(dataset, ".network")
-    stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in inputs.level(level) or "all")
-    kinds: dict[str, type[Result]] = {"activity": Activities} if known is not None else {}
-    kinds |= {"network": Networks} if asked["backend"] != "none" else {}
+    folder = output or beside(dataset, SUFFIX)
+    stem = name_results(inputs.level(level))
+    wanted = {"activity": known is not None, "network": asked["backend"] != "none"}
+    kinds = {name: kind for name, kind in KINDS.items() if wanted[name]}
     paths = {name: folder / f"{name}_{stem}.{suffix}" for name in kinds}
     drawn = {name: folder / f"{name}_{stem}_figures" for name in kinds if figures}
     cells = folder / "activity_of_cells.parquet"
@@ -144,6 +141,7 @@ def network(
     for name, result in found.items():
         result.settings["where"] = [str(condition) for condition in conditions.conditions]
         result.settings["warnings"] = list(inputs.warnings)
+        result.settings[MADE_OF] = identify(atlas)
         files += result.write(paths[name], csv=csv, force=force)
     _clear(parts)
     if figures:

@@ -15,7 +15,7 @@ from titin.section import Section
 from titin.text import count
 
 _CLEAREST = 16  # changes in one figure
-_BY_AGE, _ROWS_BY_AGE = 3, 24  # regulators with a figure by age, and types in each
+_BY_AGE, _ROWS_BY_AGE = 3, 16  # regulators with a figure by age, and types in each
 _OF_TYPE, _ACROSS = 3, 40  # most active regulators of a type, and columns of their figure
 _DRAWN, _REGULATORS, _EDGES = 2, 5, 6  # networks, regulators of each, and edges of a regulator
 _STABLE = 0.5  # share of draws from which an edge is drawn

@@ -186,10 +186,9 @@ def hatch(axes: "Axes", missing: str) -> None:
 
     look: dict[str, Any] = {"facecolor": "none", "edgecolor": "#b3b3b3", "hatch": "/////", "linewidth": 0.0}
     axes.patch.set(**look)
-    legend = make_legend(axes, [Patch(**look, label=missing)], None, loc="upper left", bbox_to_anchor=(1.0, 0.55),
-                         frameon=False, fontsize=SMALL, labelcolor=ink_of(axes), borderaxespad=0.3,
-                         handlelength=1.2)  # fmt: skip
-    axes.add_artist(legend)
+    make_legend(axes, [Patch(**look, label=missing)], None, loc="upper left", bbox_to_anchor=(1.0, 0.55),
+                frameon=False, fontsize=SMALL, labelcolor=ink_of(axes), borderaxespad=0.3,
+                handlelength=1.2)  # fmt: skip
 
 
 def _size(across: list[Any], down: list[Any]) -> tuple[float, float]:

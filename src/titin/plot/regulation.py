@@ -294,7 +294,8 @@ def _apart(middle: NDArray[np.float64], order: NDArray[np.float64]) -> NDArray[n
     for value in wanted.tolist():
         blocks.append([value])
         while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
-            blocks[-2] += blocks.pop()
+            last = blocks.pop()
+            blocks[-1] += last
     level = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks])
     found = np.empty(len(first))
     found[first] = level + np.arange(len(first))

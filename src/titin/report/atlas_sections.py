@@ -16,6 +16,7 @@ from titin.plot.palettes import Palette, palette_of
 from titin.presets import MARKERS
 from titin.report.beside import read_pictures, read_result
 from titin.report.data import ReportData
+from titin.report.regulators import regulators
 from titin.section import Section
 from titin.study.gaps import find_complete, say_left_out
 
@@ -264,7 +265,12 @@ def labels_checked(section: Section, data: ReportData) -> None:
 
 
 FIRST_SECTIONS = (("projections", "Maps of the cells", projections),)
-FURTHER_SECTIONS = (("markers", "Markers", markers), ("design", "Design", design), ("labels", "Labels", labels_checked))
+FURTHER_SECTIONS = (
+    ("regulators", "Regulators", regulators),
+    ("markers", "Markers", markers),
+    ("design", "Design", design),
+    ("labels", "Labels", labels_checked),
+)
 RESULT_SECTIONS = (
     ("benchmark", "Benchmark", benchmark), ("quality", "Quality", quality),
     ("validation", "Validation", validation), ("files", "The dataset's files", files),

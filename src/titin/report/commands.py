@@ -10,6 +10,7 @@ from titin.options import (
     dataset_argument,
     force_option,
     limit_options,
+    network_option,
     output_option,
     preset_option,
     print_result,
@@ -22,14 +23,15 @@ from titin.options import (
 @dataset_argument
 @output_option("DATASET.report.html")
 @click.option("--without-flagged", **WITHOUT_FLAGGED)
+@network_option
 @seed_option
 @force_option
 @preset_option
 @limit_options
 @shared_options
 def report(
-    dataset: Path, output: Path | None, without_flagged: bool, seed: int, force: bool, preset: str | None,
-    threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    dataset: Path, output: Path | None, without_flagged: bool, network_file: Path | None, seed: int, force: bool,
+    preset: str | None, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
 
@@ -42,7 +44,7 @@ def report(
     from titin.report.terminal import describe_report, document_of_report
 
     done = write_report(
-        dataset, output, without_flagged=without_flagged, seed=seed, force=force, threads=threads, memory=memory,
-        preset=preset, progress=progress,
+        dataset, output, without_flagged=without_flagged, network=network_file, seed=seed, force=force,
+        threads=threads, memory=memory, preset=preset, progress=progress,
     )  # fmt: skip
     print_result(document_of_report(done), as_json, describe_report)

@@ -12,6 +12,7 @@ from titin.ageing import Findings, Inputs
 from titin.ageing.analysis import main_result
 from titin.ageing.comparison import Comparisons
 from titin.atlas import Atlas
+from titin.network import PriorNetwork
 from titin.results import Result
 from titin.study.design import Study
 
@@ -28,12 +29,15 @@ class ReportData:
         Where it lies.
     parameters
         What was computed with, by section; for the methods.
+    network
+        A network of regulators that was given; None where there is none.
     findings, missing
         What each section's analysis has found, or why it could not be run, by anchor.
     """
 
     inputs: Inputs
     folder: Path
+    network: PriorNetwork | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)

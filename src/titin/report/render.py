@@ -74,7 +74,8 @@ def _numbers(block: LinkedNumbers, link: str) -> dict[str, Any]:
 def _table(block: Table, link: str) -> dict[str, Any]:
     n = len(block.table)
     table = (block.table[block.columns] if block.columns else block.table).head(block.rows)
-    names = {"adj_p_value": "adjusted p", "p_value": "p", "ci_low": "low", "ci_high": "high"}
+    names = {"adj_p_value": "adjusted p", "p_value": "p", "ci_low": "low", "ci_high": "high",
+             "over_all": "adjusted p over all"}  # fmt: skip
     return {
         "head": f"{block.title} ({n:,} rows{'' if n <= block.rows else f', the first {block.rows} here'})",
         "folded": block.folded,

@@ -20,6 +20,7 @@ from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
 from titin.extras import check_installed
 from titin.files import local_folder
+from titin.network import PriorNetwork, read_network
 from titin.plot import noted, synthetic_note, theme
 from titin.presets import Preset
 from titin.progress import Progress
@@ -76,6 +77,7 @@ def write_report(
     output: Path | str | None = None,
     *,
     without_flagged: bool = False,
+    network: PriorNetwork | Path | str | None = None,
     seed: int = 0,
     threads: int | None = None,
     memory: int | str | None = None,
@@ -96,6 +98,9 @@ def write_report(
         ``_files`` in place of ``.html`` holds a CSV for each figure, and ``metrics.json``.
     without_flagged
         Leave out of all analyses the cells whose label a check contradicts (`titin.annotate`).
+    network
+        Known regulators and their targets, or a table of them, as of `titin.network.read_network`: their activities are
+        computed. Where none is given, what `titin network` has left beside the dataset is shown, and nothing computed.
     seed
         Of what is drawn.
     threads, memory, preset
@@ -124,7 +129,8 @@ def write_report(
     _check_numbers(numbers)
     threads = atlas.reader.resources.threads
     where = Where.of([WITHOUT_FLAGGED] if without_flagged else [])
-    data = ReportData(Inputs(atlas, seed, threads, progress or Progress(), where), folder)
+    known = read_network(network) if isinstance(network, Path | str) else network
+    data = ReportData(Inputs(atlas, seed, threads, progress or Progress(), where), folder, known)
     with scratch(path) as place, theme("light"), noted(synthetic_note(atlas.synthetic)):
         files = Files(place / numbers.name)
         missing, facts, said = _write_pages(data, planned, place / path.name, files)

@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-from window import Window
+from scipy import sparse, stats
+from window import Window, static_host
 
 import titin
 from demo_dataset import Demo
 from titin.ageing.linear_models import adjust
+from titin.explore import write_site
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -240,6 +242,33 @@ def test_what_cannot_be_compared_is_refused_in_words(window: Window, hosted: str
         assert found["found"] == []
         assert found["refusal"] or not any(plan["kind"] for plan in found["plans"])
         assert window.page.query_selector("#tested-genes") is None
+
+
+def test_counts_without_a_column_of_totals_are_summed(window: Window, tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    counts = rng.poisson(rng.lognormal(0, 1, 40), (400, 40)).astype("f4")
+    obs = pd.DataFrame({
+        "donor": [f"D{i % 5}" for i in range(400)], "kind": np.where(np.arange(400) % 2, "x", "y"),
+    }, index=[f"c{i}" for i in range(400)])  # fmt: skip
+    obs.loc[obs["donor"] == "D4", "donor"] = "pooled"  # who is no donor
+    adata = ad.AnnData(sparse.csr_matrix(counts), obs, pd.DataFrame(index=[f"G{i}" for i in range(40)]))
+    adata.obsm["X_umap"] = rng.normal(size=(400, 2))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    titin.build(tmp_path / "a.h5ad", tmp_path / "dataset", method="m", roles={"cell_type": ["kind"], "donor": "donor"})
+    atlas = titin.open(tmp_path / "dataset")
+    assert atlas.manifest.kind == "counts"
+    atlas.obs = atlas.obs.assign(batch="all", DonorID=atlas.obs["donor"].astype(str))
+    with static_host(write_site(tmp_path / "dataset", tmp_path / "site").path) as address:
+        window.open(address)
+        keep(window, "kind=x", "kind=y")
+        found = compare(window, ["G1", "G2"])
+    assert found["sides"]["unnamed"] == 80
+    assert [len(plan["a"]) for plan in found["plans"]] == [4]
+    named = (atlas.obs["donor"] != "pooled").to_numpy()
+    marks = [(atlas.obs["kind"] == one).to_numpy() & named for one in "xy"]
+    expected, table = by_hand(atlas, ["G1", "G2"], *marks, "all"), shown(found, "all")
+    for column in expected:
+        np.testing.assert_allclose(table[column], expected[column], **CLOSE)
 
 
 def test_donors_and_types_of_either_side_are_counted(window: Window, hosted: str, atlas: titin.Atlas) -> None:

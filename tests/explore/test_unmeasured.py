@@ -11,6 +11,7 @@ from scipy import sparse
 from window import Window, static_host
 
 import titin
+from titin.ageing import compare_selections
 from titin.explore import write_site
 
 LACKED = {"Lund": ["G0", "G1", "G2", "G3"], "Kiel": ["G30", "G31"]}
@@ -123,3 +124,20 @@ def test_the_code_has_the_same_values(
             np.testing.assert_array_equal(found, np.array(window.values(), float))
         else:
             assert found.shape == (2 * N_CELLS, 2)
+
+
+def test_selections_are_compared_by_genes_that_all_studies_measured(window: Window, address: str, joined: Path) -> None:
+    window.open(f"{address}#page=sets")
+    left = {"polygon": [[-1e6, -1e6], [0, -1e6], [0, 1e6], [-1e6, 1e6]], "projection": "X_pca"}
+    window.run("left => titin.keep('a', left)", left)
+    window.run("left => titin.keep('b', {join: 'without', of: [{where: []}, left]})", left)
+    window.until("document.querySelector('#tested-genes') !== null")
+    window.page.fill("#tested-genes", "G20")
+    window.page.keyboard.press("Enter")
+    window.until("document.querySelector('#compared [role=alert]') !== null")
+    assert "have not measured the same genes" in window.page.inner_text("#compared")
+    atlas = titin.open(joined)
+    side = np.asarray(atlas.obsm["X_pca"])[:, 0] <= 0
+    found = compare_selections(atlas, side, ~side)
+    assert found.tests[0]["kind"] == "paired"
+    assert set(found.table["gene"]) == {f"G{i}" for i in range(N_GENES)} - {*LACKED["Lund"], *LACKED["Kiel"]}

@@ -19,7 +19,7 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {boolean} split whether it shows young and old donors apart
  * @property {import("./selections.js").Selection | null} a selections that were kept, to be compared
  * @property {import("./selections.js").Selection | null} b
- * @property {string[] | "panel"} tested genes that are compared between them
+ * @property {string[] | "panel" | "all"} tested genes that are compared between them; all of them where a server does it
  * @property {string | null} comparison type and protocol that the page of changes shows
  */
 
@@ -47,7 +47,7 @@ export function toAddress(state) {
   if (state.protocol !== null) address.set("protocol", state.protocol);
   if (state.split) address.set("split", "young_old");
   for (const side of /** @type {const} */ (["a", "b"])) if (state[side]) address.set(side, JSON.stringify(state[side]));
-  if (state.tested.length) address.set("tested", state.tested === "panel" ? "panel" : JSON.stringify(state.tested));
+  if (state.tested.length) address.set("tested", Array.isArray(state.tested) ? JSON.stringify(state.tested) : state.tested);
   return address.toString();
 }
 
@@ -93,8 +93,10 @@ export function fromAddress(text) {
   const dots = parse(address.get("dots"));
   if (Array.isArray(dots)) state.dots = dots.map(String);
   if (address.get("split") === "young_old") state.split = true;
-  const tested = address.get("tested") === "panel" ? "panel" : parse(address.get("tested"));
-  if (tested === "panel" || Array.isArray(tested)) state.tested = tested === "panel" ? tested : tested.map(String);
+  const tested = address.get("tested");
+  const genes = parse(tested);
+  if (tested === "panel" || tested === "all") state.tested = tested;
+  else if (Array.isArray(genes)) state.tested = genes.map(String);
   return state;
 }
 

@@ -61,6 +61,8 @@ export class Explorer {
     this.names = null;
     /** @type {Grid | null} */
     this.grid = null;
+    /** @type {{key: string, result: import("./remote.js").RemoteResult} | null} */
+    this.compared = null; // what the server has said last of A and B
     this.active = 0;
     /** @type {import("./dataset.js").ColumnInfo | null} */
     this.group = null; // column of the rows of the table; null for that of the colours, or of the types

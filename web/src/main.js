@@ -16,6 +16,7 @@ import { changesOf } from "./changes.js";
 import { addLabelCheck } from "./labelcheck.js";
 import { compositionOf } from "./composition.js";
 import { compareGenes } from "./comparison.js";
+import { compareRemotely, remotePlace } from "./remote.js";
 import { fits } from "./selections.js";
 import { panelGenes, sidesOfState } from "./selectionspage.js";
 import { count, element, several, visible } from "./text.js";
@@ -125,6 +126,12 @@ async function start() {
         const asked = names === "panel" ? panelGenes(genes) : names.map((name) => genes.find(name));
         const { refusal, plans, sides } = prepared;
         return { refusal, plans, sides, found: refusal ? [] : await compareGenes(genes, prepared, asked) };
+      },
+      compareAll: async () => {
+        const { a, b } = await sidesOfState(explorer);
+        const place = remotePlace();
+        if (!a || !b || !place) throw new DataError("All genes are compared by `titin explore`, of A and B", "keep both, in a page that it serves");
+        return compareRemotely(place, a, b);
       },
       composition: async () => compositionOf(await sheets.ageing()),
       changes: async (/** @type {number} */ comparison) => changesOf(await sheets.ageing(), await explorer.genes(), comparison),

@@ -1,9 +1,11 @@
 // The page of selections A and B: what they are, whose cells they have, and their genes compared on donors.
 
+import { allGenesParts } from "./allgenes.js";
 import { volcano } from "./charts.js";
 import { compareGenes, prepareComparison } from "./comparison.js";
 import { FEWEST_CELLS, FEWEST_DONORS, tallySide } from "./donorsides.js";
 import { pText, signed } from "./genecard.js";
+import { compareRemotely, remotePlace } from "./remote.js";
 import { OPERATIONS, canBeJoined, saySelection } from "./selections.js";
 import { chart, saveTable, sheetTable } from "./sheet.js";
 import { sideCharts } from "./sidecharts.js";
@@ -156,20 +158,26 @@ async function comparisonPart(explorer, prepared, act) {
   if (!possible) return [element("p", { class: "verdict" }, "A and B cannot be compared on donors."), said];
   const genes = await explorer.genes();
   const { tested } = explorer.state;
-  const named = tested === "panel" ? [] : tested;
+  const named = Array.isArray(tested) ? tested : [];
+  const remote = remotePlace();
   const text = element("input", { id: "tested-genes", type: "text", "aria-label": "Genes to compare", placeholder: "Names of genes, with spaces between", spellcheck: "false", autocomplete: "off", value: named.join(" ") });
   const unknown = named.filter((name) => !genes.byName.has(name.toUpperCase()));
   const panel = panelGenes(genes);
   const result = element("div", { id: "compared" });
   const asked = tested === "panel" ? panel
     : [...new Map(named.filter((name) => !unknown.includes(name)).map((name) => genes.find(name)).map((gene) => [gene.token, gene])).values()].slice(0, MOST);
-  if (asked.length) run(explorer, prepared, asked, result, act);
+  if (tested === "all" && remote) watch(result, 0, "Asking the server …", (work) => allGenes(explorer, remote, work, act));
+  else if (asked.length) {
+    watch(result, asked.length, `Comparing ${several(asked.length, "gene")} …`, async ({ signal, told }) =>
+      resultParts(explorer, prepared, await compareGenes(genes, prepared, asked, { signal, done: (n) => told("", n, asked.length) }), act));
+  }
   return [
     element("p", { class: "hint" }, `Donors are the replicates, never cells: of each donor's cells on a side the counts are summed, and what is compared is log2 of 1 + counts per million. The same donors are compared with themselves (paired t) where ${FEWEST_DONORS} or more have at least ${FEWEST_CELLS} cells on both sides, else different donors (Welch's t). Each protocol by itself.`),
     said,
     element("form", { class: "ask", onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); act.change({ tested: text.value.split(/[\s,;]+/).filter(Boolean) }); } },
       text, element("button", { id: "compare" }, "Compare"),
-      panel.length ? element("button", { id: "compare-panel", type: "button", onclick: () => act.change({ tested: "panel" }) }, `Compare the panel (${several(panel.length, "gene")})`) : null),
+      panel.length ? element("button", { id: "compare-panel", type: "button", onclick: () => act.change({ tested: "panel" }) }, `Compare the panel (${several(panel.length, "gene")})`) : null,
+      remote ? element("button", { id: "compare-all", type: "button", onclick: () => act.change({ tested: "all" }) }, "Compare all genes") : null),
     element("p", { class: "hint" }, visible([...(unknown.length ? [`not found: ${unknown.join(", ")}`] : []), ...(named.length > MOST ? [`the first ${MOST} genes are compared`] : [])].map(sentence).join(" "))),
     result,
   ];
@@ -183,30 +191,31 @@ export function sayPlan({ protocol, kind, a, b, notes }) {
   return `${where}${[what, ...notes].join("; ")}.`;
 }
 
+/** @typedef {{signal: AbortSignal, told: (step: string, done: number, total: number) => void}} Work */
+
 /**
- * Compare genes, with a bar and a way out, and show what was found.
- * @param {Explorer} explorer
- * @param {Prepared} prepared
- * @param {import("./genes.js").Gene[]} asked
+ * Do something that takes a while, with a bar and a way out, and show what it gives.
  * @param {HTMLElement} place
- * @param {Act} act
+ * @param {number} total of what is told; 0 where it is not known
+ * @param {string} words
+ * @param {(work: Work) => Promise<(Node | null)[]>} work
  */
-async function run(explorer, prepared, asked, place, act) {
+async function watch(place, total, words, work) {
   const control = new AbortController();
-  const bar = element("progress", { max: asked.length, value: 0, "aria-label": "Genes compared" });
-  const told = element("p", { role: "status" }, `Comparing ${several(asked.length, "gene")} …`);
+  const bar = element("progress", { ...(total ? { max: total, value: 0 } : {}), "aria-label": "How far the comparison has come" });
+  const said = element("p", { role: "status" }, words);
   let seen = false;
-  place.replaceChildren(told, bar, " ", element("button", { type: "button", onclick: () => control.abort() }, "Cancel"));
+  place.replaceChildren(said, bar, " ", element("button", { type: "button", onclick: () => control.abort() }, "Cancel"));
+  const told = (/** @type {string} */ step, /** @type {number} */ done, /** @type {number} */ of) => {
+    if (step && said.textContent !== `${visible(step)} …`) said.textContent = `${visible(step)} …`;
+    if (of) [bar.max, bar.value] = [of, done];
+    else bar.removeAttribute("value");
+    if (seen && !place.isConnected) control.abort(); // another page is shown by now
+    seen = place.isConnected;
+  };
   try {
-    const found = await compareGenes(await explorer.genes(), prepared, asked, {
-      signal: control.signal,
-      done: (n) => {
-        bar.value = n;
-        if (seen && !place.isConnected) control.abort(); // another page is shown by now
-        seen = place.isConnected;
-      },
-    });
-    place.replaceChildren(...resultParts(explorer, prepared, found, act));
+    const parts = await work({ signal: control.signal, told });
+    place.replaceChildren(...parts.filter((part) => part !== null));
   } catch (error) {
     if (control.signal.aborted) place.replaceChildren(element("p", { role: "status" }, "Cancelled."));
     else {
@@ -214,6 +223,24 @@ async function run(explorer, prepared, asked, place, act) {
       place.replaceChildren(element("p", { class: "verdict", role: "alert" }, visible(message)), element("p", { class: "hint" }, visible(hint ?? "load the page again")));
     }
   }
+}
+
+/**
+ * All genes, as the server compares them; the last result is kept.
+ * @param {Explorer} explorer
+ * @param {string} place
+ * @param {Work} work
+ * @param {Act} act
+ */
+async function allGenes(explorer, place, work, act) {
+  const { a, b } = explorer.state;
+  const key = JSON.stringify([a, b, explorer.state.projection]);
+  if (explorer.compared?.key !== key) {
+    const masks = await sidesOfState(explorer);
+    if (!masks.a || !masks.b) return [];
+    explorer.compared = { key, result: await compareRemotely(place, masks.a, masks.b, work) };
+  }
+  return allGenesParts(explorer.compared.result, { about: { ...act.about, a, b }, card: (card) => act.change({ page: "gene", card }) });
 }
 
 /**

@@ -16,6 +16,7 @@ from titin.ageing.glmm import PoissonMixedModel, fit_poisson_mixed_model
 from titin.ageing.joint_model import JointModel, joint_model
 from titin.ageing.programmes import Programmes, programmes
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk, write_pseudobulk
+from titin.ageing.selection_comparison import SidesPlan, compare_selections, plan_sides
 from titin.ageing.senescence import Senescence, senescence
 from titin.ageing.stem_cells import StemCells, stem_cells
 from titin.ageing.variance_partition import VariancePartition, variance_partition
@@ -40,10 +41,12 @@ __all__ = [
     "Programmes",
     "Pseudobulk",
     "Senescence",
+    "SidesPlan",
     "StemCells",
     "VariancePartition",
     "ageing_tables",
     "cell_counts",
+    "compare_selections",
     "composition",
     "differential_expression",
     "expression_comparisons",
@@ -54,6 +57,7 @@ __all__ = [
     "joint_model",
     "mann_whitney",
     "over_representation",
+    "plan_sides",
     "programmes",
     "pseudobulk",
     "ranked_enrichment",

@@ -210,7 +210,7 @@ def pseudobulk(
     cells = group_cells(atlas, extra=extra)
     if stored is not None and _same_groups(stored[0], cells.table):
         return Pseudobulk(*stored, gene_names(atlas), levels)
-    return _sum(atlas, cells, threads or atlas.reader.resources.threads, progress or Progress())
+    return sum_groups(atlas, cells, threads=threads, progress=progress)
 
 
 def _same_groups(one: pd.DataFrame, other: pd.DataFrame) -> bool:
@@ -247,8 +247,27 @@ def check_counts(atlas: Atlas) -> None:
     need([role for role, column in atlas.roles.items() if column], "donor", "donors are what is compared")
 
 
-def _sum(atlas: Atlas, cells: CellGroups, threads: int, progress: Progress) -> Pseudobulk:
+def sum_groups(
+    atlas: Atlas, cells: CellGroups, *, threads: int | None = None, progress: Progress | None = None
+) -> Pseudobulk:  # fmt: skip
+    """Sum counts, and cells with a count, over groups of cells, in one pass over the genes.
+
+    Parameters
+    ----------
+    atlas
+        The dataset, of whose cells these are the groups; those of none take no part.
+    cells
+        Groups; of what is passed on their table is the ``groups``.
+    threads, progress
+        As for `pseudobulk`.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged or replaced.
+    """
     n_groups = len(cells.table)
+    threads, progress = threads or atlas.reader.resources.threads, progress or Progress()
 
     def work(block: GeneBlock) -> tuple[NDArray[Any], ...]:
         size = min(len(block.cells), block.n_genes * n_groups)
@@ -301,7 +320,7 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
     folder, name = atlas.folder, atlas.layout.pseudobulk
     check_counts(atlas)
     resources = atlas.reader.resources
-    found = _sum(atlas.whole, group_cells(atlas), threads or resources.threads, progress or Progress())
+    found = sum_groups(atlas.whole, group_cells(atlas), threads=threads, progress=progress)
     with revise(folder) as draft:
         for shard in draft.manifest.shards(name) if has_file(atlas.store) else ():
             draft.remove(shard)

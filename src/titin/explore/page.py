@@ -34,7 +34,7 @@ def read_file(name: str) -> bytes:
     return (BUNDLE / name).read_bytes()
 
 
-def make_index(manifest: Manifest, data: str, name: str) -> str:
+def make_index(manifest: Manifest, data: str, name: str, *, compare: str = "") -> str:
     """Write the document of the page.
 
     Parameters
@@ -45,8 +45,11 @@ def make_index(manifest: Manifest, data: str, name: str) -> str:
         Where the page finds it: a URL, or a path from the page, ending in a slash.
     name
         What `titin.open` takes for it, told in code that is copied from the page.
+    compare
+        Where the page has selections compared over all genes; nowhere on a static host.
     """
-    return str(render("explorer.html", title=manifest.prefix, data=data, name=name, policy=policy(data)))
+    return str(render("explorer.html", title=manifest.prefix, data=data, name=name, policy=policy(data),
+                      compare=compare))  # fmt: skip
 
 
 def policy(data: str) -> str:

@@ -14,7 +14,7 @@ from titin.dataset.manifest import Manifest
 from titin.dataset.own_files import check_files
 from titin.dataset.places import find_place, read_remote_manifest
 from titin.errors import TitinError
-from titin.explore import page
+from titin.explore import comparing, page
 from titin.explore.access import COOKIE, Access, is_wildcard
 from titin.explore.ranges import UnsatisfiableRangeError, read_range
 from titin.extras import check_installed
@@ -34,7 +34,7 @@ _FRAMES = "frame-ancestors 'self' http://localhost:* http://127.0.0.1:* vscode-w
 
 
 class ExplorerServer:
-    """Serves the explorer of one dataset; nothing but its files can be asked for.
+    """Serves the explorer of one dataset: its files, and comparisons of its cells; nothing else can be asked for.
 
     Parameters
     ----------
@@ -67,6 +67,7 @@ class ExplorerServer:
         self.manifest = _read_manifest(self.place)
         self._files = {layout.MANIFEST, *self.manifest.files}
         self._marks: dict[str, Mark] = {}
+        self._comparer = comparing.SelectionComparer(dataset, self.manifest)
         self._socket = _listen(host, port)
         found = self._socket.getsockname()
         self.access = Access(host, found[1])
@@ -82,7 +83,10 @@ class ExplorerServer:
         from starlette.middleware import Middleware
         from starlette.routing import Route
 
-        routes = [Route("/", self._index), Route("/data/{name}", self._data), Route("/{name}", self._page_file)]
+        routes = [
+            Route("/", self._index), Route("/data/{name}", self._data), Route("/{name}", self._page_file),
+            Route(f"/{comparing.PATH}", self._compare, methods=["POST"]),
+        ]  # fmt: skip
         app = Starlette(routes=routes, middleware=[Middleware(_Guard, access=self.access)])
         app.router.redirect_slashes = False
         return app
@@ -113,8 +117,11 @@ class ExplorerServer:
         from starlette.responses import HTMLResponse
 
         policy = f"{page.policy('data/')}; {_FRAMES}"
-        return HTMLResponse(page.make_index(self.manifest, "data/", self.name),
+        return HTMLResponse(page.make_index(self.manifest, "data/", self.name, compare=comparing.PATH),
                             headers={**_HEADERS, "Content-Security-Policy": policy})  # fmt: skip
+
+    async def _compare(self, request: "Request") -> "Response":
+        return await self._comparer.answer(request, _HEADERS)
 
     def _page_file(self, request: "Request") -> "Response":
         from starlette.responses import Response

@@ -30,7 +30,7 @@ FREE = {
     "permutations", "perplexity", "port", "preset", "private", "project", "protocol", "quiet", "raw", "report",
     "resolution", "revision", "sample", "save_pseudobulk", "seed", "sex", "source", "splits", "tag", "tasks",
     "technology", "theta", "threads", "tissue", "verbose", "where", "which_genes", "without_flagged",
-    "write", "layers", "modalities", "with_raw", "bootstraps", "edges", "evaluate",
+    "write", "layers", "modalities", "with_raw", "keep_all", "bootstraps", "edges", "evaluate",
     "min_targets", "network_file", "per_cell", "reference", "regulators",
     "assigned_from", "folds", "vote", "study", "studies", "join", "merge_counts",
 }  # fmt: skip

@@ -119,7 +119,7 @@ def test_what_is_not_in_the_part_is_named(opened):
 
 
 @pytest.mark.parametrize(("name", "said"), [
-    ("T", r"atlas\.X\[cells, genes\]\.T"), ("obsp", "to_memory"), ("copy", "to_memory"), ("chunked", "iter_blocks"),
+    ("T", r"atlas\.X\[cells, genes\]\.T"), ("copy", "to_memory"), ("chunked", "iter_blocks"),
     ("roles", r"view\.atlas\.roles"), ("preset", r"view\.atlas\.preset"), ("nothing", "has no nothing"),
     ("_sanitize", r"scanpy takes an AnnData: atlas\.to_memory\(\)"),
 ])  # fmt: skip

@@ -39,9 +39,9 @@ def test_no_such_preset():
 
 @pytest.mark.parametrize("change", [
     {"layer": "counts"}, {"raw": True}, {"make_unique": True}, {"obs": ["a"]}, {"no_obs": ["a"]}, {"obsm": ["a"]},
-    {"no_obsm": ["a"]}, {"layers": ["a"]}, {"with_raw": True}, {"modalities": ["a"]}, {"tissue": "x"},
-    {"method": "x"}, {"seed": 1}, {"shuffle": False}, {"roles": {"donor": "x"}}, {"donors": Path("x.csv")},
-    {"allow_negative": True}, {"project": ["pca"]},
+    {"no_obsm": ["a"]}, {"layers": ["a"]}, {"with_raw": True}, {"keep_all": True}, {"modalities": ["a"]},
+    {"tissue": "x"}, {"method": "x"}, {"seed": 1}, {"shuffle": False}, {"roles": {"donor": "x"}},
+    {"donors": Path("x.csv")}, {"allow_negative": True}, {"project": ["pca"]},
     {"preset": Preset(markers={"B cell": ("CD79A",)})}, {"texts": False},
 ])  # fmt: skip
 def test_every_option_decides(change):

@@ -11,6 +11,7 @@ _LISTS = (
     "mutations_matrix",
     "mutations_source",
     "mutations_layers",
+    "mutations_arrays",
     "mutations_biology",
     "mutations_viewer",
 )

@@ -77,15 +77,17 @@ def _build(kind: str, folder: Path) -> None:
 
 
 def _build_layers(folder: Path) -> None:
-    """X is log-normalised; layers of counts and of scaled values, and raw with six genes more."""
+    """X is log-normalised; layers of counts and of scaled values, raw with six genes more, a graph and loadings."""
     atlas, rng = small_atlas("log1p"), np.random.default_rng(6)
     atlas.layers["spliced"] = sp.csc_matrix(rng.poisson(0.7, atlas.shape).astype(np.int32))
     atlas.layers["scaled"] = rng.normal(size=atlas.shape)
     names = [*atlas.var_names, *(f"RAW{i}" for i in range(6))]
     raw = sp.csr_matrix(rng.poisson(0.7, (N_CELLS, len(names))).astype(np.float32))
     atlas.raw = ad.AnnData(raw, atlas.obs, pd.DataFrame({"place": np.arange(len(names))}, names))
+    atlas.obsp["distances"] = sp.random(N_CELLS, N_CELLS, 0.05, format="csr", random_state=6)
+    atlas.varm["PCs"] = rng.normal(size=(N_GENES, 4)).astype(np.float32)
     atlas.write_h5ad(folder / ATLAS)
-    build(folder / ATLAS, folder / "dataset", tissue="muscle", method="10x", threads=2, layers="all", with_raw=True)
+    build(folder / ATLAS, folder / "dataset", tissue="muscle", method="10x", threads=2, keep_all=True)
 
 
 def _build_sharded(folder: Path) -> None:

@@ -16,10 +16,12 @@ from titin.atlas.axes import CellAxis, Chosen
 from titin.atlas.csr import RowBlock
 from titin.atlas.display import as_html, as_text, summarise
 from titin.atlas.expression import Expression
+from titin.atlas.kept_arrays import KeptArrays, array_places, read_array
 from titin.atlas.matrix import MatrixReader
+from titin.atlas.orders import gene_order
 from titin.atlas.row_groups import Positions
 from titin.atlas.selection import SelectionError, UnknownNameError, check_once
-from titin.atlas.tables import read_uns, read_var, read_varm
+from titin.atlas.tables import read_loadings, read_uns, read_var
 from titin.atlas.views import Embeddings, Layers, MatrixView
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS
 from titin.dataset.store import Store
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 # what AnnData has and a dataset that is not in memory has not, and what to take
 _INSTEAD = {
     "T": "take atlas.X[cells, genes].T",
-    "obsp": "titin keeps no graphs: scanpy.pp.neighbors(atlas.to_memory())",
-    "varp": "titin keeps none: take atlas.to_memory()",
     "copy": "a dataset is not changed: take atlas.to_memory(), which is yours",
     "write": "take atlas.write_h5ad(path), or titin.export",
     "write_zarr": "take titin.export(folder, path), which writes the whole by parts",
@@ -50,6 +50,13 @@ _INSTEAD = {
                     "scanpy takes an AnnData: atlas.to_memory(), or that of a part; figures are in atlas.plot"),
     "rename_categories": "change the labels of atlas.to_memory()",
 }  # fmt: skip
+
+# of a dataset that has none of a kind of arrays
+_NOT_KEPT = {
+    "obsp": "titin build --keep-all keeps them, or take scanpy.pp.neighbors(atlas.to_memory())",
+    "varp": "titin build --keep-all keeps them",
+    "varm": "titin build --keep-all keeps them, and titin embed pca makes loadings",
+}
 
 
 class Annotated(ABC):
@@ -170,10 +177,40 @@ class Annotated(ABC):
         return Embeddings(self.store, self.cells, self.rows)
 
     @property
-    def varm(self) -> dict[str, NDArray[Any]]:
-        """What computed projections keep of the genes, such as loadings (genes × components); read each time."""
-        found = read_varm(self.store)
-        return found if self.columns is None else {key: table[self.columns] for key, table in found.items()}
+    def varm(self) -> KeptArrays:
+        """Arrays of the genes by key, each read when asked for: loadings of computed projections (genes × components).
+
+        Of a dataset that was built with ``--keep-all`` those of the source, too, in its dtype and storage.
+        """
+        computed = {key: partial(self._loadings, key) for key in self.store.manifest.varm}
+        return self._arrays("varm", computed)
+
+    @property
+    def obsp(self) -> KeptArrays:
+        """What the source has between cells (cells × cells) by key, each read when asked for.
+
+        It is there where ``titin build --keep-all`` has kept it; of a part of the cells, what lies between these.
+        """
+        return self._arrays("obsp", {})
+
+    @property
+    def varp(self) -> KeptArrays:
+        """What the source has between genes (genes × genes) by key; as `obsp`."""
+        return self._arrays("varp", {})
+
+    def _arrays(self, group: str, computed: Mapping[str, Callable[[], Any]]) -> KeptArrays:
+        kept = {key: partial(self._array, place) for key, place in array_places(self.store, group).items()}
+        return KeptArrays(group, {**kept, **computed}, _NOT_KEPT[group])
+
+    def _loadings(self, key: str) -> NDArray[Any]:
+        table = read_loadings(self.store, key)
+        return table if self.columns is None else table[self.columns]
+
+    def _array(self, place: str) -> Any:
+        if place.startswith("obs"):
+            return read_array(self.store, place, self.rows, self.obs_names)
+        order = gene_order(self.store)
+        return read_array(self.store, place, order if self.columns is None else order[self.columns], self.var_names)
 
     @cached_property
     def uns(self) -> Mapping[str, Any]:
@@ -441,7 +478,8 @@ class Annotated(ABC):
         beside = {name: part._view(name) for name in layers}
         return AnnData(
             X=self.reader.csr(part.rows, part.columns), obs=part.cell_columns(), var=part.var.copy(),
-            obsm=dict(part.obsm), varm=part.varm, uns=deepcopy(dict(self.uns)),
+            obsm=dict(part.obsm), varm=dict(part.varm), obsp=dict(part.obsp), varp=dict(part.varp),
+            uns=deepcopy(dict(self.uns)),
             layers={name: view[:] for name, view in beside.items()},
         )  # fmt: skip
 

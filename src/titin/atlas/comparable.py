@@ -42,7 +42,9 @@ class ComparableStore(Store):
         n_cells = whole.numbers(name, layout.N_CELLS, pa.int64(), least=0, most=whole.manifest.n_cells)
         # of nothing that can be reached in this store it is known that a study lacks it
         entries = {study: entry | {"measured": None} for study, entry in whole.manifest.studies.items()}
-        manifest = replace(whole.manifest, n_genes=len(kept), nnz=int(n_cells[kept].sum()), studies=entries)
+        arrays = {place: entry for place, entry in whole.manifest.arrays.items() if place.startswith("obs")}
+        manifest = replace(whole.manifest, n_genes=len(kept), nnz=int(n_cells[kept].sum()), studies=entries,
+                           arrays=arrays)  # fmt: skip
         self.__setstate__(whole.__getstate__() | {"manifest": manifest})
         self._whole, self.kept, self.studies = whole, kept, tuple(studies)
         self._column_of = np.full(whole.manifest.n_genes, -1, np.int32)

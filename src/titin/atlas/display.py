@@ -47,6 +47,7 @@ def summarise(atlas: Shown, what: str) -> tuple[str, Parts]:
         ("obs", [*(str(record["name"]) for record in manifest.obs["columns"][1:]), *manifest.derived]),
         ("var", [str(record["name"]) for record in manifest.var["columns"][1:]]),
         ("obsm", list(atlas.obsm)),
+        *((group, keys) for group in ("varm", "obsp", "varp") if (keys := list(getattr(atlas, group)))),
         ("layers", list(atlas.layers)),
         ("modalities", list(manifest.modalities)),
     ]

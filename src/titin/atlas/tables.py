@@ -88,22 +88,12 @@ def read_embedding(store: Store, key: str, obs_names: pd.Index, order: Order | N
     return frame if entry["frame"] else _numbers(store, entry, frame)
 
 
-def read_obsm(store: Store, obs_names: pd.Index, order: Order | None = None) -> dict[str, Any]:
-    """Restore the embeddings, the rows as for `read_obs`."""
-    return {key: read_embedding(store, key, obs_names, order) for key in store.manifest.obsm}
-
-
-def read_varm(store: Store) -> dict[str, NDArray[Any]]:
-    """Read what has one row a gene (genes × dimensions), in the source's order of genes."""
-    entries = store.manifest.varm
-    if not entries:
-        return {}
-    order = gene_order(store)
-    tables = {
-        key: decode(store, entry["file"], store.table(entry["file"]), entry["columns"])
-        for key, entry in entries.items()
-    }
-    return {key: _numbers(store, entries[key], table)[order] for key, table in tables.items()}
+def read_loadings(store: Store, key: str) -> NDArray[Any]:
+    """Read what a computed projection keeps of the genes (genes × dimensions), in the source's order of genes."""
+    entry = store.manifest.varm[key]
+    table = decode(store, entry["file"], store.table(entry["file"]), entry["columns"])
+    loadings: NDArray[Any] = _numbers(store, entry, table)[gene_order(store)]
+    return loadings
 
 
 def _numbers(store: Store, entry: Mapping[str, Any], frame: pd.DataFrame) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """What an Atlas shows of its matrix and embeddings: ``atlas.X``, ``atlas.obsm``, a dask array."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.axes import CellAxis, Chosen
+from titin.atlas.kept_arrays import array_places, read_array
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import Positions
 from titin.atlas.selection import SelectionError, UnknownNameError, check_memory
@@ -122,7 +124,7 @@ class Embeddings(Mapping[str, Any]):
     """Embeddings of the cells, each read when asked for and not kept.
 
     ``embeddings[key]`` is a numpy array (cells × dimensions) in the source's dtype, or a DataFrame where the source
-    had one.
+    had one; of what is no embedding, such as a sparse matrix, what the source had.
     """
 
     def __init__(self, store: Store, cells: CellAxis, rows: Positions | None = None) -> None:
@@ -130,15 +132,29 @@ class Embeddings(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._store.manifest.obsm:
+            if key in self._others:
+                return read_array(self._store, self._others[key], self._rows, self._names)
             raise UnknownNameError(f"there is no embedding {key!r}", f"embeddings: {', '.join(self) or 'none'}")
         table, rows = read_embedding(self._store, key, self._cells.names), self._rows
         return table if rows is None else table.iloc[rows] if isinstance(table, pd.DataFrame) else table[rows]
 
+    @property
+    def _names(self) -> pd.Index:
+        names = self._cells.names
+        return names if self._rows is None else names[self._rows]
+
+    @cached_property
+    def _others(self) -> dict[str, str]:
+        """What is kept of obsm and is no embedding, such as a sparse matrix, with its place."""
+        kept = array_places(self._store, "obsm")
+        return {key: place for key, place in kept.items() if key not in self._store.manifest.obsm}
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._store.manifest.obsm)
+        yield from self._store.manifest.obsm
+        yield from self._others
 
     def __len__(self) -> int:
-        return len(self._store.manifest.obsm)
+        return len(self._store.manifest.obsm) + len(self._others)
 
     def __repr__(self) -> str:
         return f"Embeddings with keys: {', '.join(self)}"

@@ -53,6 +53,10 @@ from titin.options import (
     help="Of .h5mu and 10x .h5: modalities to keep beside the genes, such as prot, or all.  [default: none]",
 )  # fmt: skip
 @click.option(
+    "--keep-all", is_flag=True,
+    help="Keep all there is: varm, obsp, varp, sparse obsm; and all layers, raw and modalities, unless some are named.",
+)  # fmt: skip
+@click.option(
     "--make-unique", cls=ByHand, is_flag=True,
     help="Append -1, -2, … to barcodes and gene names that repeat, as anndata does.",
 )  # fmt: skip
@@ -96,6 +100,7 @@ def build(
     titin build mice.h5ad -o dataset --age age --age-unit months
     titin build velocity.h5ad -o dataset --layers spliced,unspliced
     titin build cite_seq.h5 -o dataset --modalities prot
+    titin build atlas.h5ad -o dataset --keep-all
     titin build atlas.h5ad --preset cellxgene --donors ages.csv
     """  # noqa: D301 - \b is click's
     progress = choose_progress(quiet)

@@ -16,6 +16,7 @@ from titin.builder.by_gene import write_genes
 from titin.builder.cell_table import make_cell_table, write_cell_table
 from titin.builder.further_matrices import write_further_matrix
 from titin.builder.job import BuildJob
+from titin.builder.kept_arrays import write_arrays
 from titin.builder.matrix import write_cells
 from titin.builder.notes import describe_recovery, left_out, value_notes
 from titin.builder.opening import open_chosen
@@ -144,6 +145,7 @@ def _sample(
         by_gene.close()
         for place in first.parts:
             write_further_matrix(job, place, scanned.totals[:, 0], cells.label_table)
+        write_arrays(replace(job, source=source), scanned.source_columns, lost)  # whole: rows point at each other
         files = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
     return {
         "files": files, "kind": scanned.kind, "recovery": describe_recovery(scanned, source.counts),
@@ -161,7 +163,7 @@ def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
 
 def _grows(name: str) -> bool:
     """Whether a file's size follows the number of cells."""
-    return name.endswith(".parquet") and not name.endswith("_feature_metadata.parquet")
+    return name.endswith(".parquet") and not name.endswith("_feature_metadata.parquet") and "_array_" not in name
 
 
 def _free(target: Path) -> int:

@@ -37,6 +37,9 @@ class Options:
         Layers to keep beside X, by name or ``all``; whether raw is kept beside it.
     modalities
         Other modalities to keep beside that of genes, by name or ``all``.
+    keep_all
+        Keep everything that the source has: varm, obsp, varp and what of obsm is no embedding; and where none are
+        named, all layers, raw and all modalities.
     tissue, method
         Make the file names' prefix; found in the source where not given.
     seed, shuffle
@@ -79,6 +82,7 @@ class Options:
     layers: Sequence[str] = ()
     with_raw: bool = False
     modalities: Sequence[str] = ()
+    keep_all: bool = False
     tissue: str | None = None
     method: str | None = None
     seed: int = 0
@@ -113,6 +117,7 @@ class Options:
             "layers": list(self.layers),
             "with_raw": self.with_raw,
             "modalities": list(self.modalities),
+            "keep_all": self.keep_all,
         }
 
     def choose_roles(self, obs: pd.DataFrame) -> dict[str, RoleChoice]:

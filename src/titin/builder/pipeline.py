@@ -17,6 +17,7 @@ from titin.builder.by_gene import write_genes
 from titin.builder.cell_table import CellTable, make_cell_table, write_cell_table
 from titin.builder.further_matrices import write_further_matrix
 from titin.builder.job import CELLS, GENES, SCAN, BuildJob
+from titin.builder.kept_arrays import write_arrays
 from titin.builder.matrix import write_cells
 from titin.builder.notes import describe_recovery, left_out, notes
 from titin.builder.opening import let_go, open_chosen
@@ -178,7 +179,7 @@ def missing_projections(options: Options, present: Iterable[str]) -> list[Method
     return [method for method in choose_methods(options.projections, keys) if not method.is_among(keys)]
 
 
-_STEPS = 2  # to be raised where what a finished step leaves for the next ones takes another form
+_STEPS = 3  # to be raised where what a finished step leaves for the next ones takes another form
 
 
 def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Method]) -> dict[str, Any]:
@@ -302,8 +303,10 @@ class _BuildRun:
         files = write_cell_table(self.job.out, self.job.layout, cells)
         gene_files, var = metadata.write_gene_table(self.job, self.scan)
         projections, obsm = metadata.write_projections(self.job, lost)
+        beside, arrays = write_arrays(self.job, self.scan.source_columns, lost)
         documents = metadata.write_documents(self.job, self.scan, lost)
-        return {"files": files + gene_files + projections + documents, "var": var, "obsm": obsm, "left_out": lost}
+        files += gene_files + projections + beside + documents
+        return {"files": files, "var": var, "obsm": obsm, "arrays": arrays, "left_out": lost}
 
     def _do_checksum(self) -> dict[str, Any]:
         return {"sha256": self.job.source.sha256()}
@@ -330,7 +333,7 @@ class _BuildRun:
             recovery=describe_recovery(scanned, source.counts),
             roles=roles, roles_found=roles_found,
             obs=cells.document,
-            obsm=tables["obsm"],
+            obsm=tables["obsm"], arrays=tables["arrays"],
             var=metadata.describe_var(source, tables["var"]),
             panel=panel, left_out=tables["left_out"],
             notes=source.notes + notes(scanned, source.counts) + cells.notes,

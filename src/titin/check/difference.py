@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from titin.atlas import Atlas, open_atlas
 from titin.atlas.row_groups import dataset_blocks
-from titin.check.comparison import differing
+from titin.check.comparison import differing, frame_difference
 from titin.check.kernels import digest_common
 from titin.check.passes import value_words
-from titin.dataset.manifest import Manifest
+from titin.dataset.manifest import ARRAY_GROUPS, PAIRWISE, RAW, RAW_VARM, Manifest, group_of
 from titin.masking import mask
 from titin.progress import Progress
 from titin.resources import Resources, make_resources
@@ -183,6 +184,7 @@ def diff(
     found.settings = _settings(before, now)
     _projections(one, other, cells, found)
     _parts(one, other, found)
+    _arrays(one, other, cells, genes, found)
     _beside(before, now, found)
     return found
 
@@ -385,6 +387,41 @@ def _parts(one: Atlas, other: Atlas, found: DatasetDifference) -> None:
         there = [has(atlas.manifest) for atlas in (one, other)]
         if there[0] != there[1]:
             found.parts.append(f"{what} is in {'a' if there[0] else 'b'} only")
+
+
+def _arrays(one: Atlas, other: Atlas, cells: _Matched, genes: _Matched, found: DatasetDifference) -> None:
+    """Arrays that are kept beside the matrix, over the cells or genes that both have."""
+    for place in dict.fromkeys([*one.manifest.arrays, *other.manifest.arrays]):
+        there = [place in atlas.manifest.arrays for atlas in (one, other)]
+        if not all(there):
+            found.parts.append(f"{place} is in {'a' if there[0] else 'b'} only")
+        elif _differs(place, one, other, cells, genes):
+            found.parts.append(f"{place} differs")
+
+
+def _differs(place: str, one: Atlas, other: Atlas, cells: _Matched, genes: _Matched) -> bool:
+    group = group_of(place)
+    if group == RAW_VARM:
+        a, b = one.part(RAW), other.part(RAW)
+        return _differs(place.removeprefix(f"{RAW}/"), a, b, cells, _Matched(a.var_names, b.var_names))
+    own = cells if ARRAY_GROUPS[group] == "cells" else genes
+    ours, theirs = (getattr(atlas, group)[place.removeprefix(f"{group}/")] for atlas in (one, other))
+    if type(ours) is not type(theirs) or ours.shape[1:] != theirs.shape[1:]:
+        return True
+    if isinstance(ours, pd.DataFrame):
+        return frame_difference(ours.iloc[own.of_a], theirs.iloc[own.of_b]) is not None
+    ours, theirs = (array[at][:, at] if group in PAIRWISE else array[at]
+                    for array, at in ((ours, own.of_a), (theirs, own.of_b)))  # fmt: skip
+    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
+        return True
+    if not sparse.issparse(ours):
+        return bool(differing(ours, theirs).any())
+    lists = [csr.tocsr() for csr in (ours, theirs)]
+    for csr in lists:
+        csr.sort_indices()
+    a, b = lists
+    return not (np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices)
+                and not differing(a.data, b.data).any())  # fmt: skip
 
 
 def _has(name: str) -> Callable[[Manifest], bool]:

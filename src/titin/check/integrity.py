@@ -14,7 +14,7 @@ from titin.check.registry import check
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.layout import required
-from titin.dataset.manifest import Manifest
+from titin.dataset.manifest import RAW_VARM, Manifest, group_of
 from titin.dataset.tables import KINDS
 from titin.parallel import ordered_map
 
@@ -44,7 +44,22 @@ def expected_schemas(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[st
     for entry in (*manifest.obsm.values(), *manifest.varm.values()):
         own = found.get(entry["file"])
         schemas[entry["file"]] = pa.schema([_field(record, own) for record in entry["columns"]])
+    for own in (manifest, *map(manifest.part, manifest.parts)):
+        schemas |= {entry["file"]: _array_schema(own, place, found.get(entry["file"]))
+                    for place, entry in own.arrays.items() if group_of(place) != RAW_VARM}  # fmt: skip
     return schemas | _derived(manifest, found)
+
+
+def _array_schema(manifest: Manifest, place: str, found: pa.Schema | None) -> pa.Schema:
+    """Of an array that is kept beside the matrix: a table of its columns, or lists of its values."""
+    entry = manifest.arrays[place]
+    if entry["form"] == "frame":
+        return pa.schema([_field(record, found) for record in entry["columns"]])
+    index = layout.CELL_ID if place.startswith("obs") else manifest.var["columns"][0]["column"]
+    lists = {layout.COLUMNS: pa.uint32()} if entry["form"] == "sparse" else {}
+    lists[layout.ENTRIES] = layout.element_type(entry["dtype"])
+    return pa.schema([required(index, pa.string()),
+                      *(required(name, layout.list_of(kind)) for name, kind in lists.items())])  # fmt: skip
 
 
 def _matrix_schemas(manifest: Manifest, found: dict[str, pa.Schema], beside: list[pa.Field]) -> dict[str, pa.Schema]:
@@ -223,18 +238,20 @@ def cell_tables(dataset: CheckedDataset) -> list[str]:
     projections = [entry["file"] for entry in dataset.manifest.obsm.values()]
     scores = [names.gene_set_scores] if names.gene_set_scores in dataset.manifest.files else []
     further = [part.layout.expression for part in _parts(dataset)]
-    return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores, *further]
+    return [names.expression, names.expression_panel, names.sample_metadata, *projections, *scores, *further,
+            *dataset.manifest.arrays_of("cells")]  # fmt: skip
 
 
 def gene_tables(dataset: CheckedDataset) -> dict[str, Manifest]:
     """Plain names of the files with one row a gene, ``feature_metadata`` first; each with its manifest."""
     manifest = dataset.manifest
     found = dict.fromkeys([manifest.layout.feature_metadata, manifest.layout.expression_by_gene], manifest)
-    found |= {entry["file"]: manifest for entry in manifest.varm.values()}
+    beside = [*(entry["file"] for entry in manifest.varm.values()), *manifest.arrays_of("genes")]
+    found |= dict.fromkeys(beside, manifest)
     if manifest.layout.ageing_by_gene in manifest.files:
         found[manifest.layout.ageing_by_gene] = manifest
     for part in _parts(dataset):
-        found |= {part.layout.detection: part, part.layout.expression_by_gene: part}
+        found |= dict.fromkeys([part.layout.detection, part.layout.expression_by_gene, *part.arrays_of("genes")], part)
     return found
 
 

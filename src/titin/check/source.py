@@ -82,7 +82,8 @@ def cell_difference(dataset: CheckedDataset, matrix: Matrix, position: int, sour
 _AGAIN = "validate with the file it was built from, or build the dataset again"
 
 
-def _source(dataset: CheckedDataset) -> Source:
+def source_of(dataset: CheckedDataset) -> Source:
+    """Return the source of what is looked at."""
     if dataset.source is None:
         raise TitinError("the source that was given has no such matrix", _AGAIN)
     return dataset.source
@@ -94,7 +95,7 @@ def _rows(dataset: CheckedDataset) -> NDArray[np.int64]:
     return rows
 
 
-def _order(dataset: CheckedDataset) -> NDArray[np.int64]:
+def source_positions(dataset: CheckedDataset) -> NDArray[np.int64]:
     """Position in the dataset of each source row; rows that are no permutation keep what fits."""
     rows = _rows(dataset)
     order = np.zeros(len(rows), np.int64)
@@ -106,7 +107,7 @@ def _order(dataset: CheckedDataset) -> NDArray[np.int64]:
 @check("source.sha256", "The source is the file that the dataset was built from.", needs=["source"])
 def checksum(dataset: CheckedDataset) -> Outcome:
     """Checksum of the whole source."""
-    source = _source(dataset)
+    source = source_of(dataset)
     listed = str(dataset.manifest.source.get("sha256"))
     own = dataset.source_sha256
     if own == listed:
@@ -118,7 +119,7 @@ def checksum(dataset: CheckedDataset) -> Outcome:
 @check_each("source.order", "Every cell and gene of the source is in the dataset once, under its name.")
 def order(dataset: CheckedDataset) -> Outcome:
     """``source_row`` and ``source_column``, and the names at them."""
-    source = _source(dataset)
+    source = source_of(dataset)
     found = []
     rows, columns = _rows(dataset), dataset.genes[layout.SOURCE_COLUMN].to_numpy()
     record = dataset.manifest.var["columns"][0]["column"]
@@ -155,7 +156,7 @@ def _first_repeated(numbers: NDArray[np.int64]) -> int:
 @check_each("source.matrix", "Every value of the matrix is the source's, bit for bit.", level="full")
 def matrix(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
-    source = _source(dataset)
+    source = source_of(dataset)
     X, rows = source.X, _rows(dataset)
     if X.shape != (dataset.manifest.n_cells, dataset.manifest.n_genes):
         said = f"the source has {X.shape[0]:,} cells × {X.shape[1]:,} genes"
@@ -176,9 +177,9 @@ def matrix(dataset: CheckedDataset) -> Outcome:
 @check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
 def obs(dataset: CheckedDataset) -> Outcome:
     """Every column of obs but those that were relabelled since."""
-    theirs = _source(dataset).obs
+    theirs = source_of(dataset).obs
     own = [record["name"] for record in dataset.manifest.obs["columns"][1:]]
-    ours = dataset.obs.iloc[:, : len(own)].iloc[_order(dataset)]
+    ours = dataset.obs.iloc[:, : len(own)].iloc[source_positions(dataset)]
     relabelled = [name for change in dataset.manifest.obs.get("relabelled", [])
                   for name in (*change["columns"], *change["dropped"])]  # fmt: skip
     if not relabelled:
@@ -193,7 +194,7 @@ def var(dataset: CheckedDataset) -> Outcome:
     """Every column of var, and of the genes of raw."""
     if dataset.layout.detection != dataset.layout.feature_metadata:
         return Outcome(skipped="the genes are those of X")
-    return _compare_frames(dataset.var, _source(dataset).var, dataset.layout.feature_metadata, "genes")
+    return _compare_frames(dataset.var, source_of(dataset).var, dataset.layout.feature_metadata, "genes")
 
 
 def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: str) -> Outcome:
@@ -205,13 +206,13 @@ def _compare_frames(ours: pd.DataFrame, theirs: pd.DataFrame, file: str, unit: s
 @check("source.obsm", "Every embedding is the source's, bit for bit.", needs=["source"])
 def obsm(dataset: CheckedDataset) -> Outcome:
     """Every value of every embedding that the dataset keeps, and that it keeps all it can."""
-    source, left_out = _source(dataset), dataset.manifest.left_out
+    source, left_out = source_of(dataset), dataset.manifest.left_out
     found = []
-    order = _order(dataset)
+    order = source_positions(dataset)
     n_values = 0
     for key in source.obsm:
         if key not in dataset.manifest.obsm:
-            if f"obsm/{key}" not in left_out:
+            if f"obsm/{key}" not in left_out and f"obsm/{key}" not in dataset.manifest.arrays:
                 said = f"the source has obsm[{key!r}]; the dataset has not, and does not say why"
                 found.append(Finding(said, layout.MANIFEST, _AGAIN))
             continue
@@ -247,7 +248,7 @@ def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
 @check("source.uns", "uns is the source's, with its types.", needs=["source"])
 def uns(dataset: CheckedDataset) -> Outcome:
     """Everything in uns but what the manifest names as left out."""
-    theirs = _source(dataset).uns
+    theirs = source_of(dataset).uns
     ours = dict(dataset.atlas.uns)
     lost = {path.removeprefix("uns/") for path in dataset.manifest.left_out if path.startswith("uns/")}
     for entry in dataset.manifest.obsm.values():

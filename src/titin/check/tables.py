@@ -163,12 +163,13 @@ def genes(dataset: CheckedDataset) -> Outcome:
                     f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
             found.append(Finding(said, f"{names.expression_by_gene}, column {theirs}, row {row:,}", _RESTORE))
     index = dataset.manifest.var["columns"][0]["column"]
-    for entry in dataset.manifest.varm.values():
-        n, row = _names_differ(store.column(entry["file"], index), table.column(index))
+    beside = [*(entry["file"] for entry in dataset.manifest.varm.values()), *dataset.manifest.arrays_of("genes")]
+    for file in beside:
+        n, row = _names_differ(store.column(file, index), table.column(index))
         if n:
             said = f"{n:,} genes have another name than in {names.feature_metadata}"
-            found.append(Finding(said, f"{entry['file']}, column {index}, row {row:,}", _RESTORE))
-    return Outcome(found, f"{n_genes:,} genes in {2 + len(dataset.manifest.varm)} files")
+            found.append(Finding(said, f"{file}, column {index}, row {row:,}", _RESTORE))
+    return Outcome(found, f"{n_genes:,} genes in {2 + len(beside)} files")
 
 
 def _names_differ(column: pa.ChunkedArray, reference: pa.ChunkedArray) -> tuple[int, int]:

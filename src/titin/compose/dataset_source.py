@@ -212,6 +212,7 @@ def dataset_source(
 def _not_of_a_part(manifest: Manifest) -> dict[str, str]:
     """What was made of all cells of a dataset, and says nothing of others."""
     lost = {f"varm/{key}": "belongs to the projection of the whole dataset" for key in manifest.varm}
+    lost |= dict.fromkeys(manifest.arrays, "kept of a whole dataset alone; merges and parts have it no more")
     if manifest.layout.label_check in manifest.files:
         lost["label_check"] = "its models were of other cells and donors; `titin annotate` checks these labels anew"
     return lost

@@ -34,6 +34,7 @@ def document(folder: Path) -> dict[str, Any]:
         "projections": {key: len(entry["columns"]) - 1 for key, entry in manifest.obsm.items()},
         "parts": {place: {name: entry[name] for name in ("kind", "nnz", "recovery", "source")}
                   for place, entry in manifest.parts.items()},
+        "arrays": {place: [entry["form"], entry["n_values"]] for place, entry in manifest.arrays.items()},
         "computed": {key: entry["computed"] for key, entry in manifest.obsm.items() if "computed" in entry},
         "files": files, "bytes": sum(entry["bytes"] for entry in manifest.files.values()),
         "left_out": manifest.left_out, "notes": manifest.notes, "libraries": manifest.libraries,
@@ -84,6 +85,7 @@ def describe(facts: dict[str, Any], about: Sequence[tuple[str, str]] = ()) -> st
               ("projections", ", ".join(projections) or "none"), ("licence", _licence(facts["settings"]))]  # fmt: skip
     stated += [(place, f"{describe_values(part['kind'], part['recovery'])}, {part['nnz']:,} non-zeros")
                for place, part in facts["parts"].items()]  # fmt: skip
+    stated += [(place, f"{form}, {n:,} values") for place, (form, n) in facts["arrays"].items()]
     wide = min(40, max(13, *(len(name) + 1 for name, _ in stated)))
     lines += ["", *(f"{name:<{wide}}{said}" for name, said in stated), ""]
     lines += [describe_roles(facts["roles"], facts["roles_found"])]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 FORMAT = "titin"
@@ -44,6 +45,8 @@ LABEL_CHECK: dict[str, pa.DataType] = {  # columns of the check of labels, one r
     "p_label": pa.float32(), "p_predicted": pa.float32(), "entropy": pa.float32(), "flagged": pa.bool_(),
     "rank": pa.int32(),
 }  # fmt: skip
+ENTRIES = "entries"  # of an array that is kept beside the matrix: its values, and of a sparse one their columns
+COLUMNS = "columns"
 GROUPS = "groups"
 COMPARISONS = "comparisons"
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -210,9 +213,14 @@ class Layout:
         """What AnnData calls ``varm[key]``: one gene a row, by token."""
         return f"{self.prefix}_varm_{re.sub(r'[^A-Za-z0-9._-]', '_', key)}.parquet"
 
+    def array(self, name: str) -> str:
+        """An array that AnnData keeps beside the matrix, such as ``obsp["distances"]``: one cell or gene a row."""
+        return f"{self.prefix}_array_{name}.parquet"
+
     def is_table_of(self, part: str, name: str) -> bool:
-        """Whether a file may hold a table of ``obsm`` or ``varm``, going by its name."""
-        start = {"obsm": f"{self.prefix}_projection_", "varm": f"{self.prefix}_varm_"}[part]
+        """Whether a file may hold a table of ``obsm``, ``varm`` or ``arrays``, going by its name."""
+        word = {"obsm": "projection", "varm": "varm", "arrays": "array"}[part]
+        start = f"{self.prefix}_{word}_"
         return name.startswith(start) and name.endswith(".parquet")
 
 
@@ -260,6 +268,19 @@ def gene_type(n_genes: int) -> pa.DataType:
     return pa.uint16() if n_genes <= MAX_UINT16_GENES else pa.uint32()
 
 
+def element_type(dtype: str) -> pa.DataType:
+    """Type that the values of an array are stored as; NumPy's ``bool`` and ``float16`` have none that lists can be of.
+
+    Examples
+    --------
+    >>> element_type("bool"), element_type("float16"), element_type("int64")
+    (DataType(uint8), DataType(float), DataType(int64))
+    """
+    kind = np.dtype(dtype)
+    stored = np.dtype({"bool": np.uint8, "float16": np.float32}.get(kind.name, kind))
+    return pa.from_numpy_dtype(stored.newbyteorder("="))
+
+
 def required(name: str, dtype: pa.DataType) -> pa.Field:
     """A column without missing values."""
     return pa.field(name, dtype, nullable=False)
@@ -293,6 +314,8 @@ _LIST_ENCODING = {
     COUNTS: ("BYTE_STREAM_SPLIT", 1),
     VALUES: ("BYTE_STREAM_SPLIT", 3),
     LEVELS: ("BYTE_STREAM_SPLIT", 3),
+    COLUMNS: ("DELTA_BINARY_PACKED", 3),
+    ENTRIES: ("BYTE_STREAM_SPLIT", 3),
     GROUPS: ("DELTA_BINARY_PACKED", 3),
     COMPARISONS: ("DELTA_BINARY_PACKED", 3),
     **dict.fromkeys(AGEING_STATISTICS, ("BYTE_STREAM_SPLIT", 3)),

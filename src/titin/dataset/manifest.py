@@ -21,6 +21,9 @@ from titin.errors import DatasetError
 from titin.files import read_bytes
 
 LAYERS, RAW, MODALITIES = "layers/", "raw", "mod/"  # places of further matrices
+RAW_VARM = f"{RAW}/varm"
+ARRAY_GROUPS = {"obsm": "cells", "obsp": "cells", "varm": "genes", "varp": "genes", RAW_VARM: RAW}  # and their rows
+PAIRWISE = ("obsp", "varp")  # whose columns are the rows
 _NOT_YET = "0" * 64  # in the place of a checksum
 _RESTORE = "restore it, or build the dataset again"
 
@@ -57,6 +60,9 @@ class Manifest:
         parameters, seed, versions.
     varm
         Likewise of what belongs to a computed projection and has one row a gene.
+    arrays
+        What AnnData keeps beside the matrix and is no embedding, by its place (``obsp/distances``, ``varm/PCs``,
+        ``obsm/X_sparse``): the file, its form (``sparse``, ``dense``, ``frame``), dtype and shape beyond its rows.
     panel
         The genes of the wide view and why each is in it.
     left_out
@@ -96,6 +102,7 @@ class Manifest:
     var: dict[str, Any] = field(default_factory=dict)
     obsm: dict[str, Any] = field(default_factory=dict)
     varm: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
     panel: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -197,6 +204,10 @@ class Manifest:
         """Place in `parts` of each modality beside that of the genes, by its name."""
         return {place.removeprefix(MODALITIES): place for place in self.parts if place.startswith(MODALITIES)}
 
+    def arrays_of(self, rows: str) -> list[str]:
+        """Files of `arrays` that have one row each of ``cells``, ``genes`` or, of genes of raw, ``raw``."""
+        return [entry["file"] for place, entry in self.arrays.items() if ARRAY_GROUPS[group_of(place)] == rows]
+
     def part(self, place: str) -> "PartManifest":
         """The dataset as if a further matrix of its cells were the matrix.
 
@@ -210,6 +221,8 @@ class Manifest:
         said = {f.name: getattr(self, f.name) for f in fields(Manifest)}
         said |= {
             "kind": entry["kind"], "nnz": entry["nnz"], "recovery": entry["recovery"], "parts": {}, "panel": {},
+            "arrays": {key.removeprefix(f"{RAW}/"): array for key, array in self.arrays.items()
+                       if place == RAW and group_of(key) == RAW_VARM},
             "source": self.source | entry["source"], "settings": self.settings | {"allow_negative": True},
         }  # fmt: skip
         if own:
@@ -236,7 +249,7 @@ class Manifest:
         """Rows that a table has, by its plain name: one a cell, or one a gene; None where only the file says."""
         names = self.layout
         by_gene = {names.expression_by_gene, names.feature_metadata, names.ageing_by_gene,
-                   *(entry["file"] for entry in self.varm.values())}  # fmt: skip
+                   *(entry["file"] for entry in self.varm.values()), *self.arrays_of("genes")}  # fmt: skip
         return None if name in names.summaries else self.n_genes if name in by_gene else self.n_cells
 
     def write(self, folder: Path) -> None:
@@ -332,6 +345,17 @@ class PartManifest(Manifest):
     def layout(self) -> layout.Layout:
         """File names."""
         return layout.Layout(self.prefix, self.file, self.own_genes)
+
+
+def group_of(place: str) -> str:
+    """Group of AnnData that an array of `Manifest.arrays` is in; its key is what follows.
+
+    Examples
+    --------
+    >>> group_of("obsp/distances"), group_of("raw/varm/PCs")
+    ('obsp', 'raw/varm')
+    """
+    return next(group for group in ARRAY_GROUPS if place.startswith(f"{group}/"))
 
 
 def option_for(place: str) -> str:

@@ -115,6 +115,23 @@ _COMPUTED = record({"method": text(), "parameters": table_of(either(list_of(scal
 _EMBEDDING = record({"file": file_name, "columns": columns, "frame": flag},
                     {"dtype": number_dtype, "computed": _COMPUTED})  # fmt: skip
 _LOADINGS = record({"file": file_name, "columns": columns, "dtype": number_dtype})
+_ARRAY_FORMS: dict[str, Shape] = {
+    "sparse": record({"storage": one_of("csr", "csc"), "dtype": number_dtype, "shape": list_of(whole(0, 2**32))}),
+    "dense": record({"dtype": number_dtype, "shape": list_of(whole(0, 2**32))}),
+    "frame": record({"columns": columns}),
+}  # fmt: skip
+_ARRAY = record({"file": file_name, "form": one_of(*_ARRAY_FORMS), "n_values": whole()})
+_array_place = text(r"(?s)(obsm|varm|obsp|varp|raw/varm)/.+", said="a place of an array of cells or genes")
+
+
+def _array(value: Any) -> None:
+    """An array that is kept beside the matrix: the keys that its form has."""
+    _ARRAY(value)
+    _ARRAY_FORMS[value["form"]](value)
+    if value["form"] == "sparse" and len(value["shape"]) != 1:
+        raise refuse(value["shape"], "the number of columns").under("shape")
+
+
 _ORIGIN = record({}, {"from": text(), "column": scalar, "file": optional(text()), "unit": optional(text()),
                       "species": optional(texts), "within": optional(real(0)),
                       "type": one_of("number", "text")})  # fmt: skip
@@ -165,6 +182,7 @@ MANIFEST = record(
             {
                 "layer": optional(text()), "raw": flag, "make_unique": flag, "obs": optional(texts), "no_obs": texts,
                 "obsm": optional(texts), "no_obsm": texts, "layers": texts, "with_raw": flag, "modalities": texts,
+                "keep_all": flag,
                 "tissue": optional(text()), "method": optional(text()),
                 "roles": _roles, "donors": optional(text()), "age_unit": optional(text()), "allow_negative": flag,
                 "project": optional(texts), "preset": optional(either(_preset, text())),
@@ -188,6 +206,7 @@ MANIFEST = record(
                         | {"cell_type": optional(list_of(scalar))}),
         "roles_found": table_of(_FOUND, keys=one_of(*layout.ROLES)),
         "obsm": table_of(_EMBEDDING), "varm": table_of(_LOADINGS),
+        "arrays": table_of(_array, keys=_array_place),
         "panel": record({}, {"genes": table_of(text()), "sets": table_of(_SET)}),
         "left_out": table_of(text()), "notes": list_of(text(r"(?s).+", said="a sentence")),
         "libraries": table_of(text()), "preset": _preset, "format_minor": whole(), "studies": table_of(_STUDY),
@@ -206,7 +225,7 @@ def check_manifest(document: Mapping[str, Any]) -> None:
         With the key.
     """
     MANIFEST(document)
-    parts = {part: document.get(part, {}) for part in ("obsm", "varm")}
+    parts = {part: document.get(part, {}) for part in ("obsm", "varm", "arrays")}
     names = layout.Layout(document["prefix"])
     for part, entries in parts.items():
         for key, entry in entries.items():
@@ -219,6 +238,7 @@ def check_manifest(document: Mapping[str, Any]) -> None:
         except ShapeError as error:
             raise error.under(part) from None
     _check_indices(document, parts["obsm"])
+    _check_arrays(document, parts["arrays"])
     for name, entry in document["files"].items():
         if name.endswith(".parquet") and "rows" not in entry:
             raise ShapeError("is missing", "rows").under(name).under("files")
@@ -256,6 +276,19 @@ def _check_indices(document: Mapping[str, Any], obsm: Mapping[str, Any]) -> None
     indices += [(entry, [key, "obsm"], (layout.CELL_ID,)) for key, entry in obsm.items()]
     for entry, above, known in indices:
         _check_index(entry, above, known)
+
+
+def _check_arrays(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """What lies between cells, or between genes, has as many columns as there are; a table begins with their names."""
+    for place, entry in arrays.items():
+        if place.startswith("raw/") and "raw" not in document.get("parts", {}):
+            raise refuse(place, "an array of a matrix that is there").under("arrays")
+        n = document["n_cells" if place.startswith("obs") else "n_genes"]
+        if place.startswith(("obsp/", "varp/")) and entry.get("shape") != [n]:
+            raise refuse(entry.get("shape"), f"[{n}]").under("shape").under(place).under("arrays")
+        if entry["form"] == "frame":
+            known: tuple[str, ...] = (layout.CELL_ID,) if place.startswith("obs") else (layout.GENE, layout.GENE_IDS)
+            _check_index(entry, [place, "arrays"], known)
 
 
 def _check_index(entry: Mapping[str, Any], above: Sequence[str], known: Sequence[str]) -> None:

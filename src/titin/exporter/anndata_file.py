@@ -3,7 +3,8 @@
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.orders import source_order
+from titin.atlas.kept_arrays import KeptArrays, array_places, read_array
+from titin.atlas.orders import gene_order, source_order
 from titin.atlas.source_blocks import source_blocks
-from titin.atlas.tables import read_obs, read_obsm, read_source_var, read_uns, read_varm
+from titin.atlas.tables import read_embedding, read_loadings, read_obs, read_source_var, read_uns
 from titin.dataset.manifest import RAW
+from titin.dataset.store import Store
 from titin.dataset.tables import values_of
 from titin.errors import TitinError
 from titin.exporter.job import ExportJob
@@ -84,14 +87,15 @@ def write_root(job: ExportJob, root: Any, to: str) -> None:
     store, manifest = job.store, job.manifest
     order = source_order(store)
     obs, var, uns = read_obs(store, order), read_source_var(store), dict(read_uns(store))
-    obsm, varm = read_obsm(store, obs.index, order), read_varm(store)
+    beside = _arrays(store, order, obs.index, var.index)
     raw = store.part(RAW) if RAW in manifest.parts else None
     raw_var = None if raw is None else read_source_var(raw)
+    of_raw = {} if raw is None or raw_var is None else _arrays(raw, order, obs.index, raw_var.index)["varm"]
     for table, place in ((obs, "obs"), (var, "var"), (raw_var, "raw/var")):
         if table is not None:
             check_table(table, place, to)
-    mappings: dict[str, Mapping[str, Any]] = {"obsm": obsm, "varm": varm, "uns": uns}
-    for place, mapping in (mappings | {"layers": dict.fromkeys(manifest.layers)}).items():
+    mappings: dict[str, Mapping[str, Any]] = {**beside, "uns": uns}
+    for place, mapping in (mappings | {"layers": dict.fromkeys(manifest.layers), "raw/varm": of_raw}).items():
         check_keys(mapping, place, to)
     # a source may hold text with missing values, which anndata by default reads but does not write
     with warnings.catch_warnings(), settings.override(allow_write_nullable_strings=True):
@@ -99,7 +103,7 @@ def write_root(job: ExportJob, root: Any, to: str) -> None:
         warnings.simplefilter("ignore")
         write_table(root, "obs", obs, to)
         write_table(root, "var", var, to)
-        for place, mapping in (mappings | {empty: {} for empty in ("layers", "obsp", "varp")}).items():
+        for place, mapping in (mappings | {"layers": {}}).items():
             write_element(root, place, {}, place, to)
             for key, value in mapping.items():
                 write_element(root[place], key, value, f"{place}/{key}", to)
@@ -108,12 +112,30 @@ def write_root(job: ExportJob, root: Any, to: str) -> None:
             group.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
             write_table(group, "var", raw_var, to)
             write_element(group, "varm", {}, "raw/varm", to)
+            for key, value in of_raw.items():
+                write_element(group["varm"], key, value, f"raw/varm/{key}", to)
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     write_matrix(job, root, "X", "X")
     for name, place in manifest.layers.items():
         write_matrix(job.of(store.part(place)), root["layers"], name, place)
     if raw is not None:
         write_matrix(job.of(raw), root["raw"], "X", "raw/X")
+
+
+def _arrays(store: Store, order: NDArray[np.int64], obs_names: pd.Index, var_names: pd.Index) -> dict[str, KeptArrays]:
+    """What AnnData has of cells, of genes and between them, in the source's order; each read when it is written."""
+    manifest, orders = store.manifest, {"obs": order, "var": np.zeros(0, np.int64)}
+    if any(place.startswith("var") for place in manifest.arrays):
+        orders["var"] = gene_order(store)
+    names = {"obs": obs_names, "var": var_names}
+    found: dict[str, dict[str, Callable[[], Any]]] = {
+        group: {key: partial(read_array, store, place, orders[group[:3]], names[group[:3]])
+                for key, place in array_places(store, group).items()}
+        for group in ("obsm", "varm", "obsp", "varp")
+    }  # fmt: skip
+    found["obsm"] |= {key: partial(read_embedding, store, key, obs_names, order) for key in manifest.obsm}
+    found["varm"] |= {key: partial(read_loadings, store, key) for key in manifest.varm}
+    return {group: KeptArrays(group, readers, "export another") for group, readers in found.items()}
 
 
 def write_matrix(job: ExportJob, parent: Any, name: str, place: str) -> None:

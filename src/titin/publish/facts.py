@@ -87,6 +87,8 @@ class CardFacts:
         files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
                   for entry in self.manifest.obsm.values()]  # fmt: skip
         files += [(f"varm_{_safe(key)}", entry["file"]) for key, entry in self.manifest.varm.items()]
+        files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
+                  for entry in self.manifest.arrays.values()]  # fmt: skip
         derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores),
                    ("label_check", self.layout.label_check), ("ageing_groups", self.layout.ageing_groups),
                    ("ageing_by_gene", self.layout.ageing_by_gene), ("ageing_tests", self.layout.ageing_tests),

@@ -22,6 +22,7 @@ _ARGUMENTS = (
     "layers",
     "with_raw",
     "modalities",
+    "keep_all",
     "no_obsm",
     "tissue",
     "method",

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from titin.dataset.manifest import LAYERS, RAW
+from titin.dataset.manifest import LAYERS, RAW, RAW_VARM
 from titin.errors import SourceError
 from titin.source.base import Matrix, Source
+from titin.source.beside import open_arrays
 from titin.source.budget import Budget
 from titin.source.choice import LEFT_OUT, NOT_CHOSEN, Choice
 from titin.source.elements import names_in, read_uns
@@ -19,7 +20,7 @@ from titin.source.gaps import Gaps
 from titin.source.inventory import Inventory
 from titin.source.matrices import is_absent, open_matrix
 from titin.source.names import cells_by_name, check_columns, genes_by_name
-from titin.source.obsm import open_obsm
+from titin.source.obsm import CellArrays, open_obsm
 from titin.source.other_formats import check_is_anndata
 from titin.source.reading import is_group, members, reading
 from titin.source.stored import StoredMatrix
@@ -29,7 +30,11 @@ from titin.source.witness import count_layers, from_layer, from_raw
 EXPRESSION = "Gene Expression"  # type of the features that are genes, as 10x Genomics calls it
 _KNOWN = frozenset({"X", "obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns", "raw"})
 _LEGACY_RAW = frozenset({"raw.X", "raw.var", "raw.varm"})
-_NOT_KEPT = {"obsp": "pairwise between cells; not kept", "varp": "pairwise between genes; not kept"}
+_BESIDE = {
+    "varm": "arrays of genes",
+    "obsp": "pairwise between cells",
+    "varp": "pairwise between genes",
+}  # what --keep-all keeps
 
 
 @dataclass
@@ -147,9 +152,11 @@ def open_anndata(
         _release=release,
     )  # fmt: skip
     source.parts = _open_parts(file, source, choice)
+    source.arrays = _open_arrays(file, source, choice, left_out)
     source.notes += note_other_features(source.var)
     source.notes += gaps.notes()
-    source.left_out = {place: reason for place, reason in sorted(left_out.items()) if place not in source.parts}
+    source.left_out = {place: reason for place, reason in sorted(left_out.items())
+                       if place not in source.parts and place not in source.arrays}  # fmt: skip
     return source
 
 
@@ -173,11 +180,23 @@ def _open_parts(file: _File, source: Source, choice: Choice) -> dict[str, Source
             raise SourceError(f"{file.path}: {place} is {_size(matrix)}, and {source.X.name} {_size(source.X)}",
                               "Keep other layers: name them with --layers.")  # fmt: skip
         parts[place] = source.with_matrix(matrix)
-    if choice.with_raw:
+    if choice.with_raw or (choice.keep_all and file.raw and not choice.raw):
         if not file.raw:
             raise SourceError(f"{file.path} has no raw", "Leave --with-raw away.")
         parts[RAW] = _open_raw(file, source, choice)
     return parts
+
+
+def _open_arrays(file: _File, source: Source, choice: Choice, left_out: dict[str, str]) -> CellArrays:
+    """What is read of varm, obsp and varp, and of varm of raw where that is kept; of another X's genes it is not."""
+    if not choice.keep_all:
+        return CellArrays({})
+    n_cells, n_genes = source.X.shape
+    rows = {"obsp": n_cells} if choice.raw else {"obsp": n_cells, "varm": n_genes, "varp": n_genes}
+    nodes = {name: (file.node(name), n) for name, n in rows.items() if name in file.top}
+    if RAW in source.parts and "varm" in file.raw:
+        nodes[RAW_VARM] = (file.raw["varm"], source.parts[RAW].X.shape[1])
+    return open_arrays(file.path, nodes, left_out, file.budget, file.gaps)
 
 
 def _open_raw(file: _File, source: Source, choice: Choice) -> Source:
@@ -285,14 +304,14 @@ def _note_left_out(file: _File, layer: str | None, raw: bool, left_out: dict[str
     for table in ("obs", "var"):
         for column in unlisted_columns(file.node(table)):
             note(f"{table}/{column}", "not among the columns that the table lists")
-    for group in ("varm", "obsp", "varp"):
+    for group, what in _BESIDE.items():
         with reading(file.path, group):
             for key in names_in(file.node(group)) if group in file.top else []:
-                note(f"{group}/{key}", _NOT_KEPT.get(group, "arrays of genes are not kept"))
+                note(f"{group}/{key}", f"{what}; kept by --keep-all")
     for part, node in file.raw.items():
         if part not in ("X", "var"):
             for key in members(node):
-                note(f"raw/{part}/{key}", "arrays of genes are not kept")
+                note(f"raw/{part}/{key}", "arrays of genes; kept by --keep-all")
     for name in file.top:
         if name not in _KNOWN and not (name in _LEGACY_RAW and file.raw):
             note(name, "not a part of AnnData that is known")

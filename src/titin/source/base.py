@@ -100,6 +100,9 @@ class Source:
     parts
         Further matrices of the same cells that a dataset is to keep, by their place in AnnData (``layers/spliced``,
         ``raw``, ``mod/prot``): each as a source with another X and, unless it is a layer, its own var.
+    arrays
+        Arrays of genes, and what lies between cells or genes, that a dataset is to keep: by place (``varm/PCs``,
+        ``obsp/distances``), each read when asked for.
     """
 
     inventory: Origin
@@ -121,6 +124,7 @@ class Source:
     made_of: list[dict[str, Any]] = field(default_factory=list)
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, "Source"] = field(default_factory=dict)
+    arrays: Mapping[str, Any] = field(default_factory=dict)
     _release: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -130,7 +134,16 @@ class Source:
 
     def with_matrix(self, X: Matrix, **other: Any) -> "Source":
         """A further matrix of these cells, as a source of its own; what closes this closes it."""
-        said = {"counts": None, "kind": None, "obsm": {}, "left_out": {}, "notes": [], "parts": {}, **other}
+        said = {
+            "counts": None,
+            "kind": None,
+            "obsm": {},
+            "left_out": {},
+            "notes": [],
+            "parts": {},
+            "arrays": {},
+            **other,
+        }
         return replace(self, X=X, _release=None, **said)
 
     def sha256(self) -> str:

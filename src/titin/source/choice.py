@@ -34,6 +34,9 @@ class Choice:
         Read raw/X beside X.
     modalities
         Other modalities to read beside that of genes; ``all`` for each there is.
+    keep_all
+        Read arrays of genes and what lies between cells or genes, too, and where none are named, all layers, raw and
+        all modalities that there are.
     """
 
     layer: str | None = None
@@ -46,6 +49,7 @@ class Choice:
     layers: Sequence[str] = ()
     with_raw: bool = False
     modalities: Sequence[str] = ()
+    keep_all: bool = False
 
     def columns(self, path: Path, known: Sequence[str], left_out: dict[str, str]) -> list[str]:
         """Columns of obs that are read, in their order; the others are noted in ``left_out``.
@@ -74,8 +78,9 @@ class Choice:
         if self.raw and self.layers:
             raise SourceError(f"{path}: layers have the genes of X, and --raw those of raw",
                               "Leave --raw away, and keep raw beside X with --with-raw.")  # fmt: skip
-        found = _asked(path, "layers", self.layers, known)
-        if self.layer in found and ALL not in self.layers:
+        wanted = ALL if self.keep_all and not self.layers and not self.raw else self.layers
+        found = _asked(path, "layers", wanted, known)
+        if self.layer in found and ALL not in wanted:
             raise SourceError(f"{path}: --layer has made {self.layer!r} X already", "Leave it out of --layers.")
         return [name for name in found if name != self.layer]
 
@@ -87,7 +92,7 @@ class Choice:
         SourceError
             If one that was named is not there.
         """
-        return _asked(path, "modalities", self.modalities, known)
+        return _asked(path, "modalities", ALL if self.keep_all and not self.modalities else self.modalities, known)
 
 
 def _asked(path: Path, option: str, asked: Sequence[str], known: Sequence[str]) -> list[str]:

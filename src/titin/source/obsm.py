@@ -56,7 +56,7 @@ def open_obsm(
     for key in choice.keys(path, list(found), left_out):
         element = found[key]
         with reading(path, f"obsm/{key}"):
-            problem = _unusable(element, n_cells)
+            problem = unusable(element, n_cells, "cells")
             if not problem and _is_table(element):
                 gaps.check_table(f"obsm/{key}", attribute(element, "_index") or "_index", members(element))
             elif not problem:
@@ -64,11 +64,12 @@ def open_obsm(
         if problem:
             left_out[f"obsm/{key}"] = problem
         else:
-            readers[key] = partial(_read_array, path, element, f"obsm/{key}", budget)
+            readers[key] = partial(read_array, path, element, f"obsm/{key}", budget)
     return CellArrays(readers)
 
 
-def _read_array(path: Path, element: Any, place: str, budget: Budget) -> Any:
+def read_array(path: Path, element: Any, place: str, budget: Budget) -> Any:
+    """Read an element with one row a cell, or a gene: an array, a sparse matrix or a table."""
     with reading(path, place):
         budget.check(element, place)
     if _is_table(element):
@@ -86,8 +87,8 @@ def _read_field(path: Path, node: Any, key: str, budget: Budget) -> Any:
             return node[()][key]
 
 
-def _unusable(element: Any, n_cells: int) -> str | None:
-    """Say why an element of obsm cannot be kept; None if it can."""
+def unusable(element: Any, n: int, unit: str) -> str | None:
+    """Say why an element with one row a cell, or a gene, cannot be kept; None if it can."""
     kind = encoding(element)
     if kind not in _ENCODINGS:
         return f"unknown encoding {kind!r}"
@@ -99,7 +100,7 @@ def _unusable(element: Any, n_cells: int) -> str | None:
         n_rows = sparse_shape(element)[0]
     else:
         return "a group without encoding"
-    return None if n_rows == n_cells else f"has {n_rows:,} rows for {n_cells:,} cells"
+    return None if n_rows == n else f"has {n_rows:,} rows for {n:,} {unit}"
 
 
 def _is_table(element: Any) -> bool:

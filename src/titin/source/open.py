@@ -31,6 +31,7 @@ def open_source(
     layers: Sequence[str] = (),
     with_raw: bool = False,
     modalities: Sequence[str] = (),
+    keep_all: bool = False,
     follow_links: bool = False,
     memory: int = DEFAULT_MEMORY,
 ) -> Source:
@@ -57,6 +58,9 @@ def open_source(
         Read raw/X and its genes beside X.
     modalities
         Other modalities of a MuData or 10x file to read beside that of genes, by name, or ``all``.
+    keep_all
+        Read arrays of genes (varm) and what lies between cells or genes (obsp, varp), too, and where none are named,
+        all layers, raw and all modalities that there are.
     follow_links
         Read what the source draws from other files (symbolic links in a zarr folder; external links, external storage
         and virtual datasets of HDF5) instead of refusing it. That ``path`` itself is a link is nothing unusual.
@@ -82,7 +86,7 @@ def open_source(
     ...         print(block.start, block.n_cells)
     """
     path = Path(path)
-    choice = Choice(layer, raw, make_unique, obs, no_obs, obsm, no_obsm, layers, with_raw, modalities)
+    choice = Choice(layer, raw, make_unique, obs, no_obs, obsm, no_obsm, layers, with_raw, modalities, keep_all)
     if layer is not None and raw:
         raise SourceError(f"{path}: --layer and --raw cannot both be X", "Give one of them.")
     if not path.exists():

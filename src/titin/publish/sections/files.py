@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from titin.check.hub import dtype_name
 from titin.dataset import layout
 from titin.dataset.description import describe_values
+from titin.dataset.manifest import ARRAY_GROUPS, group_of
 from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
 from titin.publish import processing
 from titin.publish.facts import CardConfig, CardFacts
@@ -60,6 +61,7 @@ def files(facts: CardFacts) -> str:
         _loadings,
         _derived,
         _further,
+        _arrays,
         _documents,
         _viewer,
     )
@@ -279,6 +281,19 @@ def _further(facts: CardFacts) -> str:
             "layers have the genes and tokens of X.")  # fmt: skip
     columns = ("matrix", "genes", "non-zeros", "values", "by cell", "type in the source")
     return section("Layers", head, table(columns, rows, (1, 2)), level=3) if rows else ""
+
+
+def _arrays(facts: CardFacts) -> str:
+    """What is kept of obsp, varm, varp and sparse obsm: what each is, in which file."""
+    rows = []
+    for place, entry in facts.manifest.arrays.items():
+        unit = {"cells": "cell", "genes": "gene"}.get(ARRAY_GROUPS[group_of(place)], "gene of raw")
+        rows.append((code(place), unit, entry["form"], f"{entry['n_values']:,}", code(entry.get("dtype", "table")),
+                     code(entry["file"])))  # fmt: skip
+    head = ("Arrays of the source that belong to its cells or genes, in the same order as the other files; columns of "
+            "obsp and varp are positions of these cells, and tokens.")  # fmt: skip
+    columns = ("array", "one row a", "form", "values", "type", "table")
+    return section("Arrays", head, table(columns, rows, (3,)), level=3) if rows else ""
 
 
 def _documents(facts: CardFacts) -> str:

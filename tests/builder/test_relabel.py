@@ -174,12 +174,13 @@ def test_what_was_made_with_former_labels_is_named(atlas, build_atlas, tmp_path)
             "method": "harmony", "parameters": {"batch_key": "donor_id"}, "libraries": {}
         }  # fmt: skip
     (tmp_path / f"{old.name}.validation").mkdir()
+    (tmp_path / f"{old.name}.network").mkdir()
     labels = pd.DataFrame({"donor_id": pd.Categorical(["a", "b"] * 60)}, index=atlas.obs_names)
     done = titin.relabel(old, labels)
     said = " / ".join(done.stale)
     assert "the pseudobulk was summed by the former labels" in said
     assert "X_pca has the effect of 'donor_id' as it was taken out" in said
-    assert "dataset.validation: made of the dataset as it was" in said
+    assert "dataset.validation, dataset.network: made of the dataset as it was" in said
     assert not any("pseudobulk" in name for name in done.manifest.files)
     assert [f.message for _, f in validate(old).findings("error")] == []
 

@@ -18,6 +18,7 @@ PLACES = {
     "many/one/titin.json": ("it is a file of one", "give its folder: {}/many/one"),
     "many": ("it holds 2", "give one of them: {0}/many/one, {0}/many/two"),
     "many/one.ageing": ("it holds results of one", "give the dataset: {}/many/one"),
+    "many/two.network": ("it holds results of one", "give the dataset: {}/many/two"),
     "single": ("it holds one", "give {}/single/it"),
     "crowd": ("it holds 5", "give one of them: {0}/crowd/d0, {0}/crowd/d1, {0}/crowd/d2 and 2 more"),
     "downloads": ("it has no titin.json", "build it first: titin build '{}/downloads/my atlas.h5ad' -o DATASET"),
@@ -34,7 +35,7 @@ def places(tmp_path: Path) -> Path:
     for name in ("many/one", "many/two", "single/it", *(f"crowd/d{i}" for i in range(5))):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "titin.json").write_text("{}")
-    for name in ("many/one.ageing", "store.zarr", "unnamed", "downloads", "empty"):
+    for name in ("many/one.ageing", "many/two.network", "store.zarr", "unnamed", "downloads", "empty"):
         (tmp_path / name).mkdir()
     for name in ("atlas.h5ad", "notes.txt", "unnamed/zarr.json", "downloads/my atlas.h5ad"):
         (tmp_path / name).write_text("")

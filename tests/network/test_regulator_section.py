@@ -70,6 +70,13 @@ def test_without_ages_types_are_shown_and_why_there_is_no_test(active: Activitie
     assert len(of(section, Table)["activities"].table) == 8
 
 
+def test_a_row_that_stands_twice_is_drawn_once(active: Activities) -> None:
+    twice = replace(active, table=pd.concat([active.table] * 2, ignore_index=True))
+    section = Section("regulators", "Regulators")
+    show_activities(section, twice)
+    assert of(section, Figure)["types"].axes.images[0].get_array().shape == (2, 4)
+
+
 def test_networks_are_drawn_where_a_regulator_changes(inferred: Networks) -> None:
     section = Section("regulators", "Regulators")
     show_networks(section, inferred)

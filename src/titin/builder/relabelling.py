@@ -43,7 +43,7 @@ from titin.study.roles import record_roles, role_columns
 
 _SUMMED_OVER = ("donor", "sample", "protocol", "cell_type")  # roles whose columns make the groups of the pseudobulk
 _JUDGED = ("donor", "cell_type")  # roles whose columns a check of labels is of
-_BESIDE = (".validation", ".report.html", ".report", ".ageing", ".benchmark", ".site")
+_BESIDE = (".validation", ".report.html", ".report", ".ageing", ".benchmark", ".network", ".site")
 
 
 @dataclass

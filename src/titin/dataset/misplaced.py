@@ -12,7 +12,7 @@ from titin.errors import DatasetError
 
 _ATLASES = (".h5ad", ".zarr", ".zarr.zip", ".h5")  # as `titin build` takes them
 _ZARR = (".zgroup", "zarr.json")  # one of them is in every store
-_RESULTS = (".ageing", ".benchmark", ".validation")  # of folders that commands write beside a dataset
+_RESULTS = (".ageing", ".benchmark", ".network", ".validation")  # of folders that commands write beside a dataset
 _LOOKED_AT = 2000  # entries of a folder; it may be anybody's
 _NAMED = 3
 

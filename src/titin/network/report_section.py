@@ -16,7 +16,7 @@ from titin.text import count
 
 _CLEAREST = 16  # changes in one figure
 _BY_AGE, _ROWS_BY_AGE = 3, 16  # regulators with a figure by age, and types in each
-_OF_TYPE, _ACROSS = 3, 40  # most active regulators of a type, and columns of their figure
+_OF_TYPE, _ACROSS, _TYPES = 3, 40, 40  # most active regulators of a type, columns and rows of their figure
 _DRAWN, _REGULATORS, _EDGES = 2, 5, 6  # networks, regulators of each, and edges of a regulator
 _STABLE = 0.5  # share of draws from which an edge is drawn
 _ROWS = 20
@@ -115,6 +115,7 @@ def _show_by_age(section: Section, found: Activities, regulators: Sequence[str])
     if "age" not in donors:
         return
     enough = donors[(donors["n_cells"] >= found.settings["min_cells"]) & donors["age"].notna()]
+    enough = enough[enough["feature"].isin(list(regulators))]
     enough = enough.assign(place=_places(enough))
     for regulator in regulators:
         own = enough[(enough["feature"] == regulator) & np.isfinite(enough["mean"])]
@@ -133,13 +134,20 @@ def _show_types(section: Section, table: pd.DataFrame) -> None:
     regulators = list(dict.fromkeys(best["regulator"]))[:_ACROSS]
     if len(regulators) < 2:
         return
-    own = known[known["regulator"].isin(regulators)]
+    own = known[known["regulator"].isin(regulators)].drop_duplicates([*_PLACE, "regulator"])
     wide = unstack(own.assign(place=_places(own)).set_index(["place", "regulator"])["activity"], "regulator")
+    wide = wide.loc[_largest(own)[:_TYPES]]
     axes = heat_map(wide[regulators], centre=0, label="activity", missing="too few targets", x_label="regulator",
                     y_label="cell type")  # fmt: skip
     section.figure(
         "types", axes, "Activity of each type beside the others of its protocol; the most active of each", own
     )
+
+
+def _largest(table: pd.DataFrame) -> list[str]:
+    """Types and protocols of a table, those of the most cells first."""
+    cells = table.assign(place=_places(table)).groupby("place", sort=True)["n_cells"].max()
+    return [str(name) for name in cells.sort_values(ascending=False, kind="stable").index]
 
 
 def _named(tests: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -25,6 +24,7 @@ SUFFIX = ".network"
 MADE_OF = "made_of"
 KINDS: dict[str, type[Result]] = {"activity": Activities, "network": Networks}
 _MOST_BYTES, _MOST_ROWS = 256 << 20, 5_000_000
+_LARGEST = 1e12  # number that a figure has an axis for; a larger one is taken for missing
 _TEXTS = {"regulator", "target", "targets", "cell_type", "protocol", "feature", "donor", "sex", "weights", "contrast"}
 _CHANGE = ["effect", "ci_low", "ci_high", "p_value", "adj_p_value"]
 _NEEDED = {
@@ -152,7 +152,7 @@ def _check_size(file: Path) -> None:
 
 
 def _check_table(table: pd.DataFrame, needed: list[str], name: str) -> pd.DataFrame:
-    """A table whose columns are there, text where names are to be and finite numbers or nothing where numbers are."""
+    """A table whose columns are there, text where names are to be, and numbers or nothing where numbers are."""
     missing = [column for column in needed if column not in table]
     if missing:
         raise ValueError(f"the table {name} has no column {missing[0]}")
@@ -167,7 +167,8 @@ def _check_table(table: pd.DataFrame, needed: list[str], name: str) -> pd.DataFr
             ):
                 raise ValueError(f"the table {name} has a column {column} that holds no numbers")
             if not pd.api.types.is_integer_dtype(own.dtype):
-                checked[column] = own.astype(float).replace([np.inf, -np.inf], np.nan)
+                values = own.astype(float)
+                checked[column] = values.where(values.abs() <= _LARGEST)
             if "p_value" in column and not checked[column].dropna().between(0, 1).all():
                 raise ValueError(f"the table {name} has a {column} that is none: not from 0 to 1")
     return checked

@@ -23,7 +23,7 @@ TARGETS = {
     "gene to colours p50, ms": 300, "gene to colours p95, ms": 600, "gene read p50, kB": 30, "pan frame, ms": 140,
     "lasso to counts, ms": 100, "gene card p50, ms": 500, "gene card p95, ms": 500,
     "gene card read p50, kB": 500, "dot plot of 20 genes, ms": 1000, "composition, ms": 200, "server memory, MB": 150,
-    "browser memory of the page, MB": 1000,
+    "browser memory of the page, MB": 1000, "12 genes of A and B, ms": 2000, "all genes of A and B, s": 10,
 }  # fmt: skip
 PAN = """async () => {
     const canvas = document.querySelector("#map canvas"), gl = canvas.getContext("webgl2"), spent = [];
@@ -50,6 +50,11 @@ LASSO = """async (polygon) => {
     return performance.now() - began;
 }"""
 
+COMPARE = """async (genes) => {
+    const began = performance.now();
+    await (genes === null ? titin.compareAll() : titin.compare(genes));
+    return performance.now() - began;
+}"""
 PAGE = """async (state) => {
     const before = titin.traffic().bytes, began = performance.now();
     await titin.setState(state);
@@ -73,8 +78,8 @@ def main() -> int:
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
         address = json.loads("".join(server.stdout.readline() for _ in range(4)))["address"]
-        found = measure(address, options)
-        found["server memory, MB"] = memory(server.pid)
+        found = measure(address, options, server.pid)
+        found["server memory after comparisons, MB"] = memory(server.pid)
     finally:
         server.terminate()
         server.wait(20)
@@ -90,7 +95,7 @@ def main() -> int:
     return 0
 
 
-def measure(address: str, options: argparse.Namespace) -> dict[str, float]:
+def measure(address: str, options: argparse.Namespace, server: int) -> dict[str, float]:
     """Everything that happens in the browser."""
     from playwright.sync_api import sync_playwright
 
@@ -118,6 +123,8 @@ def measure(address: str, options: argparse.Namespace) -> dict[str, float]:
         found["lasso to counts, ms"] = float(np.median(lassos[1:]))
         if Manifest.read(options.dataset).layout.ageing_groups in Manifest.read(options.dataset).files:
             found |= ageing_pages(page, [str(gene) for gene in genes], others)
+        found["server memory, MB"] = memory(server)
+        found |= selections(page, corners.tolist(), others[:12])
         found["browser memory of the page, MB"] = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
         browser.close()
     return found
@@ -138,6 +145,20 @@ def ageing_pages(page: Any, genes: list[str], others: list[str]) -> dict[str, fl
         "gene card read p50, kB": float(np.median([one["bytes"] for one in cards])) / 1000,
         "dot plot of 20 genes, ms": float(np.median([one["ms"] for one in dots])),
         "composition, ms": float(np.median([one["ms"] for one in pages])),
+    }
+
+
+def selections(page: Any, outline: list[list[float]], genes: list[str]) -> dict[str, float]:
+    """The cells within an outline against all others, of the same donors; the first comparison also reads the totals."""
+    projection = page.evaluate("titin.state().projection")
+    inside = {"polygon": outline, "projection": projection}
+    page.evaluate("inside => titin.keep('a', inside)", inside)
+    page.evaluate("inside => titin.keep('b', {join: 'without', of: [{where: []}, inside]})", inside)
+    return {
+        "first gene of A and B, ms": page.evaluate(COMPARE, genes[:1]),
+        "12 genes of A and B, ms": page.evaluate(COMPARE, genes),
+        "panel of A and B, s": page.evaluate(COMPARE, "panel") / 1000,
+        "all genes of A and B, s": page.evaluate(COMPARE, None) / 1000,
     }
 
 

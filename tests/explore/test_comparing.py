@@ -238,8 +238,11 @@ def test_a_comparison_is_cancelled_from_the_page(window: Window, served: Any, mo
     window.until("document.querySelector('#compared progress')?.value === 3")
     assert window.page.inner_text("#compared [role=status]") == "endless …"
     window.page.click("text=Cancel")
-    window.until("document.querySelector('#compared').textContent === 'Cancelled.'")
+    window.until("document.querySelector('#compared p')?.textContent === 'Cancelled.'")
     assert ended.wait(20)
+    monkeypatch.undo()
+    window.page.click("text=Try again")
+    window.until("document.querySelectorAll('#compared .chart svg').length === 2", seconds=60)
 
 
 def test_a_static_page_does_not_offer_it(window: Window, hosted: str) -> None:

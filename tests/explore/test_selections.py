@@ -162,14 +162,22 @@ def test_an_address_with_what_is_not_there_opens_without_it(window: Window, host
     deep = '{"join":"and","of":[' * 40 + "1" + ",1]}" * 40
     window.open(f"{hosted}#a={gone}&b={deep}&selection=%7B%22filter%22%3A%22((%22%7D&tested=7&page=sets")
     state = window.run("titin.state()")
-    assert (state["a"], state["b"], state["selection"], state["tested"], state["page"]) == (
-        None,
-        None,
-        None,
-        [],
-        "sets",
-    )
+    kept = {key: state[key] for key in ("a", "b", "selection", "tested", "page")}
+    assert kept == {"a": None, "b": None, "selection": None, "tested": [], "page": "sets"}
     assert window.said == []
+
+
+def test_an_entry_that_is_gone_is_said_where_it_is_asked_for(window: Window, hosted: str) -> None:
+    gone = "%7B%22filter%22%3A%22Sex%3DX%22%7D"
+    window.open(f"{hosted}#selection={gone}&a={gone}&page=sets")
+    assert "No cell has “X” in “Sex”" in window.message()
+    assert window.run("titin.state()")["selection"] is None
+    window.until("document.querySelector('#sheet [role=alert].verdict') !== null")
+    assert "No cell has “X” in “Sex”" in window.page.inner_text("#sheet .verdict")
+    window.page.click("#message button")
+    window.page.fill("#words-a", "sex=F")
+    window.page.press("#words-a", "Enter")
+    window.until("document.querySelector('#sheet h3').textContent.startsWith('A: 417 cells of 7 donors')")
 
 
 PAIRS = [

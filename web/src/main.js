@@ -156,6 +156,7 @@ async function start() {
   });
   wireControls(explorer, panels, act);
   wireSelections(explorer, keep);
+  await dropUnfound(explorer);
 
   try {
     await explorer.load(() => ready.resolve(undefined));
@@ -187,6 +188,22 @@ function known(state, dataset) {
     if (selection && !fits(selection, dataset)) delete state[place];
   }
   return state;
+}
+
+/**
+ * Let go of a selection of the address of which no cell can be found, and say so.
+ * @param {Explorer} explorer
+ */
+async function dropUnfound(explorer) {
+  const { selection } = explorer.state;
+  if (!selection || "polygon" in selection || "where" in selection) return; // which name what is there
+  try {
+    await explorer.maskOf(selection);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    complain(error);
+    explorer.state = { ...explorer.state, selection: null };
+  }
 }
 
 /**

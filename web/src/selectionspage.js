@@ -1,6 +1,7 @@
 // The page of selections A and B: what they are, whose cells they have, and their genes compared on donors.
 
 import { allGenesParts } from "./allgenes.js";
+import { DataError } from "./bytes.js";
 import { volcano } from "./charts.js";
 import { compareGenes, prepareComparison } from "./comparison.js";
 import { FEWEST_CELLS, FEWEST_DONORS, tallySide } from "./donorsides.js";
@@ -53,12 +54,13 @@ export async function selectionsPage(explorer, act) {
     const column = info ? await dataset.read(info) : null;
     return column?.kind === "labels" ? column : null;
   }));
-  const { a, b, prepared } = await sidesOfState(explorer);
+  const failed = { a: await failureOf(explorer, "a"), b: await failureOf(explorer, "b") };
+  const { a, b, prepared } = failed.a || failed.b ? { a: null, b: null, prepared: null } : await sidesOfState(explorer);
   const tallies = { a: a && tallySide(a, { donors, protocols, types }), b: b && tallySide(b, { donors, protocols, types }) };
   return [
     element("h2", {}, "Selections A and B"),
     element("p", { class: "hint" }, "Select cells on the map (lasso, rectangle, a label of the legend, an expression) and keep them as A and as B; or write an expression here. Both are part of the page's address."),
-    ...SIDES.flatMap((side) => oneSide(explorer, side, tallies[side], act)),
+    ...SIDES.flatMap((side) => oneSide(explorer, side, { tally: tallies[side], failure: failed[side] }, act)),
     joinForm(explorer, act),
     ...(a || b ? [...protocolTable(tallies), ...typeTable(tallies)] : []),
     element("h3", {}, "A against B, on donors"),
@@ -66,15 +68,31 @@ export async function selectionsPage(explorer, act) {
   ];
 }
 
+/**
+ * Why a selection, which an address may have, cannot be found; null where it can.
+ * @param {Explorer} explorer
+ * @param {"a" | "b"} side
+ */
+async function failureOf(explorer, side) {
+  const selection = explorer.state[side];
+  try {
+    if (selection) await explorer.maskOf(selection);
+    return null;
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    return error;
+  }
+}
+
 /** @typedef {ReturnType<typeof tallySide> | null} MaybeTally */
 
 /**
  * @param {Explorer} explorer
  * @param {"a" | "b"} side
- * @param {MaybeTally} tally
+ * @param {{tally: MaybeTally, failure: unknown}} found
  * @param {Act} act
  */
-function oneSide(explorer, side, tally, act) {
+function oneSide(explorer, side, { tally, failure }, act) {
   const selection = explorer.state[side];
   const name = side.toUpperCase();
   const text = element("input", {
@@ -83,7 +101,8 @@ function oneSide(explorer, side, tally, act) {
   });
   const unnamed = tally && explorer.dataset.donor ? tally.all.cells - [...tally.all.donors.values()].reduce((sum, n) => sum + n, 0) : 0;
   return [
-    element("h3", {}, tally ? `${name}: ${several(tally.all.cells, "cell")} of ${several(tally.all.donors.size, "donor")}` : `${name}: nothing yet`),
+    element("h3", {}, tally ? `${name}: ${several(tally.all.cells, "cell")} of ${several(tally.all.donors.size, "donor")}` : selection ? name : `${name}: nothing yet`),
+    ...(failure ? complaint(failure) : []),
     ...(selection ? [element("p", { id: `said-${side}` }, visible(shortened(saySelection(selection))))] : []),
     ...(unnamed ? [element("p", { class: "hint" }, `${several(unnamed, "cell")} without a donor ${unnamed === 1 ? "takes" : "take"} no part in comparisons.`)] : []),
     element("form", { class: "ask", onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); if (text.value.trim()) act.keep(side, { filter: text.value.trim() }); } },
@@ -191,6 +210,12 @@ export function sayPlan({ protocol, kind, a, b, notes }) {
   return `${where}${[what, ...notes].join("; ")}.`;
 }
 
+/** What went wrong, and what to do. @param {unknown} error */
+function complaint(error) {
+  const { message, hint } = /** @type {import("./bytes.js").DataError} */ (error);
+  return [element("p", { class: "verdict", role: "alert" }, visible(message)), element("p", { class: "hint" }, visible(hint ?? "load the page again"))];
+}
+
 /** @typedef {{signal: AbortSignal, told: (step: string, done: number, total: number) => void}} Work */
 
 /**
@@ -217,11 +242,9 @@ async function watch(place, total, words, work) {
     const parts = await work({ signal: control.signal, told });
     place.replaceChildren(...parts.filter((part) => part !== null));
   } catch (error) {
-    if (control.signal.aborted) place.replaceChildren(element("p", { role: "status" }, "Cancelled."));
-    else {
-      const { message, hint } = /** @type {import("./bytes.js").DataError} */ (error);
-      place.replaceChildren(element("p", { class: "verdict", role: "alert" }, visible(message)), element("p", { class: "hint" }, visible(hint ?? "load the page again")));
-    }
+    const again = element("button", { type: "button", onclick: () => watch(place, total, words, work) }, "Try again");
+    if (control.signal.aborted) place.replaceChildren(element("p", { role: "status" }, "Cancelled."), again);
+    else place.replaceChildren(...complaint(error), again);
   }
 }
 

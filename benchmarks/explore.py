@@ -149,7 +149,7 @@ def ageing_pages(page: Any, genes: list[str], others: list[str]) -> dict[str, fl
 
 
 def selections(page: Any, outline: list[list[float]], genes: list[str]) -> dict[str, float]:
-    """The cells within an outline against all others, of the same donors; the first comparison also reads the totals."""
+    """The cells within an outline against all others; the first comparison also reads the totals of the cells."""
     projection = page.evaluate("titin.state().projection")
     inside = {"polygon": outline, "projection": projection}
     page.evaluate("inside => titin.keep('a', inside)", inside)

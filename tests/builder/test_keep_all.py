@@ -1,6 +1,7 @@
 """What AnnData keeps between cells, of genes and between them: kept bit for bit when asked, read lazily, given back."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,16 @@ def test_parts_and_merges_say_that_they_leave_them_out(dataset, tmp_path):
     assert part.left_out["obsm/sparse"]
     both = titin.merge([tmp_path / "part", dataset], tmp_path / "both", studies=["x", "y"]).manifest
     assert "y: obsp/distances" in both.left_out
+
+
+def test_loadings_that_are_computed_are_shown_before_those_of_the_source(source, dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "d")
+    titin.add_embeddings(tmp_path / "d", ["pca"], pca={"n_comps": 3})
+    atlas = titin.open(tmp_path / "d")
+    assert atlas.varm["PCs"].shape == (N_GENES, 3)
+    assert "computed X_pca" in atlas.manifest.left_out["varm/PCs"]
+    assert "varm/PCs" in atlas.manifest.arrays
+    assert validate(tmp_path / "d", source=source, checks=["integrity", "source"], threads=2).passed
 
 
 def test_diff_tells_them(dataset, source, tmp_path):

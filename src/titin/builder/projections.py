@@ -154,6 +154,10 @@ class _Writer:
         name, columns = names.varm(LOADINGS), [f"PC{i + 1}" for i in range(loadings.shape[1])]
         genes = self.atlas.store.column(names.feature_metadata, index)
         records = self._table(outcome, name, loadings, columns, index, genes)
+        if (place := f"varm/{LOADINGS}") in self.manifest.arrays:
+            outcome["left_out"][place] = (
+                f"kept in its file; shown in its place is that of the computed {self.method.key}"
+            )
         outcome["varm"][LOADINGS] = {"file": name, "columns": records, "dtype": str(loadings.dtype)}
 
     def _uns(self, outcome: dict[str, Any], found: Mapping[str, Any]) -> None:

@@ -155,7 +155,9 @@ def test_what_a_dataset_lacks_is_said_in_one_sentence(tmp_path, lacks):
     source = ad.AnnData(sparse.csr_matrix(values), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(80)]))
     source.write_h5ad(tmp_path / "source.h5ad")
     titin.build(tmp_path / "source.h5ad", tmp_path / "dataset", tissue="toy", method="x")
-    result = write_report(tmp_path / "dataset", tmp_path / "report.html")
+    known = pd.DataFrame({"source": "R", "target": [f"g{i}" for i in range(9)], "weight": [1.0] * 6 + [-1.0] * 3})
+    known.to_csv(tmp_path / "edges.csv", index=False)
+    result = write_report(tmp_path / "dataset", tmp_path / "report.html", network=tmp_path / "edges.csv")
     expected = {
         "ages": ("expression", "this dataset has no ages: the comparison is of ages"),
         "donors": ("expression", "this dataset has no donors: donors are what is compared"),
@@ -165,6 +167,7 @@ def test_what_a_dataset_lacks_is_said_in_one_sentence(tmp_path, lacks):
     }[lacks]
     assert result.missing[expected[0]][0].startswith(expected[1])
     assert {"benchmark", "validation"} <= set(result.missing)
+    assert ("regulators" in result.missing) == (lacks in ("donors", "counts"))  # of the network that is given
     text = result.path.read_text("utf-8")
     assert Page(text).sections == [name for name in SECTIONS if name not in ("fibres", "stem")]  # of no preset
     alert = {"ages": "There are no ages", "donors": "There are no donors", "types": "There are no cell types",

@@ -130,24 +130,20 @@ def _show_by_age(section: Section, found: Activities, regulators: Sequence[str])
 def _show_types(section: Section, table: pd.DataFrame) -> None:
     """Add the activity of each type beside the others, of the regulators that are most active in one."""
     known = table.dropna(subset=["activity"])
-    best = known[known["rank"] <= _OF_TYPE].sort_values([*_PLACE, "rank"], kind="stable")
+    known = known.assign(place=_places(known)).drop_duplicates(["place", "regulator"])
+    sizes = known.groupby("place", sort=True)["n_cells"].max().sort_values(ascending=False, kind="stable")
+    places = sizes.index[:_TYPES].tolist()
+    best = known[(known["rank"] <= _OF_TYPE) & known["place"].isin(places)].sort_values("rank", kind="stable")
+    best = best.sort_values("place", key=lambda own: own.map(places.index), kind="stable")  # along the diagonal
     regulators = list(dict.fromkeys(best["regulator"]))[:_ACROSS]
     if len(regulators) < 2:
         return
-    own = known[known["regulator"].isin(regulators)].drop_duplicates([*_PLACE, "regulator"])
-    wide = unstack(own.assign(place=_places(own)).set_index(["place", "regulator"])["activity"], "regulator")
-    wide = wide.loc[_largest(own)[:_TYPES]]
+    own = known[known["regulator"].isin(regulators)]
+    wide = unstack(own.set_index(["place", "regulator"])["activity"], "regulator").reindex(places)
     axes = heat_map(wide[regulators], centre=0, label="activity", missing="too few targets", x_label="regulator",
                     y_label="cell type")  # fmt: skip
-    section.figure(
-        "types", axes, "Activity of each type beside the others of its protocol; the most active of each", own
-    )
-
-
-def _largest(table: pd.DataFrame) -> list[str]:
-    """Types and protocols of a table, those of the most cells first."""
-    cells = table.assign(place=_places(table)).groupby("place", sort=True)["n_cells"].max()
-    return [str(name) for name in cells.sort_values(ascending=False, kind="stable").index]
+    title = "Activity of each type beside the others of its protocol; the most active of each"
+    section.figure("types", axes, title, own.drop(columns="place"))
 
 
 def _named(tests: pd.DataFrame) -> pd.DataFrame:

@@ -279,6 +279,27 @@ def test_counts_without_a_column_of_totals_are_summed(window: Window, tmp_path: 
         np.testing.assert_allclose(table[column], expected[column], **CLOSE)
 
 
+def test_donors_and_protocols_may_be_numbered(window: Window, tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(9), 480
+    obs = pd.DataFrame({"donor": np.arange(n) % 4 + 1, "run": np.arange(n) // 240, "kind": rng.choice(["x", "y"], n)},
+                       index=[f"c{i}" for i in range(n)])  # fmt: skip
+    adata = ad.AnnData(sparse.csr_matrix(rng.poisson(2, (n, 30)).astype("f4")), obs,
+                       pd.DataFrame(index=[f"G{i}" for i in range(30)]))  # fmt: skip
+    adata.obsm["X_umap"] = rng.normal(size=(n, 2))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    roles = {"cell_type": ["kind"], "donor": "donor", "protocol": "run"}
+    titin.build(tmp_path / "a.h5ad", tmp_path / "dataset", method="m", roles=roles)
+    with static_host(write_site(tmp_path / "dataset", tmp_path / "site").path) as address:
+        window.open(address)
+        assert "4 donors" in window.page.inner_text("#card-title")
+        assert window.run("titin.select({filter: 'donor=2,3 and run=0'})")["donors"] == 2
+        keep(window, "kind=x", "kind=y")
+        found = compare(window, ["G1"])
+    assert [(plan["protocol"], plan["kind"], plan["a"]) for plan in found["plans"]] == [
+        (run, "paired", ["1", "2", "3", "4"]) for run in ("0", "1")
+    ]
+
+
 def test_donors_and_types_of_either_side_are_counted(window: Window, hosted: str, atlas: titin.Atlas) -> None:
     window.open(f"{hosted}#page=sets")
     keep(window, "sex=F", "age > 50")  # which overlap

@@ -20,10 +20,7 @@ const SERVED = "`titin explore` on your machine compares all genes";
  * @param {Uint8Array} b
  */
 export async function prepareComparison(dataset, a, b) {
-  const [donors, protocols] = await Promise.all([dataset.donor, dataset.role("protocol")].map(async (info) => {
-    const column = info ? await dataset.read(info) : null;
-    return column?.kind === "labels" ? column : null;
-  }));
+  const [donors, protocols] = await Promise.all([dataset.donor, dataset.role("protocol")].map((info) => dataset.labels(info)));
   if (!donors) throw new DataError("This dataset has no donors, and donors are what is compared", "build it again with --donor COLUMN");
   const found = groupsOf(a, b, donors, protocols);
   const number = (/** @type {Uint8Array} */ mask) => mask.reduce((sum, one) => sum + one, 0);

@@ -34,6 +34,8 @@ export class Dataset {
     this.tables = new Map();
     /** @type {Map<string, CellColumn>} */
     this.known = new Map();
+    /** @type {WeakMap<Numbers, Labels>} */
+    this.numbered = new WeakMap(); // columns of numbers as labels
   }
 
   /** @param {string} base */
@@ -156,6 +158,27 @@ export class Dataset {
       }
     }
     return known;
+  }
+
+  /**
+   * A column as labels, whatever it holds: donors may be numbered.
+   * @param {ColumnInfo | null | undefined} info
+   * @returns {Promise<Labels | null>}
+   */
+  async labels(info) {
+    const column = info ? await this.read(info) : null;
+    if (column?.kind !== "numbers") return column;
+    let found = this.numbered.get(column);
+    if (!found) {
+      const codes = new Uint16Array(this.cells).fill(MISSING);
+      const levels = [...new Set(column.values)].filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+      if (levels.length > MOST_LABELS) throw new DataError(`${column.info.name} has more than ${MOST_LABELS} different entries`, "give its role to another column: `titin roles`");
+      const code = new Map(levels.map((value, i) => [value, i]));
+      column.values.forEach((value, cell) => { codes[cell] = code.get(value) ?? MISSING; });
+      found = { kind: "labels", info: column.info, codes, levels: levels.map(String), ready: this.cells };
+      this.numbered.set(column, found);
+    }
+    return found;
   }
 
   /**

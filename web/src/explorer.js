@@ -372,10 +372,7 @@ export class Explorer {
   /** @param {Uint8Array} mask */
   async countsOf(mask) {
     const { donor, types } = this.dataset;
-    const [donors, labels] = await Promise.all([donor, types[0]].map(async (info) => {
-      const column = info ? await this.dataset.read(info) : null;
-      return column?.kind === "labels" ? column : null;
-    }));
+    const [donors, labels] = await Promise.all([donor, types[0]].map((info) => this.dataset.labels(info)));
     return tally(mask, donors, labels);
   }
 }

@@ -50,10 +50,7 @@ export async function sidesOfState(explorer) {
  */
 export async function selectionsPage(explorer, act) {
   const { dataset } = explorer;
-  const [donors, protocols, types] = await Promise.all([dataset.donor, dataset.role("protocol"), dataset.types[0]].map(async (info) => {
-    const column = info ? await dataset.read(info) : null;
-    return column?.kind === "labels" ? column : null;
-  }));
+  const [donors, protocols, types] = await Promise.all([dataset.donor, dataset.role("protocol"), dataset.types[0]].map((info) => dataset.labels(info)));
   const failed = { a: await failureOf(explorer, "a"), b: await failureOf(explorer, "b") };
   const { a, b, prepared } = failed.a || failed.b ? { a: null, b: null, prepared: null } : await sidesOfState(explorer);
   const tallies = { a: a && tallySide(a, { donors, protocols, types }), b: b && tallySide(b, { donors, protocols, types }) };
@@ -241,6 +238,8 @@ async function watch(place, total, words, work) {
   try {
     const parts = await work({ signal: control.signal, told });
     place.replaceChildren(...parts.filter((part) => part !== null));
+    const live = document.getElementById("status"); // which was there before, so that it is read out
+    if (live && place.isConnected) live.textContent = "The comparison is done.";
   } catch (error) {
     const again = element("button", { type: "button", onclick: () => watch(place, total, words, work) }, "Try again");
     if (control.signal.aborted) place.replaceChildren(element("p", { role: "status" }, "Cancelled."), again);

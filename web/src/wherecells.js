@@ -83,7 +83,8 @@ function ageColumn(dataset) {
 /** @param {Dataset} dataset @param {string} name */
 async function entriesOf(dataset, name) {
   const meant = meantBy(dataset, name);
-  const column = await dataset.read(meant.info);
+  const labels = meant.role !== null && meant.role !== "age"; // as in Python, donors that are numbered are no numbers
+  const column = labels ? /** @type {import("./dataset.js").Labels} */ (await dataset.labels(meant.info)) : await dataset.read(meant.info);
   return column.kind === "numbers" ? new NumberEntries(name, column.values) : new LabelEntries(name, column, meant.role);
 }
 

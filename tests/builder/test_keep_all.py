@@ -134,6 +134,13 @@ def test_an_atlas_reads_them_when_asked_in_its_own_order(source, dataset):
     assert "obsp: 'connectivities'" in repr(atlas)
 
 
+def test_one_that_would_not_fit_the_memory_limit_is_refused(dataset):
+    atlas = titin.open(dataset, memory=5000)
+    assert atlas.varm["half"].shape == (N_GENES, 2)
+    with pytest.raises(MemoryError, match="obsp/dense takes"):
+        atlas.obsp["dense"]
+
+
 def test_they_are_kept_only_when_asked_and_named_otherwise(source, tmp_path):
     report = titin.build(source, tmp_path / "d", project=())
     assert report.manifest.arrays == {}

@@ -16,11 +16,11 @@ from titin.atlas.axes import CellAxis, Chosen
 from titin.atlas.csr import RowBlock
 from titin.atlas.display import as_html, as_text, summarise
 from titin.atlas.expression import Expression
-from titin.atlas.kept_arrays import KeptArrays, array_places, read_array
+from titin.atlas.kept_arrays import KeptArrays, array_places, memory_of, read_array
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.orders import gene_order
 from titin.atlas.row_groups import Positions
-from titin.atlas.selection import SelectionError, UnknownNameError, check_once
+from titin.atlas.selection import SelectionError, UnknownNameError, check_memory, check_once
 from titin.atlas.tables import read_loadings, read_uns, read_var
 from titin.atlas.views import Embeddings, Layers, MatrixView
 from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS
@@ -189,7 +189,8 @@ class Annotated(ABC):
     def obsp(self) -> KeptArrays:
         """What the source has between cells (cells × cells) by key, each read when asked for.
 
-        It is there where ``titin build --keep-all`` has kept it; of a part of the cells, what lies between these.
+        It is there where ``titin build --keep-all`` has kept it; of a part of the cells, what lies between these. One
+        that would not fit the memory limit is refused.
         """
         return self._arrays("obsp", {})
 
@@ -207,6 +208,10 @@ class Annotated(ABC):
         return table if self.columns is None else table[self.columns]
 
     def _array(self, place: str) -> Any:
+        check_memory(
+            memory_of(self.store.manifest.arrays[place]), self.reader.resources.result, place,
+            "its file can be read a row group at a time, by pyarrow",
+        )  # fmt: skip
         if place.startswith("obs"):
             return read_array(self.store, place, self.rows, self.obs_names)
         order = gene_order(self.store)

@@ -136,3 +136,9 @@ def array_places(store: Store, group: str) -> dict[str, str]:
     """Place of each kept array of a group (``obsp``), by its key."""
     start = f"{group}/"
     return {place.removeprefix(start): place for place in store.manifest.arrays if place.startswith(start)}
+
+
+def memory_of(entry: Mapping[str, Any]) -> int:
+    """Bytes that an array takes in memory, by its entry of `titin.dataset.manifest.Manifest.arrays`."""
+    itemsize = np.dtype(entry.get("dtype", "float64")).itemsize
+    return int(entry["n_values"] * (itemsize + 8 * (entry["form"] == "sparse")))

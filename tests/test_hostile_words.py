@@ -34,7 +34,8 @@ ALL = [
     ["bench", "--list"], ["bench", "--permutations", "5", "--model", "mean", "--model", "pls", "--clustering"],
     ["predict", "--clock", "mine.clock", "-o", "ages.csv"],
     ["annotate", "-o", "labels.csv"], ["validate"],
-    ["network", "--network", "edges.parquet", "--min-targets", "1", "--bootstraps", "1", "--evaluate"],
+    ["network", "--network", "edges.parquet", "--min-targets", "1", "--bootstraps", "1", "--evaluate",
+     "--figures"],
     ["report"], ["site"], ["subset", "-o", "part"],
     *(["export", "--format", form, "-o", f"out.{form}"] for form in ("h5ad", "h5mu", "mtx")),
 ]  # fmt: skip

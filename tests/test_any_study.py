@@ -36,6 +36,7 @@ LOOKS = [
     ["export", "--format", "mtx", "-o", "mtx", "--force"],
     ["export", "--format", "wide", "-o", "wide.parquet", "--force"],
     ["embed", "pca"],
+    ["export", "--format", "cellxgene", "--terms", "terms.toml", "-o", "portal.h5ad", "--force"],
     ["diff", "DATASET"],
     ["relabel", "--obs", "labels.csv"],
     ["subset", "-o", "part", "--force"],

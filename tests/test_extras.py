@@ -19,7 +19,8 @@ from titin.progress import Progress
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
 # modules of what `pip install titin` leaves out
-LEFT_OUT = ("anndata", "formulaic", "h5py", "hdf5plugin", "huggingface_hub", "igraph", "lightgbm", "matplotlib",
+LEFT_OUT = ("anndata", "cellxgene_ontology_guide", "formulaic", "h5py", "hdf5plugin", "huggingface_hub",
+            "igraph", "lightgbm", "matplotlib",
             "openTSNE", "pydeseq2", "pynndescent", "scvi", "skmisc", "sklearn", "starlette", "threadpoolctl",
             "umap", "uvicorn", "zarr")  # fmt: skip
 WITHOUT = f"import sys\nfor name in {LEFT_OUT}: sys.modules[name] = None\n"
@@ -65,6 +66,7 @@ def test_an_extra_made_of_others_has_what_they_have() -> None:
         ("openTSNE", "embed"), ("formulaic", "ageing"), ("sklearn.base", "bench"), ("matplotlib", "plot"),
         ("skmisc.loess", "embed"), ("huggingface_hub", "hub"), ("scvi", "scvi"),
         ("starlette", "explore"), ("lightgbm", "boosting"), ("igraph", "leiden"), ("torch", "torch"),
+        ("cellxgene_ontology_guide.ontology_parser", "cellxgene"),
     ],
 )  # fmt: skip
 def test_the_smallest_extra_is_named(module: str, extra: str) -> None:
@@ -120,6 +122,7 @@ print(json.dumps(sorted(sys.modules)))
         (["build", "SOURCE", "-o", "OUT"], "anndata"),
         (["validate", "DATASET", "--source", "SOURCE"], "anndata"),
         (["export", "DATASET", "--to", "h5ad", "-o", "OUT"], "anndata"),
+        (["export", "DATASET", "--to", "cellxgene", "--terms", "TERMS", "-o", "OUT"], "anndata"),
         (["embed", "DATASET", "umap", "--force"], "embed"),
         (["bench", "DATASET", "-o", "OUT"], "bench"),
         (["age", "de", "DATASET", "-o", "OUT"], "ageing"),

@@ -155,7 +155,9 @@ def call(command: str, option: str, odd: Path, demo: Demo, folder: Path) -> list
     words += [str(argument) for argument in arguments.values()]
     if command == "build":
         words += ["-o", "built"]
-    if command == "export":
+    if command == "export" and option == "terms":
+        words += ["--format", "cellxgene"]
+    elif command == "export":
         words += ["--format", "csv"] if "csv" in str(ALL[command].params) else ["--format", "h5ad"]
     if command == "publish":
         words += ["owner/name", "--dry-run"]

@@ -38,6 +38,7 @@ ALL = [
      "--figures"],
     ["report"], ["site"], ["subset", "-o", "part"],
     *(["export", "--format", form, "-o", f"out.{form}"] for form in ("h5ad", "h5mu", "mtx")),
+    ["export", "--format", "cellxgene", "--terms", "terms.toml", "-o", "portal.h5ad"],
 ]  # fmt: skip
 
 

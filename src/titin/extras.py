@@ -13,6 +13,7 @@ from titin.errors import TitinError
 
 # what pip calls a module, where it has another name
 _PACKAGES = {
+    "cellxgene_ontology_guide": "cellxgene-ontology-guide",
     "huggingface_hub": "huggingface-hub", "igraph": "igraph", "openTSNE": "openTSNE", "scvi": "scvi-tools",
     "skmisc": "scikit-misc", "sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml",
 }  # fmt: skip

@@ -182,13 +182,13 @@ def _write_sparse(job: ExportJob, parent: Any, name: str) -> None:
     manifest = job.manifest
     shape = (manifest.n_cells, manifest.n_genes)
     group = parent.create_group(name)
-    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": _shape(group, shape)})
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape_entry(group, shape)})
     dtype = np.dtype(np.uint32) if job.counts else np.dtype(manifest.source["dtype"])
     if dtype == np.float16:  # of which SciPy has no sparse matrices; float32 holds the same values
         dtype = np.dtype(np.float32)
     index = np.dtype(np.int32) if manifest.nnz < 2**31 else np.dtype(np.int64)
-    data = _Appender(group, "data", manifest.nnz, dtype, job.compression)
-    indices = _Appender(group, "indices", manifest.nnz, index, job.compression)
+    data = Appender(group, "data", manifest.nnz, dtype, job.compression)
+    indices = Appender(group, "indices", manifest.nnz, index, job.compression)
     ends = [np.zeros(1, np.int64)]
     for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
         data.append(block.data.astype(dtype))
@@ -198,7 +198,7 @@ def _write_sparse(job: ExportJob, parent: Any, name: str) -> None:
     data.finish()
     indices.finish()
     indptr = np.concatenate(ends).astype(index)
-    pointers = _Appender(group, "indptr", len(indptr), index, job.compression)
+    pointers = Appender(group, "indptr", len(indptr), index, job.compression)
     pointers.append(indptr)
     pointers.finish()
 
@@ -227,8 +227,8 @@ def _write_dense(job: ExportJob, parent: Any, name: str) -> None:
         X[first : first + filled] = pending[:filled]
 
 
-class _Appender:
-    """A one-dimensional array on disk filled from the front, whole chunks at a time."""
+class Appender:
+    """A one-dimensional array on disk filled from the front, whole chunks at a time; in HDF5 it may end up shorter."""
 
     def __init__(self, group: Any, name: str, length: int, dtype: np.dtype, compression: str | None) -> None:
         chunk = max(1, min(_CHUNK, length))
@@ -237,6 +237,7 @@ class _Appender:
         self._pending: list[NDArray[Any]] = []
 
     def append(self, values: NDArray[Any]) -> None:
+        """Add values at the end."""
         self._pending.append(values)
         whole = sum(map(len, self._pending)) // self._chunk * self._chunk
         if whole:
@@ -245,9 +246,13 @@ class _Appender:
             self._at, self._pending = self._at + whole, [joined[whole:].copy()]
 
     def finish(self) -> None:
+        """Write what is pending."""
         rest = np.concatenate(self._pending) if self._pending else np.empty(0, self._array.dtype)
+        end = self._at + len(rest)
+        if end < self._array.shape[0]:
+            self._array.resize((end,))
         if len(rest):
-            self._array[self._at : self._at + len(rest)] = rest
+            self._array[self._at : end] = rest
 
 
 def _create(
@@ -258,7 +263,8 @@ def _create(
     return group.create_array(name, shape=shape, chunks=chunks, dtype=dtype)
 
 
-def _shape(group: Any, shape: tuple[int, int]) -> Any:
+def shape_entry(group: Any, shape: tuple[int, int]) -> Any:
+    """The shape of a sparse matrix as HDF5 and zarr note it."""
     return np.array(shape, np.int64) if _is_hdf5(group) else list(shape)
 
 

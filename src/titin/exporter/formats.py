@@ -8,6 +8,7 @@ from titin.dataset.store import Store
 from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
 from titin.exporter.anndata_file import write_h5ad, write_zarr
+from titin.exporter.cellxgene_file import write_cellxgene
 from titin.exporter.job import ExportJob
 from titin.exporter.mudata_file import write_h5mu
 from titin.exporter.tables import TEXT_SUFFIXES, text_suffix, write_mtx, write_wide
@@ -18,6 +19,7 @@ FORMATS: dict[str, tuple[str, Callable[[ExportJob, Path], None]]] = {
     "h5ad": (".h5ad", write_h5ad),
     "zarr": (".zarr", write_zarr),
     "h5mu": (".h5mu", write_h5mu),
+    "cellxgene": ("_cellxgene.h5ad", write_cellxgene),
     "mtx": ("_mtx", write_mtx),
     "wide": ("_wide.parquet", write_wide),
 }
@@ -43,6 +45,7 @@ def export(
     counts: bool | None = None,
     genes: Sequence[str] | None = None,
     compression: str | None = None,
+    terms: str | Path | None = None,
     force: bool = False,
     threads: int | None = None,
     memory: int | str | None = None,
@@ -55,10 +58,9 @@ def export(
     dataset
         A dataset folder, or a URL as for `titin.open`.
     to
-        ``h5ad``, ``zarr`` (AnnData, equal to the source), ``h5mu`` (MuData, with the other modalities), ``mtx`` (a
-        folder as 10x Genomics writes it) or ``wide``
-        (one file, a float column a gene: Parquet, or text where ``output`` ends in .csv or .tsv, or in .csv.gz or
-        .tsv.gz).
+        ``h5ad``, ``zarr`` (AnnData, equal to the source), ``h5mu`` (MuData, with the other modalities), ``cellxgene``
+        (AnnData of the CELLxGENE schema), ``mtx`` (a folder as 10x Genomics writes it) or ``wide`` (one file, a float
+        column a gene: Parquet, or text where ``output`` ends in .csv or .tsv, or in .csv.gz or .tsv.gz).
     output
         File or folder to write; named after the dataset in the working directory where not given. A suffix that is
         that of another format is refused.
@@ -67,7 +69,9 @@ def export(
     genes
         For ``wide``: the columns, by symbol or id.
     compression
-        For ``h5ad`` and ``h5mu``: None, ``"gzip"`` or ``"lzf"``.
+        For ``h5ad``, ``h5mu`` and ``cellxgene``: None, ``"gzip"`` or ``"lzf"``.
+    terms
+        For ``cellxgene``: the file of terms. If there is none, a proposal is written there and nothing is exported.
     force
         Replace what is there.
     threads, memory
@@ -90,6 +94,8 @@ def export(
     store = Store(dataset)
     manifest = store.manifest
     _check_choice(manifest, to, counts, genes, compression)
+    if terms is not None and to != "cellxgene":
+        raise TitinError(f"--terms belongs to --format cellxgene, not to {to}: {terms}", "leave it out")
     suffix, write = FORMATS[to]
     target = Path(output) if output else Path(f"{manifest.prefix}{suffix}")
     _check_suffix(target, to)
@@ -102,7 +108,8 @@ def export(
     chosen_counts = to == "mtx" and manifest.value_kind.has_counts if counts is None else counts
     resources = make_resources(threads, memory, least=MIN_MEMORY)
     with scratch(target) as place:
-        job = ExportJob(store, place, resources, progress or Progress(), chosen_counts, genes, compression)
+        job = ExportJob(store, place, resources, progress or Progress(), chosen_counts, genes, compression,
+                        Path(terms) if terms is not None else None)  # fmt: skip
         write(job, place / target.name)
         job.progress.finish()
         put(place / target.name, target)
@@ -114,17 +121,20 @@ def _check_choice(
 ) -> None:
     if genes is not None and to != "wide":
         raise TitinError(f"--genes belongs to --format wide, not to {to}", "export whole, or use --format wide")
-    if compression is not None and to not in ("h5ad", "h5mu"):
-        raise TitinError(f"--compression belongs to --format h5ad and h5mu, not to {to}", "leave it out")
+    if compression is not None and to not in ("h5ad", "h5mu", "cellxgene"):
+        raise TitinError(f"--compression belongs to --format h5ad, h5mu and cellxgene, not to {to}", "leave it out")
+    if counts is not None and to == "cellxgene":
+        raise TitinError("--counts and --values do not belong to --format cellxgene, which holds both", "leave it out")
     if counts and not manifest.value_kind.has_counts:
         raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", "leave out --counts")
 
 
 def _check_suffix(target: Path, to: str) -> None:
     own = text_suffix(target.name) or target.suffix.lower()
-    meant = _FORMAT_OF.get(own, to)
-    if meant != to:
+    as_file = "h5ad" if to == "cellxgene" else to
+    meant = _FORMAT_OF.get(own, as_file)
+    if meant != as_file:
         raise TitinError(f"{target} is a name for format {meant}, not for {to}", f"give --format {meant}")
     if own in _OTHERS:
-        known = [suffix for suffix, name in _FORMAT_OF.items() if name == to]
+        known = [suffix for suffix, name in _FORMAT_OF.items() if name == as_file]
         raise TitinError(f"format {to} is not written as {own}", f"let the name end in {' or '.join(known)}")

@@ -24,6 +24,8 @@ class ExportJob:
         Symbols or ids (``wide`` only); None for all.
     compression
         Of ``.h5ad``: None, ``gzip`` or ``lzf``.
+    terms
+        File of terms of a ``cellxgene`` export.
     """
 
     store: Store
@@ -33,6 +35,7 @@ class ExportJob:
     counts: bool = False
     genes: Sequence[str] | None = None
     compression: str | None = None
+    terms: Path | None = None
 
     def of(self, store: Store) -> "ExportJob":
         """The job as if a further matrix were the matrix: its own values."""

@@ -24,7 +24,7 @@ from titin.cli import main
 from titin.errors import TitinError
 from titin.exporter import cellxgene_file, export
 from titin.exporter.cellxgene_genes import find_genes
-from titin.exporter.cellxgene_guesses import stage_name
+from titin.exporter.cellxgene_guesses import StudyTables, assay_of, stage_name
 from titin.exporter.cellxgene_ontologies import Ontologies, installed
 from titin.exporter.cellxgene_schema import FIELDS, misfit
 from titin.exporter.cellxgene_tables import readable
@@ -487,6 +487,18 @@ def test_ids_are_found_in_the_index_or_the_column_that_has_most() -> None:
 
 
 # ---- guesses
+
+
+@pytest.mark.parametrize(("written", "term"), [
+    ("3'v2", "EFO:0009899"), ("10X 3′ v3.1", "EFO:0009922"), ("Chromium Single Cell 5' v2", "EFO:0009900"),
+    ("3 prime v3", "EFO:0009922"), ("Smart-seq2", "EFO:0008931"), ("SS2", "EFO:0008931"), ("V2", "EFO:0009899"),
+    ("10x", ""), ("5'", ""), ("batch 2", ""),
+])  # fmt: skip
+def test_the_assay_of_a_chemistry(written: str, term: str) -> None:
+    tables = StudyTables(pd.DataFrame(), pd.DataFrame(), {}, None, None, print)  # type: ignore[arg-type]
+    found = assay_of(tables, written, "chemistry", "")
+    assert found.term == term
+    assert not found.confirmed
 
 
 @pytest.mark.parametrize(("low", "high", "mouse", "name"), [

@@ -228,10 +228,11 @@ def _disease(tables: StudyTables, value: Any, _column: str, _organism: str) -> E
     return guess(NORMAL, "normal") if plain(value) in _HEALTHY else _looked_up(tables, value, "MONDO")
 
 
-def _assay(tables: StudyTables, value: Any, _column: str, _organism: str) -> Entry:
+def assay_of(tables: StudyTables, value: Any, _column: str, _organism: str) -> Entry:
+    """The assay of a chemistry: as people write those that are common, else by its name in EFO."""
     text = str(value)
     word = re.sub(r"chromium|singlecell|genomics|geneexpression|chemistry|prime|chem|kit|[()]", "", plain(text))
-    word = word.replace("’", "'").replace("′", "'")
+    word = re.sub(r"^(?=[35]'?v\d)", "10x", word.replace("’", "'").replace("′", "'"))
     known = _ASSAYS.get(word) or _ASSAYS.get(word.replace("'", ""))
     return guess(*known) if known else _looked_up(tables, value, "EFO")
 
@@ -299,7 +300,7 @@ def stage_name(low: float, high: float, *, mouse: bool = False) -> str | None:
 
 
 _GUESSERS: dict[str, Guesser] = {
-    "assay": _assay, "cell_type": _in("CL"), "development_stage": _stage, "disease": _disease,
+    "assay": assay_of, "cell_type": _in("CL"), "development_stage": _stage, "disease": _disease,
     "self_reported_ethnicity": _in("HANCESTRO"), "sex": _sex, "tissue": _in("UBERON"), "tissue_type": _tissue_type,
     "suspension_type": _suspension, "is_primary_data": _primary,
 }  # fmt: skip

@@ -46,6 +46,23 @@ def test_swapped_labels_head_the_list(relabelled, seed):
     assert set(np.flatnonzero(check.table["flagged"])) <= set(where)
 
 
+def test_a_rare_type_is_told_though_most_of_its_labels_are_wrong(tmp_path):
+    """A type of thirty cells, and 45 cells of other types with its label."""
+    source = typed_atlas(donors=8, cells=150, types=(*(f"T{i}" for i in range(9)), "Mast"))
+    rng, labels = np.random.default_rng(0), source.obs["cell_type"].astype(str).to_numpy(object)
+    rare = np.flatnonzero(labels == "Mast")
+    left = np.setdiff1d(np.arange(source.n_obs), rng.permutation(rare)[30:])
+    wrong = rng.permutation(np.flatnonzero(labels != "Mast"))[:45]
+    labels[wrong] = "Mast"
+    source.obs["cell_type"] = pd.Categorical(labels)
+    source[left].copy().write_h5ad(tmp_path / "typed.h5ad")
+    titin.build(tmp_path / "typed.h5ad", tmp_path / "typed", project=(), roles=ROLES)
+    table = check_labels(titin.open(tmp_path / "typed"), cell_type_level="cell_type").table.set_index("cell_id")
+    is_wrong = table.index.isin(source.obs_names[wrong])
+    assert table["flagged"][is_wrong].mean() >= 0.7
+    assert not table["flagged"][~is_wrong].any()
+
+
 @settings(max_examples=5)
 @given(seed=st.integers(0, 10_000), share=st.sampled_from([0.5, 0.3, 0.1]))
 def test_labels_dealt_at_random_over_one_population_are_said_to_be_one(one_population, seed, share):

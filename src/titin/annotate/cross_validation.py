@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.annotate.confident_learning import alike_types, confident_calls, flag_labels, rank_labels
+from titin.annotate.contradicted import without_contradicted
 from titin.annotate.label_check import LabelCheck, make_label_check
 from titin.annotate.linear_model import LabelModel, entropy, one_blas_thread, probabilities
 from titin.annotate.review import name_markers, review_groups
@@ -26,7 +27,7 @@ MOST_FOLDS = 20  # donors up to which each is a fold of its own
 _FOLDS = 10  # else
 METHOD = (
     "logistic regression of each type against all the rest, on standardised log1p of counts per 10,000, "
-    "genes chosen by Welch's t on the training donors"
+    "genes chosen by Welch's t on the training donors, without the training cells that other training donors contradict"
 )
 
 
@@ -175,12 +176,14 @@ def _fit(
         codes, types = labels.levels[level]
         own = codes[training.cells]
         known = (fold_of[training.donor] != fold) & (own >= 0)
-        enough = _enough(own[known], training.donor[known], len(types), max(1, min_donors - 1), min_cells)
+        needed = max(1, min_donors - 1), min_cells
+        enough = _enough(own[known], training.donor[known], len(types), *needed)
         if len(enough) < 2:
             return None
         place = np.full(len(types), -1)
         place[enough] = np.arange(len(enough))
         rows = np.flatnonzero(known & (np.where(own >= 0, place[own], -1) >= 0))
+        rows = rows[without_contradicted(atlas, training, rows, place[own[rows]], len(enough), *needed)]
         model, column = fit_label_model(atlas, training, rows, place[own[rows]], [types[k] for k in enough])
         return model, enough, column
 

@@ -81,7 +81,9 @@ def main() -> None:
         if wrong.any():
             rank = check.table["rank"].to_numpy(float, na_value=np.inf)[wrong]
             hits = int((rank <= FIRST * len(wrong)).sum())
+            flagged = check.table["flagged"].to_numpy(bool)
             row |= {"recall": hits / len(rank), "interval": clopper_pearson(hits, len(rank))}
+            row |= {"wrong_flagged": float(flagged[wrong].mean()), "flagged_right": float(wrong[flagged].mean())}
         if pair:
             named = {(r.donor, r.label, r.suggested) for r in check.review.head(2).itertuples()}
             row["named_first"] = named == {(pair[0], pair[1], pair[2]), (pair[0], pair[2], pair[1])}

@@ -8,10 +8,10 @@ from typing import Any
 import anndata as ad
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
+from unknown_gene import forget_a_gene
 from window import Window, static_host
 
 import titin
@@ -136,7 +136,7 @@ def test_a_dot_plot_takes_a_list_and_says_what_it_has_not_found(
     window.page.fill("#dot-genes", f"{' '.join(names)} NO-SUCH-GENE")
     window.page.keyboard.press("Enter")
     window.until("document.querySelector('#sheet').textContent.includes('Not found: NO-SUCH-GENE')")
-    heads = [head.inner_text() for head in window.page.query_selector_all("#sheet details thead th")]
+    heads = [head.inner_text() for head in window.page.query_selector_all("[aria-label='Genes by type'] thead th")]
     assert window.run("titin.state()")["dots"] == [*names, "NO-SUCH-GENE"]
     assert len(heads) == 2 + len(names)
 
@@ -190,15 +190,7 @@ def test_a_card_takes_two_requests_after_the_first(window: Window, hosted: str, 
 def test_a_gene_without_counts_is_no_zero(window: Window, mapped: Demo, tmp_path: Path) -> None:
     """As one that not all studies measured: its lists are empty."""
     site = write_site(mapped.dataset, tmp_path / "site").path
-    manifest = Manifest.read(site / "data")
-    path = site / "data" / manifest.layout.ageing_by_gene
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    rows[5] |= {name: [] for name, value in rows[5].items() if isinstance(value, list)}
-    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, use_dictionary=False, write_page_index=True)
-    manifest.files[path.name]["bytes"] = path.stat().st_size
-    manifest.write(site / "data")
-    gene = rows[5]["gene"]
+    gene = forget_a_gene(site / "data", 5)
     with static_host(site) as address:
         window.open(f"{address}#page=gene&card={gene}")
         window.until("document.querySelector('#sheet .verdict') !== null")

@@ -17,6 +17,8 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {string[]} dots genes of the dot plot
  * @property {string | null} protocol that the dot plot shows
  * @property {boolean} split whether it shows young and old donors apart
+ * @property {string | null} type whose donors the heat map shows
+ * @property {boolean} scaled whether it shows z-scores
  * @property {import("./selections.js").Selection | null} a selections that were kept, to be compared
  * @property {import("./selections.js").Selection | null} b
  * @property {string[] | "panel" | "all"} tested genes that are compared between them; all of them where a server does it
@@ -46,6 +48,8 @@ export function toAddress(state) {
   if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
   if (state.protocol !== null) address.set("protocol", state.protocol);
   if (state.split) address.set("split", "young_old");
+  if (state.type !== null) address.set("type", state.type);
+  if (state.scaled) address.set("scaled", "z");
   for (const side of /** @type {const} */ (["a", "b"])) if (state[side]) address.set(side, JSON.stringify(state[side]));
   if (state.tested.length) address.set("tested", Array.isArray(state.tested) ? JSON.stringify(state.tested) : state.tested);
   return address.toString();
@@ -86,13 +90,14 @@ export function fromAddress(text) {
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
   if (page) state.page = page;
-  for (const name of /** @type {const} */ (["card", "comparison", "protocol"])) {
+  for (const name of /** @type {const} */ (["card", "comparison", "protocol", "type"])) {
     const found = address.get(name);
     if (found) state[name] = found;
   }
   const dots = parse(address.get("dots"));
   if (Array.isArray(dots)) state.dots = dots.map(String);
   if (address.get("split") === "young_old") state.split = true;
+  if (address.get("scaled") === "z") state.scaled = true;
   const tested = address.get("tested");
   const genes = parse(tested);
   if (tested === "panel" || tested === "all") state.tested = tested;

@@ -60,6 +60,11 @@ export class Ageing {
     return this.told.age_cut ?? null;
   }
 
+  /** Cells that a donor has of a type, at the least, to be counted there. */
+  get fewest() {
+    return Number(this.told.expression?.settings?.min_cells ?? 10);
+  }
+
   /** Donors by age. */
   get donors() {
     return [...new Map(this.groups.map((group) => [group.donor, group])).values()].sort((a, b) => a.age - b.age || (a.donor < b.donor ? -1 : 1));
@@ -128,6 +133,15 @@ export class Ageing {
       return { token: Number(token), mean, effect, low, high, p, adjusted };
     });
   }
+}
+
+/**
+ * The level of a gene in cells that are counted together: log2 of 1 + counts per million.
+ * @param {number} own counts of the gene
+ * @param {number} counts of all genes
+ */
+export function levelOf(own, counts) {
+  return Math.log2(own / counts * 1e6 + 1);
 }
 
 /** @param {Place} place */

@@ -1,6 +1,8 @@
 // Genes × cell types as dots: how much, and in how many cells, each the mean over donors.
 
+import { levelOf } from "./ageing.js";
 import { figure, inks, scale, shape, short } from "./charts.js";
+import { heatMapPart, typesOf } from "./heatmap.js";
 import { css, ramp } from "./palette.js";
 import { chart, saveTable, sheetTable } from "./sheet.js";
 import { element, measure, percent, sentence, several, visible } from "./text.js";
@@ -20,9 +22,8 @@ const SIDES = /** @type {const} */ (["young", "old"]);
  * @param {boolean} split young and old donors apart
  */
 export async function dotsOf(ageing, genes, protocol, split) {
-  const fewest = Number(ageing.told.expression?.settings?.min_cells ?? 10);
   const cards = await Promise.all(genes.map((gene) => ageing.gene(gene.token)));
-  const own = ageing.groups.filter((group) => group.protocol === protocol && group.cells >= fewest);
+  const own = ageing.groups.filter((group) => group.protocol === protocol && group.cells >= ageing.fewest);
   const { cut } = ageing;
   const rows = [...Map.groupBy(own, (group) => group.type)].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([type, groups]) => (split && cut !== null
     ? SIDES.map((age) => ({ type, age: /** @type {string} */ (age), groups: groups.filter((group) => (group.age >= cut) === (age === "old")) }))
@@ -31,9 +32,9 @@ export async function dotsOf(ageing, genes, protocol, split) {
   const dots = rows.map(({ type, age, groups }) => genes.map((gene, i) => {
     const all = cards[i].dots.length ? groups.map((group) => cards[i].dots[group.row]) : []; // none: NaN, as nothing is known of the gene
     const mean = (/** @type {(dot: import("./ageing.js").Dot) => number} */ of) => all.reduce((sum, dot) => sum + of(dot), 0) / all.length;
-    return { type, age, gene, donors: groups.length, mean: mean((dot) => Math.log2(dot.own / dot.counts * 1e6 + 1)), share: mean((dot) => dot.detected / dot.cells) };
+    return { type, age, gene, donors: groups.length, mean: mean((dot) => levelOf(dot.own, dot.counts)), share: mean((dot) => dot.detected / dot.cells) };
   }));
-  return { fewest, dots };
+  return { fewest: ageing.fewest, dots };
 }
 
 /** Protocols, the one of most cells first. @param {Ageing} ageing */
@@ -45,10 +46,10 @@ export function protocolsOf(ageing) {
 /**
  * @param {Ageing} ageing
  * @param {import("./genes.js").Genes} genes
- * @param {{names: string[], protocol: string | null, split: boolean, dark: boolean}} asked
+ * @param {{names: string[], protocol: string | null, type: string | null, split: boolean, scaled: boolean, dark: boolean}} asked
  * @param {{change: (change: Partial<import("./address.js").State>) => void, about: Record<string, unknown>}} act
  */
-export async function dotPlotPage(ageing, genes, { names, protocol, split, dark }, act) {
+export async function dotPlotPage(ageing, genes, { names, protocol, type, split, scaled, dark }, act) {
   const protocols = protocolsOf(ageing);
   const chosen = protocols.find((one) => one === protocol) ?? protocols[0];
   const unknown = names.filter((name) => !genes.byName.has(name.toUpperCase()));
@@ -76,6 +77,26 @@ export async function dotPlotPage(ageing, genes, { names, protocol, split, dark 
         dots.map((row) => [visible(label(row[0])), String(row[0].donors), ...row.map((dot) => (Number.isNaN(dot.mean) ? "–" : `${dot.mean.toFixed(2)} (${percent(dot.share, 1)})`))]))),
     saveTable("dotplot", { ...act.about, protocol: chosen }, ["cell_type", "age", "gene", "gene_id", "n_donors", "mean_log2_cpm_plus_1", "share_of_cells"],
       () => flat.map((dot) => [dot.type, dot.age, dot.gene.symbol, dot.gene.id, dot.donors, dot.mean, dot.share])),
+    ...await ofOneType(ageing, found, { protocol: chosen, type, scaled, dark }, act),
+  ];
+}
+
+/**
+ * What the page shows of one type, which is chosen there.
+ * @param {Ageing} ageing
+ * @param {Gene[]} genes
+ * @param {{protocol: string, type: string | null, scaled: boolean, dark: boolean}} asked
+ * @param {{change: (change: Partial<import("./address.js").State>) => void, about: Record<string, unknown>}} act
+ */
+async function ofOneType(ageing, genes, { protocol, type, scaled, dark }, act) {
+  const types = typesOf(ageing, protocol);
+  if (!types.length) return [];
+  const chosen = (types.find((one) => one.type === type) ?? types[0]).type;
+  const choice = element("select", { id: "heat-type", onchange: () => act.change({ type: choice.value }) }, ...types.map((one) =>
+    element("option", { value: one.type, selected: one.type === chosen }, `${visible(one.type)} (${several(one.donors, "donor")})`)));
+  return [
+    element("h3", {}, `Donors of ${visible(chosen)}`), element("label", { class: "choice" }, "Type ", choice),
+    ...await heatMapPart(ageing, genes, { protocol, type: chosen, scaled, dark }, act),
   ];
 }
 

@@ -12,6 +12,7 @@ import { placeholder, searchBox, suggest } from "./search.js";
 import { Sheets } from "./sheets.js";
 import { cardOf } from "./genecard.js";
 import { dotsOf } from "./dotplot.js";
+import { heatOf } from "./heatmap.js";
 import { changesOf } from "./changes.js";
 import { addLabelCheck } from "./labelcheck.js";
 import { compositionOf } from "./composition.js";
@@ -117,6 +118,10 @@ async function start() {
       dots: async (/** @type {string[]} */ names, /** @type {string} */ protocol, /** @type {boolean} */ split) => {
         const genes = await explorer.genes();
         return dotsOf(await sheets.ageing(), names.map((name) => genes.find(name)), protocol, split);
+      },
+      heat: async (/** @type {string[]} */ names, /** @type {string} */ protocol, /** @type {string} */ type) => {
+        const genes = await explorer.genes();
+        return heatOf(await sheets.ageing(), names.map((name) => genes.find(name)), protocol, type);
       },
       keep,
       compare: async (/** @type {string[] | "panel"} */ names) => {

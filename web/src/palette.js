@@ -115,6 +115,18 @@ export function ramp(t, dark) {
   return /** @type {RGB} */ (a.map((x, k) => Math.round(x + (b[k] - x) * (along - i))));
 }
 
+/**
+ * Colour of a number that goes both ways from a middle: blue below, orange above, the middle near the page.
+ * @param {number} t −1 … 1
+ * @param {boolean} dark
+ * @returns {RGB}
+ */
+export function diverging(t, dark) {
+  const [middle, end] = dark ? [0.29, 0.8] : [0.95, 0.46];
+  const far = Math.min(1, Math.abs(t));
+  return oklch(middle + (end - middle) * far, 0.14 * far, t < 0 ? 255 : 50);
+}
+
 /** Colour of cells without a value or label, or that do not express a gene. @param {boolean} dark @returns {RGB} */
 export function neutral(dark) {
   return dark ? [72, 76, 84] : [205, 208, 214];

@@ -61,7 +61,7 @@ export class Sheets {
     const sheet = part("sheet");
     sheet.hidden = state.page === "map";
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, state.a, state.b, state.tested, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
     const { page } = state;
@@ -105,7 +105,7 @@ export class Sheets {
     }
     if (state.page === "dots") {
       const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
-      return dotPlotPage(ageing, genes, { names, protocol: state.protocol, split: state.split, dark: explorer.dark }, { about, change: this.act });
+      return dotPlotPage(ageing, genes, { names, protocol: state.protocol, type: state.type, split: state.split, scaled: state.scaled, dark: explorer.dark }, { about, change: this.act });
     }
     if (state.page === "gene") {
       if (state.card === null) return [element("h2", {}, "A gene"), element("p", {}, "Search a gene, or choose one of those that change.")];

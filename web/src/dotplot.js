@@ -3,6 +3,7 @@
 import { levelOf } from "./ageing.js";
 import { figure, inks, scale, shape, short } from "./charts.js";
 import { heatMapPart, typesOf } from "./heatmap.js";
+import { markerPart } from "./markerlist.js";
 import { css, ramp } from "./palette.js";
 import { chart, saveTable, sheetTable } from "./sheet.js";
 import { element, measure, percent, sentence, several, visible } from "./text.js";
@@ -64,7 +65,8 @@ export async function dotPlotPage(ageing, genes, { names, protocol, type, split,
       protocols.length > 1 ? element("label", {}, "Protocol ", choice) : null, ageing.cut === null ? null : element("label", { class: "inline" }, box, `young and old apart (${measure(ageing.cut)} years)`)),
     element("p", { class: "hint" }, visible([...(unknown.length ? [`not found: ${unknown.join(", ")}`] : []), ...(names.length > MOST ? [`the first ${MOST} genes are shown`] : [])].map(sentence).join(" "))),
   ];
-  if (!found.length) return [...begin, element("p", {}, "Paste names of genes, symbols or ids.")];
+  const shown = { protocol: chosen, type, names, scaled, dark };
+  if (!found.length) return [...begin, element("p", {}, "Paste names of genes, symbols or ids, or take markers of a type."), ...await ofOneType(ageing, genes, found, shown, act)];
   const { fewest, dots } = await dotsOf(ageing, found, chosen, split);
   const label = (/** @type {DotOf} */ dot) => (dot.age ? `${dot.type}, ${dot.age}` : dot.type);
   const flat = dots.flat();
@@ -77,18 +79,19 @@ export async function dotPlotPage(ageing, genes, { names, protocol, type, split,
         dots.map((row) => [visible(label(row[0])), String(row[0].donors), ...row.map((dot) => (Number.isNaN(dot.mean) ? "–" : `${dot.mean.toFixed(2)} (${percent(dot.share, 1)})`))]))),
     saveTable("dotplot", { ...act.about, protocol: chosen }, ["cell_type", "age", "gene", "gene_id", "n_donors", "mean_log2_cpm_plus_1", "share_of_cells"],
       () => flat.map((dot) => [dot.type, dot.age, dot.gene.symbol, dot.gene.id, dot.donors, dot.mean, dot.share])),
-    ...await ofOneType(ageing, found, { protocol: chosen, type, scaled, dark }, act),
+    ...await ofOneType(ageing, genes, found, shown, act),
   ];
 }
 
 /**
  * What the page shows of one type, which is chosen there.
  * @param {Ageing} ageing
- * @param {Gene[]} genes
- * @param {{protocol: string, type: string | null, scaled: boolean, dark: boolean}} asked
+ * @param {import("./genes.js").Genes} genes
+ * @param {Gene[]} found those of the list
+ * @param {{protocol: string, type: string | null, names: string[], scaled: boolean, dark: boolean}} asked
  * @param {{change: (change: Partial<import("./address.js").State>) => void, about: Record<string, unknown>}} act
  */
-async function ofOneType(ageing, genes, { protocol, type, scaled, dark }, act) {
+async function ofOneType(ageing, genes, found, { protocol, type, names, scaled, dark }, act) {
   const types = typesOf(ageing, protocol);
   if (!types.length) return [];
   const chosen = (types.find((one) => one.type === type) ?? types[0]).type;
@@ -96,7 +99,8 @@ async function ofOneType(ageing, genes, { protocol, type, scaled, dark }, act) {
     element("option", { value: one.type, selected: one.type === chosen }, `${visible(one.type)} (${several(one.donors, "donor")})`)));
   return [
     element("h3", {}, `Donors of ${visible(chosen)}`), element("label", { class: "choice" }, "Type ", choice),
-    ...await heatMapPart(ageing, genes, { protocol, type: chosen, scaled, dark }, act),
+    ...(found.length ? await heatMapPart(ageing, found, { protocol, type: chosen, scaled, dark }, act) : []),
+    ...await markerPart(ageing, genes, { protocol, type: chosen, names }, act),
   ];
 }
 

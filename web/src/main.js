@@ -13,6 +13,7 @@ import { Sheets } from "./sheets.js";
 import { cardOf } from "./genecard.js";
 import { dotsOf } from "./dotplot.js";
 import { heatOf } from "./heatmap.js";
+import { findMarkers, markersOf } from "./markers.js";
 import { changesOf } from "./changes.js";
 import { addLabelCheck } from "./labelcheck.js";
 import { compositionOf } from "./composition.js";
@@ -122,6 +123,10 @@ async function start() {
       heat: async (/** @type {string[]} */ names, /** @type {string} */ protocol, /** @type {string} */ type) => {
         const genes = await explorer.genes();
         return heatOf(await sheets.ageing(), names.map((name) => genes.find(name)), protocol, type);
+      },
+      markers: async (/** @type {string} */ protocol, /** @type {string} */ type) => {
+        const [ageing, genes] = await Promise.all([sheets.ageing(), explorer.genes()]);
+        return markersOf(await findMarkers(ageing, protocol), type)?.map((one) => ({ ...genes.at(one.token), ...one })) ?? null;
       },
       keep,
       compare: async (/** @type {string[] | "panel"} */ names) => {

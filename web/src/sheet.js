@@ -3,7 +3,8 @@
 import { element } from "./text.js";
 import { save, tableBlob } from "./exports.js";
 
-/** @typedef {{head: string, number?: boolean}} Head */
+/** @typedef {{head: string, number?: boolean, order?: Order}} Head */
+/** @typedef {{id: string, sorted: "ascending" | "descending" | null, sort: () => void}} Order of the rows by a column, where they can be sorted */
 
 /**
  * A table with its heads; a cell is text, or a button that does something.
@@ -16,7 +17,8 @@ export function sheetTable(caption, heads, rows) {
   const box = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption });
   box.append(element("table", {},
     element("caption", { class: "sr" }, caption),
-    element("thead", {}, element("tr", {}, ...heads.map(({ head }, i) => element("th", { scope: "col", class: classes[i] }, head)))),
+    element("thead", {}, element("tr", {}, ...heads.map(({ head, order }, i) => element("th", { scope: "col", class: classes[i], "aria-sort": order?.sorted },
+      order ? element("button", { type: "button", id: order.id, class: "link", onclick: order.sort }, `${head}${order.sorted ? (order.sorted === "ascending" ? " ▲" : " ▼") : ""}`) : head)))),
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((cell, i) => {
       const shown = cell instanceof HTMLElement ? cell : String(cell);
       return i ? element("td", { class: classes[i] }, shown) : element("th", { scope: "row", class: classes[i] }, shown);

@@ -36,6 +36,11 @@ PAN = """async () => {
     }
     return spent.slice(2);
 }"""
+MARKERS = """async () => {
+    const { charts: [{ protocol, type }] } = await titin.composition(), began = performance.now();
+    await titin.markers(protocol, type); // those of all types are found together
+    return (performance.now() - began) / 1000;
+}"""
 COLOUR = """async (gene) => {
     const before = titin.traffic().bytes, began = performance.now();
     await titin.colour({ gene });
@@ -145,6 +150,7 @@ def ageing_pages(page: Any, genes: list[str], others: list[str]) -> dict[str, fl
         "gene card read p50, kB": float(np.median([one["bytes"] for one in cards])) / 1000,
         "dot plot of 20 genes, ms": float(np.median([one["ms"] for one in dots])),
         "composition, ms": float(np.median([one["ms"] for one in pages])),
+        "markers of all types, s": page.evaluate(MARKERS),
     }
 
 

@@ -5,6 +5,7 @@ import { bytesOf, readLists } from "./lists.js";
 
 /** @typedef {import("./ageing.js").Ageing} Ageing */
 /** @typedef {{type: string, units: number[], levels: Float64Array, shares: Float64Array, differences: Float64Array, highest: Int32Array, shared: number[]}} TypeOf */
+// differences are the least ones where above zero, and of no use where not
 /** @typedef {{token: number, difference: number, other: string, donors: number, level: number, share: number, otherLevel: number, otherShare: number}} Marker */
 /** @typedef {{types: TypeOf[], few: string[]}} Markers types that are compared, and those of too few donors */
 
@@ -32,7 +33,7 @@ export async function findMarkers(ageing, protocol, tell = () => {}) {
   types.forEach((one, t) => { one.shared = pairs[t].map(({ a }) => a.length); });
   const [own, detected, levels] = [new Float64Array(units.length), new Float64Array(units.length), new Float64Array(units.length)];
   const gene = (/** @type {number} */ token) => {
-    units.forEach(({ counts }, u) => { levels[u] = levelOf(own[u], counts); });
+    for (let u = 0; u < units.length; u++) levels[u] = own[u] ? levelOf(own[u], units[u].counts) : 0;
     types.forEach((type) => {
       type.levels[token] = type.units.reduce((sum, u) => sum + levels[u], 0) / type.units.length;
       type.shares[token] = type.units.reduce((sum, u) => sum + detected[u] / units[u].cells, 0) / type.units.length;
@@ -116,20 +117,21 @@ function unitsOf(ageing, protocol, genes) {
 function pairsOf(units, one, other) {
   const theirs = new Map(other.units.map((u) => [units[u].donor, u]));
   const a = one.units.filter((u) => theirs.has(units[u].donor));
-  return { a, b: a.map((u) => /** @type {number} */ (theirs.get(units[u].donor))) };
+  return { a: Int32Array.from(a), b: Int32Array.from(a, (u) => /** @type {number} */ (theirs.get(units[u].donor))) };
 }
 
 /**
- * Keep the difference between two types where it is the least so far, on either side.
+ * Keep the difference between two types where it is the least so far, on either side; of types that already lie below
+ * another nothing more is asked, as the gene is no marker of theirs.
  * @param {TypeOf[]} types
  * @param {number} t
  * @param {number} o
- * @param {{a: number[], b: number[]}} pairs
+ * @param {{a: Int32Array, b: Int32Array}} pairs
  * @param {Float64Array} levels
  * @param {number} token
  */
 function compare(types, t, o, { a, b }, levels, token) {
-  if (a.length < FEWEST) return;
+  if (a.length < FEWEST || (types[t].differences[token] <= 0 && types[o].differences[token] <= 0)) return;
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += levels[a[i]] - levels[b[i]];
   const difference = sum / a.length;

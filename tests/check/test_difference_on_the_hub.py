@@ -43,7 +43,7 @@ def test_a_tag_is_what_it_was_and_the_branch_is_what_it_has_become(tmp_path: Pat
     labels = titin.open(new).obs[["cell_type"]].astype(str)
     labels.iloc[3] = "NK cell"
     titin.relabel(new, labels)
-    tools = Path(__file__).parents[1] / "publish"
+    tools = Path(__file__).parents[1]
     run = subprocess.run(
         [sys.executable, "-c", COMPARE, str(tools), str(old), str(new)], capture_output=True, text=True, timeout=300,
         env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},

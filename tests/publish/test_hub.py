@@ -3,58 +3,24 @@ would run it: huggingface_hub reads its settings when it is imported."""
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fakehub import Fault, State, serve
 
+from fakehub import Fault
+from hub_worker import REPO, TOKEN, Worker
 from titin.check import validate
 from titin.cli import cli
 from titin.publish import upload as to_hub
 from titin.publish import write_card
 
 pytest.importorskip("huggingface_hub", reason="needs `pip install huggingface_hub`")
-TOKEN = "hf_secretsecretsecret"
-REPO = "me/atlas"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[str, State]]:
-    with serve() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(running: tuple[str, State]) -> Iterator[State]:
-    """An empty Hub."""
-    yield running[1]
-    running[1].reset()
-
-
-@pytest.fixture(scope="module")
-def settings(running: tuple[str, State], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment of the processes."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TITIN_", "PYTEST_"))}
-    home = tmp_path_factory.mktemp("hf_home")
-    return kept | {"HF_ENDPOINT": running[0], "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN, "HF_HOME": str(home),
-                   "HF_HUB_DISABLE_TELEMETRY": "1"}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def dataset(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a card and a licence."""
-    folder = copy_of(built, tmp_path_factory.mktemp("licensed"))
-    write_card(folder, licence="cc-by-4.0", images=False)
-    return folder
 
 
 def copy_of(folder: Path, target: Path) -> Path:
@@ -64,54 +30,6 @@ def copy_of(folder: Path, target: Path) -> Path:
 def titin(settings: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "titin", *map(str, arguments)]
     return subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=300)
-
-
-# publishes again and again, without waiting between attempts; what the full validation finds is tested elsewhere
-WORKER = """
-import json, sys, traceback
-import titin.check
-from titin.errors import TitinError
-from titin.publish import publish
-from titin.publish import upload as to_hub
-from titin.publish.terminal import document_of_publication
-to_hub._validate = lambda copy, *_: titin.check.validate(copy, level="quick", checks=["integrity"])
-for line in sys.stdin:
-    folder, repo, options = json.loads(line)
-    try:
-        answer = document_of_publication(publish(folder, repo, pause=0.01, **options))
-    except TitinError as error:
-        answer = {"error": str(error), "exit_code": error.exit_code, "traceback": traceback.format_exc()}
-    print(json.dumps(answer), flush=True)
-"""
-
-
-class Worker:
-    """A process that publishes what it is told to."""
-
-    def __init__(self, settings: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER], env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def start(self, folder: Path, **options: Any) -> None:
-        """Begin to publish."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([str(folder), REPO, options]) + "\n")
-        self.process.stdin.flush()
-
-    def __call__(self, folder: Path, **options: Any) -> dict[str, Any]:
-        """Publish, and return what `titin publish --json` would print, or the error."""
-        self.start(folder, **options)
-        assert self.process.stdout is not None
-        return dict(json.loads(self.process.stdout.readline()))
-
-
-@pytest.fixture(scope="module")
-def publish(settings: dict[str, str]) -> Iterator[Worker]:
-    worker = Worker(settings)
-    yield worker
-    worker.process.kill()
-    worker.process.communicate()
 
 
 READER = """
@@ -130,7 +48,7 @@ print(json.dumps(answer))
 
 
 @pytest.mark.slow
-def test_a_dataset_goes_up_and_is_read_back(hub, settings, dataset, publish, tmp_path):
+def test_a_dataset_goes_up_and_is_read_back(hub, settings, dataset, tmp_path):
     before = {path.name: path.read_bytes() for path in dataset.iterdir()}
     done = titin(settings, "publish", dataset, REPO, "--tag", "v1", "--json")
     assert done.returncode == 0, done.stderr
@@ -163,7 +81,7 @@ def test_a_dataset_goes_up_and_is_read_back(hub, settings, dataset, publish, tmp
 
     # again: nothing to send
     uploaded, commit = len(hub.uploaded), repo.branches["main"]
-    again = publish(dataset)
+    again = json.loads(titin(settings, "publish", dataset, REPO, "--json").stdout)
     assert (again["sent"], again["commit"]) == (0, commit)
     assert (len(hub.uploaded), repo.branches["main"]) == (uploaded, commit)
 

@@ -7,15 +7,15 @@ from titin.lazy import lazy_names
 if TYPE_CHECKING:
     from titin.explore.notebook import ExplorerFrame, show
     from titin.explore.server import ExplorerServer
-    from titin.explore.site import write_site
+    from titin.explore.site import write_page, write_site
 
-__all__ = ["ExplorerFrame", "ExplorerServer", "show", "write_site"]
+__all__ = ["ExplorerFrame", "ExplorerServer", "show", "write_page", "write_site"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "titin.explore.notebook": ("ExplorerFrame", "show"),
         "titin.explore.server": ("ExplorerServer",),
-        "titin.explore.site": ("write_site",),
+        "titin.explore.site": ("write_page", "write_site"),
     },
 )

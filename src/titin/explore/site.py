@@ -81,15 +81,42 @@ def write_site(
     with scratch(target) as place:
         site = place / target.name
         site.mkdir()
-        (site / page.INDEX).write_text(page.make_index(manifest, where, name), "utf-8")
-        for file in page.FILES:
-            (site / file).write_bytes(page.read_file(file))
+        _put_page(manifest, site, where, name)
         if data is None:
             _copy(folder, manifest.files, site / _DATA)
             no_ageing = _add_ageing(site / _DATA, progress)
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
         put(site, target)
     return SiteResult(target, where, size, no_ageing)
+
+
+def write_page(dataset: Path, target: Path, data: str, name: str) -> None:
+    """Write the page alone into a folder, to read a dataset that lies elsewhere.
+
+    Parameters
+    ----------
+    dataset
+        A folder that holds the dataset, too.
+    target
+        The folder.
+    data
+        Where the page finds the dataset, as for `write_site`.
+    name
+        What `titin.open` takes for it, told in code that is copied from the page.
+
+    Raises
+    ------
+    TitinError
+        If the page is not built, or ``data`` is nothing that a browser reads from.
+    """
+    page.check_built()
+    _put_page(Manifest.read(dataset), target, web_address(data), name)
+
+
+def _put_page(manifest: Manifest, target: Path, where: str, name: str) -> None:
+    (target / page.INDEX).write_text(page.make_index(manifest, where, name), "utf-8")
+    for file in page.FILES:
+        (target / file).write_bytes(page.read_file(file))
 
 
 def _copy(folder: Path, files: Mapping[str, object], target: Path) -> None:

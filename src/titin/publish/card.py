@@ -67,15 +67,15 @@ def make_card(
 
 def make_facts(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
-    licence: str | None = None, repo_id: str | None = None,
+    licence: str | None = None, repo_id: str | None = None, space: str | None = None,
 ) -> CardFacts:  # fmt: skip
-    """Gather what a card is made of; parameters as for `make_card`."""
+    """Gather what a card is made of; parameters as for `make_card`, and the Space that the card links to."""
     folder = local_folder(dataset) if isinstance(dataset, str | Path) else dataset.folder
     manifest = manifest or Manifest.read(folder)
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
     known = preset_of(manifest) if preset is None else choose_preset(preset)
     texts = preset is not None or chosen.get("texts", True)
-    return CardFacts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts)
+    return CardFacts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts, space=space)
 
 
 def text_of(facts: CardFacts) -> str:
@@ -231,8 +231,8 @@ def write_into(
     croissant: bool, public: processing.PublicCopy | None = None,
 ) -> Written:  # fmt: skip
     """As `write_card`, into a draft of the dataset; ``images=None`` keeps the pictures that are there."""
-    repo_id = None if public is None else public.repo_id
-    facts = make_facts(draft.folder, draft.manifest, preset=preset, licence=licence, repo_id=repo_id)
+    repo_id, space = (None, None) if public is None else (public.repo_id, public.space)
+    facts = make_facts(draft.folder, draft.manifest, preset=preset, licence=licence, repo_id=repo_id, space=space)
     if facts.licence:
         licences.check_licence(facts.licence)
     warnings: list[str] = []

@@ -62,11 +62,13 @@ def card(
 @click.option(
     "--allow", cls=ByHand, multiple=True, metavar="COLUMN", help="A column that looks like an identifier and is none."
 )
+@click.option("--space", cls=ByHand, is_flag=False, flag_value="", metavar="[USER/SPACE]",
+              help="Show it in the explorer, in a static Space, too.  [default name: USER/REPO]")  # fmt: skip
 @limit_options
 @shared_options
 def publish(
     dataset: Path, repo: str, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
-    licence: str | None, exact_ages: bool, allow: tuple[str, ...],
+    licence: str | None, exact_ages: bool, allow: tuple[str, ...], space: str | None,
     threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Check DATASET and put it on the Hub as USER/REPO; interrupted, the same command goes on.
@@ -79,16 +81,18 @@ def publish(
     \b
     titin publish dataset me/atlas --dry-run
     titin publish dataset me/atlas --license cc-by-4.0 --tag v1
+    titin publish dataset me/atlas --space
     """  # noqa: D301 - \b is click's
     progress = choose_progress(quiet)
     from titin.ageing import write_ageing_tables
+    from titin.explore import write_page
     from titin.publish import publish as publish_dataset
     from titin.publish.terminal import describe_publication, document_of_publication
 
     done = publish_dataset(
         dataset, repo, dry_run=dry_run, private=private, revision=revision, tag=tag, message=message, licence=licence,
         exact_ages=exact_ages, allow=allow, threads=threads, memory=memory, progress=progress,
-        find_ageing=write_ageing_tables,
+        find_ageing=write_ageing_tables, space=repo if space == "" else space, write_page=write_page,
     )  # fmt: skip
     print_result(document_of_publication(done), as_json, describe_publication)
     if done.refusals:

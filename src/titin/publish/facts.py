@@ -52,16 +52,18 @@ class CardFacts:
         Identifier of the licence that was given, or None.
     repo_id
         Where the dataset will lie on the Hub, if known.
+    space
+        Space on the Hub that shows it, if there is one.
     """
 
     def __init__(
         self, folder: Path, manifest: Manifest, preset: Preset | None = None, licence: str | None = None,
-        repo_id: str | None = None, *, texts: bool = True,
+        repo_id: str | None = None, *, texts: bool = True, space: str | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.manifest, self.preset = Path(folder), manifest, preset or Preset()
         self.texts = self.preset.card if texts else CardTexts()
         self.licence = licence or self.texts.license or None
-        self.repo_id = repo_id
+        self.repo_id, self.space = repo_id, space
 
     @property
     def layout(self) -> Layout:

@@ -17,6 +17,11 @@ _ARMS = (("nuc", "snRNA-seq"), ("cell", "scRNA-seq"))
 def front_matter(facts: CardFacts) -> str:
     """Return the block, with the lines that enclose it."""
     document = {**described(facts), "configs": configs(facts), "dataset_info": facts.dataset_info}
+    return yaml_block(document)
+
+
+def yaml_block(document: dict[str, Any]) -> str:
+    """Return a document as such a block, whatever its texts hold."""
     text = yaml.dump(
         document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=2**20
     )

@@ -1,6 +1,9 @@
-"""A dataset's repository on the Hub."""
+"""A repository on the Hub, of a dataset or of a Space."""
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,10 @@ from titin.progress import Progress
 from titin.retry import ATTEMPTS, PAUSE, retry
 
 Result = TypeVar("Result")
-_KIND = "dataset"
+DATASET, SPACE = "dataset", "space"  # kinds of repositories
+REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # name of one
+KEPT = {".gitattributes", ".gitignore"}  # what the Hub puts there itself
+_HUB = "https://huggingface.co"
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
 
 
@@ -32,6 +38,37 @@ class Remote:
     blob: str
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What an upload came to.
+
+    Attributes
+    ----------
+    commit
+        That the revision is at.
+    n_bytes
+        Of the files that the Hub did not have.
+    verified
+        How many files' checksums were compared.
+    """
+
+    commit: str
+    n_bytes: int
+    verified: int
+
+
+def hub_address(kind: str, repo_id: str) -> str:
+    """Address of a repository's page, at the Hub that huggingface_hub is told to use (HF_ENDPOINT).
+
+    Examples
+    --------
+    >>> hub_address("space", "me/atlas").endswith("/spaces/me/atlas")
+    True
+    """
+    endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    return f"{endpoint}/{kind}s/{repo_id}"
+
+
 def require_hub() -> Any:
     """Import huggingface_hub, and see that what it is called with is there too.
 
@@ -44,12 +81,14 @@ def require_hub() -> Any:
 
 
 class Repository:
-    """One dataset repository at one revision.
+    """One repository at one revision.
 
     Parameters
     ----------
     repo_id
         ``user/name``.
+    kind
+        ``dataset`` or ``space``.
     revision
         Branch.
     token
@@ -61,11 +100,11 @@ class Repository:
     """
 
     def __init__(
-        self, repo_id: str, *, revision: str = "main", token: str | None = None, progress: Progress | None = None,
-        attempts: int = ATTEMPTS, pause: float = PAUSE,
+        self, repo_id: str, *, kind: str = DATASET, revision: str = "main", token: str | None = None,
+        progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
     ) -> None:  # fmt: skip
         hub = require_hub()
-        self.repo_id, self.revision = repo_id, revision
+        self.repo_id, self.kind, self.revision = repo_id, kind, revision
         self._token = token or hub.get_token()
         if self._token is None:
             raise TitinError("there is no token for the Hub", _LOGIN)
@@ -74,10 +113,15 @@ class Repository:
         self._attempts, self._pause = attempts, pause
         hub.utils.disable_progress_bars()
 
+    def another(self, repo_id: str, kind: str) -> "Repository":
+        """One more repository, reached in the same way."""
+        return Repository(repo_id, kind=kind, token=self._token, progress=self._progress, attempts=self._attempts,
+                          pause=self._pause)  # fmt: skip
+
     @property
     def url(self) -> str:
-        """Address of the dataset's page."""
-        return f"{self._api.endpoint}/datasets/{self.repo_id}"
+        """Address of its page."""
+        return f"{self._api.endpoint}/{self.kind}s/{self.repo_id}"
 
     def create(self, *, private: bool) -> str:
         """Create the repository and the branch, if they are not there; return the commit that the branch is at.
@@ -88,23 +132,49 @@ class Repository:
             If the Hub refuses, or the repository is there and public although a private one was asked for.
         """
         self._try("creating the repository", lambda: self._api.create_repo(
-            self.repo_id, repo_type=_KIND, private=private, exist_ok=True))  # fmt: skip
-        info = self._try("asking for the repository", lambda: self._api.repo_info(self.repo_id, repo_type=_KIND))
+            self.repo_id, repo_type=self.kind, private=private, exist_ok=True))  # fmt: skip
+        info = self._try("asking for the repository", lambda: self._api.repo_info(self.repo_id, repo_type=self.kind))
         if private and not info.private:
             raise PublishError(
                 f"{self.repo_id} is there already and public", "publish without --private, or to another"
             )
         if self.revision != "main":
             self._try("creating the branch", lambda: self._api.create_branch(
-                self.repo_id, repo_type=_KIND, branch=self.revision, exist_ok=True))  # fmt: skip
+                self.repo_id, repo_type=self.kind, branch=self.revision, exist_ok=True))  # fmt: skip
             info = self._try("asking for the branch", lambda: self._api.repo_info(
-                self.repo_id, repo_type=_KIND, revision=self.revision))  # fmt: skip
+                self.repo_id, repo_type=self.kind, revision=self.revision))  # fmt: skip
         return str(info.sha)
+
+    def create_static(self) -> str:
+        """Create a static Space, if it is not there; return the commit that it is at.
+
+        Raises
+        ------
+        PublishError
+            If the Hub refuses, or the Space is there and runs a program.
+        """
+        self._try("creating the Space", lambda: self._api.create_repo(
+            self.repo_id, repo_type=self.kind, space_sdk="static", exist_ok=True))  # fmt: skip
+        info = self._try("asking for the Space", lambda: self._api.repo_info(self.repo_id, repo_type=self.kind))
+        if info.sdk != "static":
+            raise PublishError(f"the Space {self.repo_id} is there already, and its sdk is {info.sdk}, not static",
+                               "name another one: --space USER/SPACE")  # fmt: skip
+        return str(info.sha)
+
+    def closed(self) -> str:
+        """Why nobody reads it without a token: it is private or gated; nothing where everybody does."""
+        info = self._try("asking for the repository", lambda: self._api.repo_info(self.repo_id, repo_type=self.kind))
+        return "private" if info.private else "gated" if info.gated else ""
+
+    def n_commits(self) -> int:
+        """How many commits the revision has; one, where nobody has put anything there since it was created."""
+        return len(self._try("listing the commits", lambda: self._api.list_repo_commits(
+            self.repo_id, repo_type=self.kind, revision=self.revision)))  # fmt: skip
 
     def files(self) -> dict[str, Remote]:
         """Every file of the revision."""
         tree = self._try("listing the files", lambda: list(self._api.list_repo_tree(
-            self.repo_id, repo_type=_KIND, revision=self.revision, recursive=True)))  # fmt: skip
+            self.repo_id, repo_type=self.kind, revision=self.revision, recursive=True)))  # fmt: skip
         return {
             entry.path: Remote(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree if hasattr(entry, "blob_id")
@@ -116,11 +186,41 @@ class Repository:
         from huggingface_hub.errors import EntryNotFoundError
 
         files = HfFileSystem(token=self._token)
-        path = f"datasets/{self.repo_id}@{self.revision.replace('/', '%2F')}/{name}"
+        path = f"{self.kind}s/{self.repo_id}@{self.revision.replace('/', '%2F')}/{name}"
         try:
             return self._try(f"reading {name}", lambda: bytes(files.cat_file(path)))
         except (FileNotFoundError, EntryNotFoundError):
             return None
+
+    def bring(
+        self, folder: Path, files: Sequence[Mapping[str, Any]], remote: Mapping[str, Remote], stale: Sequence[str],
+        message: str, head: str,
+    ) -> Sent:  # fmt: skip
+        """Upload what the Hub does not have of a folder, delete what is stale, and compare all checksums.
+
+        Parameters
+        ----------
+        folder
+            With the files.
+        files
+            Their names, bytes and sha256.
+        remote
+            Files of the revision.
+        stale
+            Of these, what goes.
+        message
+            Of the commit; there is none where nothing has changed.
+        head
+            The commit that the revision is at.
+
+        Raises
+        ------
+        PublishError
+            As for `upload` and `verify`.
+        """
+        changed = {entry["name"]: entry["bytes"] for entry in files if not _is_there(remote, folder, entry)}
+        commit = self.upload(folder, changed, stale, message, head) if changed or stale else head
+        return Sent(commit, sum(changed.values()), self.verify(folder, commit))
 
     def upload(self, folder: Path, names: Iterable[str], stale: Iterable[str], message: str, parent: str) -> str:
         """Upload files and delete stale ones, in one commit; return the commit.
@@ -147,13 +247,13 @@ class Repository:
         for name in names:
             addition = CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name))
             self._try(f"uploading {name}", partial(
-                self._api.preupload_lfs_files, self.repo_id, [addition], repo_type=_KIND, revision=self.revision,
+                self._api.preupload_lfs_files, self.repo_id, [addition], repo_type=self.kind, revision=self.revision,
                 num_threads=1, free_memory=False))  # fmt: skip
             additions.append(addition)
             self._progress.advance(sizes[name])
         operations = [*additions, *(CommitOperationDelete(path_in_repo=name) for name in stale)]
         commit = self._try("committing", lambda: self._api.create_commit(
-            self.repo_id, operations, commit_message=message, repo_type=_KIND, revision=self.revision,
+            self.repo_id, operations, commit_message=message, repo_type=self.kind, revision=self.revision,
             parent_commit=parent))  # fmt: skip
         self._progress.finish()
         return str(commit.oid)
@@ -167,7 +267,7 @@ class Repository:
             If one differs or is not there.
         """
         result = self._try("verifying checksums", lambda: self._api.verify_repo_checksums(
-            self.repo_id, repo_type=_KIND, revision=commit, local_dir=folder))  # fmt: skip
+            self.repo_id, repo_type=self.kind, revision=commit, local_dir=folder))  # fmt: skip
         if result.mismatches or result.extra_paths:
             wrong = [mismatch["path"] for mismatch in result.mismatches]
             wrong += [f"{path} (missing)" for path in result.extra_paths]
@@ -182,13 +282,13 @@ class Repository:
         PublishError
             If there is such a tag already, on another commit.
         """
-        there = self._try("listing tags", lambda: self._api.list_repo_refs(self.repo_id, repo_type=_KIND)).tags
+        there = self._try("listing tags", lambda: self._api.list_repo_refs(self.repo_id, repo_type=self.kind)).tags
         known = {tag.name: tag.target_commit for tag in there}
         if name in known and known[name] != commit:
             raise PublishError(f"the tag {name} is there already, on commit {known[name][:8]}", "take another --tag")
         if name not in known:
             self._try("tagging", partial(
-                self._api.create_tag, self.repo_id, repo_type=_KIND, tag=name, tag_message=message, revision=commit,
+                self._api.create_tag, self.repo_id, repo_type=self.kind, tag=name, tag_message=message, revision=commit,
                 exist_ok=True))  # fmt: skip
 
     def _try(self, what: str, action: Callable[[], Result]) -> Result:
@@ -203,6 +303,17 @@ class Repository:
 
     def _hide(self, text: str) -> str:
         return mask(text.replace(str(self._token), HIDDEN))
+
+
+def _is_there(remote: Mapping[str, Remote], folder: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether the Hub has a file with the same content."""
+    there = remote.get(entry["name"])
+    if there is None or there.size != entry["bytes"]:
+        return False
+    if there.sha256 is not None:
+        return bool(there.sha256 == entry["sha256"])
+    content = (folder / entry["name"]).read_bytes()
+    return there.blob == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 _HINTS: Mapping[str, tuple[str, str]] = {

@@ -88,10 +88,11 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class PublicCopy:
-    """How a dataset was made ready for the Hub: its repository, and whether exact ages stayed."""
+    """How a dataset was made ready for the Hub: repository, exact ages kept or not, Space that the card names."""
 
     repo_id: str
     exact_ages: bool
+    space: str | None = None
 
 
 def processing_script(manifest: Manifest, croissant: bool, public: PublicCopy | None = None) -> str | None:
@@ -191,6 +192,8 @@ class _Steps:
             how = f"exact_ages={public.exact_ages}"
             if self.manifest.layout.ageing_groups in self.manifest.files:
                 how += ", find_ageing=titin.ageing.write_ageing_tables"
+            if public.space is not None:
+                how += f", space={public.space!r}"
             yield f"output = titin.publish.write_public_copy(output, {public.repo_id!r}, {how})"
 
     def _preset(self) -> Iterator[str]:

@@ -39,6 +39,8 @@ def describe_publication(document: dict[str, Any]) -> str:
     lines += [
         f"  {f['severity']}: {f['check']}: {f['message']}" for f in checked["findings"] if f["severity"] != "note"
     ]
+    if space := document["space"]:
+        lines += ["", *_describe_space(space)]
     lines += [f"deleted on the Hub: {name}" for name in document["stale"]]
     lines += [f"left on the Hub as it is: {name}" for name in document["kept"]]
     if document["commit"]:
@@ -46,7 +48,21 @@ def describe_publication(document: dict[str, Any]) -> str:
         lines.append(f"sent {size(document['sent'])}; the rest was there")
         lines.append(f"{document['url']} is at commit {document['commit'][:12]}{tag}; the checksums of "
                      f"{document['verified']} files agree")  # fmt: skip
+        if space:
+            lines.append(f"{space['url']} shows it: sent {size(space['sent'])}, commit {space['commit'][:12]}; the "
+                         f"checksums of {space['verified']} files agree")  # fmt: skip
     lines += [f"refused: {r['message']}\n  {r['hint']}" for r in document["refusals"]]
     if not document["commit"] and not document["refusals"]:
         lines.append("nothing was sent (dry run)")
     return "\n".join(lines)
+
+
+def _describe_space(space: dict[str, Any]) -> list[str]:
+    """The files of the Space, and what its page reads."""
+    rows = [(f["name"], size(f["bytes"]), f["sha256"][:16]) for f in space["files"]]
+    return [
+        f"Space {space['repo_id']}: {len(rows)} files, {size(sum(f['bytes'] for f in space['files']))}; its page reads "
+        f"{space['reads']}",
+        "", table(("file", "size", "sha256"), rows), "",
+        *(f"left in the Space as it is: {name}" for name in space["kept"]),
+    ]  # fmt: skip

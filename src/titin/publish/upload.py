@@ -1,8 +1,6 @@
 """The copy of a dataset that is published: hard links, with what must differ from the dataset written anew."""
 
-import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ from titin.files import beside, local_folder
 from titin.progress import Progress
 from titin.publish import licence as licences
 from titin.publish.card import can_draw, make_facts, write_into
-from titin.publish.hub import PublishError, Remote, Repository
+from titin.publish.hub import KEPT, REPO, SPACE, PublishError, Repository
 from titin.publish.privacy import (
     BIN_YEARS,
     ExactAges,
@@ -35,6 +33,7 @@ from titin.publish.privacy import (
     find_identifiers,
 )
 from titin.publish.processing import PublicCopy
+from titin.publish.space import HubSpace, SpacePage, WritePage, check_space, write_space
 from titin.retry import ATTEMPTS, PAUSE
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ FindAgeing = Callable[[Path], object]  # puts the tables of what changes with ag
 @contextmanager
 def public_copy(
     folder: Path, repo_id: str, licence: str | None, *, exact_ages: bool, progress: Progress | None = None,
-    find_ageing: FindAgeing | None = None,
+    find_ageing: FindAgeing | None = None, space: str | None = None,
 ) -> Iterator[tuple[Path, str]]:  # fmt: skip
     """Make the copy that is published: hard links, with what must differ written anew; removed at the end.
 
@@ -74,13 +73,14 @@ def public_copy(
         with revise(copy) as draft:
             pictures = any(name.startswith("preview_") for name in manifest.files)
             images = can_draw() if found and pictures else None  # drawn again: they may show the ages
-            public = PublicCopy(repo_id, exact_ages)
+            public = PublicCopy(repo_id, exact_ages, space)
             write_into(draft, copy, preset=None, licence=licence, images=images, croissant=True, public=public)
         yield copy, ages
 
 
 def write_public_copy(
-    dataset: str | Path, repo_id: str, *, exact_ages: bool = False, find_ageing: FindAgeing | None = None
+    dataset: str | Path, repo_id: str, *, exact_ages: bool = False, find_ageing: FindAgeing | None = None,
+    space: str | None = None,
 ) -> Path:  # fmt: skip
     """Write what `publish` would put on the Hub, but for the report of its validation, beside the dataset.
 
@@ -90,8 +90,8 @@ def write_public_copy(
         The folder.
     repo_id
         Where it would lie, which its card names.
-    exact_ages, find_ageing
-        As for `publish`.
+    exact_ages, find_ageing, space
+        As for `publish`; the page of a Space is not written.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def write_public_copy(
     target = beside(folder, ".public")
     if target.exists():
         raise OutputError(f"{target} is there already", "move it away")
-    with public_copy(folder, repo_id, None, exact_ages=exact_ages, find_ageing=find_ageing) as (copy, _):
+    with public_copy(folder, repo_id, None, exact_ages=exact_ages, find_ageing=find_ageing, space=space) as (copy, _):
         put(copy, target)
     return target
 
@@ -125,8 +125,6 @@ def _link_files(folder: Path, copy: Path) -> None:
             shutil.copy2(folder / name, copy / name)
 
 
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_KEPT = {".gitattributes", ".gitignore"}
 _SHOWN = 5
 
 
@@ -158,6 +156,8 @@ class Publication:
         Bytes of the files that the Hub did not have.
     commit, verified
         The commit, and how many files' checksums were compared after it; None for a dry run.
+    space
+        The page of a Space that went up with it, or would; None where none was asked for.
     """
 
     repo_id: str
@@ -175,6 +175,7 @@ class Publication:
     sent: int = 0
     verified: int | None = None
     tag: str | None = None
+    space: SpacePage | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -187,7 +188,7 @@ def publish(
     tag: str | None = None, message: str | None = None, licence: str | None = None, exact_ages: bool = False,
     allow: Collection[str] = (), token: str | None = None, threads: int | None = None,
     memory: int | str | None = None, progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
-    find_ageing: FindAgeing | None = None,
+    find_ageing: FindAgeing | None = None, space: str | None = None, write_page: WritePage | None = None,
 ) -> Publication:  # fmt: skip
     """Put a dataset on the Hugging Face Hub.
 
@@ -225,6 +226,10 @@ def publish(
     find_ageing
         `titin.ageing.write_ageing_tables`, which is called where the dataset holds these tables and its exact ages
         become bins: found anew by the bins. Without it they are left out.
+    space
+        ``user/name`` of a static Space that shows the dataset; created if it is not there.
+    write_page
+        `titin.explore.write_page`, which makes its page.
 
     Raises
     ------
@@ -237,8 +242,10 @@ def publish(
     """
     progress = progress or Progress()
     folder = local_folder(dataset)
-    if not _REPO.fullmatch(repo_id):
+    if not REPO.fullmatch(repo_id):
         raise TitinError(f"{repo_id!r} names no repository", "write it like user/name")
+    if space is not None:
+        write_page = check_space(space, write_page, private)
     licence = licences.check_licence(licence) if licence else None
     facts = make_facts(folder, licence=licence)
     repository = None if dry_run else Repository(
@@ -248,11 +255,15 @@ def publish(
     if refusals and not dry_run:
         raise PublicationRefusedError(refusals[0]["message"], refusals[0]["hint"])
     with public_copy(folder, repo_id, facts.licence, exact_ages=exact_ages, progress=progress,
-                     find_ageing=find_ageing) as (copy, ages):  # fmt: skip
+                     find_ageing=find_ageing, space=space) as (copy, ages):  # fmt: skip
+        beside_it = copy.with_name(f"{copy.name}.space")
+        page = None
+        if space is not None and write_page is not None:  # before the validation, which takes long
+            page = write_space(make_facts(copy, repo_id=repo_id), beside_it, space, revision, write_page)
         report = _validate(copy, threads, memory, progress)
         _add_report(copy, report)
         manifest = Manifest.read(copy)
-        publication = Publication(repo_id, revision, facts.licence, ages, refusals=refusals)
+        publication = Publication(repo_id, revision, facts.licence, ages, refusals=refusals, space=page)
         publication.validation = _summary(report)
         publication.configs = [config.name for config in make_facts(copy, manifest).configs]
         publication.files = _files(copy, manifest)
@@ -262,41 +273,31 @@ def publish(
             return publication
         if refusals:
             raise PublicationRefusedError(refusals[0]["message"], refusals[0]["hint"])
-        _upload(repository, publication, copy, private, message or _message(manifest), tag)
+        shown = None if page is None else HubSpace(page, beside_it, repository.another(page.repo_id, SPACE))
+        _upload(repository, publication, copy, private, message or _message(manifest), tag, shown)
     return publication
 
 
 def _upload(
-    repository: Repository, publication: Publication, copy: Path, private: bool, message: str, tag: str | None
-) -> None:
+    repository: Repository, publication: Publication, copy: Path, private: bool, message: str, tag: str | None,
+    space: HubSpace | None,
+) -> None:  # fmt: skip
     head = repository.create(private=private)
+    if space is not None:  # whatever may be refused is, before anything is sent
+        space.prepare(repository)
     remote = repository.files()
     names = [entry["name"] for entry in publication.files]
     earlier = repository.read(layout.MANIFEST) if layout.MANIFEST in remote else None
     publication.stale = stale_files(remote, names, earlier)
-    publication.kept = sorted(set(remote) - set(names) - set(publication.stale) - _KEPT)
+    publication.kept = sorted(set(remote) - set(names) - set(publication.stale) - KEPT)
     publication.url = repository.url
-    changed = [entry["name"] for entry in publication.files if not _is_there(remote, copy, entry)]
-    publication.sent = sum(entry["bytes"] for entry in publication.files if entry["name"] in changed)
-    if changed or publication.stale:
-        publication.commit = repository.upload(copy, changed, publication.stale, message, head)
-    else:
-        publication.commit = head
-    publication.verified = repository.verify(copy, publication.commit)
+    sent = repository.bring(copy, publication.files, remote, publication.stale, message, head)
+    publication.commit, publication.sent, publication.verified = sent.commit, sent.n_bytes, sent.verified
     if tag is not None:
         repository.tag(tag, publication.commit, message)
         publication.tag = tag
-
-
-def _is_there(remote: Mapping[str, Remote], copy: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether the Hub has a file with the same content."""
-    there = remote.get(entry["name"])
-    if there is None or there.size != entry["bytes"]:
-        return False
-    if there.sha256 is not None:
-        return bool(there.sha256 == entry["sha256"])
-    content = (copy / entry["name"]).read_bytes()
-    return there.blob == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if space is not None:
+        space.upload(message)
 
 
 def stale_files(remote: Collection[str], names: Collection[str], earlier: bytes | None) -> list[str]:
@@ -310,7 +311,7 @@ def stale_files(remote: Collection[str], names: Collection[str], earlier: bytes 
         owned |= set(files) if isinstance(files, dict) else set()
     except (ValueError, AttributeError):
         pass
-    return sorted((owned & set(remote)) - set(names) - _KEPT)
+    return sorted((owned & set(remote)) - set(names) - KEPT)
 
 
 def _refusals(

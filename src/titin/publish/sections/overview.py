@@ -6,6 +6,7 @@ from titin.dataset import layout
 from titin.dataset.description import describe_relabelled, describe_witness, normalised_to
 from titin.markdown import Markdown, block, bullets, code, escape, link, picture, prose, section, table
 from titin.publish.facts import CardFacts
+from titin.publish.hub import SPACE, hub_address
 from titin.text import number, size
 
 
@@ -22,7 +23,7 @@ def opening(facts: CardFacts, x_and_y: bool) -> str:
         parts.append(f"> **These data are made up.** {escape(facts.synthetic)} What this card says of a "
                      "study "
                      "is said of the atlas that they imitate.")  # fmt: skip
-    parts += [_ways_in(x_and_y), _pictures(facts)]
+    parts += [_explorer(facts), _ways_in(x_and_y), _pictures(facts)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -50,6 +51,14 @@ def _ways_in(x_and_y: bool) -> str:
         ("files", "files"), ("how to evaluate", "evaluation"), ("limits", "limits"), ("licence", "licence"),
     ]  # fmt: skip
     return "Go to: " + " · ".join(f"[{name}](#{anchor})" for name, anchor in ways)
+
+
+def _explorer(facts: CardFacts) -> str:
+    """Where it can be looked at, if there is such a place."""
+    if facts.space is None:
+        return ""
+    shown = link("Explore it in the browser", hub_address(SPACE, facts.space))
+    return f"**{shown}**: cells on a map, by label and by gene, read from the files of this repository."
 
 
 def _pictures(facts: CardFacts) -> str:

@@ -1,4 +1,5 @@
-"""A small Hub on this machine: dataset repositories with branches, tags, large files, ranges, and faults on demand."""
+"""A small Hub on this machine: repositories of datasets and Spaces with branches, tags, large files, ranges, and faults
+on demand."""
 
 import base64
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 
 LARGE = 10_000_000
 SEGMENT = r"([^/]+/[^/]+)"
+WELCOME = (".gitattributes", "README.md", "index.html", "style.css")  # what the Hub puts into a new static Space
 
 
 @dataclass
@@ -38,9 +40,11 @@ def oid_of(file: File | None) -> str | None:
 
 @dataclass
 class Repo:
-    """A dataset repository."""
+    """A repository."""
 
     private: bool = False
+    gated: bool = False
+    sdk: str | None = None  # of a Space
     commits: dict[str, dict[str, File]] = field(default_factory=lambda: {"0" * 40: {}})
     branches: dict[str, str] = field(default_factory=lambda: {"main": "0" * 40})
     tags: dict[str, str] = field(default_factory=dict)
@@ -71,6 +75,7 @@ class State:
     """All that the Hub holds and has seen."""
 
     repos: dict[str, Repo] = field(default_factory=dict)
+    spaces: dict[str, Repo] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -78,11 +83,15 @@ class State:
     sent: dict[str, int] = field(default_factory=dict)  # bytes of each file that readers got
     hold: tuple[int, threading.Event, threading.Event] | None = None  # from this upload on: reached, go on
     tokens: set[str] = field(default_factory=set)
+    asked_by_pages: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # path, range, token
     corrupt: str | None = None  # a file that the next commits store wrongly
 
     def reset(self) -> None:
         """Forget everything."""
-        for part in (self.repos, self.large, self.faults, self.requests, self.uploaded, self.sent, self.tokens):
+        for repos in (self.repos, self.spaces):
+            repos.clear()
+        for part in (self.large, self.faults, self.requests, self.uploaded, self.sent, self.tokens,
+                     self.asked_by_pages):  # fmt: skip
             part.clear()
         self.hold = self.corrupt = None
 
@@ -107,6 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         state = self.state
         state.requests.append((self.command, path))
         state.tokens.add(self.headers.get("Authorization", ""))
+        if "Origin" in self.headers:  # a page's
+            state.asked_by_pages.append((path, self.headers.get("Range"), self.headers.get("Authorization")))
         for fault in state.faults:
             if fault.times > 0 and re.search(fault.pattern, f"{self.command} {path}"):
                 fault.times -= 1
@@ -116,11 +127,17 @@ class Handler(BaseHTTPRequestHandler):
                     return
                 self._json({"error": fault.message}, fault.status)
                 return
+        self.kind = "spaces" if re.match(r"(/api)?/spaces/", path) else "datasets"
         for pattern, method in ROUTES:
-            if found := re.fullmatch(pattern, path):
+            if found := re.fullmatch(pattern.replace("datasets", self.kind), path):
                 getattr(self, method)(body, urllib.parse.parse_qs(split.query), *found.groups())
                 return
         self._json({"error": f"unhandled {self.command} {path}"}, 404)
+
+    def do_OPTIONS(self) -> None:
+        """Refuse to be asked before."""
+        self.state.requests.append((self.command, self.path))
+        self.send_error(405)
 
     do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - names of the base class
 
@@ -148,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
         return f"http://{self.headers['Host']}"
 
     def _repo(self, name: str) -> Repo | None:
-        repo = self.state.repos.get(name)
+        repo = (self.state.spaces if self.kind == "spaces" else self.state.repos).get(name)
         if repo is None:
             self._json({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
         return repo
@@ -164,12 +181,17 @@ class Handler(BaseHTTPRequestHandler):
     def create(self, body: bytes, query: Any) -> None:
         asked = json.loads(body)
         name = f"{asked.get('organization') or 'me'}/{asked['name']}"
-        answer = {"url": f"{self._base}/datasets/{name}"}
-        if name in self.state.repos:
+        space = asked["type"] == "space"
+        answer = {"url": f"{self._base}/{'spaces' if space else 'datasets'}/{name}"}
+        repos = self.state.spaces if space else self.state.repos
+        if name in repos:
             self._json({"error": "exists", **answer}, 409)
             return
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
-        self.state.repos[name] = Repo(private)
+        repos[name] = Repo(private)
+        if space:
+            repos[name].sdk = asked["sdk"]
+            repos[name].files().update({file: File(b"welcome") for file in WELCOME})
         self._json(answer)
 
     def batch(self, body: bytes, query: Any, name: str) -> None:
@@ -228,9 +250,9 @@ class Handler(BaseHTTPRequestHandler):
                 files.pop(value["path"], None)
         if self.state.corrupt in files:
             files[self.state.corrupt] = File(files[self.state.corrupt].data[::-1])
-        sha = hashlib.sha1(f"{name} {len(repo.commits)}".encode()).hexdigest()
+        sha = hashlib.sha1(f"{self.kind} {name} {len(repo.commits)}".encode()).hexdigest()
         repo.commits[sha], repo.branches[branch] = files, sha
-        self._json({"success": True, "commitOid": sha, "commitUrl": f"{self._base}/datasets/{name}/commit/{sha}"})
+        self._json({"success": True, "commitOid": sha, "commitUrl": f"{self._base}/{self.kind}/{name}/commit/{sha}"})
 
     def branch(self, body: bytes, query: Any, name: str, branch: str) -> None:
         repo = self._repo(name)
@@ -256,6 +278,12 @@ class Handler(BaseHTTPRequestHandler):
                 kind: [{"name": n, "ref": f"refs/{place}/{n}", "targetCommit": sha} for n, sha in known.items()]
                 for kind, (place, known) in kinds.items()
             }})  # fmt: skip
+
+    def commits(self, body: bytes, query: Any, name: str, revision: str) -> None:
+        repo = self._repo(name)
+        if repo is not None:
+            when = "2026-01-01T00:00:00.000Z"
+            self._json([{"id": sha, "authors": [], "date": when, "title": "", "message": ""} for sha in repo.commits])
 
     def _entry(self, path: str, file: File) -> dict[str, Any]:
         entry: dict[str, Any] = {"type": "file", "path": path, "size": len(file.data), "oid": file.blob}
@@ -295,7 +323,7 @@ class Handler(BaseHTTPRequestHandler):
         files = repo.files(revision or "main")
         self._json({
             "_id": "1", "id": name, "sha": repo.resolve(revision or "main"), "private": repo.private, "disabled": False,
-            "gated": False, "tags": [], "downloads": 0, "likes": 0,
+            "gated": repo.gated and "auto", "sdk": repo.sdk, "tags": [], "downloads": 0, "likes": 0,
             "siblings": [{"rfilename": path, "size": len(f.data)} for path, f in files.items()],
         })  # fmt: skip
 
@@ -314,6 +342,7 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
             data, status = data[first : last + 1], 206
         self.send_response(status)
+        headers |= {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag"}
         headers |= {"ETag": f'"{file.sha256 or file.blob}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes",
                     "Content-Length": str(len(data))}  # fmt: skip
         for key, value in headers.items():
@@ -336,6 +365,7 @@ ROUTES = [
     (rf"/api/datasets/{SEGMENT}/branch/([^/]+)", "branch"),
     (rf"/api/datasets/{SEGMENT}/tag/([^/]+)", "tag"),
     (rf"/api/datasets/{SEGMENT}/refs", "refs"),
+    (rf"/api/datasets/{SEGMENT}/commits/([^/]+)", "commits"),
     (rf"/api/datasets/{SEGMENT}/tree/([^/]+)(?:/(.*))?", "tree"),
     (rf"/api/datasets/{SEGMENT}/paths-info/([^/]+)", "paths_info"),
     (rf"/api/datasets/{SEGMENT}/revision/([^/]+)", "info"),

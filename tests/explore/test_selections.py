@@ -291,7 +291,7 @@ def test_donors_and_protocols_may_be_numbered(window: Window, tmp_path: Path) ->
     titin.build(tmp_path / "a.h5ad", tmp_path / "dataset", method="m", roles=roles)
     with static_host(write_site(tmp_path / "dataset", tmp_path / "site").path) as address:
         window.open(address)
-        assert "4 donors" in window.page.inner_text("#card-title")
+        window.until("document.querySelector('#card-title').innerText.includes('4 donors')")
         assert window.run("titin.select({filter: 'donor=2,3 and run=0'})")["donors"] == 2
         keep(window, "kind=x", "kind=y")
         found = compare(window, ["G1"])

@@ -104,7 +104,7 @@ def gene_id(name: object) -> str | None:
 
     Examples
     --------
-    >>> gene_id("ENSG00000109061.10"), gene_id("ERCC-00002"), gene_id("MYH1")
+    >>> gene_id("ENSG00000109061.10"), gene_id("ERCC-00002"), gene_id("TP53")
     ('ENSG00000109061', 'ERCC-00002', None)
     """
     match = GENE_ID.fullmatch(str(name))

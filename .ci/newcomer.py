@@ -69,7 +69,7 @@ class Session:
             command, cwd=folder, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, errors="replace", start_new_session=True,
         )  # fmt: skip
-        self._lines: queue.Queue[tuple[float, str]] = queue.Queue()
+        self._lines: queue.Queue[tuple[float, str | None]] = queue.Queue()  # None is the end
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._n = 0
@@ -77,7 +77,7 @@ class Session:
     def _read(self) -> None:
         for line in self._process.stdout or ():
             self._lines.put((time.monotonic(), line.rstrip("\n")))
-        self._lines.put((time.monotonic(), ""))
+        self._lines.put((time.monotonic(), None))
 
     def mark(self) -> str:
         """Return a line that nothing else prints."""
@@ -97,10 +97,10 @@ class Session:
             except queue.Empty:
                 return Done(what, time.monotonic() - began, GIVE_UP, 124, output)
             silence, last = max(silence, at - last), at
+            if line is None:  # it says no more, and is about to end
+                return Done(what, at - began, silence, self._process.wait(GIVE_UP) or 1, output)
             if line.startswith(mark):
                 return Done(what, at - began, silence, int(line.split()[-1]), output)
-            if self._process.poll() is not None and self._lines.empty():
-                return Done(what, at - began, silence, self._process.returncode or 1, output)
             output.append(line)
             print(f"    {line}")
 

@@ -21,12 +21,14 @@ def test_the_keyboard_is_enough(window: Window, hosted: str, atlas: titin.Atlas)
     window.page.wait_for_selector("#suggestion-0")
     keys.press("Enter")
     window.until("titin.state().colours[0].gene === 'XIST'")
-    seen = set()
+    left = {"search", "beside", "column", "projection", "unit", "CANVAS", "mode-lasso", "zoom-all"}
     window.run("document.activeElement.blur()")
-    for _ in range(60):
+    for _ in range(250):  # a legend of many labels may still be there, with two stops each
         keys.press("Tab")
-        seen.add(window.run("document.activeElement.id || document.activeElement.tagName"))
-    assert {"search", "beside", "column", "projection", "unit", "CANVAS", "mode-lasso", "zoom-all"} <= seen
+        left.discard(window.run("document.activeElement.id || document.activeElement.tagName"))
+        if not left:
+            break
+    assert left == set()
     window.page.focus("#map canvas")
     keys.press("+")
     keys.press("ArrowLeft")

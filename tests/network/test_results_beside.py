@@ -1,6 +1,5 @@
 """What `titin network` has left beside a dataset: read whole, or refused in a sentence with its place."""
 
-import copy
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import titin
+from changed_documents import changed
 from titin.cli import main
 from titin.errors import TitinError
 from titin.network import Activities, Networks
@@ -25,7 +25,6 @@ from titin.network.results_beside import MADE_OF, identify, read_beside
 from titin.section import Section
 
 SHOW = {"activity": show_activities, "network": show_networks}
-VALUES = [None, True, -1, 3, 1.5, "x", "../x", [], [1], {}, {"x": 1}, 1e300]
 LEVEL = "cell_type"
 
 
@@ -86,23 +85,6 @@ def test_the_fingerprint_is_of_values_labels_and_roles_not_of_projections(plante
     assert identify(atlas) == before
     atlas.manifest.roles = {**atlas.manifest.roles, "age": None}
     assert identify(atlas) != before
-
-
-@st.composite
-def changed(draw: st.DrawFn, document: object) -> object:
-    """A document with another value at one place, or without it."""
-    document = copy.deepcopy(document)
-    at, key = None, None
-    inner = document
-    while isinstance(inner, dict | list) and inner and (at is None or draw(st.booleans())):
-        keys = sorted(inner) if isinstance(inner, dict) else list(range(len(inner)))
-        at, key = inner, draw(st.sampled_from(keys))
-        inner = inner[key]
-    if draw(st.booleans()):
-        at[key] = draw(st.sampled_from(VALUES))
-    else:
-        del at[key]
-    return document
 
 
 @pytest.mark.parametrize("kind", SHOW)

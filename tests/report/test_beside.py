@@ -1,6 +1,5 @@
 """What lies beside a dataset under the names of results: as the commands write it, or one sentence."""
 
-import copy
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from changed_documents import changed
 from titin.errors import TitinError
 from titin.report.beside import findings_of, read_pictures, read_result
 
@@ -25,30 +25,12 @@ BENCHMARK = {
     "tasks": [{"name": "age", "description": "years of age", "not_evaluable": []}], "told": ["A sentence."],
 }  # fmt: skip
 GOOD = {"validation": ("validation_report.json", VALIDATION), "benchmark": ("scores.json", BENCHMARK)}
-VALUES = [None, True, -1, 3, 1.5, "x", "../x", [], [1], {}, {"x": 1}]
 
 
 def place(folder: Path, command: str) -> Path:
     home = folder / f"dataset.{command}"
     home.mkdir(exist_ok=True)
     return home / GOOD[command][0]
-
-
-@st.composite
-def changed(draw: st.DrawFn, document: object) -> object:
-    """A document with another value at one place, or without it."""
-    document = copy.deepcopy(document)
-    at, key = None, None
-    inner = document
-    while isinstance(inner, dict | list) and inner and (at is None or draw(st.booleans())):
-        keys = sorted(inner) if isinstance(inner, dict) else list(range(len(inner)))
-        at, key = inner, draw(st.sampled_from(keys))
-        inner = inner[key]
-    if draw(st.booleans()):
-        at[key] = draw(st.sampled_from(VALUES))
-    else:
-        del at[key]
-    return document
 
 
 @pytest.mark.parametrize("command", GOOD)

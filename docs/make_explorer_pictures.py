@@ -20,6 +20,12 @@ PICTURES: dict[str, tuple[int, int, bool, dict[str, Any]]] = {  # width, height,
     "explorer-genes": (1400, 860, True, {"colours": [{"gene": g} for g in ("MYH7", "MYH2", "PDGFRA", "PECAM1")]}),
     "explorer-gene": (1400, 860, False, {"page": "gene", "card": "CDKN1A"}),
     "explorer-changes": (1400, 860, False, {"page": "changes", "comparison": "MuSC · cells"}),
+    "explorer-violins": (
+        1400,
+        860,
+        False,
+        {"page": "violins", "dots": ["CDKN1A", "PAX7", "MT-ND1"], "label": "MuSC"},
+    ),
     "explorer-selections": (
         1400,
         1000,

@@ -126,6 +126,18 @@ def test_the_code_has_the_same_values(
             assert found.shape == (2 * N_CELLS, 2)
 
 
+def test_violins_are_of_donors_whose_study_measured(window: Window, address: str, joined: Path) -> None:
+    window.open(address)
+    found = window.run("titin.violins(['G31', 'G20'], {grouping: 'all'})")["charts"]
+    assert [[one["donor"] for one in chart["donors"]] for chart in found] == [
+        ["Lund1", "Lund2"], ["Kiel1", "Kiel2", "Lund1", "Lund2"],
+    ]  # fmt: skip
+    assert [chart["lacking"] for chart in found] == [["Kiel"], []]
+    window.run("titin.setState({page: 'violins', dots: ['G31'], grouping: 'all'})")
+    window.until("document.querySelectorAll('#sheet .violin').length === 2")
+    assert "G31 was not measured by Kiel: no zero, and no violin." in window.page.inner_text("#violin-notes")
+
+
 def test_selections_are_compared_by_genes_that_all_studies_measured(window: Window, address: str, joined: Path) -> None:
     window.open(f"{address}#page=sets")
     left = {"polygon": [[-1e6, -1e6], [0, -1e6], [0, 1e6], [-1e6, 1e6]], "projection": "X_pca"}

@@ -2,7 +2,7 @@
 
 import { readSelection } from "./selections.js";
 
-export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "sets", "labels"]);
+export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "sets", "labels"]);
 
 /**
  * @typedef {object} State
@@ -14,7 +14,10 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {import("./map.js").Place | null} view null shows all
  * @property {typeof PAGES[number]} page
  * @property {string | null} card gene that the page of a gene shows
- * @property {string[]} dots genes of the dot plot
+ * @property {string[]} dots genes of the dot plot and the violins
+ * @property {import("./violins.js").Grouping | null} grouping of the cells of the violins; null for the coarsest types
+ * @property {string | null} label that is shown of them; null for that of most cells
+ * @property {boolean} each whether every label is
  * @property {string | null} protocol that the dot plot shows
  * @property {boolean} split whether it shows young and old donors apart
  * @property {string | null} type whose donors the heat map shows
@@ -47,6 +50,9 @@ export function toAddress(state) {
   if (state.comparison !== null) address.set("comparison", state.comparison);
   if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
   if (state.protocol !== null) address.set("protocol", state.protocol);
+  if (state.grouping !== null) address.set("grouping", JSON.stringify(state.grouping));
+  if (state.label !== null) address.set("label", state.label);
+  if (state.each) address.set("each", "label");
   if (state.split) address.set("split", "young_old");
   if (state.type !== null) address.set("type", state.type);
   if (state.scaled) address.set("scaled", "z");
@@ -90,12 +96,16 @@ export function fromAddress(text) {
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
   if (page) state.page = page;
-  for (const name of /** @type {const} */ (["card", "comparison", "protocol", "type"])) {
+  for (const name of /** @type {const} */ (["card", "comparison", "protocol", "type", "label"])) {
     const found = address.get(name);
     if (found) state[name] = found;
   }
   const dots = parse(address.get("dots"));
   if (Array.isArray(dots)) state.dots = dots.map(String);
+  const grouping = parse(address.get("grouping"));
+  if (grouping === "all" || grouping === "sets") state.grouping = grouping;
+  else if (typeof grouping?.column === "string") state.grouping = { column: grouping.column };
+  if (address.get("each") === "label") state.each = true;
   if (address.get("split") === "young_old") state.split = true;
   if (address.get("scaled") === "z") state.scaled = true;
   const tested = address.get("tested");

@@ -22,6 +22,7 @@ import { compareRemotely, remotePlace } from "./remote.js";
 import { fits } from "./selections.js";
 import { panelGenes, sidesOfState } from "./selectionspage.js";
 import { count, element, several, visible } from "./text.js";
+import { violinsOfState } from "./violinspage.js";
 
 /** @typedef {import("./address.js").State} State */
 
@@ -143,6 +144,10 @@ async function start() {
         if (!a || !b || !place) throw new DataError("All genes are compared by `titin explore`, of A and B", "keep both, in a page that it serves");
         return compareRemotely(place, a, b);
       },
+      violins: async (/** @type {string[]} */ names, /** @type {Partial<State>} */ state = {}) => {
+        await act({ grouping: null, label: null, each: false, ...state });
+        return violinsOfState(explorer, names);
+      },
       composition: async () => compositionOf(await sheets.ageing()),
       changes: async (/** @type {number} */ comparison) => changesOf(await sheets.ageing(), await explorer.genes(), comparison),
       redraw: () => map.drawNow(),
@@ -192,6 +197,7 @@ function known(state, dataset) {
   const has = (/** @type {string} */ name) => dataset.columns.some((column) => column.name === name);
   if (state.colours) state.colours = state.colours.filter((colour) => !("obs" in colour) || has(colour.obs));
   if (!state.colours?.length) delete state.colours;
+  if (typeof state.grouping === "object" && state.grouping && !has(state.grouping.column)) delete state.grouping;
   if (state.where) state.where = state.where.filter((condition) => has(condition.column));
   for (const place of /** @type {const} */ (["selection", "a", "b"])) {
     const selection = state[place];

@@ -10,6 +10,7 @@ import { geneCard } from "./genecard.js";
 import { checkedLevels, labelsPage } from "./labelcheck.js";
 import { selectionsPage } from "./selectionspage.js";
 import { element, visible } from "./text.js";
+import { violinsPage } from "./violinspage.js";
 
 /** @typedef {import("./address.js").State} State */
 /** @typedef {import("./explorer.js").Explorer} Explorer */
@@ -61,7 +62,7 @@ export class Sheets {
     const sheet = part("sheet");
     sheet.hidden = state.page === "map";
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.tested, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
     const { page } = state;
@@ -95,6 +96,10 @@ export class Sheets {
         about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
       });
     }
+    const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
+    if (state.page === "violins") {
+      return violinsPage(explorer, names, { change: this.act, about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null } });
+    }
     const [ageing, genes] = await Promise.all([this.ageing(), explorer.genes()]);
     const about = { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null, cell_type_level: ageing.told.cell_type_level };
     if (state.page === "composition") {
@@ -104,7 +109,6 @@ export class Sheets {
       });
     }
     if (state.page === "dots") {
-      const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
       return dotPlotPage(ageing, genes, { names, protocol: state.protocol, type: state.type, split: state.split, scaled: state.scaled, dark: explorer.dark }, { about, change: this.act });
     }
     if (state.page === "gene") {

@@ -73,7 +73,7 @@ function meantBy(dataset, name) {
 }
 
 /** Ages of the cells in years, or null. @param {Dataset} dataset */
-function ageColumn(dataset) {
+export function ageColumn(dataset) {
   const derived = AGES.flatMap((name) => (dataset.manifest.obs?.derived?.[name] ? dataset.columns.filter(({ column }) => column === name) : []));
   if (derived.length) return derived[0];
   const own = dataset.role("age");

@@ -1,9 +1,8 @@
 """Cells × genes with what is known of both, as AnnData has them: an atlas, or a part of one, read when asked."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
@@ -12,21 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.axes import CellAxis, Chosen
-from titin.atlas.csr import RowBlock
+from titin.atlas.contents import AtlasContents
 from titin.atlas.display import as_html, as_text, summarise
-from titin.atlas.expression import Expression
-from titin.atlas.kept_arrays import KeptArrays, array_places, memory_of, read_array
-from titin.atlas.matrix import MatrixReader
-from titin.atlas.orders import gene_order
 from titin.atlas.row_groups import Positions
-from titin.atlas.selection import SelectionError, UnknownNameError, check_memory, check_once
-from titin.atlas.tables import read_loadings, read_uns, read_var
-from titin.atlas.views import Embeddings, Layers, MatrixView
-from titin.dataset.layout import AGE_NUMERIC, AGE_YEARS
-from titin.dataset.store import Store
-from titin.dataset.unstructured import said_synthetic
-from titin.errors import DatasetError, TitinError
+from titin.atlas.selection import SelectionError, check_once
+from titin.errors import TitinError
 from titin.extras import check_installed
 
 if TYPE_CHECKING:
@@ -51,41 +40,9 @@ _INSTEAD = {
     "rename_categories": "change the labels of atlas.to_memory()",
 }  # fmt: skip
 
-# of a dataset that has none of a kind of arrays
-_NOT_KEPT = {
-    "obsp": "titin build --keep-all keeps them, or take scanpy.pp.neighbors(atlas.to_memory())",
-    "varp": "titin build --keep-all keeps them",
-    "varm": "titin build --keep-all keeps them, and titin embed pca makes loadings",
-}
 
-
-class Annotated(ABC):
-    """What `Atlas` and `AtlasView` share.
-
-    Attributes
-    ----------
-    store, reader, cells
-        The whole dataset's files, matrix and cells.
-    """
-
-    store: Store
-    reader: MatrixReader
-    cells: CellAxis
-
-    @property
-    @abstractmethod
-    def rows(self) -> Positions | None:
-        """Positions of the cells in the dataset (int64); None for all."""
-
-    @property
-    @abstractmethod
-    def columns(self) -> Positions | None:
-        """Positions of the genes in the source's order (int64); None for all."""
-
-    @property
-    @abstractmethod
-    def obs(self) -> pd.DataFrame:
-        """Metadata of the cells."""
+class Annotated(AtlasContents):
+    """What `Atlas` and `AtlasView` share."""
 
     @property
     @abstractmethod
@@ -96,175 +53,6 @@ class Annotated(ABC):
     @abstractmethod
     def modalities(self) -> "Mapping[str, Annotated]":
         """What else was measured of these cells, by name, such as ``prot``: each with features of its own."""
-
-    @property
-    def _whole(self) -> "Annotated":
-        return self
-
-    @cached_property
-    def _chosen_cells(self) -> Chosen:
-        return Chosen(lambda: self.cells, self.reader.n_cells, self.rows, "cell")
-
-    @cached_property
-    def _chosen_genes(self) -> Chosen:
-        return Chosen(lambda: self.reader.genes, self.reader.n_genes, self.columns, "gene")
-
-    @property
-    def n_obs(self) -> int:
-        """Number of cells."""
-        return self.reader.n_cells if self.rows is None else len(self.rows)
-
-    @property
-    def n_vars(self) -> int:
-        """Number of genes."""
-        return self.reader.n_genes if self.columns is None else len(self.columns)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Cells, genes."""
-        return self.n_obs, self.n_vars
-
-    @property
-    def obs_names(self) -> pd.Index:
-        """Names of the cells, in the dataset's order."""
-        return self._chosen_cells.names
-
-    @property
-    def var_names(self) -> pd.Index:
-        """Names of the genes, as the source has them."""
-        return self._chosen_genes.names
-
-    @cached_property
-    def var(self) -> pd.DataFrame:
-        """Metadata of the genes, as the source has them."""
-        var = read_var(self.store)
-        return var if self.columns is None else var.iloc[self.columns]
-
-    @property
-    def measured(self) -> pd.DataFrame:
-        """Which study measured which gene: genes × studies, bool; of a dataset of one study, a column ``all``.
-
-        A zero of a gene that a study did not measure is no measurement.
-        """
-        studies = self.store.manifest.studies
-        columns = {name: self.var[entry["measured"]].to_numpy(bool) if entry.get("measured") else True
-                   for name, entry in studies.items()}  # fmt: skip
-        return pd.DataFrame(columns or {"all": True}, index=self.var_names)
-
-    def measured_in(self, gene: str) -> pd.Series:
-        """Whether a gene was measured in each cell, by the study that it is of: where not, its zero says nothing.
-
-        Returns
-        -------
-        Series
-            bool, of these cells in the order of the matrix; index cell_id.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such gene, or several of that symbol.
-        """
-        place, manifest = self.reader.genes.finder.find(gene), self.store.manifest
-        lacking = {name for name, measured in self._whole.measured.iloc[place].items() if not measured}
-        column = manifest.roles.get("study")
-        if not lacking or column not in self.cells.obs:
-            return pd.Series(True, index=self.obs_names)
-        return ~self.cell_columns(column)[column].astype(str).isin(lacking)
-
-    @cached_property
-    def obsm(self) -> Embeddings:
-        """Embeddings by the source's keys, cells × dimensions, each read when asked for."""
-        return Embeddings(self.store, self.cells, self.rows)
-
-    @property
-    def varm(self) -> KeptArrays:
-        """Arrays of the genes by key, each read when asked for: loadings of computed projections (genes × components).
-
-        Of a dataset that was built with ``--keep-all`` those of the source, too, in its dtype and storage.
-        """
-        computed = {key: partial(self._loadings, key) for key in self.store.manifest.varm}
-        return self._arrays("varm", computed)
-
-    @property
-    def obsp(self) -> KeptArrays:
-        """What the source has between cells (cells × cells) by key, each read when asked for.
-
-        It is there where ``titin build --keep-all`` has kept it; of a part of the cells, what lies between these. One
-        that would not fit the memory limit is refused.
-        """
-        return self._arrays("obsp", {})
-
-    @property
-    def varp(self) -> KeptArrays:
-        """What the source has between genes (genes × genes) by key; as `obsp`."""
-        return self._arrays("varp", {})
-
-    def _arrays(self, group: str, computed: Mapping[str, Callable[[], Any]]) -> KeptArrays:
-        kept = {key: partial(self._array, place) for key, place in array_places(self.store, group).items()}
-        return KeptArrays(group, {**kept, **computed}, _NOT_KEPT[group])
-
-    def _loadings(self, key: str) -> NDArray[Any]:
-        table = read_loadings(self.store, key)
-        return table if self.columns is None else table[self.columns]
-
-    def _array(self, place: str) -> Any:
-        check_memory(
-            memory_of(self.store.manifest.arrays[place]), self.reader.resources.result, place,
-            "its file can be read a row group at a time, by pyarrow",
-        )  # fmt: skip
-        if place.startswith("obs"):
-            return read_array(self.store, place, self.rows, self.obs_names)
-        order = gene_order(self.store)
-        return read_array(self.store, place, order if self.columns is None else order[self.columns], self.var_names)
-
-    @cached_property
-    def uns(self) -> Mapping[str, Any]:
-        """The unstructured metadata."""
-        return read_uns(self.store)
-
-    @cached_property
-    def synthetic(self) -> str | None:
-        """What the source says of data that are made up, such as the demo's; None where it says nothing of the kind."""
-        try:
-            return said_synthetic(self.uns)
-        except DatasetError:  # of damaged metadata `titin validate` tells; all else can be read without
-            return None
-
-    @property
-    def X(self) -> MatrixView:  # noqa: N802 - AnnData's name
-        """The source's values: ``atlas.X[cells, genes]`` is a CSR matrix of them, bit for bit."""
-        return MatrixView(self.reader, self._chosen_cells, self._chosen_genes, counts=False)
-
-    @property
-    def counts(self) -> MatrixView:
-        """The integer counts: ``atlas.counts[cells, genes]`` is a CSR matrix, uint16 or uint32.
-
-        Raises
-        ------
-        TitinError
-            If the dataset is of kind ``real``.
-        """
-        self.reader.check_counts()
-        return MatrixView(self.reader, self._chosen_cells, self._chosen_genes, counts=True)
-
-    @property
-    def layers(self) -> Layers:
-        """Matrices beside X by name: those that were kept, and ``counts``, where the dataset has counts.
-
-        ``atlas.layers["spliced"][cells, genes]`` is a CSR matrix of the source's values, bit for bit. A layer of the
-        source that is called ``counts`` and was kept is what is called so here.
-        """
-        counts: dict[str, Callable[[], MatrixView]] = {"counts": lambda: self.counts}
-        kept = {name: partial(self._layer, place) for name, place in self.store.manifest.layers.items()}
-        return Layers((counts if self.store.manifest.value_kind.has_counts else {}) | kept)
-
-    def _layer(self, place: str) -> MatrixView:
-        return MatrixView(self.reader.part(place), self._chosen_cells, self._chosen_genes, counts=False)
-
-    @property
-    def expression(self) -> Expression:
-        """What acts like the DataFrame of cells × genes without being one."""
-        return Expression(self.reader, self.cells, self.rows, self.columns)
 
     @property
     def plot(self) -> Any:
@@ -364,101 +152,6 @@ class Annotated(ABC):
 
         return titin.subset(self, output, where=where, **options)
 
-    def counts_of(self, gene: str) -> pd.Series:
-        """Integer counts of one gene over the cells; as `atlas[gene]`, of dtype uint16 or uint32.
-
-        Raises
-        ------
-        UnknownNameError, DatasetError
-            As for `atlas[gene]`.
-        TitinError
-            If the dataset is of kind ``real``.
-        """
-        self.reader.check_counts()
-        return self._gene(gene, counts=True)
-
-    def cell_columns(self, names: str | Sequence[str] | None = None, cells: Any = None) -> pd.DataFrame:
-        """Columns of `obs` in the order of the matrix, whatever order a user has brought `obs` into.
-
-        Whoever pairs metadata with positions takes them from here: rows of ``atlas.obs`` may have been sorted in place.
-
-        Parameters
-        ----------
-        names
-            Columns, also those that were added to `obs`; all where not given.
-        cells
-            Those wanted, as in ``atlas.X[cells]`` and in that order; all where not given.
-
-        Returns
-        -------
-        DataFrame
-            Cells × columns, index cell_id; a copy.
-
-        Raises
-        ------
-        UnknownNameError
-            If `obs` has no such column.
-        SelectionError
-            If `obs` no longer has the names of these cells as its index: it was reset, or rows were dropped.
-        """
-        return self.cells.columns(names, self._chosen_cells.find(cells))
-
-    @property
-    def ages(self) -> pd.Series:
-        """Age of each cell in years, as titin knows it: whatever the source calls its columns, and in whatever unit.
-
-        Returns
-        -------
-        Series
-            float64, NaN where it is not known, in the dataset's order; index cell_id, name ``age_years`` where the ages
-            are those of a table of donors, else ``age_numeric``.
-        """
-        derived = self.cells.derived
-        known = [name for name in (AGE_YEARS, AGE_NUMERIC) if name in derived and derived[name].notna().any()]
-        years = derived[known[0]].to_numpy() if known else np.full(self.reader.n_cells, np.nan)
-        own = years if self.rows is None else years[self.rows]
-        return pd.Series(own, index=self.obs_names, name=known[0] if known else AGE_NUMERIC)
-
-    def obs_vector(self, name: str, *, layer: str | None = None) -> NDArray[Any]:
-        """Give one value a cell: a column of obs, else a gene's values, or those of one of `layers`.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is neither.
-        """
-        if layer is None and name in self.obs.columns:
-            return self.cell_columns(name)[name].to_numpy()
-        reader, counts = self._matrix(layer)
-        values: NDArray[Any] = self._gene(name, counts=counts, reader=reader).to_numpy()
-        return values
-
-    def var_vector(self, name: str, *, layer: str | None = None) -> NDArray[Any]:
-        """Give one value a gene: a column of var, else a cell's values, or those of one of `layers`.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is neither.
-        """
-        if layer is None and name in self.var.columns:
-            column: NDArray[Any] = self.var[name].to_numpy()
-            return column
-        values: NDArray[Any] = self._view(layer)[[name]].toarray().ravel()
-        return values
-
-    def to_df(self, layer: str | None = None) -> pd.DataFrame:
-        """Return a DataFrame of cells × genes, dense: ``atlas[:, genes].to_df()``; of one of `layers` if it is named.
-
-        Raises
-        ------
-        MemoryLimitError
-            If it would not fit the memory limit.
-        """
-        if layer is None:
-            return self.expression.to_frame()
-        return pd.DataFrame(np.asarray(self._view(layer)), index=self.obs_names, columns=self.var_names)
-
     def to_anndata(self, cells: Any = None, genes: Any = None, layers: Sequence[str] = ()) -> "AnnData":
         """Read cells × genes into an AnnData, with obs, var, obsm and uns.
 
@@ -513,83 +206,12 @@ class Annotated(ABC):
             raise TitinError(f"{path} exists", "remove it, or give another name")
         self.to_anndata(layers=layers).write_h5ad(path)
 
-    def iter_blocks(self, *, counts: bool = False, cells: Any = None, genes: Any = None) -> Iterator[RowBlock]:
-        """Yield the matrix in blocks of about a thousand cells, in the dataset's order, read ahead in threads.
-
-        Parameters
-        ----------
-        counts
-            Give integer counts instead of the source's values.
-        cells
-            Those wanted, as in ``atlas.X[cells]``; each is given once, in the dataset's order, however it is asked.
-        genes
-            The columns, as in ``atlas.X[:, genes]`` and in that order, but each once.
-
-        Yields
-        ------
-        RowBlock
-            ``rows``, the positions of the cells (for ``atlas.cell_columns``), and ``X``, their CSR matrix, sorted.
-
-        Raises
-        ------
-        SelectionError, UnknownNameError
-            If the selection names what is not there, or a gene twice.
-        DatasetError
-            If a file is missing, damaged or replaced.
-        """
-        if counts:
-            self.reader.check_counts()
-        rows, columns = self._chosen_cells.find(cells), self._chosen_genes.find(genes)
-        if columns is not None:
-            check_once(columns, self.reader.genes.index)
-        return self.reader.blocks(None if rows is None else np.unique(rows), columns, counts=counts)
-
-    def cell_positions(self, cells: Any = None) -> Positions:
-        """Positions (int64) in the dataset of cells given by slice, positions, mask or names, in that order.
-
-        Raises
-        ------
-        SelectionError, UnknownNameError
-            If the selection names what is not there.
-        """
-        found = self._chosen_cells.find(cells)
-        return np.arange(self.reader.n_cells) if found is None else found
-
-    def gene_positions(self, genes: Any = None) -> Positions:
-        """Positions (int64, in the source's order) of genes given by slice, positions, mask or names, in that order.
-
-        Raises
-        ------
-        SelectionError, UnknownNameError
-            If the selection names what is not there.
-        """
-        found = self._chosen_genes.find(genes)
-        return np.arange(self.reader.n_genes) if found is None else found
-
-    def _gene(self, name: str, *, counts: bool = False, reader: MatrixReader | None = None) -> pd.Series:
-        self._chosen_genes.find([name])
-        read = (reader or self.reader).gene(name, counts=counts)
-        values = pd.Series(read, index=self.cells.names, name=name, copy=False)
-        return values if self.rows is None else values.iloc[self.rows]
+    @property
+    def _whole(self) -> "Annotated":
+        return self
 
     def _part(self, rows: Positions | None, columns: Positions | None) -> "AtlasView":
         return AtlasView(self._whole, rows, columns)
-
-    def _matrix(self, layer: str | None) -> tuple[MatrixReader, bool]:
-        """The reader of X or of one of `layers`, and whether its counts are meant."""
-        if layer is None:
-            return self.reader, False
-        kept = self.store.manifest.layers
-        if layer in kept:
-            return self.reader.part(kept[layer]), False
-        if layer != "counts":
-            raise UnknownNameError(f"the dataset has no layer {layer!r}", f"layers: {', '.join(self.layers) or 'none'}")
-        self.reader.check_counts()
-        return self.reader, True
-
-    def _view(self, layer: str | None) -> MatrixView:
-        reader, counts = self._matrix(layer)
-        return MatrixView(reader, self._chosen_cells, self._chosen_genes, counts=counts)
 
     def _ipython_key_completions_(self) -> list[str]:
         return self.var_names.tolist()
@@ -597,12 +219,6 @@ class Annotated(ABC):
     def __getattr__(self, name: str) -> NoReturn:
         hint = _INSTEAD.get(name)
         raise AttributeError(f"an {type(self).__name__} has no {name}{f': {hint}' if hint else ''}")
-
-    def __len__(self) -> int:
-        return self.n_obs
-
-    def __contains__(self, gene: object) -> bool:
-        return gene in self.reader.genes.finder if self.columns is None else gene in self.var_names
 
     def __iter__(self) -> Iterator[str]:
         raise TypeError("an Atlas is not iterated over: take atlas.iter_blocks(), atlas.obs_names or atlas.var_names")

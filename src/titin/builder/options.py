@@ -13,6 +13,7 @@ from titin.errors import TitinError
 from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
 from titin.source import Source
+from titin.source.choice import OPTIONS, Choice
 from titin.study.age_units import UNITS
 from titin.study.roles import RoleChoice, choose_roles
 
@@ -20,26 +21,11 @@ DEFAULT_PROJECTIONS = DEFAULTS
 
 
 @dataclass(frozen=True)
-class Options:
-    """Choices of one build.
+class Options(Choice):
+    """Choices of one build: what of the source is read, as `titin.source.choice.Choice` has it, and what is made of it.
 
     Attributes
     ----------
-    layer, raw
-        Which matrix of the source is X.
-    make_unique
-        Append ``-1``, ``-2``, … to names of cells and genes that repeat, as anndata does, instead of refusing them.
-    obs, no_obs
-        Columns of obs to keep, all where None; and columns to leave out.
-    obsm, no_obsm
-        Likewise the embeddings.
-    layers, with_raw
-        Layers to keep beside X, by name or ``all``; whether raw is kept beside it.
-    modalities
-        Other modalities to keep beside that of genes, by name or ``all``.
-    keep_all
-        Keep everything that the source has: varm, obsp, varp and what of obsm is no embedding; and where none are
-        named, all layers, raw and all modalities.
     tissue, method
         Make the file names' prefix; found in the source where not given.
     seed, shuffle
@@ -72,17 +58,6 @@ class Options:
         What was chosen of datasets, or how they were put together, JSON-safe; see `titin.compose`.
     """
 
-    layer: str | None = None
-    raw: bool = False
-    make_unique: bool = False
-    obs: Sequence[str] | None = None
-    no_obs: Sequence[str] = ()
-    obsm: Sequence[str] | None = None
-    no_obsm: Sequence[str] = ()
-    layers: Sequence[str] = ()
-    with_raw: bool = False
-    modalities: Sequence[str] = ()
-    keep_all: bool = False
     tissue: str | None = None
     method: str | None = None
     seed: int = 0
@@ -106,19 +81,8 @@ class Options:
 
     def of_source(self) -> dict[str, Any]:
         """What of the source is read, JSON-safe: the arguments of `titin.source.open_source`."""
-        return {
-            "layer": self.layer,
-            "raw": self.raw,
-            "make_unique": self.make_unique,
-            "obs": None if self.obs is None else list(self.obs),
-            "no_obs": list(self.no_obs),
-            "obsm": None if self.obsm is None else list(self.obsm),
-            "no_obsm": list(self.no_obsm),
-            "layers": list(self.layers),
-            "with_raw": self.with_raw,
-            "modalities": list(self.modalities),
-            "keep_all": self.keep_all,
-        }
+        chosen = {name: getattr(self, name) for name in OPTIONS}
+        return {name: value if isinstance(value, bool | str | None) else list(value) for name, value in chosen.items()}
 
     def choose_roles(self, obs: pd.DataFrame) -> dict[str, RoleChoice]:
         """Column of each role in a source, and why; see `titin.study.roles.choose_roles`.

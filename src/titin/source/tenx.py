@@ -14,9 +14,10 @@ from titin.source.anndata_layout import EXPRESSION, check_source
 from titin.source.base import Source
 from titin.source.budget import Budget
 from titin.source.choice import Choice
+from titin.source.compressed import CSRMatrix
 from titin.source.gaps import Gaps
 from titin.source.inventory import Inventory
-from titin.source.matrices import ChosenColumns, CSRMatrix, open_vectors
+from titin.source.matrices import ChosenColumns, open_vectors
 from titin.source.names import cells_by_name, genes_by_name
 from titin.source.reading import is_group, members, reading
 from titin.source.stored import StoredMatrix

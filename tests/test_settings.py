@@ -32,7 +32,7 @@ FREE = {
     "technology", "theta", "threads", "tissue", "verbose", "where", "which_genes", "without_flagged",
     "write", "layers", "modalities", "with_raw", "keep_all", "bootstraps", "edges", "evaluate",
     "min_targets", "network_file", "per_cell", "reference", "regulators",
-    "assigned_from", "folds", "vote", "study", "studies", "join", "merge_counts",
+    "assigned_from", "folds", "vote", "study", "studies", "join", "merge_counts", "gene_aliases",
 }  # fmt: skip
 BY_HAND = {
     "allow", "allow_negative", "checks", "clean", "clock", "data", "drop_confounded", "exact_ages", "follow_links",

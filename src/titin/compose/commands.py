@@ -69,6 +69,10 @@ def subset(
     help="The genes that all studies measured, or those of any.",
 )  # fmt: skip
 @click.option("--merge-counts", is_flag=True, help="Take the integer counts of all for the values.")
+@click.option(
+    "--gene-aliases", type=PATH, metavar="TABLE",
+    help="Other names of genes: HGNC's hgnc_complete_set.txt, or CSV, TSV or Parquet with columns alias and symbol.",
+)  # fmt: skip
 @preset_option
 @tissue_option
 @technology_option
@@ -79,13 +83,13 @@ def subset(
 @shared_options
 def merge(
     sources: tuple[Path, ...], output: Path | None, studies: tuple[str, ...], join: Literal["inner", "outer"],
-    merge_counts: bool, preset: str | None, tissue: str | None, technology: str | None, licence: str | None,
-    force: bool, resume: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    merge_counts: bool, gene_aliases: Path | None, preset: str | None, tissue: str | None, technology: str | None,
+    licence: str | None, force: bool, resume: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Put several studies, datasets or files as for build, together as one dataset.
 
-    Genes are matched by stable id, else by symbol; columns of obs by name and role. obs says of which study each cell
-    is, with the role study. What could not be matched is told.
+    Genes are matched by stable id, else by symbol or alias; columns of obs by name and role. obs says of which study
+    each cell is, with the role study. What could not be matched is told.
 
     \b
     titin merge one other -o both
@@ -96,8 +100,8 @@ def merge(
     from titin.compose import merge as write_merged
 
     report = write_merged(
-        sources, output, studies=studies or None, join=join, counts=merge_counts, preset=preset, tissue=tissue,
-        method=technology, licence=licence, force=force, resume=resume, threads=threads, memory=memory,
-        progress=progress,
+        sources, output, studies=studies or None, join=join, counts=merge_counts, gene_aliases=gene_aliases,
+        preset=preset, tissue=tissue, method=technology, licence=licence, force=force, resume=resume, threads=threads,
+        memory=memory, progress=progress,
     )  # fmt: skip
     print_result(terminal.report_document(report), as_json, terminal.describe_report)

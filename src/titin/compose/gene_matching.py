@@ -1,14 +1,16 @@
-"""Genes of several studies matched: by stable id, whatever its version, else by symbol."""
+"""Genes of several studies matched: by stable id, whatever its version, else by symbol, else by alias."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.compose.alias_matching import MetGene, match_by_alias
+from titin.compose.gene_aliases import GeneAliases
 from titin.dataset import layout
 from titin.errors import TitinError
 
@@ -33,6 +35,10 @@ class MatchedGenes:
         What people should know of the match.
     unmatched
         By study, names of its genes that some other study has not.
+    by_alias
+        By study, of its genes that were matched by alias: the name here by its own.
+    ambiguous
+        By study, names of its genes that were not matched by alias, as they may be another's or none's.
     """
 
     names: list[str]
@@ -40,6 +46,8 @@ class MatchedGenes:
     places: dict[str, NDArray[np.int64]]
     notes: list[str] = field(default_factory=list)
     unmatched: dict[str, list[str]] = field(default_factory=dict)
+    by_alias: dict[str, dict[str, str]] = field(default_factory=dict)
+    ambiguous: dict[str, list[str]] = field(default_factory=dict)
 
 
 def bare_id(name: str) -> str:
@@ -55,12 +63,13 @@ def bare_id(name: str) -> str:
 
 
 def match_genes(
-    studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str, *, noun: str = "genes"
-) -> MatchedGenes:
+    studies: Mapping[str, tuple[pd.Index, pd.DataFrame]], join: str, *, noun: str = "genes",
+    aliases: Sequence[GeneAliases] = (),
+) -> MatchedGenes:  # fmt: skip
     """Match the genes of studies.
 
     Two genes are one if their stable ids are, without the version; or, where one of them has no stable id, if their
-    symbols are, and only one gene of each study has that symbol.
+    symbols are, and only one gene of each study has that symbol; or by alias: see `titin.compose.alias_matching`.
 
     Parameters
     ----------
@@ -70,6 +79,8 @@ def match_genes(
         ``inner`` for the genes of all studies, ``outer`` for those of any.
     noun
         What they are called in what is said.
+    aliases
+        Tables of aliases, those that are believed first at the beginning.
 
     Raises
     ------
@@ -79,6 +90,7 @@ def match_genes(
     rows = _MetGenes()
     for study, (own, named) in studies.items():
         rows.add(study, own.astype(str).tolist(), named)
+    joined, ambiguous = rows.join(aliases)
     places = {study: np.full(len(rows.names), -1, np.int64) for study in studies}
     for study, found in rows.of_study.items():
         places[study][found] = np.arange(len(found))
@@ -104,7 +116,12 @@ def match_genes(
         )
     if rows.ambiguous:
         notes.append(f"{_count(rows.ambiguous, noun)} not matched, as several {noun} of a study have that symbol")
-    return MatchedGenes(names, genes, {study: place[kept] for study, place in places.items()}, notes, unmatched)
+    place_of = {row: place for place, row in enumerate(kept.tolist())}
+    by_alias = {study: {own: names[place_of[row]] for own, row in found.items() if row in place_of}
+                for study, found in joined.items()}  # fmt: skip
+    notes += _about_aliases(by_alias, ambiguous, noun)
+    places = {study: place[kept] for study, place in places.items()}
+    return MatchedGenes(names, genes, places, notes, unmatched, by_alias, ambiguous)
 
 
 class _MetGenes:
@@ -117,6 +134,8 @@ class _MetGenes:
         self.of_study: dict[str, NDArray[np.int64]] = {}
         self.by_symbol: list[str] = []
         self.ambiguous: list[str] = []
+        self._own_names: dict[str, list[str]] = {}
+        self._spellings: list[set[str]] = []
         self._by_id: dict[str, int] = {}
         self._of_symbol: dict[str, list[int]] = {}
 
@@ -138,16 +157,63 @@ class _MetGenes:
                 self.names.append(names[place])
                 self.symbols.append(symbols[place])
                 self.ids.append(ids[place])
+                self._spellings.append(set())
+            self._spellings[found[place]].add(symbols[place])
             own, one = found[place], stable[place]
             if one:
                 if not _STABLE.fullmatch(bare_id(self.ids[own])):
                     self.ids[own] = ids[place]
                 self._by_id.setdefault(one, own)
-        self.of_study[study] = np.array(found, np.int64)
+        self.of_study[study], self._own_names[study] = np.array(found, np.int64), names
         for row in found:
             known = self._of_symbol.setdefault(self.symbols[row], [])
             if row not in known:
                 known.append(row)
+
+    def join(self, aliases: Sequence[GeneAliases]) -> tuple[dict[str, dict[str, int]], dict[str, list[str]]]:
+        """Make one row of those that are one gene by their aliases.
+
+        Returns
+        -------
+        joined
+            By study, of its genes that came to a row of other studies: the row by its name.
+        ambiguous
+            By study, names of its genes whose alias may be another's.
+        """
+        if not aliases:
+            return {}, {}
+        studies: list[set[str]] = [set() for _ in self.names]
+        for study, own in self.of_study.items():
+            for row in own:
+                studies[row].add(study)
+        stable = [bare_id(one) if _STABLE.fullmatch(bare_id(one)) else None for one in self.ids]
+        met = [MetGene(frozenset(symbols), gene_id, frozenset(own))
+               for symbols, gene_id, own in zip(self._spellings, stable, studies, strict=True)]  # fmt: skip
+        match = match_by_alias(met, aliases)
+        ambiguous = self._of_rows(dict.fromkeys(match.ambiguous, 0))
+        first_of = {row: group[0] for group in match.groups for row in group[1:]}
+        for row, first in first_of.items():
+            if stable[row] and not stable[first]:
+                self.ids[first] = self.ids[row]
+        left = np.array([row not in first_of for row in range(len(self.names))], bool)
+        new = np.cumsum(left) - 1
+        moved = {row: int(new[first]) for row, first in first_of.items()}
+        joined = self._of_rows(moved)
+        new[list(moved)] = list(moved.values())
+        self.names, self.symbols, self.ids = (
+            [value for value, keep in zip(values, left, strict=True) if keep]
+            for values in (self.names, self.symbols, self.ids)
+        )
+        self.of_study = {study: new[own] for study, own in self.of_study.items()}
+        return joined, {study: list(found) for study, found in ambiguous.items()}
+
+    def _of_rows(self, told: Mapping[int, int]) -> dict[str, dict[str, int]]:
+        """By study, of its genes in some rows: what is told of the row by the gene's name."""
+        found = {
+            study: {self._own_names[study][place]: told[row] for place, row in enumerate(own.tolist()) if row in told}
+            for study, own in self.of_study.items()
+        }
+        return {study: own for study, own in found.items() if own}
 
     def _by_symbol(self, symbol: str, stable: str | None, often: int, taken: set[int]) -> int:
         """Row of a symbol that can be that of this gene, where it is one; else -1."""
@@ -182,14 +248,31 @@ def _unique(names: list[str], ids: list[str]) -> list[str]:
 
 
 def _said(study: str, own: list[str], join: str, noun: str) -> str:
-    named = ", ".join(own[:_NAMED]) + (" …" if len(own) > _NAMED else "")
     what = "left out" if join == "inner" else "kept: zeros of studies that did not measure them say nothing"
-    return f"{len(own):,} {noun} of {study} are not in all studies and are {what}: {named}"
+    return f"{len(own):,} {noun} of {study} are not in all studies and are {what}: {_first(own)}"
+
+
+def _about_aliases(
+    by_alias: Mapping[str, Mapping[str, str]], ambiguous: Mapping[str, list[str]], noun: str
+) -> list[str]:
+    notes = []
+    for study, own in by_alias.items():
+        if not own:
+            continue
+        named = _first([f"{name} is {joined}" for name, joined in own.items()])
+        notes.append(f"{len(own):,} {noun} of {study} were matched by alias: {named}")
+    for study, names in ambiguous.items():
+        named = _first(names)
+        notes.append(f"{len(names):,} {noun} of {study} were not matched by alias, as others may be meant: {named}")
+    return notes
+
+
+def _first(named: list[str]) -> str:
+    return ", ".join(named[:_NAMED]) + (" …" if len(named) > _NAMED else "")
 
 
 def _count(symbols: list[str], noun: str) -> str:
-    named = ", ".join(symbols[:_NAMED]) + (" …" if len(symbols) > _NAMED else "")
-    return f"{len(symbols):,} {noun} ({named}) were"
+    return f"{len(symbols):,} {noun} ({_first(symbols)}) were"
 
 
 def _example(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from titin.builder.job import name_genes
 from titin.compose.alignment import Alignment, align, free_name, join_genes, restoring_records
 from titin.compose.dataset_source import COUNTS
+from titin.compose.gene_aliases import GeneAliases, aliases_of_var
 from titin.compose.gene_matching import MatchedGenes, match_genes
 from titin.compose.stacked import StackedMatrix, StackedStudy
 from titin.dataset import layout
@@ -28,8 +29,9 @@ class JoinedGenes:
     var
         Their table.
     entries
-        By study: ``n_genes``, the columns of var that say what it ``measured`` and what it calls them (``names``), and
-        the records that restore its own ``var``.
+        By study: ``n_genes``, the columns of var that say what it ``measured`` and what it calls them (``names``), the
+        records that restore its own ``var``, and which of its genes were matched ``by_alias``, or not as theirs is
+        ``ambiguous``.
     notes
         What people should know of them.
     """
@@ -73,7 +75,7 @@ class JoinedGenes:
 
 def join_gene_tables(
     sources: Mapping[str, Source], join: str, *, noun: Literal["genes", "features"] = "genes",
-    named: Mapping[str, pd.DataFrame] | None = None,
+    named: Mapping[str, pd.DataFrame] | None = None, aliases: GeneAliases | None = None,
 ) -> JoinedGenes:  # fmt: skip
     """Match the genes of matrices of several studies, and join their tables.
 
@@ -87,6 +89,8 @@ def join_gene_tables(
         What they are called in what is said.
     named
         By study: symbols (``gene``) and stable ids (``gene_ids``), where they are known already.
+    aliases
+        Other names of genes, beside those that var tells of.
 
     Raises
     ------
@@ -95,15 +99,22 @@ def join_gene_tables(
     """
     named = named or {study: name_genes(source) for study, source in sources.items()}
     tables = {study: source.var for study, source in sources.items()}
-    genes = match_genes({study: (table.index, named[study]) for study, table in tables.items()}, join, noun=noun)
+    of_var = aliases_of_var((table, named[study]) for study, table in tables.items()) if noun == "genes" else None
+    own = {study: (table.index, named[study]) for study, table in tables.items()}
+    genes = match_genes(own, join, noun=noun, aliases=[known for known in (aliases, of_var) if known])
     alignment = align(tables, "var", {}, genes.places)
     var, added = _table(tables, alignment, genes, join)
     entries = {
-        study: {"n_genes": len(table), **added[study],
+        study: {"n_genes": len(table), **added[study], **_of_aliases(genes, study),
                 "var": restoring_records(table, alignment.names[study], layout.GENE)}
         for study, table in tables.items()
     }  # fmt: skip
     return JoinedGenes(genes, var, entries, genes.notes + alignment.notes)
+
+
+def _of_aliases(genes: MatchedGenes, study: str) -> dict[str, Any]:
+    told = {"by_alias": genes.by_alias.get(study), "ambiguous": genes.ambiguous.get(study)}
+    return {key: value for key, value in told.items() if value}
 
 
 def _table(

@@ -17,6 +17,7 @@ from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
 from titin.compose.alignment import align, free_name, join_cells, restoring_records
 from titin.compose.columns import join_columns
+from titin.compose.gene_aliases import GeneAliases, read_gene_aliases
 from titin.compose.joined_genes import JoinedGenes, join_gene_tables
 from titin.compose.merged_roles import MergedRoles, merge_roles
 from titin.compose.stacked import StackedOrigin
@@ -41,6 +42,7 @@ def merge(
     studies: Sequence[str] | None = None,
     join: Literal["inner", "outer"] = "inner",
     counts: bool = False,
+    gene_aliases: str | os.PathLike[str] | None = None,
     preset: Preset | str | Path | None = None,
     tissue: str | None = None,
     method: str | None = None,
@@ -53,9 +55,9 @@ def merge(
 ) -> BuildReport:
     """Put several studies together as one dataset, read and written in blocks.
 
-    Genes are matched by stable id, whatever its version, else by symbol. Columns of obs are one if they have one name
-    or one role, and values of one kind. Barcodes that two studies share get the study's name, and a column of obs, with
-    the role *study*, says of which study each cell is.
+    Genes are matched by stable id, whatever its version, else by symbol, else by alias. Columns of obs are one if they
+    have one name or one role, and values of one kind. Barcodes that two studies share get the study's name, and a
+    column of obs, with the role *study*, says of which study each cell is.
 
     Parameters
     ----------
@@ -72,6 +74,10 @@ def merge(
         which study measured which.
     counts
         Take the integer counts of all for the values.
+    gene_aliases
+        Table of other names of genes, CSV, TSV or Parquet: HGNC's ``hgnc_complete_set.txt``, or columns ``alias`` and
+        ``symbol``. Names that var tells of (``alias_symbol``, ``prev_symbol``, ``synonyms``) are known without. An
+        alias of two genes, or one that is a symbol as well, matches nothing.
     preset, tissue, method, licence
         As for `titin.build`; where not given, what all datasets agree on.
     force, resume, threads, memory, progress
@@ -96,6 +102,7 @@ def merge(
     options = make_options(preset, tissue=tissue, method=method, licence=licence, project=())
     resources = make_resources(threads, memory, least=MIN_MEMORY)
     _check_sources(sources, studies)
+    aliases = None if gene_aliases is None else read_gene_aliases(Path(gene_aliases))
     if output is not None:
         check_target(Path(output), force=force or resume)
     with ExitStack() as opened:
@@ -106,10 +113,12 @@ def merge(
                 opened.callback(part.source.close)
         _name(parts, studies)
         _check_parts(parts)
-        source, roles = _join(parts, join)
+        source, roles = _join(parts, join, aliases)
         for part in parts:
             part.release_tables()
-        agreed = _agreed(parts, options, {"merge": {"join": join, "counts": counts, "studies": list(source.studies)}})
+        said: dict[str, Any] = {"join": join, "counts": counts, "studies": list(source.studies)}
+        said |= {"gene_aliases": aliases.origin} if aliases else {}
+        agreed = _agreed(parts, options, {"merge": said})
         target = Path(output) if output else None
         return build_from(
             source, roles.choices, target, agreed, resources, force=force, resume=resume, progress=progress
@@ -152,10 +161,11 @@ def _check_parts(parts: list[StudyPart]) -> None:
         )
 
 
-def _join(parts: list[StudyPart], join: str) -> tuple[Source, MergedRoles]:
+def _join(parts: list[StudyPart], join: str, aliases: GeneAliases | None) -> tuple[Source, MergedRoles]:
     by_name = {part.name: part for part in parts}
     sources = {name: part.source for name, part in by_name.items()}
-    genes = join_gene_tables(sources, join, named={name: part.genes for name, part in by_name.items()})
+    named = {name: part.genes for name, part in by_name.items()}
+    genes = join_gene_tables(sources, join, named=named, aliases=aliases)
     roles = merge_roles(by_name)
     obs_tables = {name: source.obs for name, source in sources.items()}
     of_obs = align(obs_tables, "obs", roles.renamed)
@@ -180,11 +190,13 @@ def _join(parts: list[StudyPart], join: str) -> tuple[Source, MergedRoles]:
         notes=genes.notes + of_obs.notes + roles.notes + _about_names(suffixed, study),
         ages=_ages(by_name, names), made_of=[part.made_of for part in parts], studies=studies,
     )  # fmt: skip
-    _join_further(joined, sources, genes, join)
+    _join_further(joined, sources, genes, join, aliases)
     return joined, roles
 
 
-def _join_further(joined: Source, sources: Mapping[str, Source], genes: JoinedGenes, join: str) -> None:
+def _join_further(
+    joined: Source, sources: Mapping[str, Source], genes: JoinedGenes, join: str, aliases: GeneAliases | None
+) -> None:
     """Join the further matrices that all studies have, of values of one kind; all else is noted as left out."""
     for place in dict.fromkeys(place for source in sources.values() for place in source.parts):
         own = {study: source.parts[place] for study, source in sources.items() if place in source.parts}
@@ -198,13 +210,18 @@ def _join_further(joined: Source, sources: Mapping[str, Source], genes: JoinedGe
             X, counts = genes.stacked(own, place)
             joined.parts[place] = joined.with_matrix(X, counts=counts, kind=next(iter(own.values())).kind)
         else:
-            _join_with_own_genes(joined, place, own, join)
+            _join_with_own_genes(joined, place, own, join, aliases)
 
 
-def _join_with_own_genes(joined: Source, place: str, own: Mapping[str, Source], join: str) -> None:
+def _join_with_own_genes(
+    joined: Source, place: str, own: Mapping[str, Source], join: str, aliases: GeneAliases | None
+) -> None:
     """Join raw or a modality: its features are matched as those of X are, and what a study lacks is no zero either."""
     try:
-        genes = join_gene_tables(own, join, noun="features" if place.startswith(MODALITIES) else "genes")
+        if place.startswith(MODALITIES):
+            genes = join_gene_tables(own, join, noun="features")
+        else:
+            genes = join_gene_tables(own, join, aliases=aliases)
     except TitinError as error:
         joined.left_out[place] = str(error.args[0])
         return

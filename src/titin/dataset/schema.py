@@ -142,7 +142,7 @@ _RECORDED_PRESET = record({"name": text(), "sha256": sha256}, {"document": table
 _FOUND = record({}, {"why": text(), "not_taken": table_of(text()), "given": flag, "warning": optional(text())})
 _SET = record({"genes": whole(), "chosen": whole(), "left_out": whole(), "absent": whole()})
 _place = text(r"(?s)(layers|mod)/.+|raw", said="a place of a further matrix")
-_OF_GENES = {"measured": optional(text()), "names": optional(text())}
+_OF_GENES = {"measured": optional(text()), "names": optional(text()), "by_alias": table_of(text()), "ambiguous": texts}
 _STUDY = record(
     {"n_cells": count, "n_genes": count, "suffix": text(), "obs": columns, "var": columns},
     {**_OF_GENES, "roles": table_of(either(list_of(scalar), scalar)),
@@ -186,7 +186,8 @@ MANIFEST = record(
                 "tissue": optional(text()), "method": optional(text()),
                 "roles": _roles, "donors": optional(text()), "age_unit": optional(text()), "allow_negative": flag,
                 "project": optional(texts), "preset": optional(either(_preset, text())),
-                "merge": record({"join": one_of("inner", "outer"), "counts": flag, "studies": texts}),
+                "merge": record({"join": one_of("inner", "outer"), "counts": flag, "studies": texts},
+                                {"gene_aliases": record({"name": text(), "sha256": sha256})}),
                 "subset": record({"where": texts, "cells": optional(_CHOSEN), "genes": optional(_CHOSEN)}),
                 "card": optional(record({}, {"texts": flag, "license": optional(text()),
                                              "preset": optional(either(table_of(anything), text()))})),

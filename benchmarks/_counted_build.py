@@ -26,6 +26,7 @@ def main() -> None:
     print(json.dumps({
         "cells": report.manifest.n_cells, "nnz": report.manifest.nnz,
         "seconds": {step: round(s, 2) for step, s in report.seconds.items()},
+        "cpu_steps": {step: round(s, 2) for step, s in report.cpu_seconds.items()},
         "wall_seconds": round(time.perf_counter() - began, 2), "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
         "peak_bytes": report.peak_bytes, "peaks": report.peaks,
         "reads": after["syscr"] - before["syscr"], "read_bytes": after["rchar"] - before["rchar"],

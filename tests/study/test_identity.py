@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titin.study.design import Study
-from titin.study.identity import find_clashes
+from titin.study.identity import _count_pairs, find_clashes
 
 N = 40
 
@@ -76,3 +76,16 @@ def test_clashes_are_those_counted_by_hand(rows):
         span = own["age"].max() - own["age"].min()
         assert (name in found.ages) == bool(span > 10)
         assert (name in found.visits) == bool(0 < span <= 10)
+
+
+_WORDS = st.sampled_from(["f", "m", None, "x"])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), _WORDS), min_size=1, max_size=40))
+def test_cells_by_donor_and_sex_are_those_of_the_crossed_table(rows) -> None:
+    donor, sex = (pd.Series(list(column), dtype=object) for column in zip(*rows, strict=True))
+    codes, _ = pd.factorize(donor, sort=True)
+    crossed = pd.crosstab(codes[codes >= 0], sex.astype("string").to_numpy()[codes >= 0])
+    counted = _count_pairs(codes, sex)
+    assert counted.to_numpy().tolist() == crossed.to_numpy().tolist()
+    assert (list(counted.index), list(counted.columns)) == (list(crossed.index), list(crossed.columns))

@@ -100,6 +100,12 @@ class BuildJob:
         genes = self.gene_names(np.arange(len(self.source.var)))
         return CellMetadata(self.source.obs, self.choices, self.source.uns, genes, self.options, ages=self.source.ages)
 
+    @property
+    def cell_ids(self) -> pa.Array:
+        """Name of each cell, in source order."""
+        names = self.source.obs.index
+        return pa.array(names if isinstance(names.dtype, pd.ArrowDtype) else names.astype(str), pa.string())
+
     def symbols(self) -> pd.Index:
         """Symbol of every gene, in source order."""
         symbols: pd.Index = pd.Index(self._genes[layout.GENE])

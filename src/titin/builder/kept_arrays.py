@@ -67,7 +67,7 @@ def write_arrays(
     source, genes = job.source, job.gene_names(source_columns)
     axes = {
         "cells": _Axis(job.source_rows, layout.CELL_ID,
-                     pa.array(source.obs.index.astype(str).to_numpy(object)[job.source_rows], pa.string())),
+                     job.cell_ids.take(pa.array(job.source_rows))),
         "genes": _Axis(source_columns, job.var_name_column, genes.column(job.var_name_column).combine_chunks()),
     }  # fmt: skip
     if RAW in source.parts:

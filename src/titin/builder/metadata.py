@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from titin.builder.cell_table import describe_obs
 from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
-from titin.dataset.arrow import OrderedRows, write_table
+from titin.dataset.arrow import OrderedRows, Rows, write_table
 from titin.dataset.swap import write_json
 from titin.dataset.tables import encode_table
 from titin.dataset.unstructured import encode_uns
@@ -79,27 +80,52 @@ def write_projections(job: BuildJob, left_out: dict[str, str]) -> tuple[list[str
     """Write one file for each of the source's embeddings; name in ``left_out`` what is no embedding."""
     files: list[str] = []
     records: dict[str, Any] = {}
-    cell_ids = pa.array(job.source.obs.index.astype(str), pa.string())
     for key in job.source.obsm:
         value = job.source.obsm[key]
         if isinstance(value, pd.DataFrame):
-            frame, columns = value, None
+            table, columns = _with_cell_ids(value, job.cell_ids)
+            rows: Rows = OrderedRows(table, job.source_rows)
         elif isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiub" and value.shape[1]:
-            columns = layout.projection_columns(key, value.shape[1])
-            frame = pd.DataFrame(value, columns=columns, index=job.source.obs.index)
+            names = layout.projection_columns(key, value.shape[1])
+            rows = _EmbeddingRows(value, names, job.cell_ids, job.source.obs.index.name, job.source_rows)
+            columns = rows.records
         else:
             shape = getattr(value, "shape", None)
             left_out[f"obsm/{key}"] = f"not a table with one row a cell ({type(value).__name__}, shape {shape})"
             continue
-        table, column_records = encode_table(frame, index_name=layout.CELL_ID)
-        table = table.set_column(0, layout.CELL_ID, cell_ids)
-        table = table.cast(job.index_schema(table.schema, layout.CELL_ID))
         name = projection_file(job.layout, key, files)
-        files += write_table(job.out, name, OrderedRows(table, job.source_rows))
-        records[key] = {"file": name, "columns": column_records, "frame": columns is None}
-        if columns is not None:
+        files += write_table(job.out, name, rows)
+        records[key] = {"file": name, "columns": columns, "frame": isinstance(value, pd.DataFrame)}
+        if not isinstance(value, pd.DataFrame):
             records[key]["dtype"] = str(value.dtype)
     return files, records
+
+
+def _with_cell_ids(frame: pd.DataFrame, cell_ids: pa.Array) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """A table of an embedding, and what restores it."""
+    table, records = encode_table(frame, index_name=layout.CELL_ID)
+    table = table.set_column(0, layout.CELL_ID, cell_ids)
+    return table.cast(BuildJob.index_schema(table.schema, layout.CELL_ID)), records
+
+
+class _EmbeddingRows:
+    """An embedding's array in the dataset's order of cells; some rows at a time are a table, never all of them."""
+
+    def __init__(
+        self, values: NDArray[Any], names: list[str], cell_ids: pa.Array, name: Any, order: NDArray[np.int64]
+    ) -> None:  # fmt: skip
+        self._values, self._names, self._cell_ids, self._name, self._order = values, names, cell_ids, name, order
+        none, self.records = self._table(order[:0])
+        self.schema, self.num_rows = none.schema, len(order)
+
+    def slice(self, start: int, length: int) -> pa.Table:
+        """Rows of ``length`` places from ``start`` on."""
+        return self._table(self._order[start : start + length])[0]
+
+    def _table(self, rows: NDArray[np.int64]) -> tuple[pa.Table, list[dict[str, Any]]]:
+        ids = self._cell_ids.take(pa.array(rows))
+        index = pd.Index(ids.to_numpy(zero_copy_only=False), dtype=object, name=self._name)
+        return _with_cell_ids(pd.DataFrame(self._values[rows], index=index, columns=self._names), ids)
 
 
 def projection_file(names: layout.Layout, key: str, taken: list[str]) -> str:

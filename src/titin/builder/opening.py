@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from titin.builder.options import Options
 from titin.dataset import layout
@@ -35,6 +36,31 @@ def let_go(source: Source) -> None:
     """Free what was needed only to look at the tables of a source: a third of what they take."""
     names = source.obs.index
     source.obs.index = pd.Index(names.array, dtype=names.dtype, name=names.name)  # without what pandas found names by
+    give_back()
+
+
+def keep_names_once(source: Source, names: pa.ChunkedArray) -> None:
+    """Let the names of the cells stand in memory once, as Arrow has them: as Python's they take thrice as much.
+
+    Parameters
+    ----------
+    source
+        Its tables are needed for no more roles, so that columns that were not chosen are let go of, too.
+    names
+        Of the cells, in the order of obs.
+    """
+    index = source.obs.index
+    source.obs.index = pd.Index(pd.arrays.ArrowExtensionArray(names), name=index.name)
+    source.skipped_obs = pd.DataFrame
+    give_back()
+
+
+def let_go_of_cells(source: Source) -> None:
+    """Free the table of cells of a source, once it is written."""
+    source.obs = source.obs.iloc[:0].copy()
+    source.ages, source.skipped_obs = None, pd.DataFrame
+    for part in source.parts.values():
+        part.obs = source.obs
     give_back()
 
 

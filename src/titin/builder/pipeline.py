@@ -20,7 +20,7 @@ from titin.builder.job import CELLS, GENES, SCAN, BuildJob
 from titin.builder.kept_arrays import write_arrays
 from titin.builder.matrix import write_cells
 from titin.builder.notes import describe_recovery, left_out, notes
-from titin.builder.opening import let_go, open_chosen
+from titin.builder.opening import keep_names_once, let_go_of_cells, open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
@@ -55,6 +55,8 @@ class BuildReport:
         Its manifest.
     seconds
         Of each step, and ``total``; steps that an earlier, interrupted build had finished are not in it.
+    cpu_seconds
+        Processor seconds of each of these steps; what runs beside a step counts for it.
     peaks
         Largest memory of the process by the end of each of these steps, in bytes.
     peak_bytes
@@ -66,6 +68,7 @@ class BuildReport:
     path: Path
     manifest: Manifest
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
     peak_bytes: int = 0
     resumed: bool = False
@@ -155,7 +158,7 @@ def build_from(
     finally:
         source.close()
     run.seconds["total"] = time.perf_counter() - began
-    return BuildReport(target, manifest, run.seconds, run.peaks, peak_memory(), workspace.resumed)
+    return BuildReport(target, manifest, run.seconds, run.cpu, run.peaks, peak_memory(), workspace.resumed)
 
 
 def _explained(source: Source, work: Callable[[], Manifest]) -> Manifest:
@@ -205,6 +208,7 @@ class _BuildRun:
         self.job, self.workspace = job, workspace
         self.tissue, self.method = tissue, method
         self.seconds: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
         self._scan: Scan | None = None
 
@@ -213,12 +217,13 @@ class _BuildRun:
         done = self.workspace.result(name)
         if done is not None:
             return done
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         result = metadata.check_json_safe(work())
         self.job.progress.finish()
         give_back()
         self.workspace.record(name, result, result.get("files", []), works)
         self.seconds[name] = time.perf_counter() - began
+        self.cpu[name] = time.process_time() - spent
         self.peaks[name] = peak_memory()
         return self.workspace.result(name)
 
@@ -237,7 +242,7 @@ class _BuildRun:
             self.workspace.remove()
             return Manifest.read(self.workspace.target)
         manifest = self._everything_of_the_source()
-        give_back()  # the table of cells too: from here on the dataset is read, which has it
+        let_go_of_cells(self.job.source)  # from here on the dataset is read, which has it
         for method in missing_projections(self.job.options, manifest.obsm):
             record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
@@ -247,7 +252,7 @@ class _BuildRun:
     def _everything_of_the_source(self) -> Manifest:
         """All steps that read the source; what they found, but for the sizes of the files."""
         cells = make_cell_table(self.job.cells, self.job.source_rows)
-        let_go(self.job.source)
+        keep_names_once(self.job.source, cells.rows.table.column(layout.CELL_ID))
         self._step("scan", self._do_scan, [SCAN, *Spill.files(CELLS)])
         written = self._step("cells", lambda: self._do_cells(cells), [SCAN, *Spill.files(GENES)])
         checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle

@@ -191,9 +191,11 @@ def dataset_info(
     known = dict(footers or {})
     described = []
     for split, paths in splits.items():
-        ends = [known.get(path) or read_footer(path, pages=False) for path in paths]
-        n_bytes = sum(size_in_arrow(end, schema) for end in ends)
-        described.append({"name": split, "num_bytes": n_bytes, "num_examples": sum(end.n_rows for end in ends)})
+        n_bytes = n_rows = 0
+        for path in paths:  # one footer in memory at a time
+            end = known.get(path) or read_footer(path, pages=False)
+            n_bytes, n_rows = n_bytes + size_in_arrow(end, schema), n_rows + end.n_rows
+        described.append({"name": split, "num_bytes": n_bytes, "num_examples": n_rows})
     return {
         "config_name": name, "features": features(schema), "splits": described,
         "download_size": sum(path.stat().st_size for path in files),

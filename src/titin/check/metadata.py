@@ -140,6 +140,25 @@ def _several(
             yield Finding(f"donor {name} has several entries: {said}", _place(dataset, column.name), hint, severity)
 
 
+def _crossed(one: pd.Series, other: pd.Series) -> pd.DataFrame:
+    """Cells by the texts of two columns, of which labels are made into text once each and not once a cell."""
+    (codes, texts), (other_codes, other_texts) = _texts(one), _texts(other)
+    pairs = pd.Series(codes.astype(np.int64) * len(other_texts) + other_codes).value_counts()
+    rows, columns = divmod(pairs.index.to_numpy(), len(other_texts))
+    table = pd.crosstab(texts[rows], other_texts[columns], pairs.to_numpy(), aggfunc="sum")
+    return table.fillna(0).astype(np.int64)
+
+
+def _texts(column: pd.Series) -> tuple[NDArray[Any], NDArray[np.object_]]:
+    """Place of each cell's text among the texts of a column."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        codes, distinct = pd.factorize(column.astype(str))
+        return codes, np.asarray(distinct, object)
+    texts = np.array([*column.cat.categories.astype(str), str(np.nan)], object)
+    codes = column.cat.codes.to_numpy()
+    return np.where(codes < 0, len(texts) - 1, codes), texts
+
+
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
 def hierarchy(dataset: CheckedDataset) -> Outcome:
     """For every two columns of labels, cells whose coarser label is not that of most cells with their finer one."""
@@ -150,7 +169,7 @@ def hierarchy(dataset: CheckedDataset) -> Outcome:
     facts = {}
     for one, other in combinations(columns, 2):
         coarse, fine = sorted((one, other), key=lambda c: dataset.obs[c].nunique())
-        table = pd.crosstab(dataset.obs[fine].astype(str), dataset.obs[coarse].astype(str))
+        table = _crossed(dataset.obs[fine], dataset.obs[coarse])
         inside = table.max(axis=1)
         outside = table.sum(axis=1) - inside
         n, total = int(outside.sum()), int(table.to_numpy().sum())

@@ -20,7 +20,7 @@ from titin.dataset.manifest import Manifest
 from titin.errors import TitinError
 from titin.files import local_folder
 from titin.progress import Progress
-from titin.resources import current_memory, make_resources, peak_memory
+from titin.resources import current_memory, give_back, make_resources, peak_memory
 from titin.source import OPTIONS, Source, open_source
 
 _MODULES = (
@@ -157,6 +157,7 @@ def _run(check: Check, dataset: CheckedDataset) -> CheckResult:
     except Exception as error:
         crash, where = f"{type(error).__name__}: {error}", traceback.format_exc()
     dataset.progress.finish()
+    give_back()
     return CheckResult(check, outcome, time.perf_counter() - began, current_memory(), crash, where)
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -143,7 +143,22 @@ class OrderedRows:
         return np.array_equal(self.order, other.order) and bool(self.table.equals(other.table))
 
 
-def write_table(folder: Path, name: str, rows: pa.Table | OrderedRows) -> list[str]:
+class Rows(Protocol):
+    """A table of which some rows can be had at a time: Arrow's own, `OrderedRows`, or made when they are asked for."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+
+    def slice(self, start: int, length: int) -> pa.Table:
+        """``length`` rows from ``start`` on."""
+
+
+def write_table(folder: Path, name: str, rows: Rows) -> list[str]:
     """Write a whole table; return the names of its files."""
     file = ParquetFile(folder, name, rows.schema)
     for start in range(0, rows.num_rows, layout.TABLE_ROW_GROUP_ROWS):

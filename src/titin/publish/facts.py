@@ -128,10 +128,14 @@ class CardFacts:
             raise DatasetError(f"{first} cannot be read: {error}", "restore it, or build again") from error
 
     def table(self, file: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Read a table, or some columns of it, all shards."""
-        parts = [pq.read_table(self.folder / shard, columns=columns) for shard in self.manifest.shards(file)]
-        frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().to_pandas(ignore_metadata=True)
-        return frame
+        """Read a table, or some columns of it, all shards; column by column, so that no other form of it is whole."""
+        names = self.schema(file).names if columns is None else columns
+        shards = [pq.ParquetFile(self.folder / shard) for shard in self.manifest.shards(file)]
+        try:
+            return pd.DataFrame({name: _column(shards, name) for name in names}, copy=False)
+        finally:
+            for shard in shards:
+                shard.close()
 
     @cached_property
     def obs(self) -> pd.DataFrame:
@@ -261,9 +265,15 @@ class CardFacts:
 
     def missing(self) -> Iterator[tuple[str, int]]:
         """Columns of obs with missing values, and how many."""
-        for name, n in self.obs.isna().sum().items():
-            if n:
-                yield str(name), int(n)
+        for name, column in self.obs.items():
+            if n := int(column.isna().sum()):
+                yield str(name), n
+
+
+def _column(shards: list[pq.ParquetFile], name: str) -> pd.Series:
+    parts = pa.concat_tables([shard.read([name]) for shard in shards])
+    found: pd.Series = parts.unify_dictionaries().to_pandas(ignore_metadata=True)[name]
+    return found
 
 
 def preview_name(key: str, column: str) -> str:

@@ -63,7 +63,7 @@ def find_clashes(donor: pd.Series, sex: pd.Series | None = None, ages: pd.Series
     text = [str(name) for name in names]
     sexes: dict[str, Mapping[str, int]] = {}
     if sex is not None:
-        counts = pd.crosstab(codes[codes >= 0], sex.astype("string").to_numpy()[codes >= 0])
+        counts = _count_pairs(codes, sex)
         for code, own in counts[(counts > 0).sum(axis=1) > 1].iterrows():
             sexes[text[int(str(code))]] = {str(name): int(n) for name, n in own.items() if n}
     spans: dict[str, tuple[float, float]] = {}
@@ -76,6 +76,15 @@ def find_clashes(donor: pd.Series, sex: pd.Series | None = None, ages: pd.Series
             spans[text[code]] = (float(low), float(high))
     apart = {name: span for name, span in spans.items() if span[1] - span[0] > longest}
     return Clashes(sexes, apart, {name: span for name, span in spans.items() if name not in apart})
+
+
+def _count_pairs(codes: NDArray[np.intp], sex: pd.Series) -> pd.DataFrame:
+    """Cells by donor (code) and sex (text), of those that have both; nothing is text for every cell."""
+    of_sex, sexes = pd.factorize(sex)
+    pairs = pd.Series(codes * len(sexes) + of_sex)[(codes >= 0) & (of_sex >= 0)].value_counts()
+    words = pd.Series(sexes).astype("string").to_numpy(object)[pairs.index % max(len(sexes), 1)]
+    counts = pd.crosstab(pairs.index // max(len(sexes), 1), words, pairs.to_numpy(), aggfunc="sum")
+    return counts.fillna(0).astype(np.int64)
 
 
 def longest_follow_up(years: NDArray[np.float64]) -> float:

@@ -29,8 +29,8 @@ def _ages(facts: CardFacts) -> str:
     if ages is None and labels is None:
         return ""
     column, title = _age_bins(facts)
-    frame = facts.obs.assign(_bin=column)
     donor = facts.column("donor")
+    frame = facts.obs[[donor] if donor else []].assign(_bin=column)
     counts = frame["_bin"].value_counts(sort=False)
     counts = counts[counts > 0]
     order = sorted(counts.index, key=_age_order(facts, frame))
@@ -128,8 +128,9 @@ def _exclusive(facts: CardFacts) -> str:
     if protocol is None or not facts.cell_types or facts.obs[protocol].nunique() < 2:
         return ""
     column = facts.cell_types[0]
-    both = facts.obs[[column, protocol]].dropna()
-    counted = pd.crosstab(both[column].astype(str), both[protocol].astype(str))
+    sizes = facts.obs.groupby([column, protocol], observed=True).size()
+    types, arms = (sizes.index.get_level_values(level).astype(str) for level in (0, 1))
+    counted = pd.crosstab(types, arms, sizes.to_numpy(), aggfunc="sum").fillna(0).astype(np.int64)
     alone = counted[(counted > 0).sum(axis=1) == 1]
     lines = [f"only in {code(arm)}: {listed([code(t) for t in alone.index[alone[arm] > 0]], 40)}"
              for arm in counted.columns if (alone[arm] > 0).any()]  # fmt: skip
@@ -146,7 +147,7 @@ def _donors(facts: CardFacts) -> str:
         return ""
     columns = [c for c in (facts.column(r) for r in ("sex", "age", "protocol", "chemistry")) if c]
     rows = []
-    for name, part in facts.obs.groupby(donor, observed=True):
+    for name, part in facts.obs[list(dict.fromkeys([donor, *columns]))].groupby(donor, observed=True):
         shown = [listed(sorted({_shown(v) for v in part[c].dropna().unique()})) or "–" for c in columns]
         rows.append([code(name), *shown, f"{len(part):,}", percent(len(part), facts.manifest.n_cells)])
     per_donor = facts.obs[donor].value_counts()

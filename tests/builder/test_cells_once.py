@@ -1,0 +1,70 @@
+"""What grows with cells stands in memory once, and what is made of it is the same."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+import titin
+from titin.builder.metadata import _EmbeddingRows
+from titin.builder.opening import keep_names_once, let_go_of_cells
+from titin.dataset.tables import encode_table
+from titin.source import open_source
+
+
+@given(st.integers(1, 40), st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), st.integers(1, 17), st.integers(0, 9))
+def test_an_embedding_by_parts_is_the_embedding_whole(n: int, dtype: str, step: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n, 3)).astype(dtype)
+    if values.dtype.kind == "f":
+        values[rng.integers(n), 1] = np.nan
+    ids, order = pa.array([f"cell{i}" for i in range(n)]), rng.permutation(n)
+    rows = _EmbeddingRows(values, ["x", "y", "z"], ids, "barcode", order)
+    frame = pd.DataFrame(values, columns=["x", "y", "z"], index=pd.Index(ids.to_pylist(), name="barcode"))
+    whole, records = encode_table(frame, index_name="cell_id")
+    parts = pa.concat_tables([rows.slice(at, step) for at in range(0, n, step)])
+    assert rows.records == records
+    assert rows.num_rows == n
+    assert parts.schema.equals(whole.schema)
+    assert parts.equals(whole.take(pa.array(order)))
+
+
+@pytest.fixture
+def atlas(tmp_path):
+    rng = np.random.default_rng(3)
+    X = sparse.random(60, 20, 0.4, format="csr", dtype=np.float32, random_state=3)
+    X.data = np.ceil(9 * X.data)
+    names = pd.Index([f"AAC{i}-1" for i in range(60)], name="barcode")
+    obs = pd.DataFrame({"donor": pd.Categorical([f"d{i % 4}" for i in range(60)]), "n": np.arange(60)}, index=names)
+    obsm = {"X_pca": rng.normal(size=(60, 5)).astype(np.float32), "flags": rng.random((60, 2)) > 0.5}
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(X, obs, pd.DataFrame(index=[f"G{i}" for i in range(20)]), obsm=obsm).write_h5ad(path)
+    return path
+
+
+def test_names_that_stand_once_are_the_names(atlas) -> None:
+    with open_source(atlas) as source:
+        names, column = source.obs.index, source.obs["donor"].tolist()
+        keep_names_once(source, pa.chunked_array([names.to_list()]))
+        assert source.obs.index.astype(str).tolist() == names.tolist()
+        assert source.obs.index.name == "barcode"
+        assert source.obs["donor"].tolist() == column
+        let_go_of_cells(source)
+        assert len(source.obs) == 0
+        assert list(source.obs.columns) == ["donor", "n"]
+
+
+def test_what_was_built_is_the_source(atlas, tmp_path) -> None:
+    titin.build(atlas, tmp_path / "d", project=(), keep_all=True)
+    one, other = ad.read_h5ad(atlas), titin.open(tmp_path / "d").to_anndata()
+    other = other[one.obs_names]
+    assert other.obs.index.equals(one.obs.index)
+    assert other.obs.index.name == "barcode"
+    assert other.obs["donor"].tolist() == one.obs["donor"].tolist()
+    for key, values in one.obsm.items():
+        assert other.obsm[key].dtype == values.dtype
+        assert np.array_equal(other.obsm[key], values)

@@ -155,8 +155,8 @@ def _texts(column: pd.Series) -> tuple[NDArray[Any], NDArray[np.object_]]:
         codes, distinct = pd.factorize(column.astype(str))
         return codes, np.asarray(distinct, object)
     texts = np.array([*column.cat.categories.astype(str), str(np.nan)], object)
-    codes = column.cat.codes.to_numpy()
-    return np.where(codes < 0, len(texts) - 1, codes), texts
+    places = column.cat.codes.to_numpy(np.int64)
+    return np.where(places < 0, len(texts) - 1, places), texts
 
 
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])

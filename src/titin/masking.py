@@ -23,6 +23,7 @@ _SECRET = re.compile(
 )
 _HOLDERS = re.compile(r"TOKEN|SECRET|PASSWORD|ACCESS_KEY|API_KEY|ACCOUNT_KEY|SAS|CREDENTIAL")
 _SHORTEST = 8  # of a secret of the environment: what is shorter is in any text
+_concealed: set[str] = set()
 
 
 def mask(text: object) -> str:
@@ -42,13 +43,18 @@ def mask(text: object) -> str:
     return _SECRET.sub(_hide, _USER.sub(rf"\1{HIDDEN}@", shown))
 
 
+def conceal(secret: str) -> None:
+    """Have `mask` hide a secret of this process that no variable of the environment holds."""
+    _concealed.add(secret)
+
+
 def _hide(found: re.Match[str]) -> str:
     return next((part for part in found.groupdict().values() if part is not None), "") + HIDDEN
 
 
 def _known() -> list[str]:
     """Secrets of this process: of its environment, and the token that the Hub's library has stored."""
-    secrets = [value for name, value in os.environ.items() if _HOLDERS.search(name.upper())]
+    secrets = [value for name, value in os.environ.items() if _HOLDERS.search(name.upper())] + list(_concealed)
     hub = sys.modules.get("huggingface_hub")
     if hub is not None:
         with contextlib.suppress(Exception):  # whatever is wrong with the stored token, there is none to hide

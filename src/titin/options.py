@@ -49,7 +49,28 @@ class DatasetParameter(click.ParamType):
 
 
 dataset_argument = click.argument("dataset", type=DatasetParameter(anywhere=False))
-dataset_or_url_argument = click.argument("dataset", type=DatasetParameter(anywhere=True))
+
+
+def _give_storage_options(context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> None:
+    """Hold what was given until the command ends."""
+    from titin.storage import give_storage_options, read_storage_options
+
+    give_storage_options(read_storage_options(texts))
+    context.call_on_close(lambda: give_storage_options(None))
+
+
+storage_option = click.option(
+    "--storage-options", cls=ByHand, multiple=True, metavar="KEY=VALUE|JSON", expose_value=False,
+    callback=_give_storage_options, is_eager=True,
+    help="Of storage behind a URL: endpoint, anonymous, requester_pays, or any of its own; repeat for several.",
+)  # fmt: skip
+
+
+def dataset_or_url_argument(command: Command) -> Command:
+    """The argument of what reads a dataset anywhere: ``dataset``; with the options of its storage."""
+    return click.argument("dataset", type=DatasetParameter(anywhere=True))(storage_option(command))
+
+
 force_option = click.option("--force", cls=ByHand, is_flag=True, help="Replace what is there.")
 tissue_option = click.option("--tissue", help="First half of the file names.  [default: that of the source]")
 technology_option = click.option(

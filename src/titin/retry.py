@@ -19,8 +19,8 @@ _CONNECTION = {
     "ChunkedEncodingError", "ClientConnectionError", "ClientPayloadError", "HTTPClientError", "IncompleteRead",
     "ResponseStreamingError", "IncompleteReadError", "RequestError",
 }  # fmt: skip
-_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "LocalTokenNotFoundError",
-                "DefaultCredentialsError", "PermissionError"}  # fmt: skip
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError",
+                   "LocalTokenNotFoundError", "DefaultCredentialsError"}  # fmt: skip
 
 
 class CutError(ConnectionError):
@@ -37,7 +37,11 @@ def status_of(error: BaseException) -> int | None:
     for name in ("status", "code"):  # aiohttp's and gcsfs's; aiohttp warns of the second
         if found is None:
             found = getattr(error, name, None)
-    return int(found) if re.fullmatch(r"[1-5]\d\d", str(found)) else None
+    if re.fullmatch(r"[1-5]\d\d", str(found)):
+        return int(found)
+    if isinstance(error, OSError) and isinstance(error.__cause__, Exception):  # s3fs's, of one of botocore
+        return status_of(error.__cause__)
+    return None
 
 
 def is_passing(error: BaseException) -> bool:
@@ -51,7 +55,11 @@ def is_passing(error: BaseException) -> bool:
 def explain_reading(error: BaseException) -> tuple[str, str]:
     """Say why a server could not be read, and what to do; of what the server says, no secret."""
     status = status_of(error)
-    if status in (401, 403) or (status is None and _is_any(error, _CREDENTIALS)):
+    if status is None and _is_any(error, _NO_CREDENTIALS):
+        return "no credentials were found that the server could know you by", (
+            "log in with the storage's own tools, or say with --storage-options anonymous=true that anybody may read it"
+        )
+    if status in (401, 403) or (status is None and isinstance(error, PermissionError)):
         answered = f" (status {status})" if status else ""
         return (
             f"the server does not let you read it{answered}",

@@ -166,15 +166,16 @@ def test_a_token_that_a_server_echoes_is_not_printed(
         assert "does not let you read it (status 403)" in said.err
 
 
-TAKES = {"export": ["--format", "wide", "--genes", "{gene}"], "bench": ["--list"], "subset": []}
-HERE = {"embed": [], "validate": [], "card": [], "publish": ["me/atlas"], "report": [], "info": [], "site": [],
+TAKES = {"export": ["--format", "wide", "--genes", "{gene}"], "bench": ["--list"], "subset": [],
+         "validate": ["--check", "integrity"]}  # fmt: skip
+HERE = {"embed": [], "card": [], "report": [], "info": [], "site": [],
         "relabel": ["--drop", "x"], "roles": [], "age tables": []}  # fmt: skip
 
 
 def test_every_command_with_a_dataset_is_in_the_table() -> None:
     takes = {name for name in COMMANDS if "DATASET" in CliRunner().invoke(titin_cli(), [name, "--help"]).stdout}
     known = {*TAKES, *(name.split()[0] for name in HERE)}
-    assert takes - {"build", "demo", "doctor", "predict", "annotate", "network", "explore"} == known
+    assert takes - {"build", "demo", "doctor", "predict", "annotate", "network", "explore", "publish"} == known
 
 
 def test_predict_takes_urls(
@@ -257,12 +258,15 @@ def test_where_a_dataset_must_be_here_it_is_said(command: str, place: str, capsy
 
 
 @pytest.mark.parametrize(
-    "function", ["add_embeddings", "write_report", "validate", "write_card", "publish", "write_site", "set_roles"]
+    "function", ["add_embeddings", "write_report", "write_card", "write_public_copy", "write_site", "set_roles"]
 )
 def test_python_says_the_same(function: str) -> None:
-    from titin import builder, check, explore, publish, report
+    from titin import builder, explore, report
+    from titin.publish import upload, write_card
 
-    rooms = (builder, check, publish, report, explore)
-    call = next(getattr(room, function) for room in rooms if hasattr(room, function))
+    rooms = (builder, report, explore, upload)
+    call = write_card if function == "write_card" else next(
+        getattr(room, function) for room in rooms if hasattr(room, function)
+    )  # fmt: skip
     with pytest.raises(TitinError, match="is not on this machine"):
-        call("hf://datasets/me/atlas", *(["me/atlas"] if function == "publish" else []))
+        call("hf://datasets/me/atlas", *(["me/atlas"] if function == "write_public_copy" else []))

@@ -1,7 +1,7 @@
 """An opened dataset: cells × genes with their metadata, each part read when it is asked for."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -265,7 +265,7 @@ class Atlas(Annotated):
 
 def open_atlas(
     path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None,
-    preset: Preset | str | Path | None = None,
+    preset: Preset | str | Path | None = None, storage_options: Mapping[str, Any] | None = None,
 ) -> Atlas:  # fmt: skip
     """Open a dataset; nothing but ``titin.json`` is read yet.
 
@@ -282,14 +282,17 @@ def open_atlas(
     preset
         What is known of the atlas beforehand, instead of the preset it was built with: a name of
         `titin.presets.preset_names`, a TOML file, or a `Preset`.
+    storage_options
+        For a URL: ``endpoint`` (of another S3), ``anonymous``, ``requester_pays``, and whatever the package takes that
+        opens the URL, such as ``key`` and ``secret``. No error repeats a secret among them.
 
     Raises
     ------
     DatasetError
         If there is no dataset, or one of a later format.
     TitinError
-        If a package is missing that the URL needs, or there is no such preset.
+        If a package is missing that the URL needs, its storage has no such option, or there is no such preset.
     """
     if isinstance(path, AtlasView):
         raise TitinError("a part of an atlas is no dataset", "give the whole, view.atlas, and say which cells")
-    return Atlas(Store(path), memory=memory, threads=threads, preset=preset)
+    return Atlas(Store(path, storage_options), memory=memory, threads=threads, preset=preset)

@@ -8,12 +8,13 @@ import click
 
 from titin.console import Styled
 from titin.errors import TitinError
+from titin.files import beside
 from titin.options import (
     PATH,
     ByHand,
     DatasetParameter,
     choose_progress,
-    dataset_argument,
+    dataset_or_url_argument,
     follow_links_option,
     force_option,
     former_option,
@@ -22,12 +23,13 @@ from titin.options import (
     output_option,
     print_result,
     shared_options,
+    storage_option,
 )
 from titin.visible import visible
 
 
 @click.command()
-@dataset_argument
+@dataset_or_url_argument
 @click.option("--source", type=PATH, metavar="ATLAS", help="Compare everything with this atlas.")
 @follow_links_option
 @click.option(
@@ -45,12 +47,13 @@ from titin.visible import visible
 @shared_options
 @former_option("--report", "--output", type=PATH)
 def validate(
-    dataset: Path, source: Path | None, level: Any, checks: tuple[str, ...], output: Path | None, no_report: bool,
+    dataset: Path | str, source: Path | None, level: Any, checks: tuple[str, ...], output: Path | None, no_report: bool,
     verbose: bool, force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, follow_links: bool,
 ) -> None:  # fmt: skip
     """Check every file and value of DATASET, its metadata and biology, and how it would show on the Hub.
 
-    The report is a folder with one JSON and one HTML file; all checks are listed in it.
+    The report is a folder with one JSON and one HTML file; all checks are listed in it. Of a DATASET that lies
+    elsewhere, such as s3://bucket/atlas, a copy is fetched into the folder of temporary files.
 
     \b
     titin validate dataset --source atlas.h5ad
@@ -67,15 +70,14 @@ def validate(
 
     if output is not None and no_report:
         raise TitinError("--output and --no-report contradict each other", "give one of them")
-    whole = dataset.absolute()
-    folder = output or whole.with_name(f"{whole.name}.validation")
-    if not no_report:
+    folder = output if output is not None or no_report else beside(dataset, ".validation")
+    if folder is not None:
         check_folder(dataset, folder, force)
     found = validate_dataset(
         dataset, source=source, level=level, checks=checks or None, threads=threads, memory=memory,
         progress=progress, follow_links=follow_links,
     )  # fmt: skip
-    written = [] if no_report else found.write(folder, force=force)
+    written = [] if folder is None else found.write(folder, force=force)
     shown = render(found, colour=sys.stdout.isatty(), tracebacks=is_debugging(), passed=verbose)
     text = Styled("\n".join([shown, *(f"wrote {visible(path)}" for path in written)]))
     print_result(found.document(), as_json, lambda _: text)
@@ -86,6 +88,7 @@ def validate(
 @click.command()
 @click.argument("a", type=DatasetParameter(anywhere=True))
 @click.argument("b", type=DatasetParameter(anywhere=True))
+@storage_option
 @limit_options
 @shared_options
 def diff(a: Path | str, b: Path | str, threads: int | None, memory: str | None, as_json: bool, quiet: bool) -> None:

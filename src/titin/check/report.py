@@ -12,6 +12,7 @@ from titin.check.findings import SEVERITIES, Finding, Outcome, Repeated, Severit
 from titin.check.registry import Check, Level
 from titin.dataset.swap import write_text
 from titin.errors import OutputError, TitinError
+from titin.files import is_url
 from titin.results import write_document
 from titin.text import count, json_safe
 
@@ -91,6 +92,8 @@ class ValidationReport:
         Whether all checks of the level were asked for.
     checked
         The dataset, open, to draw from.
+    place
+        URL of a dataset that was fetched to be validated, where ``dataset`` is its copy; else empty.
     """
 
     dataset: Path
@@ -104,6 +107,7 @@ class ValidationReport:
     limit_bytes: int
     whole: bool = True
     checked: CheckedDataset | None = field(default=None, repr=False, compare=False)
+    place: str = ""
 
     def __getitem__(self, name: str) -> CheckResult:
         """Return the result of a check by its name."""
@@ -191,7 +195,7 @@ class ValidationReport:
         return {
             "schema_version": _SCHEMA_VERSION,
             "titin": __version__,
-            "dataset": str(self.dataset),
+            "dataset": self.place or str(self.dataset),
             "source": str(self.source) if self.source else None,
             "level": self.level,
             "passed": self.passed,
@@ -288,7 +292,7 @@ class ValidationReport:
         return [folder / JSON_NAME, folder / HTML_NAME]
 
 
-def check_folder(dataset: Path, folder: Path, force: bool) -> None:
+def check_folder(dataset: str | Path, folder: Path, force: bool) -> None:
     """Refuse a folder that a report must not be written to.
 
     Raises
@@ -297,7 +301,7 @@ def check_folder(dataset: Path, folder: Path, force: bool) -> None:
         If it is the dataset or lies in it, or holds a report and ``force`` is not given.
     """
     place = folder.absolute().resolve()
-    if dataset.absolute().resolve() in (place, *place.parents):
+    if not is_url(dataset) and Path(dataset).absolute().resolve() in (place, *place.parents):
         raise OutputError(f"{folder} lies in the dataset, which a report is no part of", "give another --output")
     there = [name for name in (JSON_NAME, HTML_NAME) if (folder / name).exists()]
     if there and not force:

@@ -5,10 +5,13 @@ import inspect
 import os
 import time
 import traceback
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
@@ -17,8 +20,10 @@ from titin.check.report import CheckResult, ValidationReport
 from titin.dataset.arrow import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.manifest import Manifest
+from titin.dataset.transfer import fetched
 from titin.errors import TitinError
-from titin.files import local_folder
+from titin.files import is_url, local_folder
+from titin.masking import mask
 from titin.progress import Progress
 from titin.resources import current_memory, give_back, make_resources, peak_memory
 from titin.source import OPTIONS, Source, open_source
@@ -60,13 +65,15 @@ def validate(
     memory: int | str | None = None,
     progress: Progress | None = None,
     follow_links: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> ValidationReport:
     """Check a dataset, and compare it with its source if that is given.
 
     Parameters
     ----------
     dataset
-        The folder that `titin.build` wrote.
+        The folder that `titin.build` wrote, or a URL as `titin.open` takes it: a copy is then fetched, and kept among
+        the temporary files as long as there is the report.
     source
         The atlas that it was built from, to compare everything with, bit for bit.
     level
@@ -80,6 +87,8 @@ def validate(
         Told of the passes over the matrix.
     follow_links
         Read what the source draws from other files; see `titin.source.open_source`.
+    storage_options
+        As for `titin.open`.
 
     Returns
     -------
@@ -98,6 +107,11 @@ def validate(
     if level not in LEVELS:
         raise TitinError(f"there is no level {level!r}", f"levels: {', '.join(LEVELS)}")
     chosen = _choose(load_checks(), level, checks)
+    if is_url(dataset):
+        return _validate_copy(
+            dataset, source=source, level=level, checks=checks, threads=threads, memory=memory,
+            progress=progress, follow_links=follow_links, storage_options=storage_options,
+        )  # fmt: skip
     folder = local_folder(dataset)
     settings = Manifest.read(folder).settings
     began, stamp = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -123,6 +137,17 @@ def validate(
         folder, opened.path if opened is not None else None, level, results, facts, stamp,
         time.perf_counter() - began, peak_memory(), checked.memory, checks is None, checked,
     )  # fmt: skip
+
+
+def _validate_copy(
+    url: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None, progress: Progress | None, **wanted: Any
+) -> ValidationReport:
+    """Validate a dataset that lies elsewhere by a copy, which goes with the report: its figures are drawn from it."""
+    with ExitStack() as stack:
+        copy = stack.enter_context(fetched(url, storage_options, progress))
+        report = replace(validate(copy, progress=progress, **wanted), place=mask(os.fspath(url)))
+        weakref.finalize(report, stack.pop_all().close)
+    return report
 
 
 def _choose(known: dict[str, Check], level: Level, wanted: Iterable[str] | None) -> list[Check]:

@@ -34,6 +34,10 @@ class DatasetFolder(ABC):
     def mark(self, file: str) -> Mark:
         """Size and whatever else tells a file from one put in its place; FileNotFoundError if there is none."""
 
+    def explain_absence(self) -> tuple[str, str]:
+        """Why there is no dataset, and what to do, where more is known than that a file is not there."""
+        return "", ""
+
     @abstractmethod
     def open(self, file: str) -> Any:
         """Open a file for `pyarrow.parquet.ParquetFile`."""

@@ -1,22 +1,30 @@
 """Where a dataset's files lie: a local folder, or anything that fsspec opens."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from titin.dataset import layout
 from titin.dataset.folder import DatasetFolder, LocalFolder
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
 from titin.files import MOST_TEXT
+from titin.storage import given_storage_options
 
 
-def find_place(path: str | os.PathLike[str]) -> DatasetFolder:
+def find_place(path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> DatasetFolder:
     """Return the folder behind a path or URL.
+
+    Parameters
+    ----------
+    storage_options
+        For a URL: endpoint, credentials and the like; beside those that a command was given.
 
     Raises
     ------
     TitinError
-        If a package is missing that the URL needs, or the URL is of no kind known.
+        If a package is missing that the URL needs, the URL is of no kind known, or it has no such option.
     DatasetError
         If the Hub has no such repository or revision.
     """
@@ -27,7 +35,7 @@ def find_place(path: str | os.PathLike[str]) -> DatasetFolder:
         return LocalFolder(Path(text))
     from titin.dataset.remote import RemoteFolder
 
-    return RemoteFolder(text)
+    return RemoteFolder(text, given_storage_options() | dict(storage_options or {}))
 
 
 def read_remote_manifest(place: DatasetFolder) -> Manifest:
@@ -42,8 +50,9 @@ def read_remote_manifest(place: DatasetFolder) -> Manifest:
         size = place.mark(layout.MANIFEST)[0]
         data = place.read(layout.MANIFEST) if not isinstance(size, int) or size <= MOST_TEXT else None
     except FileNotFoundError:
+        why, hint = place.explain_absence()
         raise DatasetError(
-            f"{place.name} is not a titin dataset: it has no {layout.MANIFEST}", "check the URL"
+            f"{place.name} is not a titin dataset: {why or f'it has no {layout.MANIFEST}'}", hint or "check the URL"
         ) from None
     if data is None or len(data) > MOST_TEXT:
         raise DatasetError(f"{place.path(layout.MANIFEST)} has more than {MOST_TEXT // 2**20} MiB", "check the URL")

@@ -1,8 +1,9 @@
 """A dataset's folder that fsspec opens: each read is bounded in time, and tried again where that may help."""
 
+import inspect
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -13,11 +14,13 @@ from titin.errors import DatasetError, TitinError
 from titin.extras import MissingPackageError
 from titin.masking import mask
 from titin.retry import CutError, explain_reading, is_passing, retry, status_of, within
+from titin.storage import check_known, hide_secrets, translate
 
 Result = TypeVar("Result")
 
 _HUB = "hf://datasets/"
 _MODULES = {"hf": "huggingface_hub", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _ATTEMPTS, _PAUSE = 4, 1.0
 _SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
 _LOG = logging.getLogger("titin")
@@ -26,12 +29,19 @@ _LOG = logging.getLogger("titin")
 class RemoteFolder(DatasetFolder):
     """A folder that fsspec opens.
 
+    Parameters
+    ----------
+    url
+        Where.
+    options
+        What its storage is to be told: see `titin.storage`.
+
     A folder of the Hub is pinned to the commit that its revision is at now, so that a push in between changes nothing.
 
     Raises
     ------
     TitinError
-        If a package is missing that the URL needs, or the URL is of no kind known.
+        If a package is missing that the URL needs, the URL is of no kind known, or its storage has no such option.
     DatasetError
         If the server has no such folder, cannot be reached, or sends what was not asked for.
     """
@@ -39,18 +49,26 @@ class RemoteFolder(DatasetFolder):
     remote = True
     _MARKS = ("size", "ETag", "etag", "mtime", "last_modified", "LastModified", "created")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = mask(url.rstrip("/"))
+        self._protocol = url.partition("://")[0]
+        self._options = translate(self._protocol, options or {})
+        hide_secrets(self._options)
         self._url = self._pin(url.rstrip("/"))
         self._connect()
 
     def _connect(self) -> None:
         self._sizes: dict[str, int] = {}
         try:
-            self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url)
+            kind = import_module("fsspec").get_filesystem_class(self._protocol)
+            check_known(self._protocol, self._options, _names(kind))
+            fresh = {} if self._protocol not in _OBJECTS else {"use_listings_cache": False}
+            self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url, **{**fresh, **self._options})
         except ImportError as error:
             raise _missing(self._url, error) from error
-        except ValueError as error:
+        except TitinError:
+            raise
+        except (TypeError, ValueError) as error:
             raise TitinError(
                 f"{self.name} cannot be opened: {mask(error)}", "give a folder or a URL fsspec knows"
             ) from None
@@ -64,6 +82,14 @@ class RemoteFolder(DatasetFolder):
             raise DatasetError(f"{self.path(file)}: the server does not say how large it is", "download the dataset")
         self._sizes[file] = found["size"]
         return tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
+
+    def explain_absence(self) -> tuple[str, str]:
+        """Say that there is no such bucket, if that is why."""
+        bucket = self._root.partition("/")[0]
+        if self._protocol not in _OBJECTS or self._ask("", lambda: bool(self._fs.exists(bucket))):
+            return "", ""
+        hint = "check the URL; --storage-options endpoint=… names a server that is not the provider's own"
+        return f"there is no bucket {mask(bucket)}", hint
 
     def open(self, file: str) -> Any:
         """Open without read-ahead: the Parquet reader asks for what it needs."""
@@ -138,8 +164,10 @@ class RemoteFolder(DatasetFolder):
         if not (owner and name):
             raise TitinError(f"{url} names no dataset", "write it like hf://datasets/user/repo or …/repo@revision")
 
+        known = {key: self._options[key] for key in ("endpoint", "token") if key in self._options}
+
         def ask() -> Any:
-            return HfApi().dataset_info(f"{owner}/{name}", revision=revision.replace("%2F", "/") or None)
+            return HfApi(**known).dataset_info(f"{owner}/{name}", revision=revision.replace("%2F", "/") or None)
 
         try:
             info = retry(lambda: within(_SECONDS, ask), f"asking for {self.name}", note=_LOG.warning,
@@ -154,10 +182,11 @@ class RemoteFolder(DatasetFolder):
         return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "_url": self._url}
+        return {"name": self.name, "_url": self._url, "_protocol": self._protocol, "_options": self._options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        hide_secrets(self._options)
         self._connect()
 
 
@@ -189,6 +218,12 @@ class _RemoteFile(io.RawIOBase):
         data = self._folder.read_range(self._file, self._at, left if size is None or size < 0 else min(size, left))
         self._at += len(data)
         return data
+
+
+def _names(kind: type) -> set[str]:
+    """Options that a file system names, whichever of its classes does."""
+    makers = (vars(cls).get("__init__") for cls in kind.__mro__)
+    return {name for maker in makers if inspect.isfunction(maker) for name in inspect.signature(maker).parameters}
 
 
 def _missing(url: str, error: ImportError) -> TitinError:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -62,6 +62,8 @@ class Store:
     ----------
     path
         A folder, ``hf://datasets/user/repo`` with or without ``@revision``, or any URL that fsspec opens.
+    storage_options
+        For a URL: see `titin.open`.
 
     Attributes
     ----------
@@ -76,8 +78,8 @@ class Store:
         If a package is missing that the URL needs.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._place = find_place(path)
+    def __init__(self, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> None:
+        self._place = find_place(path, storage_options)
         self._marks: dict[str, Mark] = {}
         self._start()
         self.manifest = self._read_manifest()

@@ -8,6 +8,7 @@ from titin.options import (
     ByHand,
     choose_progress,
     dataset_argument,
+    dataset_or_url_argument,
     dry_run_option,
     force_option,
     licence_option,
@@ -50,7 +51,7 @@ def card(
 
 
 @click.command()
-@dataset_argument
+@dataset_or_url_argument
 @click.argument("repo", metavar="USER/REPO")
 @dry_run_option
 @click.option("--private", is_flag=True, help="Create a private repository.")
@@ -67,7 +68,7 @@ def card(
 @limit_options
 @shared_options
 def publish(
-    dataset: Path, repo: str, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
+    dataset: Path | str, repo: str, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
     licence: str | None, exact_ages: bool, allow: tuple[str, ...], space: str | None,
     threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip

@@ -17,6 +17,7 @@ from titin.dataset.replace import revise
 from titin.dataset.store import Store
 from titin.dataset.strict_json import parse_json
 from titin.dataset.swap import put, scratch, write_json
+from titin.dataset.transfer import fetched
 from titin.errors import OutputError, TitinError
 from titin.files import beside, local_folder
 from titin.progress import Progress
@@ -189,6 +190,7 @@ def publish(
     allow: Collection[str] = (), token: str | None = None, threads: int | None = None,
     memory: int | str | None = None, progress: Progress | None = None, attempts: int = ATTEMPTS, pause: float = PAUSE,
     find_ageing: FindAgeing | None = None, space: str | None = None, write_page: WritePage | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Publication:  # fmt: skip
     """Put a dataset on the Hugging Face Hub.
 
@@ -198,7 +200,7 @@ def publish(
     Parameters
     ----------
     dataset
-        The folder.
+        The folder, or a URL as `titin.open` takes it, of which a copy is fetched.
     repo_id
         ``user/name``; created if it is not there.
     dry_run
@@ -230,6 +232,8 @@ def publish(
         ``user/name`` of a static Space that shows the dataset; created if it is not there.
     write_page
         `titin.explore.write_page`, which makes its page.
+    storage_options
+        As for `titin.open`.
 
     Raises
     ------
@@ -241,12 +245,27 @@ def publish(
         If the folder is no dataset.
     """
     progress = progress or Progress()
-    folder = local_folder(dataset)
     if not REPO.fullmatch(repo_id):
         raise TitinError(f"{repo_id!r} names no repository", "write it like user/name")
     if space is not None:
         write_page = check_space(space, write_page, private)
     licence = licences.check_licence(licence) if licence else None
+    with fetched(dataset, storage_options, progress) as folder:
+        return _publish(
+            folder, repo_id, dry_run=dry_run, private=private, revision=revision, tag=tag, message=message,
+            licence=licence, exact_ages=exact_ages, allow=allow, token=token, threads=threads, memory=memory,
+            progress=progress, attempts=attempts, pause=pause, find_ageing=find_ageing, space=space,
+            write_page=write_page,
+        )  # fmt: skip
+
+
+def _publish(
+    folder: Path, repo_id: str, *, dry_run: bool, private: bool, revision: str, tag: str | None, message: str | None,
+    licence: str | None, exact_ages: bool, allow: Collection[str], token: str | None, threads: int | None,
+    memory: int | str | None, progress: Progress, attempts: int, pause: float, find_ageing: FindAgeing | None,
+    space: str | None, write_page: WritePage | None,
+) -> Publication:  # fmt: skip
+    """Publish a folder of this machine; what was given has been checked."""
     facts = make_facts(folder, licence=licence)
     repository = None if dry_run else Repository(
         repo_id, revision=revision, token=token, progress=progress, attempts=attempts, pause=pause

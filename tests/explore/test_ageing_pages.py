@@ -278,3 +278,27 @@ def test_a_site_of_a_dataset_without_ages_says_why(tmp_path: Path) -> None:
     assert "no ages" in done.no_ageing
     manifest = Manifest.read(done.path / "data")
     assert not set(manifest.layout.ageing) & set(manifest.files)
+
+
+def test_the_map_below_a_card_is_drawn_when_it_is_seen_again(
+    window: Window, hosted: str, found: SimpleNamespace
+) -> None:
+    window.open(hosted)
+    genes = [str(gene) for gene in found.expression.table["gene"].unique()[:3]]
+    window.run("card => titin.setState({page: 'gene', card})", genes[0])
+    window.until("document.querySelectorAll('#sheet circle').length > 0")
+    window.run("""() => {
+        window.draws = 0;
+        const own = WebGL2RenderingContext.prototype.drawElements;
+        WebGL2RenderingContext.prototype.drawElements = function (...how) {
+            window.draws += 1;
+            return own.apply(this, how);
+        };
+    }""")
+    window.run("card => titin.setState({page: 'gene', card})", genes[1])
+    window.until("gene => document.querySelector('#sheet h2').textContent.startsWith(gene)", genes[1])
+    window.run("new Promise((done) => setTimeout(done, 400))")
+    assert window.run("window.draws") == 0
+    window.run("gene => titin.setState({page: 'map', colours: [{gene}]})", genes[2])
+    window.until("window.draws > 0")
+    assert window.page.inner_text("#legend-title").startswith(genes[2])

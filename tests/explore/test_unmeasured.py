@@ -7,11 +7,12 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 from window import Window, static_host
 
 import titin
 from titin.ageing import compare_selections
+from titin.ageing.linear_models import adjust
 from titin.explore import write_site
 
 LACKED = {"Lund": ["G0", "G1", "G2", "G3"], "Kiel": ["G30", "G31"]}
@@ -138,16 +139,93 @@ def test_violins_are_of_donors_whose_study_measured(window: Window, address: str
     assert "G31 was not measured by Kiel: no zero, and no violin." in window.page.inner_text("#violin-notes")
 
 
-def test_selections_are_compared_by_genes_that_all_studies_measured(window: Window, address: str, joined: Path) -> None:
-    window.open(f"{address}#page=sets")
-    left = {"polygon": [[-1e6, -1e6], [0, -1e6], [0, 1e6], [-1e6, 1e6]], "projection": "X_pca"}
-    window.run("left => titin.keep('a', left)", left)
-    window.run("left => titin.keep('b', {join: 'without', of: [{where: []}, left]})", left)
-    window.until("document.querySelector('#tested-genes') !== null")
-    window.page.fill("#tested-genes", "G20")
-    window.page.keyboard.press("Enter")
-    window.until("document.querySelector('#compared [role=alert]') !== null")
-    assert "have not measured the same genes" in window.page.inner_text("#compared")
+@pytest.fixture(scope="module")
+def peopled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `joined`, of six donors a study, each with cells of both kinds."""
+    folder, rng = tmp_path_factory.mktemp("peopled"), np.random.default_rng(3)
+    for name, lacked in LACKED.items():
+        genes = [f"G{i}" for i in range(N_GENES) if f"G{i}" not in lacked]
+        counts = rng.poisson(rng.lognormal(0.3, 0.6, len(genes)), (N_CELLS, len(genes))).astype(np.float32)
+        donor = np.arange(N_CELLS) % 6 + 1
+        obs = pd.DataFrame({"kind": rng.choice(["a", "b"], N_CELLS), "donor": [f"{name}{one}" for one in donor]},
+                           index=[f"{name}{i}" for i in range(N_CELLS)])  # fmt: skip
+        ad.AnnData(sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=genes)).write_h5ad(
+            folder / f"{name}.h5ad")  # fmt: skip
+        titin.build(folder / f"{name}.h5ad", folder / name, roles={"cell_type": ["kind"], "donor": "donor"}, project=[])
+    titin.merge([folder / name for name in LACKED], folder / "both", join="outer")
+    titin.add_embeddings(folder / "both", ["pca"], pca={"n_comps": 2})
+    return folder / "both"
+
+
+def by_donor(atlas: titin.Atlas, gene: str, cells: np.ndarray) -> pd.Series:
+    """Log2 of 1 + counts per million counts of the genes that all studies measured, by donor that measured the gene."""
+    total = np.asarray(atlas.comparable().counts[:, :].sum(axis=1)).ravel()
+    mine = cells & np.asarray(atlas.measured_in(gene), bool)
+    donors = atlas.cell_columns(["donor"])["donor"].astype(str).to_numpy()[mine]
+    own = pd.DataFrame({"own": atlas.counts[:, [gene]].toarray().ravel()[mine], "total": total[mine]})
+    sums = own.groupby(donors).sum()
+    return np.log2(1 + sums["own"] / sums["total"] * 1e6)
+
+
+COMPARED = [
+    ("kind=a", "kind=b", "paired"),
+    ("donor=Lund1,Lund2,Lund3,Kiel1,Kiel2,Kiel3", "donor!=Lund1,Lund2,Lund3,Kiel1,Kiel2,Kiel3", "between"),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "kind"), COMPARED, ids=["paired", "between"])
+def test_a_gene_is_compared_over_the_donors_whose_study_measured_it(
+    window: Window, peopled: Path, tmp_path: Path, a: str, b: str, kind: str
+) -> None:
+    atlas = titin.open(peopled)
+    genes = ["G2", "G31", "G20", "G7"]
+    with static_host(write_site(peopled, tmp_path / "site").path) as address:
+        window.open(f"{address}#page=sets")
+        for side, text in (("a", a), ("b", b)):
+            window.run("([side, filter]) => titin.keep(side, {filter})", [side, text])
+        found = window.run("genes => titin.compare(genes)", genes)
+        window.run("tested => titin.setState({...titin.state(), tested})", genes)
+        window.until("document.querySelectorAll('#compared .chart svg').length === 3")
+        told = window.page.inner_text("#compared")
+    assert found["left"] == []
+    rows = {row["gene"]["symbol"]: row for row in found["found"]}
+    sides = [np.isin(np.arange(atlas.n_obs), atlas.query(text).rows) for text in (a, b)]
+    expected = {}
+    for gene in genes:
+        x, y = (by_donor(atlas, gene, cells) for cells in sides)
+        assert len(x) == (6 if kind == "paired" else 3) * (1 if gene in ("G2", "G31") else 2)
+        test = stats.ttest_rel(x, y) if kind == "paired" else stats.ttest_ind(x, y, equal_var=False)
+        interval = test.confidence_interval()
+        expected[gene] = [x.mean(), y.mean(), x.mean() - y.mean(), interval.low, interval.high, test.pvalue]
+        row = rows[gene]
+        assert row["plan"]["kind"] == kind
+        assert row["plan"]["a"] == sorted(x.index)
+        assert row["lacking"] == {"G2": ["Lund"], "G31": ["Kiel"]}.get(gene, [])
+        names = ("meanA", "meanB", "difference", "low", "high", "p")
+        np.testing.assert_allclose([row[name] for name in names], expected[gene], rtol=1e-6, atol=1e-9)
+    adjusted = adjust(np.array([expected[gene][-1] for gene in genes]))
+    np.testing.assert_allclose([rows[gene]["adjusted"] for gene in genes], adjusted, rtol=1e-6)
+    assert "counts per million are of the 34 of 40 genes that all have" in told
+    assert "Not measured by Kiel, of which nothing is known: compared over donors whose study has measured it." in told
+    assert ("6 donors with both A and B" if kind == "paired" else "3 donors of A against 3 donors of B") in told
+    assert window.said == []
+
+
+def test_genes_whose_donors_are_too_few_are_said(window: Window, peopled: Path, tmp_path: Path) -> None:
+    with static_host(write_site(peopled, tmp_path / "site").path) as address:
+        window.open(f"{address}#page=sets")
+        for side, text in (("a", "donor=Kiel1,Kiel2,Kiel3,Kiel4"), ("b", "donor=Lund1,Lund2,Lund3,Kiel5,Kiel6")):
+            window.run("([side, filter]) => titin.keep(side, {filter})", [side, text])
+        found = window.run("titin.compare(['G20', 'G2', 'G31'])")
+        window.run("titin.setState({...titin.state(), tested: ['G20', 'G2', 'G31']})")
+        window.until("document.querySelectorAll('#compared .left').length === 2")
+        told = [one.inner_text() for one in window.page.query_selector_all("#compared .left")]
+    assert [row["gene"]["symbol"] for row in found["found"]] == ["G20"]
+    assert told[0].startswith("G2: not measured by Lund, and not compared over the other donors: too few donors")
+    assert told[1].startswith("G31: not measured by Kiel, and not compared over the other donors: A has no cells")
+
+
+def test_all_genes_are_compared_by_those_that_all_studies_measured(joined: Path) -> None:
     atlas = titin.open(joined)
     side = np.asarray(atlas.obsm["X_pca"])[:, 0] <= 0
     found = compare_selections(atlas, side, ~side)

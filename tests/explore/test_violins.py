@@ -114,7 +114,10 @@ def test_the_picture_and_the_csv_have_every_donor(window: Window, hosted: str) -
     few = sum(violin["few"] for violin in violins)
     assert window.run("document.querySelectorAll('#sheet .few').length") == few > 0
     assert window.run("document.querySelectorAll('#sheet .violin').length") == len(violins) - few
-    assert window.page.query_selector_all("[aria-label='Violins by donor'] tbody tr").__len__() == len(violins)
+    window.page.click("#sheet summary")
+    window.until(
+        "n => document.querySelectorAll('[aria-label=\"Violins by donor\"] tbody tr').length === n", len(violins)
+    )
     with window.page.expect_download() as saved:
         window.page.click("#sheet button:text('Save table (CSV)')")
     about, *lines = saved.value.path().read_text("utf-8").splitlines()

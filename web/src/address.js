@@ -1,6 +1,6 @@
 // The state of the page in its address, and back: readable, and exact.
 
-import { readSelection } from "./selections.js";
+import { MOST_SAVED, readSelection } from "./selections.js";
 
 export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "sets", "labels"]);
 
@@ -24,6 +24,7 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {boolean} scaled whether it shows z-scores
  * @property {import("./selections.js").Selection | null} a selections that were kept, to be compared
  * @property {import("./selections.js").Selection | null} b
+ * @property {import("./selections.js").Selection[]} saved selections under their names
  * @property {string[] | "panel" | "all"} tested genes that are compared between them; all of them where a server does it
  * @property {string | null} comparison type and protocol that the page of changes shows
  */
@@ -57,6 +58,7 @@ export function toAddress(state) {
   if (state.type !== null) address.set("type", state.type);
   if (state.scaled) address.set("scaled", "z");
   for (const side of /** @type {const} */ (["a", "b"])) if (state[side]) address.set(side, JSON.stringify(state[side]));
+  if (state.saved.length) address.set("saved", JSON.stringify(state.saved));
   if (state.tested.length) address.set("tested", Array.isArray(state.tested) ? JSON.stringify(state.tested) : state.tested);
   return address.toString();
 }
@@ -92,6 +94,8 @@ export function fromAddress(text) {
     const selection = readSelection(parse(address.get(name)));
     if (selection) state[name] = selection;
   }
+  const saved = parse(address.get("saved"));
+  if (Array.isArray(saved)) state.saved = savedIn(saved);
   const view = (address.get("view") ?? "").split("_").map(Number);
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
@@ -113,6 +117,12 @@ export function fromAddress(text) {
   if (tested === "panel" || tested === "all") state.tested = tested;
   else if (Array.isArray(genes)) state.tested = genes.map(String);
   return state;
+}
+
+/** Selections that have names, each name once. @param {any[]} found */
+function savedIn(found) {
+  const selections = found.flatMap((one) => readSelection(one) ?? []).filter(({ name }) => name);
+  return [...new Map(selections.map((one) => [one.name, one])).values()].slice(0, MOST_SAVED);
 }
 
 /** @param {string | null} text @returns {any} */

@@ -13,13 +13,14 @@ const CLEAR = 0.05;
 
 /**
  * @param {RemoteResult} result
+ * @param {{a: string, b: string}} names of the sides
  * @param {{about: Record<string, unknown>, card: (id: string) => void}} act
  */
-export function allGenesParts({ method, tests, skipped }, act) {
+export function allGenesParts({ method, tests, skipped }, names, act) {
   return [
     element("p", { role: "status" }, `Compared: all genes in ${several(tests.length, "protocol")}.`),
     element("p", { class: "hint" }, sentence(visible(`as titin age de compares donors: ${method}`))),
-    ...tests.flatMap((test) => testParts(test, { ...act, about: { ...act.about, method } })),
+    ...tests.flatMap((test) => testParts(test, names, { ...act, about: { ...act.about, method } })),
     ...skipped.map(({ protocol, reason }) => element("p", {}, visible(`${protocol === "all" ? "" : `${protocol}: `}not compared; ${reason}.`))),
   ];
 }
@@ -35,9 +36,10 @@ function rowsOf({ genes }) {
 
 /**
  * @param {RemoteTest} test
+ * @param {{a: string, b: string}} names
  * @param {{about: Record<string, unknown>, card: (id: string) => void}} act
  */
-function testParts(test, { about, card }) {
+function testParts(test, names, { about, card }) {
   const rows = rowsOf(test);
   const { protocol, kind, formula, donors_a: a, donors_b: b, notes } = test;
   const clear = rows.filter((row) => row.adjusted < CLEAR);
@@ -46,10 +48,10 @@ function testParts(test, { about, card }) {
   return [
     element("h3", {}, `All genes, ${kind === "paired" ? `${several(a.length, "donor")} with both` : `${several(a.length, "donor")} against ${b.length}`}${title}`),
     element("p", { class: "verdict" }, `${count(clear.length)} of ${several(rows.length, "gene")} with counts enough ${clear.length === 1 ? "differs" : "differ"} with adjusted p < ${CLEAR}: `
-      + `${count(clear.filter((row) => row.effect > 0).length)} higher in A, ${count(clear.filter((row) => row.effect < 0).length)} higher in B.`),
+      + `${count(clear.filter((row) => row.effect > 0).length)} higher in ${visible(names.a)}, ${count(clear.filter((row) => row.effect < 0).length)} higher in ${visible(names.b)}.`),
     element("p", { class: "hint" }, visible([`Model ${formula}`, ...notes].join("; "))),
     chart((width) => volcano(rows, width, {
-      label: `Volcano plot of ${several(rows.length, "gene")}, A against B${title}; the clearest are in the table below`, threshold: CLEAR, axis: "log2 fold change, A against B", chosen: (i) => card(rows[i].id),
+      label: `Volcano plot of ${several(rows.length, "gene")}, ${names.a} against ${names.b}${title}; the clearest are in the table below`, threshold: CLEAR, axis: visible(`log2 fold change, ${names.a} against ${names.b}`), chosen: (i) => card(rows[i].id),
     }), file),
     sheetTable(`All genes, A against B${title}`, ["gene", "log2 fold change, A against B", "95 % interval", "mean log2 CPM", "p", "adjusted p"].map((head, i) => ({ head, number: i > 0 })), rows.slice(0, SHOWN).map((row) => [
       element("button", { type: "button", class: "link", onclick: () => card(row.id) }, visible(row.name)), signed(row.effect, 3), `${signed(row.low, 3)} to ${signed(row.high, 3)}`, measure(row.mean), pText(row.p), pText(row.adjusted)])),

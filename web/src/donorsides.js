@@ -131,6 +131,14 @@ export function planOf({ protocols }) {
   });
 }
 
+/** What of a protocol is compared, in words. @param {Plan} plan */
+export function sayPlan({ protocol, kind, a, b, notes }) {
+  const where = protocol === "all" ? "" : `${visible(protocol)}: `;
+  const what = kind === "paired" ? `${several(a.length, "donor")} with both A and B, compared with themselves`
+    : kind === "between" ? `${several(a.length, "donor")} of A against ${several(b.length, "donor")} of B: different people, who may differ in more than what they were selected by` : "not compared";
+  return `${where}${[what, ...notes].join("; ")}.`;
+}
+
 /**
  * Cells and donors of one selection, by protocol and by type; cells without a donor count as cells.
  * @param {Uint8Array} mask

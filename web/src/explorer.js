@@ -15,7 +15,7 @@ import { several } from "./text.js";
 /** @typedef {import("./colouring.js").Painted} Painted */
 
 const MOST_PANELS = 4;
-const MOST_MASKS = 8;
+const MOST_MASKS = 32;
 
 export class Explorer {
   /**
@@ -77,7 +77,7 @@ export class Explorer {
     const { projections, types, columns } = this.dataset;
     if (!projections.length) throw new DataError("The dataset has no projection with two dimensions", "`titin embed DATASET` adds one");
     const obs = types[0] ?? columns.find((column) => column.kind === "labels") ?? columns[0];
-    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, comparison: null, dots: [], grouping: null, label: null, each: false, protocol: null, split: false, type: null, scaled: false, a: null, b: null, tested: [] };
+    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, comparison: null, dots: [], grouping: null, label: null, each: false, protocol: null, split: false, type: null, scaled: false, a: null, b: null, saved: [], tested: [] };
   }
 
   get projection() {
@@ -305,6 +305,19 @@ export class Explorer {
     const oldest = this.masks.size > MOST_MASKS ? this.masks.keys().next().value : undefined;
     if (oldest !== undefined) this.masks.delete(oldest);
     return mask;
+  }
+
+  /**
+   * How many cells a selection has; null where it cannot be found.
+   * @param {import("./selections.js").Selection} selection
+   */
+  async sizeOf(selection) {
+    try {
+      return (await this.maskOf(selection)).reduce((sum, one) => sum + one, 0);
+    } catch (error) {
+      if (error instanceof DataError) return null;
+      throw error;
+    }
   }
 
   /**

@@ -26,7 +26,7 @@ async function caption(explorer) {
   const { cells, donors } = await explorer.counts();
   return [
     `${dataset.manifest.prefix}, source ${dataset.revision}`, state.projection.replace(/^X_/, ""),
-    several(cells, state.selection ? "selected cell" : "cell") + (donors === null ? "" : ` of ${several(donors, "donor")}`),
+    (state.selection?.name ? `“${state.selection.name}”, ` : "") + several(cells, state.selection ? "selected cell" : "cell") + (donors === null ? "" : ` of ${several(donors, "donor")}`),
     ...state.where.map(sayCondition),
   ].map(visible).join(" · ");
 }

@@ -2,7 +2,7 @@
 
 import { keyOf, placeName } from "./ageing.js";
 import { smallMultiples, youngOld } from "./charts.js";
-import { chart, saveTable, sheetTable } from "./sheet.js";
+import { chart, folded, saveTable, sheetTable } from "./sheet.js";
 import { count, element, measure, percent, several, visible } from "./text.js";
 
 /** @typedef {import("./ageing.js").Ageing} Ageing */
@@ -174,11 +174,11 @@ function donorsTable(card, about, file) {
   if (!card.dots.length) return element("p", { hidden: true });
   const dots = card.tested.flatMap((one) => one.dots);
   const heads = ["type", "donor", "age", "cells", "with counts", "counts", "log2 CPM"];
-  return element("details", {}, element("summary", {}, `Every dot as a table (${count(dots.length)})`),
+  return folded(`Every dot as a table (${count(dots.length)})`, () => [
     sheetTable("Donors by type and protocol", heads.map((head, i) => ({ head, number: i > 1 })), dots.map((dot) => [
       visible(placeName(dot)), visible(dot.donor), measure(dot.age), count(dot.cells), count(dot.detected), count(dot.own), dot.value.toFixed(3)])),
     saveTable(`${file}_donors`, about, ["cell_type", "protocol", "donor", "age", "n_cells", "cells_with_counts", "counts", "log2_cpm", "compared"],
-      () => card.dots.map((dot) => [dot.type, dot.protocol, dot.donor, dot.age, dot.cells, dot.detected, dot.own, dot.value, String(dot.compared)])));
+      () => card.dots.map((dot) => [dot.type, dot.protocol, dot.donor, dot.age, dot.cells, dot.detected, dot.own, dot.value, String(dot.compared)]))]);
 }
 
 /** Types and protocols of which nothing can be said. @param {Ageing} ageing */

@@ -138,19 +138,30 @@ export class Genes {
     return !(await this.studiesWithout(token)).length;
   }
 
+  /** Of each gene, whether every study has measured it; null where all studies measured all. @returns {Promise<boolean[] | null>} */
+  async common() {
+    this.lacking ??= this.readOnce();
+    const lacking = [...(await this.lacking).values()];
+    return lacking.length ? this.symbols.map((_, token) => !lacking.some((lacks) => lacks[token])) : null;
+  }
+
   /**
    * Names of the studies that did not measure a gene: where they have no entries is no zero.
    * @param {number} token
    */
   async studiesWithout(token) {
-    this.lacking ??= this.readLacking().catch((error) => {
-      this.lacking = null;
-      throw error;
-    });
+    this.lacking ??= this.readOnce();
     return [...await this.lacking].filter(([, lacks]) => lacks[token]).map(([study]) => study);
   }
 
-  /** By study that did not measure all genes, whether it lacks each. */
+  readOnce() {
+    return this.readLacking().catch((error) => {
+      this.lacking = null;
+      throw error;
+    });
+  }
+
+  /** By study that did not measure all genes, whether it lacks each. @returns {Promise<Map<string, boolean[]>>} */
   async readLacking() {
     const { manifest } = this.dataset;
     /** @type {[string, {measured?: string | null}][]} */

@@ -136,7 +136,7 @@ async function start() {
         const genes = await explorer.genes();
         const asked = names === "panel" ? panelGenes(genes) : names.map((name) => genes.find(name));
         const { refusal, plans, sides } = prepared;
-        return { refusal, plans, sides, found: refusal ? [] : await compareGenes(genes, prepared, asked) };
+        return { refusal, plans, sides, ...(refusal ? { found: [], left: [] } : await compareGenes(genes, prepared, asked)) };
       },
       compareAll: async () => {
         const { a, b } = await sidesOfState(explorer);
@@ -199,6 +199,7 @@ function known(state, dataset) {
   if (!state.colours?.length) delete state.colours;
   if (typeof state.grouping === "object" && state.grouping && !has(state.grouping.column)) delete state.grouping;
   if (state.where) state.where = state.where.filter((condition) => has(condition.column));
+  if (state.saved) state.saved = state.saved.filter((selection) => fits(selection, dataset));
   for (const place of /** @type {const} */ (["selection", "a", "b"])) {
     const selection = state[place];
     if (selection && !fits(selection, dataset)) delete state[place];

@@ -47,6 +47,7 @@ export class MapView {
     this.frame = 0;
     this.dark = matchMedia("(prefers-color-scheme: dark)").matches;
     this.settle = 0;
+    this.covered = false; // by another page
     this.listen();
     new ResizeObserver(() => this.draw()).observe(root);
   }
@@ -106,8 +107,18 @@ export class MapView {
       .map((name) => ({ name, width: name.offsetWidth + 6, height: name.offsetHeight + 2 })));
   }
 
+  /** Say whether another page lies over the map: nothing is drawn then. @param {boolean} yes */
+  cover(yes) {
+    if (yes === this.covered) return;
+    this.covered = yes;
+    clearTimeout(this.settle);
+    cancelAnimationFrame(this.frame);
+    this.draw(this.renderer.cells > MANY);
+  }
+
   /** Draw soon, once for many calls. @param {boolean} [moving] */
   draw(moving = false) {
+    if (this.covered) return;
     if (moving) {
       clearTimeout(this.settle);
       this.settle = setTimeout(() => this.draw(), 150);

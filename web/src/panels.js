@@ -2,6 +2,7 @@
 
 import { MISSING } from "./dataset.js";
 import { groupRows } from "./groups.js";
+import { legendRows } from "./saved.js";
 import { sayCondition } from "./selections.js";
 import { count, element, measure, percent, several, visible } from "./text.js";
 
@@ -55,7 +56,7 @@ export class Panels {
   update(what) {
     const { explorer } = this;
     part("map").classList.toggle("busy", explorer.busy > 0);
-    if (what === "loading") return;
+    if (what === "loading" || explorer.state.page !== "map") return; // where another page lies over these, they wait
     const { state, dataset, active } = explorer;
     const colour = state.colours[active];
     /** @type {HTMLSelectElement} */ (part("projection")).value = state.projection;
@@ -65,6 +66,7 @@ export class Panels {
     this.chips();
     this.legend();
     this.conditions();
+    this.kept().catch(() => {});
     if (explorer.ready === dataset.cells) this.describe().catch(() => {});
   }
 
@@ -196,6 +198,18 @@ export class Panels {
     this.act({ where: next.size ? [...others, { column, not: [...next] }] : others });
   }
 
+  /** What is kept as A and B, and saved. */
+  async kept() {
+    const { explorer } = this;
+    const { a, b, saved } = explorer.state;
+    const [kept, sides] = [[a, b, ...saved], part("kept")];
+    sides.hidden = !kept.some((one) => one);
+    if (sides.hidden || explorer.ready < explorer.dataset.cells) return;
+    const rows = await legendRows(explorer, (selection) => this.act({ selection }));
+    const now = explorer.state;
+    if (kept.every((one, i) => one === [now.a, now.b, ...now.saved][i])) part("kept-rows").replaceChildren(...rows);
+  }
+
   conditions() {
     const { state } = this.explorer;
     part("conditions").replaceChildren(...state.where.map((condition) => element(
@@ -215,7 +229,7 @@ export class Panels {
     if (age) await dataset.read(age);
     if (state !== explorer.state) return;
     const donors = counts.donors === null ? "" : ` of ${several(counts.donors, "donor")}`;
-    const what = state.selection ? "selected" : state.where.length ? "shown" : "in all";
+    const what = state.selection ? `selected${state.selection.name ? `: ${visible(state.selection.name)}` : ""}` : state.where.length ? "shown" : "in all";
     part("card-title").textContent = `${several(counts.cells, "cell")}${donors}`;
     part("card-note").textContent = what;
     part("clear").hidden = !state.selection;

@@ -7,11 +7,13 @@ import { cellsThat, isKnown } from "./wherecells.js";
 /** @typedef {"and" | "or" | "without"} Operation */
 /**
  * An outline without a projection is one on the projection that is shown.
- * @typedef {{polygon: [number, number][], projection?: string} | {where: Condition[]} | {filter: string} | {join: Operation, of: [Selection, Selection]}} Selection
+ * @typedef {({polygon: [number, number][], projection?: string} | {where: Condition[]} | {filter: string} | {join: Operation, of: [Selection, Selection]}) & {name?: string}} Selection
  */
 
 export const OPERATIONS = /** @type {const} */ (["and", "or", "without"]);
 const DEEPEST = 12; // selections within selections
+export const MOST_SAVED = 20;
+export const LONGEST_NAME = 60;
 
 /**
  * A selection as an address has it; null for what is none.
@@ -19,6 +21,16 @@ const DEEPEST = 12; // selections within selections
  * @returns {Selection | null}
  */
 export function readSelection(found, depth = 0) {
+  const selection = readUnnamed(found, depth);
+  return selection && typeof found.name === "string" ? namedAs(selection, found.name) : selection;
+}
+
+/**
+ * @param {any} found
+ * @param {number} depth
+ * @returns {Selection | null}
+ */
+function readUnnamed(found, depth) {
   if (isPolygon(found?.polygon)) return { polygon: found.polygon, ...(typeof found.projection === "string" ? { projection: found.projection } : {}) };
   if (Array.isArray(found?.where)) return { where: found.where.filter((/** @type {any} */ condition) => typeof condition?.column === "string") };
   if (typeof found?.filter === "string") return { filter: found.filter };
@@ -26,6 +38,23 @@ export function readSelection(found, depth = 0) {
   if (!join || !Array.isArray(found.of) || found.of.length !== 2 || depth >= DEEPEST) return null;
   const [left, right] = found.of.map((/** @type {any} */ one) => readSelection(one, depth + 1));
   return left && right ? { join, of: [left, right] } : null;
+}
+
+/**
+ * A selection under a name, or without one where that is empty.
+ * @param {Selection} selection
+ * @param {string} name
+ * @returns {Selection}
+ */
+export function namedAs({ name: _, ...selection }, name) {
+  const text = name.trim().slice(0, LONGEST_NAME);
+  return text ? { ...selection, name: text } : selection;
+}
+
+/** What a side is called: A, or A and its name. @param {import("./address.js").State} state @param {"a" | "b"} side */
+export function sideName(state, side) {
+  const name = state[side]?.name;
+  return side.toUpperCase() + (name ? ` (${name})` : "");
 }
 
 /** @param {unknown} found */
@@ -77,7 +106,7 @@ export function saySelection(selection) {
   if ("filter" in selection) return selection.filter;
   if ("where" in selection) return selection.where.map(sayCondition).join(" and ") || "all cells";
   if ("polygon" in selection) return `within an outline${selection.projection ? ` on ${selection.projection.replace(/^X_/, "")}` : ""}`;
-  const [left, right] = selection.of.map((one) => ("of" in one || !("polygon" in one) ? `(${saySelection(one)})` : saySelection(one)));
+  const [left, right] = selection.of.map((one) => (one.name ? `“${one.name}”` : "of" in one || !("polygon" in one) ? `(${saySelection(one)})` : saySelection(one)));
   return `${left} ${selection.join} ${right}`;
 }
 

@@ -27,6 +27,17 @@ export function sheetTable(caption, heads, rows) {
 }
 
 /**
+ * What is folded away, and made when it is first opened.
+ * @param {string} summary
+ * @param {() => Node[]} make
+ */
+export function folded(summary, make) {
+  const place = element("details", {}, element("summary", {}, summary));
+  place.addEventListener("toggle", () => place.append(...make()), { once: true });
+  return place;
+}
+
+/**
  * A chart that is drawn for the width of the page, with what saves it.
  * @param {(width: number) => SVGSVGElement} draw
  * @param {string} name of the file

@@ -61,8 +61,9 @@ export class Sheets {
     }
     const sheet = part("sheet");
     sheet.hidden = state.page === "map";
+    this.explorer.map.cover(!sheet.hidden);
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.tested, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.saved, state.page === "sets" && state.selection, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
     const { page } = state;

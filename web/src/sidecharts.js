@@ -11,6 +11,7 @@ const HEIGHT = 190;
  * @property {string[]} lines said below the title
  * @property {{donor: string, side: "a" | "b", value: number, text: string}[]} dots
  * @property {boolean} paired
+ * @property {{a: string, b: string}} names of the sides
  */
 
 /**
@@ -26,7 +27,7 @@ export function sideCharts(charts, width, label) {
 }
 
 /** @param {SideChart} chart @param {number} width */
-function oneChart({ title, lines, dots, paired }, width) {
+function oneChart({ title, lines, dots, paired, names }, width) {
   const { ink, soft, line, accent } = inks();
   const values = span(dots.map((dot) => dot.value));
   const [top, bottom] = [18 + 14 * lines.length, HEIGHT - 30];
@@ -47,6 +48,6 @@ function oneChart({ title, lines, dots, paired }, width) {
     ...dots.map((dot) => shape("circle", { cx: x[dot.side], cy: y(dot.value), r: 3.5, fill: ink, "fill-opacity": 0.75 }, shape("title", {}, visible(dot.text)))),
     ...(/** @type {const} */ (["a", "b"])).flatMap((side) => [
       shape("line", { x1: x[side] - 18, x2: x[side] + 18, y1: mean(side), y2: mean(side), stroke: accent, "stroke-width": 2 }),
-      shape("text", { x: x[side], y: bottom + 18, "text-anchor": "middle" }, side.toUpperCase())]),
+      shape("text", { x: x[side], y: bottom + 18, "text-anchor": "middle" }, short(visible(names[side]), width / 14))]),
   ];
 }

@@ -12,12 +12,14 @@ export function visible(text) {
   return String(text).replace(HIDDEN, (found) => `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
+const GROUPED = new Intl.NumberFormat("en"); // made once: tables have thousands of numbers
+
 /**
  * A number with thousands separated.
  * @param {number} n
  */
 export function count(n) {
-  return n.toLocaleString("en");
+  return GROUPED.format(n);
 }
 
 /**

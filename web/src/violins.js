@@ -5,10 +5,11 @@ import { MISSING } from "./dataset.js";
 import { density, moments, quantile } from "./distribution.js";
 import { ageCut, donorAges } from "./donorages.js";
 import { FEWEST_CELLS, namesOf } from "./donorsides.js";
+import { sideName } from "./selections.js";
 
 /** @typedef {import("./explorer.js").Explorer} Explorer */
 /** @typedef {import("./genes.js").Gene} Gene */
-/** @typedef {{column: string} | "sets" | "all"} Grouping by a column of the cells, by A and B, or all cells together */
+/** @typedef {{column: string} | "sets" | "all"} Grouping by a column of the cells, by the selections that are kept, or all cells together */
 /** @typedef {{label: string, rows: Uint32Array}} GroupOfCells */
 /**
  * Cells of a donor. `density` is null of too few cells, and where all have the same value; `values` are those of too few cells.
@@ -52,10 +53,11 @@ export async function groupsBy(explorer, grouping) {
   if (grouping === "sets") {
     const sides = await Promise.all(/** @type {const} */ (["a", "b"]).flatMap((side) => {
       const selection = state[side];
-      return selection ? [explorer.maskOf(selection).then((mask) => ({ label: side.toUpperCase(), rows: rowsOf((cell) => mask[cell]) }))] : [];
+      return selection ? [explorer.maskOf(selection).then((mask) => ({ label: sideName(state, side), rows: rowsOf((cell) => mask[cell]) }))] : [];
     }));
-    if (!sides.length) throw new DataError("There is no A or B", "keep one, or group by a column");
-    return sides;
+    const saved = await Promise.all(state.saved.map((selection) => explorer.maskOf(selection).then((mask) => ({ label: selection.name ?? "", rows: rowsOf((cell) => mask[cell]) }))));
+    if (!sides.length && !saved.length) throw new DataError("There is no A or B", "keep one, or group by a column");
+    return [...sides, ...saved];
   }
   const column = await dataset.labels(dataset.column(grouping.column));
   const codes = column?.codes ?? new Uint16Array();

@@ -1,7 +1,7 @@
 // The page of violins: a list of genes in groups of cells, a violin a donor, with a table of the same numbers.
 
 import { placeName } from "./ageing.js";
-import { chart, saveTable, sheetTable } from "./sheet.js";
+import { chart, folded, saveTable, sheetTable } from "./sheet.js";
 import { count, element, measure, percent, sentence, several, visible } from "./text.js";
 import { violinCharts } from "./violinchart.js";
 import { firstGrouping, groupsBy, violinsOf } from "./violins.js";
@@ -65,7 +65,7 @@ export async function violinsPage(explorer, names, act) {
       + "Donors are the replicates, and cells are not: this describes, and tests nothing."),
     ...(notes.length ? [element("p", { class: "hint", id: "violin-notes" }, visible(notes.map(sentence).join(" ")))] : []),
     chart((width) => violinCharts(charts, width, { label: `Violins of ${several(asked.length, "gene")} by donor in ${several(charts.length, "chart")}; the numbers are in the table below`, cut: all.cut, unit: all.unit }), "violins"),
-    numbers(all, charts, { ...act.about, grouping, unit: all.unit, where: explorer.state.where, a: explorer.state.a, b: explorer.state.b }),
+    numbers(all, charts, { ...act.about, grouping, unit: all.unit, where: explorer.state.where, a: explorer.state.a, b: explorer.state.b, saved: explorer.state.saved }),
   ];
 }
 
@@ -77,7 +77,7 @@ export async function violinsPage(explorer, names, act) {
 function controls({ state, dataset }, { names, grouping, groups, chosen, units }, { change }) {
   const text = element("input", { id: "violin-genes", type: "text", "aria-label": "Genes", placeholder: "Names of genes, with spaces between", spellcheck: "false", autocomplete: "off", value: names.join(" ") });
   /** @type {[string, Grouping][]} */
-  const groupings = [["all cells", "all"], ...(state.a || state.b ? [/** @type {[string, Grouping]} */ (["selections A and B", "sets"])] : []),
+  const groupings = [["all cells", "all"], ...(state.a || state.b || state.saved.length ? [/** @type {[string, Grouping]} */ (["selections", "sets"])] : []),
     ...dataset.columns.filter((column) => column.kind === "labels" && column !== dataset.donor).map((column) => /** @type {[string, Grouping]} */ ([column.name, { column: column.name }]))];
   const same = (/** @type {Grouping} */ one) => JSON.stringify(one) === JSON.stringify(grouping);
   const by = element("select", { id: "violin-grouping", onchange: () => change({ grouping: groupings[Number(by.value)][1], label: null, each: false }) },
@@ -108,10 +108,10 @@ function numbers(all, charts, about) {
   const rows = rowsOf(charts);
   const heads = ["gene", "group", "donor", "age", "cells", "smallest", "quarter", "median", "three quarters", "largest", "mean", "above zero"];
   return element("div", {},
-    element("details", {}, element("summary", {}, `The same as a table (${several(rows.length, "row")})`),
+    folded(`The same as a table (${several(rows.length, "row")})`, () => [
       sheetTable("Violins by donor", heads.map((head, i) => ({ head, number: i > 2 })), rows.map((row) => [
         visible(row.gene.symbol), visible(placeName({ type: row.label, protocol: row.protocol })), visible(row.donor), measure(row.age), `${count(row.cells)}${row.few ? " (few)" : ""}`,
-        ...row.quantiles.map(measure), measure(row.mean), percent(row.share, 1)]))),
+        ...row.quantiles.map(measure), measure(row.mean), percent(row.share, 1)]))]),
     saveTable("violins", { ...about, young_below_years: all.cut, fewest_cells: all.fewest },
       ["gene", "gene_id", "group", "protocol", "donor", "age_years", "young_old", "n_cells", "too_few_cells", "minimum", "quantile_25", "median", "quantile_75", "maximum", "mean", "share_above_zero"],
       () => rowsOf(all.charts).map((row) => [row.gene.symbol, row.gene.id, row.label, row.protocol, row.donor, row.age, age(row.age), row.cells, String(row.few), ...row.quantiles, row.mean, row.share])));

@@ -21,14 +21,15 @@ def titin(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str
     import titin as package
 
     atlas = package.open(settings["dataset"])
+    several = {f"part {i}": path for i, path in enumerate(settings.get("parts") or [])}
     genes = None
     if settings.get("dense"):
         detected = atlas.var["n_cells"].sort_values(ascending=False, kind="stable")
         genes = list(detected.index[: settings["dense"]])
     loader = package.Loader(
-        atlas, settings["batch"], genes=genes, values=settings.get("values", "lognorm"),
+        several or atlas, settings["batch"], genes=genes, values=settings.get("values", "lognorm"),
         dense=bool(settings.get("dense")), threads=settings["threads"], cache=settings.get("cache") or False,
-        obs=[settings["label"]],
+        obs=[settings["label"]], weights=settings.get("weights"),
     )  # fmt: skip
 
     def epoch(number: int) -> Batches:

@@ -29,6 +29,7 @@ from _measure import (
     title,
 )
 
+_OF = ", of "  # in a label, what comes before how many datasets there are
 LOADERS = HERE / "_loaders.py"
 
 
@@ -54,6 +55,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peer-python", type=Path, help="an interpreter with scDataset, tiledbsoma-ml, bionemo-scdl")
     parser.add_argument("--peer-source", type=Path, help="a smaller .h5ad for those, as converting takes long")
     parser.add_argument("--peer-folder", type=Path, help="where their conversions are kept; made where missing")
+    parser.add_argument("--parts", type=Path, nargs="+", help="datasets that hold the cells of --dataset between them, "
+                        "such as titin subset makes: loaded as several, and as a ratio with the one")  # fmt: skip
     parser.add_argument("--label", default="annotation_level0", help="obs column whose mixing is measured")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=4, help="the first is left out of the median")
@@ -82,6 +85,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
               "parquet": [str(options.dataset / name) for name in expression]}  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="titin-cache-") as cache:
         document["loaders"] = [run_loader(*contender, shared) for contender in contenders(options, cache)]
+    document["several"] = ratios(document["loaders"])
     document["random_entropy"] = random_entropy(options)
     document["load_average"]["after"] = load_average()
     return document
@@ -95,6 +99,8 @@ def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, 
             for what, form in (("CSR", {}), ("2,000 genes dense", {"dense": 2000})):
                 own = {"threads": threads, **kept, **form}
                 found.append((f"titin, {where}, {what}, threads {threads}", "titin", sys.executable, own))
+    if options.parts:
+        found += _several(options, cache)
     if find_spec("datasets"):
         found.append(("datasets, streaming, CSR of counts", "datasets", sys.executable, {"threads": 1}))
     if options.peer_python:
@@ -104,6 +110,24 @@ def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, 
         settings = {"threads": options.threads, "collection": str(collection)}
         found.append((f"annbatch, CSR, threads {options.threads}", "annbatch", options.annbatch_python, settings))
     return found
+
+
+def _several(options: argparse.Namespace, cache: str) -> list[tuple[str, str, Any, dict[str, Any]]]:
+    """The same cells as several datasets: each once an epoch, and by weight."""
+    parts = {"parts": list(map(str, options.parts)), "threads": options.threads}
+    kinds = (("", {}, {}), (", equal weights", {}, {"weights": "equal"}), ("", {"cache": cache}, {}))
+    return [
+        (f"titin, {'cache' if kept else 'Parquet'}, CSR, threads {options.threads}{_OF}{len(options.parts)} datasets"
+         f"{how}", "titin", sys.executable, {**parts, **kept, **more})
+        for how, kept, more in kinds
+    ]  # fmt: skip
+
+
+def ratios(loaders: list[dict[str, Any]]) -> dict[str, float]:
+    """Cells a second of several datasets, by those of one that is read in the same way."""
+    speeds = {entry["label"]: entry["median"] for entry in loaders if "median" in entry}
+    return {label: speed / speeds[one] for label, speed in speeds.items()
+            for one in [label.partition(_OF)[0]] if one != label and one in speeds}  # fmt: skip
 
 
 def _peers(options: argparse.Namespace) -> list[tuple[str, str, Any, dict[str, Any]]]:
@@ -215,6 +239,7 @@ def report(document: dict[str, Any], *, markdown: bool) -> str:
     return "\n\n".join([
         describe(document, facts, markdown=markdown),
         title("Loaders", markdown=markdown) + "\n" + table(header, rows, markdown=markdown),
+        *[f"{label}: {ratio:.2f} of one dataset's speed" for label, ratio in document["several"].items()],
         "Memory-mapped cache pages count as memory of the process, though the system takes them back when it needs to.",
     ])  # fmt: skip
 

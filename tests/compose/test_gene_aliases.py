@@ -13,10 +13,10 @@ from small_studies import assert_same, build_study, exported, make_study
 
 import titin
 from titin.cli import main
-from titin.compose.gene_aliases import GeneAliases, aliases_of_var, read_gene_aliases
-from titin.compose.gene_matching import MatchedGenes, match_genes
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError, TitinError
+from titin.study.gene_aliases import GeneAliases, aliases_of_var, read_gene_aliases
+from titin.study.gene_matching import MatchedGenes, match_genes
 
 HGNC = (
     "hgnc_id\tsymbol\tstatus\talias_symbol\tprev_symbol\tensembl_gene_id\n"

@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.builder.job import name_genes
-from titin.compose.alignment import Alignment, align, free_name, join_genes, restoring_records
 from titin.compose.dataset_source import COUNTS
-from titin.compose.gene_aliases import GeneAliases, aliases_of_var
-from titin.compose.gene_matching import MatchedGenes, match_genes
 from titin.compose.stacked import StackedMatrix, StackedStudy
 from titin.dataset import layout
 from titin.source import Source
+from titin.study.alignment import Alignment, align, free_name, join_genes, restoring_records
+from titin.study.gene_aliases import GeneAliases, aliases_of_var
+from titin.study.gene_matching import MatchedGenes, match_genes
 
 
 @dataclass

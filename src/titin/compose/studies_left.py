@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.compose.alignment import restore
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.source import Source
+from titin.study.alignment import restore
 from titin.study.roles import RoleChoice
 
 

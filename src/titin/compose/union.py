@@ -15,11 +15,7 @@ import pandas as pd
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
-from titin.compose.alignment import align, free_name, join_cells, restoring_records
-from titin.compose.columns import join_columns
-from titin.compose.gene_aliases import GeneAliases, read_gene_aliases
 from titin.compose.joined_genes import JoinedGenes, join_gene_tables
-from titin.compose.merged_roles import MergedRoles, merge_roles
 from titin.compose.stacked import StackedOrigin
 from titin.compose.study_part import StudyPart, open_parts
 from titin.dataset import layout
@@ -30,6 +26,10 @@ from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import MIN_MEMORY, make_resources
 from titin.source import Source
+from titin.study.alignment import align, free_name, join_cells, restoring_records
+from titin.study.gene_aliases import GeneAliases, read_gene_aliases
+from titin.study.joined_columns import join_columns
+from titin.study.merged_roles import MergedRoles, age_units, merge_roles
 
 STUDY = "study"
 _NAME_EACH = "give --study-name NAME once for each study, in their order"
@@ -166,13 +166,15 @@ def _join(parts: list[StudyPart], join: str, aliases: GeneAliases | None) -> tup
     sources = {name: part.source for name, part in by_name.items()}
     named = {name: part.genes for name, part in by_name.items()}
     genes = join_gene_tables(sources, join, named=named, aliases=aliases)
-    roles = merge_roles(by_name)
+    roles = merge_roles(
+        {name: part.roles for name, part in by_name.items()}, age_units(part.ages.derived for part in parts)
+    )
     obs_tables = {name: source.obs for name, source in sources.items()}
     of_obs = align(obs_tables, "obs", roles.renamed)
     suffixed, names = _cell_names(obs_tables)
     study = free_name(STUDY, of_obs.groups)
     cells = join_cells(obs_tables, of_obs) | {study: _study_column(obs_tables)}
-    cells |= roles.made(by_name, cells)
+    cells |= roles.made({name: len(table) for name, table in obs_tables.items()}, cells)
     obs = pd.DataFrame(cells).set_axis(names, axis=0)
     roles.finish(study, of_obs)
     studies = {

@@ -1,8 +1,16 @@
 """Minibatches for training: which cells, in what order, as what."""
 
 from titin.load.loader import Batch, Loader
-from titin.load.samplers import BalancedSampler, BlockShuffleSampler, DistributedSampler, Sampler, SequentialSampler
+from titin.load.samplers import (
+    BalancedSampler,
+    BlockShuffleSampler,
+    DistributedSampler,
+    Sampler,
+    SequentialSampler,
+    StudySampler,
+)
 from titin.load.splits import LeaveOneDonorOut, ProtocolTransfer, RandomCellSplit, StratifiedDonorKFold
+from titin.load.studies import Studies
 
 __all__ = [
     "BalancedSampler",
@@ -16,4 +24,6 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "StratifiedDonorKFold",
+    "Studies",
+    "StudySampler",
 ]

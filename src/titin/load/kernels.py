@@ -30,20 +30,18 @@ def _fill_logarithms(seen, own, target, table):
 
 @kernel
 def gather_values(
-    mode, cells, starts, lengths, level_starts, level_lengths, data, levels, target, longest, values
+    mode, cells, starts, lengths, level_starts, level_lengths, data, levels, target, longest, offsets, values
 ):  # fmt: skip
-    """Look up the values of cells of a buffer, one cell after another; -1, or the first cell that is damaged."""
+    """Look up the values of cells of a buffer, each from its offset on; -1, or the first cell that is damaged."""
     table = np.zeros(SMALL + 1, np.float32)
     seen = np.empty(SMALL + 1, np.bool_)
     places = np.zeros(longest, np.int64)
     large = np.empty(longest, data.dtype)
-    n = 0
     for c in range(len(cells)):
         cell = cells[c]
         length = lengths[cell]
         own = data[starts[cell] : starts[cell] + length]
-        out = values[n : n + length]
-        n += length
+        out = values[offsets[c] : offsets[c] + length]
         if mode == COUNTS:
             for i in range(length):
                 out[i] = own[i]
@@ -71,18 +69,17 @@ def gather_values(
 
 
 @kernel
-def gather_columns(cells, starts, lengths, tokens, column, n_genes, indptr, indices):
+def gather_columns(cells, starts, lengths, tokens, column, n_genes, offsets, indices):
     """Column of every entry of cells of a buffer (-1 where it has none); -1, or the first cell that is damaged.
 
-    ``column`` has an entry for every value that a token of two bytes can have, so that none leads out of it.
+    Those of a cell are written from its offset on. ``column`` has an entry for every value that a token of two bytes
+    can have, so that none leads out of it.
     """
-    n = 0
-    indptr[0] = 0
     most = tokens.dtype.type(len(column) - 1)
     for c in range(len(cells)):
         length = lengths[cells[c]]
         own = tokens[starts[cells[c]] : starts[cells[c]] + length]
-        out = indices[n : n + length]
+        out = indices[offsets[c] : offsets[c] + length]
         last = own.dtype.type(0)
         for i in range(length):
             last = max(last, own[i])
@@ -94,8 +91,6 @@ def gather_columns(cells, starts, lengths, tokens, column, n_genes, indptr, indi
         else:
             for i in range(length):
                 out[i] = column[np.uint64(min(own[i], most))]
-        n += length
-        indptr[c + 1] = n
     return -1
 
 

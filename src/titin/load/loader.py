@@ -1,11 +1,9 @@
-"""The columns of obs that go with a batch, looked up when asked for."""
+"""Minibatches of one dataset, or of several: the loader, and the columns of obs that go with a batch."""
 
-import logging
-import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,16 +13,31 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from titin.atlas import Atlas, AtlasView, open_atlas
-from titin.dataset import layout
-from titin.dataset.manifest import Manifest
-from titin.errors import DatasetError, TitinError
+from titin.errors import TitinError
 from titin.load import kernels as _kernels
-from titin.load.buffers import ArrayPool, Cells, RowGroups, Space
-from titin.load.cache import DamagedCacheError, DecodedCache, discard, open_cache
-from titin.load.samplers import BUFFER_CELLS, BlockShuffleSampler, Sampler, SequentialSampler
+from titin.load.buffers import ArrayPool
+from titin.load.loads import (
+    DensePiece,
+    Load,
+    LoadedDataset,
+    LoadReader,
+    Shape,
+    SparsePiece,
+    columns_of_tokens,
+    mode_of,
+)
+from titin.load.samplers import (
+    BLOCK_CELLS,
+    BUFFER_CELLS,
+    BlockShuffleSampler,
+    Sampler,
+    SequentialSampler,
+    StudySampler,
+    Weights,
+)
+from titin.load.studies import Dataset, Studies, study_of
 from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
-from titin.study.design import Study
 from titin.study.roles import role_columns
 
 
@@ -79,8 +92,6 @@ class Obs(Mapping[str, pd.Series]):
         return self.columns.tolist()
 
 
-_log = logging.getLogger(__name__)
-_TOKENS = 1 << 16
 _PIECE_CELLS = 1024  # put together by one thread at a time
 
 
@@ -100,7 +111,7 @@ class Batch(NamedTuple):
 
 
 class Loader:
-    """Iterate over minibatches of a dataset.
+    """Iterate over minibatches of a dataset, or of several as one.
 
     One epoch runs so: (1) the sampler plans loads, each the cells to hold in memory together; (2) a thread reads the
     load after the current one, its row groups decoded by a pool of threads; (3) the pool cuts batches out of the
@@ -110,7 +121,9 @@ class Loader:
     Parameters
     ----------
     atlas
-        A dataset: `titin.Atlas`, a part of one (``atlas[cells, genes]``), or what `titin.open` takes.
+        A dataset: `titin.Atlas`, a part of one (``atlas[cells, genes]``), or what `titin.open` takes. Or several: a
+        sequence of these, a dict by name, or `titin.load.Studies`, which says how they are joined. Positions of cells
+        then count over all, and obs says of which ``study`` each is.
     batch_size
         Cells of a batch.
     shuffle
@@ -128,10 +141,10 @@ class Loader:
         column indices of a CSR batch need not be ascending.
     values
         ``lognorm``: the source's own values, exactly, or log1p(10,000 × count / total) where it holds counts, or
-        normalised values that are not logged;
+        normalised values that are not logged, the total being that of all genes of the cell's dataset;
         ``counts``: the integer counts.
     obs
-        Columns of obs to hand out; those with a role where not given.
+        Columns of obs to hand out; those with a role where not given. Of several datasets the study goes with them.
     dense
         Give numpy arrays instead of CSR.
     drop_last
@@ -144,11 +157,21 @@ class Loader:
         That decode and cut batches; all processors where not given.
     cache
         True or a folder: decode the dataset once into memory-mapped files (about 4 bytes a non-zero) and read those.
+    join
+        Of several datasets: ``inner``, which is the default, for the genes that all studies measured, ``outer`` for
+        those of any; `mask` then says what was measured.
+    weights
+        Of several studies: ``proportional`` (each cell once an epoch; the default), ``equal``, or a number by study:
+        its share of an epoch's cells, of which there are as many as cells; see `titin.load.StudySampler`.
 
     Attributes
     ----------
     obs
         DataFrame of every cell in the dataset's order: the columns that are handed out.
+    genes
+        Names of the columns of a batch.
+    sampler
+        Plans the epochs; ``titin.load.DistributedSampler(loader.sampler, …)`` divides them between ranks.
 
     Examples
     --------
@@ -157,11 +180,12 @@ class Loader:
     ...     loader.set_epoch(epoch)
     ...     for X, obs in loader:
     ...         model.partial_fit(X, obs["cell_type"], classes=classes)
+    >>> both = Loader({"Lund": "lund", "Kiel": "kiel"}, weights="equal")  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        atlas: Atlas | AtlasView | str | Path,
+        atlas: Dataset | Sequence[Dataset] | Mapping[str, Dataset] | Studies,
         batch_size: int = 256,
         *,
         shuffle: bool = True,
@@ -177,32 +201,31 @@ class Loader:
         buffer_cells: int = BUFFER_CELLS,
         threads: int | None = None,
         cache: bool | str | Path = False,
+        join: Literal["inner", "outer"] | None = None,
+        weights: Weights | None = None,
     ) -> None:
         if batch_size < 1:
             raise TitinError(f"a batch of {batch_size} cells", "give batch_size 1 or more")
-        if isinstance(atlas, AtlasView):
-            cells, genes, atlas = _within(atlas, cells, genes)
-        self.atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
-        if self.atlas.whole is not self.atlas:  # blocks are decoded with all of their genes
-            genes = self.atlas.var_names.tolist() if genes is None else genes
-            self.atlas = self.atlas.whole
+        self.atlas, cells, genes = _opened(atlas, join, cells, genes)
         self.batch_size, self.drop_last, self.dense, self.values = batch_size, drop_last, dense, values
         self.threads = threads or available_threads()
-        self._mode = _mode(self.atlas.manifest, values)
         self._cache = cache
-        self._column, self.genes = _columns(self.atlas, genes)
-        self._subset = genes is not None
-        self._arrays, self._spaces = ArrayPool(), list[Space]()
+        self._gene_places, self.genes = _chosen_genes(self.atlas, genes)
+        self._datasets = (
+            self.atlas.datasets(values, self._gene_places)
+            if isinstance(self.atlas, Studies)
+            else _read_whole(self.atlas, values, self._gene_places)
+        )
+        subset = any((one.column[: one.atlas.n_vars] < 0).any() for one in self._datasets)
+        self._shape, self._arrays = Shape(len(self.genes), subset, dense), ArrayPool()
         self.obs = _handed_out(self.atlas, obs)
         if sampler is None:
             chosen = _choose_cells(self.atlas, cells, donors)
-            sampler = (
-                BlockShuffleSampler(chosen, buffer_cells=buffer_cells, seed=seed)
-                if shuffle
-                else SequentialSampler(chosen, buffer_cells=buffer_cells)
+            sampler = _sampler(self.atlas, chosen, weights, shuffle=shuffle, buffer_cells=buffer_cells, seed=seed)
+        elif cells is not None or donors is not None or weights is not None:
+            raise TitinError(
+                "cells, donors and weights are the sampler's to choose", "give them to the sampler, or no sampler"
             )
-        elif cells is not None or donors is not None:
-            raise TitinError("cells and donors are the sampler's to choose", "give them to the sampler, or no sampler")
         elif sampler.names is not None and not sampler.names.equals(self.atlas.obs_names):
             raise TitinError(
                 "the sampler was made of labels of other cells, or of these in another order",
@@ -217,7 +240,7 @@ class Loader:
         return full + (rest > 0 and not self.drop_last)
 
     def __repr__(self) -> str:
-        kind = "counts" if self._mode == _kernels.COUNTS else "values"
+        kind = "counts" if all(one.mode == _kernels.COUNTS for one in self._datasets) else "values"
         form = "numpy" if self.dense else "CSR"
         return (f"Loader of {len(self.sampler):,} cells × {len(self.genes):,} genes: {len(self):,} batches of "
                 f"{self.batch_size:,}, {kind}, {form}, {self.sampler.__class__.__name__}")  # fmt: skip
@@ -226,6 +249,44 @@ class Loader:
         from titin.html import notebook
 
         return notebook(repr(self), [("obs", [str(name) for name in self.obs.columns])])
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """Which study measured which of the genes that are handed out: bool, genes × studies."""
+        return self.atlas.measured.iloc[self._gene_places].set_axis(self.genes, axis=0)
+
+    def mask(self, obs: "Obs | pd.DataFrame") -> NDArray[np.bool_]:
+        """Which values of a batch were measured, by the study of each cell: a zero elsewhere says nothing.
+
+        Parameters
+        ----------
+        obs
+            Of the batch.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, cells × genes.
+
+        Raises
+        ------
+        TitinError
+            If the loader does not hand out the study of the cells, and studies measured different genes.
+        """
+        measured = self.measured.to_numpy().T
+        if measured.all():
+            return np.ones((len(obs.index), len(self.genes)), bool)
+        column = str(self.atlas.roles.get("study"))
+        if column not in obs:
+            raise TitinError(
+                "what was measured of a cell depends on its study, which the loader does not hand out",
+                f'make it with obs=[…, "{column}"]',
+            )
+        codes = self.measured.columns.get_indexer(pd.Index(obs[column].astype(str)))
+        if (codes < 0).any():
+            strange = obs[column].astype(str).to_numpy()[codes < 0][0]
+            raise TitinError(f"{strange!r} is none of the studies", f"studies: {', '.join(self.measured.columns)}")
+        return measured[codes]
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch from its first batch when iterated over next; the order of cells depends on it."""
@@ -272,14 +333,10 @@ class Loader:
                 yield load[skip:]
             skip = max(0, skip - len(load))
 
-    def _reader(self, pool: ThreadPoolExecutor) -> "_LoadReader":
-        exact = self._mode == _kernels.LEVELS
-        groups = RowGroups(self.atlas.store, levels=exact or bool(self._cache))
-        folder = Path(self._cache) if self._cache and self._cache is not True else None
-        cache = open_cache(groups, folder, pool) if self._cache else None
-        return _LoadReader(groups, cache, pool, self.obs, self._spaces)
+    def _reader(self, pool: ThreadPoolExecutor) -> LoadReader:
+        return LoadReader(self._datasets, self.obs, self._cache, pool)
 
-    def _cut(self, loads: Iterator["_Load"]) -> Generator[Batch, None, None]:
+    def _cut(self, loads: Iterator[Load]) -> Generator[Batch, None, None]:
         """Put loads together piece by piece, some pieces ahead, and cut batches from the pieces."""
         begun: list[Batch] = []  # parts of a batch that goes on in the next load
         for load, rows, matrix in ordered_map(self._gather, self._pieces(loads), self.threads):
@@ -296,12 +353,12 @@ class Loader:
         if begun and not self.drop_last:
             yield _join(begun)
 
-    def _pieces(self, loads: Iterator["_Load"]) -> Iterator[tuple["_Load", slice]]:
+    def _pieces(self, loads: Iterator[Load]) -> Iterator[tuple[Load, slice]]:
         """Rows of loads: first those that the last load's last batch lacks, then some whole batches at a time."""
         size = max(1, _PIECE_CELLS // self.batch_size) * self.batch_size
         lacking = 0
         for load in loads:
-            n = len(load.cells)
+            n = len(load)
             first = min(lacking, n)
             if first:
                 yield load, slice(0, first)
@@ -309,69 +366,9 @@ class Loader:
                 yield load, slice(start, min(start + size, n))
             lacking = (lacking - n) % self.batch_size
 
-    def _gather(self, piece: tuple["_Load", slice]) -> tuple["_Load", slice, "_Dense | _Sparse"]:
+    def _gather(self, piece: tuple[Load, slice]) -> tuple[Load, slice, DensePiece | SparsePiece]:
         load, rows = piece
-        try:
-            matrix = self._put_together(load, rows)
-            load.refuse_written()
-        except (DamagedCacheError, DatasetError):
-            if not load.cache:
-                raise
-            again = load.read_again(rows)
-            matrix = self._put_together(again, slice(None))
-        return load, rows, matrix
-
-    def _put_together(self, load: "_Load", rows: slice) -> "_Dense | _Sparse":
-        source, cells = load.source, load.cells[rows]
-        lengths = source.lengths[cells]
-        size, longest = int(lengths.sum()), int(lengths.max(initial=0))
-        indptr = np.empty(len(cells) + 1, np.int64)
-        indices, values = self._arrays.take(size, np.int32), self._arrays.take(size, np.float32)
-        damaged = _kernels.gather_columns(
-            cells, source.starts, source.lengths, source.tokens, self._column, self.atlas.n_vars, indptr, indices
-        )
-        if damaged < 0:
-            damaged = _kernels.gather_values(
-                self._mode, cells, source.starts, source.lengths, source.level_starts, source.level_lengths,
-                source.data, source.levels, layout.TARGET_SUM, longest, values,
-            )  # fmt: skip
-        if damaged >= 0:
-            raise DatasetError(
-                f"{self.atlas.store.name}: the cell at position {load.positions[rows][damaged]} is damaged: its genes "
-                "or levels do not fit", "restore the expression files, or build the dataset again",
-            )  # fmt: skip
-        if self.dense:
-            X = self._arrays.take(len(cells) * len(self.genes), np.float32).reshape(len(cells), len(self.genes))
-            _kernels.scatter_dense(indptr, indices, values, X)
-            return _Dense(X)
-        if self._subset:
-            _kernels.keep_columns(indptr, indices, values)
-        return _Sparse(indptr, indices, values, len(self.genes))
-
-
-class _Dense(NamedTuple):
-    """A piece as an array."""
-
-    X: NDArray[np.float32]
-
-    def cut(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self.X[start:stop]
-
-
-class _Sparse(NamedTuple):
-    """A piece as the arrays of a CSR matrix."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    values: NDArray[np.float32]
-    n_columns: int
-
-    def cut(self, start: int, stop: int) -> sparse.csr_matrix:
-        first, last = self.indptr[start], self.indptr[stop]
-        X = sparse.csr_matrix((stop - start, self.n_columns), dtype=np.float32)
-        X.data, X.indices = self.values[first:last], self.indices[first:last]
-        X.indptr = (self.indptr[start : stop + 1] - first).astype(np.int32)
-        return X
+        return load, rows, load.put_together(rows, self._shape, self._arrays)
 
 
 def _join(parts: list[Batch]) -> Batch:
@@ -384,105 +381,66 @@ def _join(parts: list[Batch]) -> Batch:
     return Batch(X, Obs(frame, slice(0, len(frame))))
 
 
-@dataclass(frozen=True, eq=False)
-class _Load:
-    """Cells in memory, or in a cache, and those to hand out: where they are, where in the dataset, and their obs."""
-
-    source: Cells
-    cells: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    obs: pd.DataFrame
-    reader: "_LoadReader"
-    cache: DecodedCache | None = None
-
-    def refuse_written(self) -> None:
-        """Refuse a cache that somebody has written to meanwhile."""
-        if self.cache:
-            self.cache.refuse_written()
-
-    def read_again(self, rows: slice) -> "_Load":
-        """Some of the cells, from Parquet."""
-        self.reader.damaged("what was read of it does not fit")
-        return self.reader.from_files(self.positions[rows])
-
-
-class _LoadReader:
-    """Reads loads: from the cache, where there is one; from Parquet else, and once the cache is found damaged.
-
-    Each load is read into a space of its own, one of the ``idle``, and gives it back once nobody holds the load: how
-    many are being cut at a time depends on how small they are, and on the threads.
-    """
-
-    def __init__(
-        self, groups: RowGroups, cache: DecodedCache | None, pool: ThreadPoolExecutor, obs: pd.DataFrame,
-        idle: list[Space],
-    ) -> None:  # fmt: skip
-        self._groups, self._cache, self._pool, self._obs, self._idle = groups, cache, pool, obs, idle
-        self._discarded: DecodedCache | None = None
-
-    def __call__(self, positions: NDArray[np.int64]) -> _Load:
-        cache = self._cache
-        if cache:
-            try:
-                cache.check(positions)
-            except DamagedCacheError as error:
-                self.damaged(error)
-            else:
-                return _Load(cache.cells, positions, positions, self._obs.take(positions), self, cache)
-        return self.from_files(positions)
-
-    def from_files(self, positions: NDArray[np.int64]) -> _Load:
-        """Read cells from Parquet."""
-        try:
-            space = self._idle.pop()
-        except IndexError:
-            space = Space()
-        numbers = np.unique(self._groups.of_cells(positions)).tolist()
-        cells, held = self._groups.read(numbers, self._pool, space)
-        load = _Load(cells, np.searchsorted(held, positions), positions, self._obs.take(positions), self)
-        weakref.finalize(load, self._idle.append, space).atexit = False
-        return load
-
-    def damaged(self, why: object) -> None:
-        """Take nothing more from the cache, and say so."""
-        if self._cache:
-            _log.warning("the cache %s is damaged, and made again next time: %s", self._cache.folder, why)
-            self._discarded, self._cache = self._cache, None
-
-    def __enter__(self) -> "_LoadReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove a damaged cache, now that nothing more is taken from it."""
-        if self._discarded:
-            discard(self._discarded)
-
-
-def _mode(manifest: Manifest, values: str) -> int:
-    kind = manifest.value_kind
-    if values not in ("lognorm", "counts"):
-        raise TitinError(f"there are no values {values!r}", "give lognorm or counts")
-    if values == "counts" and not kind.has_counts:
-        raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", 'use values="lognorm"')
-    if values == "counts" or not kind.has_counts:
-        return _kernels.COUNTS
-    return _kernels.LOGNORM if kind.lognorm_of_counts else _kernels.LEVELS
-
-
-def _columns(atlas: Atlas, genes: Sequence[str] | None) -> tuple[NDArray[np.int32], pd.Index]:
-    """Column of each token (-1: none), of as many as two bytes can hold at least, and the names of the columns."""
-    order = atlas.source_columns  # of each token
-    columns = np.full(max(len(order), _TOKENS), -1, np.int32)
+def _chosen_genes(atlas: Atlas | Studies, genes: Sequence[str] | None) -> tuple[NDArray[np.int64], pd.Index]:
+    """Positions of the genes of the columns, and names of the columns."""
     if genes is None:
-        columns[: len(order)] = order
-        return columns, atlas.var_names
+        return np.arange(atlas.n_vars), atlas.var_names
     wanted = atlas.gene_positions(genes)
     if len(np.unique(wanted)) != len(wanted):
         raise TitinError("genes names a gene twice", "name each gene once")
-    column = np.full(len(order), -1, np.int32)
-    column[wanted] = np.arange(len(wanted), dtype=np.int32)
-    columns[: len(order)] = column[order]
-    return columns, pd.Index(genes)
+    return wanted, pd.Index(genes)
+
+
+def _read_whole(atlas: Atlas, values: str, genes: NDArray[np.int64]) -> list[LoadedDataset]:
+    """One dataset, of which some genes are handed out."""
+    column = np.full(atlas.n_vars, -1, np.int32)
+    column[genes] = np.arange(len(genes), dtype=np.int32)
+    return [LoadedDataset(atlas, columns_of_tokens(atlas, column), mode_of(atlas.manifest, values))]
+
+
+def _opened(
+    atlas: Any, join: Literal["inner", "outer"] | None, cells: ArrayLike | None, genes: Sequence[str] | None
+) -> tuple[Atlas | Studies, ArrayLike | None, Sequence[str] | None]:
+    """What is loaded from, with all of its genes; and the cells and genes chosen of it."""
+    if isinstance(atlas, Mapping | Sequence) and not isinstance(atlas, str):
+        return Studies(atlas, join or "inner"), cells, genes
+    if join is not None:
+        joined = isinstance(atlas, Studies)
+        raise TitinError(
+            "the studies are joined already" if joined else "one dataset has nothing to be joined with",
+            "give join= to titin.load.Studies" if joined else "leave out join=, or give several datasets",
+        )
+    if isinstance(atlas, Studies):
+        return atlas, cells, genes
+    if isinstance(atlas, AtlasView):
+        cells, genes, atlas = _within(atlas, cells, genes)
+    atlas = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
+    if atlas.whole is not atlas:  # blocks are decoded with all of their genes
+        genes = atlas.var_names.tolist() if genes is None else genes
+        atlas = atlas.whole
+    return atlas, cells, genes
+
+
+def _sampler(
+    atlas: Atlas | Studies, chosen: NDArray[np.int64], weights: Weights | None, *, shuffle: bool, buffer_cells: int,
+    seed: int,
+) -> Sampler:  # fmt: skip
+    if not shuffle:
+        if not (weights is None or weights == "proportional"):
+            raise TitinError("weights draw cells at random", "leave out shuffle=False, or weights")
+        return SequentialSampler(chosen, buffer_cells=buffer_cells)
+    even = weights is None or (isinstance(weights, str) and weights == "proportional")
+    if even and not isinstance(atlas, Studies):
+        return BlockShuffleSampler(chosen, buffer_cells=buffer_cells, seed=seed)
+    column = atlas.roles.get("study")
+    if column is None:
+        raise TitinError("the dataset is of one study: there is nothing to weight", "leave out weights=")
+    dataset, blocks = atlas.blocks(BLOCK_CELLS) if isinstance(atlas, Studies) else (None, None)
+    labels: Any = dataset if even else atlas.cell_columns([column])[column].astype("string").to_numpy(object)
+    return StudySampler(
+        labels, "proportional" if weights is None else weights, chosen, blocks=blocks, buffer_cells=buffer_cells,
+        seed=seed,
+    )  # fmt: skip
 
 
 def _within(
@@ -497,15 +455,20 @@ def _within(
     return rows, genes, part.atlas
 
 
-def _handed_out(atlas: Atlas, columns: Sequence[str] | None) -> pd.DataFrame:
-    """The columns of obs that are named, or those with a role."""
+def _handed_out(atlas: Atlas | Studies, columns: Sequence[str] | None) -> pd.DataFrame:
+    """The columns of obs that are named, or those with a role; of several datasets with the study."""
+    several = isinstance(atlas, Studies)
     if columns is None:
         wanted = {*role_columns(atlas.roles), *atlas.cells.derived_names.values()}
-        columns = [c for c in atlas.obs.columns if c in wanted]
-    return atlas.cell_columns(columns)
+        known = atlas.column_names if isinstance(atlas, Studies) else atlas.obs.columns
+        return atlas.cell_columns([c for c in known if c in wanted])
+    if isinstance(atlas, Studies):
+        for name in columns:
+            atlas.refuse_unlike(name)
+    return atlas.cell_columns(list(dict.fromkeys([*columns, *([atlas.roles["study"]] if several else [])])))
 
 
-def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] | None) -> NDArray[np.int64]:
+def _choose_cells(atlas: Atlas | Studies, cells: ArrayLike | None, donors: Sequence[Any] | None) -> NDArray[np.int64]:
     chosen = np.arange(atlas.n_obs) if cells is None else np.asarray(atlas.cell_positions(cells), np.int64)
     if cells is not None and len(np.unique(chosen)) != len(chosen):
         raise TitinError("cells names a cell twice", "name each cell once, or give a sampler")
@@ -514,7 +477,7 @@ def _choose_cells(atlas: Atlas, cells: ArrayLike | None, donors: Sequence[Any] |
     column = atlas.roles.get("donor")
     if column is None:
         raise TitinError("the dataset has no donor column", "build it with --donor COLUMN, or give cells")
-    of_cell = Study.of(atlas).values("donor").astype("string").fillna("").to_numpy(object)
+    of_cell = study_of(atlas).values("donor").astype("string").fillna("").to_numpy(object)
     wanted = {str(d) for d in donors}
     known = set(of_cell) - {""}  # of cells without a donor
     if unknown := sorted(wanted - known):

@@ -1,12 +1,17 @@
 """Which cells, in what order: samplers plan an epoch, the loader reads what they plan."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from titin.errors import TitinError
+
+Weights = Literal["proportional", "equal"] | Mapping[str, float]
 
 BLOCK_CELLS = 1024
 BUFFER_CELLS = 8192
@@ -150,6 +155,137 @@ class BalancedSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.cells)
+
+
+class StudySampler(Sampler):
+    """Cells of several studies, each study with its weight, from a buffer of blocks that is as mixed as the epoch.
+
+    An epoch hands out as many cells as there are. A study has its weight's share of them (to within one cell): of a
+    share that is larger than the study every cell is drawn as often as every other, or once more; of a smaller one no
+    cell is drawn twice, and every epoch draws others. So no study decides when an epoch ends, and none is thrown away.
+    Blocks of the studies are spread evenly over the epoch.
+
+    Parameters
+    ----------
+    studies
+        Study of every cell; missing ones (None, NaN) are never drawn.
+    weights
+        ``proportional``: every cell once. ``equal``: as many cells of each study. Or a number by study, above zero;
+        only their ratios matter.
+    cells
+        Positions to draw from; all where not given.
+    blocks
+        int64, which run of neighbouring cells on disk each cell is in; so many positions each where not given.
+    block_cells, buffer_cells, seed
+        As for `BlockShuffleSampler`.
+
+    Raises
+    ------
+    TitinError
+        If a weight is no number above zero, or is of a study without cells, or a study has none.
+
+    Notes
+    -----
+    These are the proportions of Mosaic's ``StreamingDataset``. ``datasets.interleave_datasets`` of Hugging Face draws
+    each next row's dataset at random instead, and ends when the first, or the last, is exhausted.
+
+    Examples
+    --------
+    >>> sampler = StudySampler(["a", "a", "b", "b", "b", "b"], {"a": 2, "b": 1})
+    >>> [sorted(load.tolist()) for load in sampler.loads(epoch=0)]
+    [[0, 0, 1, 1, 3, 5]]
+    """
+
+    def __init__(
+        self, studies: ArrayLike, weights: Weights = "proportional", cells: ArrayLike | None = None, *,
+        blocks: NDArray[np.int64] | None = None, block_cells: int = BLOCK_CELLS, buffer_cells: int = BUFFER_CELLS,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        codes, names = pd.factorize(pd.Series(studies))
+        if isinstance(studies, pd.Series) and not isinstance(studies.index, pd.RangeIndex):
+            self.names = studies.index
+        chosen = np.arange(len(codes)) if cells is None else np.asarray(cells, np.int64)
+        super().__init__(chosen[codes[chosen] >= 0])
+        own = codes[self.cells]
+        counts = np.bincount(own, minlength=len(names))
+        self.draws = dict(zip(map(str, names), _shares(weights, list(map(str, names)), counts), strict=True))
+        self.seed = seed
+        self.buffer_blocks = max(1, _positive("buffer_cells", buffer_cells) // _positive("block_cells", block_cells))
+        runs = self.cells // block_cells if blocks is None else blocks[self.cells]
+        self._blocks = [_cut_blocks(self.cells[own == code], runs[own == code]) for code in range(len(names))]
+
+    def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the cells of some blocks at a time, shuffled."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, epoch, 2]))
+        drawn, times = list[NDArray[np.int64]](), list[NDArray[np.float64]]()
+        for blocks, n_draws in zip(self._blocks, self.draws.values(), strict=True):
+            own = list(_draw(blocks, n_draws, rng))
+            drawn += own
+            times.append((np.arange(len(own)) + rng.random(len(own))) / max(1, len(own)))
+        order = np.argsort(np.concatenate([*times, np.empty(0)]), kind="stable")
+        for start in range(0, len(order), self.buffer_blocks):
+            yield rng.permutation(np.concatenate([drawn[i] for i in order[start : start + self.buffer_blocks]]))
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+def _cut_blocks(cells: NDArray[np.int64], runs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cells of one study by runs, which ascend."""
+    return np.split(cells, np.flatnonzero(np.diff(runs)) + 1) if len(cells) else []
+
+
+def _draw(
+    blocks: list[NDArray[np.int64]], n_draws: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:  # fmt: skip
+    """Blocks in random order, over and over, until so many cells are drawn; of the last block cells at random."""
+    left = n_draws
+    while left:
+        for number in rng.permutation(len(blocks)):
+            block = blocks[number]
+            if not left:
+                return
+            yield block if len(block) <= left else rng.choice(block, left, replace=False)
+            left -= min(left, len(block))
+
+
+def _shares(weights: Weights, studies: list[str], counts: NDArray[np.int64]) -> list[int]:
+    """How many cells an epoch draws of each study: of their sum, by weight, the largest remainders rounded up."""
+    if isinstance(weights, str):
+        if weights not in ("proportional", "equal"):
+            raise TitinError(f"there are no weights {weights!r}", "give proportional, equal, or a number by study")
+        own = counts.astype(float) if weights == "proportional" else (counts > 0).astype(float)
+    else:
+        own = _given(weights, studies, counts)
+    exact = own / max(own.sum(), 1e-300) * counts.sum()
+    found = np.floor(exact + 1e-9).astype(np.int64)
+    found[np.argsort(found - exact, kind="stable")[: counts.sum() - found.sum()]] += 1
+    return [int(n) for n in found]
+
+
+def _given(weights: Mapping[str, float], studies: list[str], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    given = {str(name): weight for name, weight in weights.items()}
+    known = ", ".join(studies)
+    if strange := [name for name in given if name not in studies]:
+        near = get_close_matches(strange[0], studies, n=1)
+        hint = f"did you mean {near[0]!r}? studies: {known}" if near else f"studies: {known}"
+        raise TitinError(f"there is no study {strange[0]!r} to weight", hint)
+    for name, n in zip(studies, counts.tolist(), strict=True):
+        weight: Any = given.get(name)
+        if weight is None:
+            if n == 0:
+                continue
+            raise TitinError(f"the study {name!r} has no weight", f"give each study one: {known}")
+        number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+        if not number or not np.isfinite(weight) or weight <= 0:
+            raise TitinError(
+                f"the weight of {name!r} is {weight!r}", "give a number above zero, or leave the study out"
+            )
+        if n == 0:
+            raise TitinError(
+                f"no cell of the study {name!r} is chosen, so that it cannot have a weight", "leave it out"
+            )
+    return np.array([float(given.get(name, 0)) for name in studies])
 
 
 class DistributedSampler(Sampler):

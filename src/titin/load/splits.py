@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from titin.atlas import Atlas
 from titin.dataset.strict_json import parse_json
 from titin.errors import TitinError
+from titin.load.studies import Studies, study_of
 from titin.study.design import ROLES as _ROLES
 from titin.study.design import Study
 from titin.study.roles import named_column
@@ -254,15 +255,16 @@ def refuse(message: str, hint: str) -> NoReturn:
     raise TitinError(message, hint)
 
 
-def obs_column(atlas: Atlas, name: str, cells: Any) -> pd.Series:
+def obs_column(atlas: Atlas | Studies, name: str, cells: Any) -> pd.Series:
     """A column of obs, by role or by name, for the cells chosen; of a role what is known, see `titin.study.entries`.
 
     Donors that cannot be one person each are warned of.
     """
-    column = named_column(atlas.roles, atlas.obs.columns, name)
+    known = atlas.column_names if isinstance(atlas, Studies) else atlas.obs.columns
+    column = named_column(atlas.roles, known, name)
     table = atlas.cell_columns(column, cells)
     if name == "donor":
-        for said in Study.of(atlas).warnings:
+        for said in study_of(atlas).warnings:
             warnings.warn(said, UserWarning, stacklevel=3)
     return Study(table, atlas.roles).values(name) if name in _ROLES else pd.Series(table[column])
 
@@ -313,9 +315,10 @@ class LeaveOneDonorOut(DonorSplitter):
         super().__init__(donors, [make_fold(names, [name]) for name in names], {}, missing=missing)
 
     @classmethod
-    def from_atlas(cls, atlas: Atlas, cells: Any = None) -> "LeaveOneDonorOut":
+    def from_atlas(cls, atlas: Atlas | Studies, cells: Any = None) -> "LeaveOneDonorOut":
         """Make it of the donor column of an atlas, for the cells given by positions, mask or names, in that order.
 
+        Of `titin.load.Studies`, a donor is held out of all; donors that two studies call alike are different ones.
         Cells without a donor are on neither side; ``n_without_donor`` says how many.
         """
         return cls(obs_column(atlas, "donor", cells), missing=True)
@@ -373,8 +376,8 @@ class StratifiedDonorKFold(DonorSplitter):
 
     @classmethod
     def from_atlas(
-        cls, atlas: Atlas, strata: str | Sequence[str] = ("protocol", "sex"), n_splits: int = 5, n_repeats: int = 1,
-        seed: int = 0, cells: Any = None,
+        cls, atlas: Atlas | Studies, strata: str | Sequence[str] = ("protocol", "sex"), n_splits: int = 5,
+        n_repeats: int = 1, seed: int = 0, cells: Any = None,
     ) -> "StratifiedDonorKFold":  # fmt: skip
         """Make it of an atlas; ``strata`` names roles or columns of obs, ``cells`` gives positions, mask or names.
 
@@ -458,7 +461,7 @@ class ProtocolTransfer(DonorSplitter):
 
     @classmethod
     def from_atlas(
-        cls, atlas: Atlas, train: str = "cells", test: str = "nuclei", seed: int = 0, cells: Any = None
+        cls, atlas: Atlas | Studies, train: str = "cells", test: str = "nuclei", seed: int = 0, cells: Any = None
     ) -> "ProtocolTransfer":
         """Make it of the donor and protocol columns of an atlas, for the cells given, in that order.
 
@@ -562,6 +565,6 @@ class RandomCellSplit(Splitter):
         return splitter
 
     @classmethod
-    def from_atlas(cls, atlas: Atlas, n_splits: int = 5, seed: int = 0, cells: Any = None) -> Self:
+    def from_atlas(cls, atlas: Atlas | Studies, n_splits: int = 5, seed: int = 0, cells: Any = None) -> Self:
         """Make it of the donor column of an atlas, for the cells given, in that order."""
         return cls(n_splits, seed, obs_column(atlas, "donor", cells), missing=True)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +20,7 @@ from titin.dataset import layout
 from titin.dataset.strict_json import read_json
 from titin.errors import TitinError
 from titin.load.kernels import bin_cells, rank_cells
+from titin.load.studies import Studies
 from titin.parallel import ordered_map
 from titin.resources import available_threads
 
@@ -230,6 +231,7 @@ class Tokens:
         vocabulary: Naming | Vocabulary, medians: "Mapping[str, float] | pd.Series | None", cls: bool,
         ties: Literal["spread", "together"], seed: int, threads: int | None,
     ) -> None:  # fmt: skip
+        _refuse_several(atlas)
         _check(style, max_len, n_bins, ties, cls)
         check_counts(atlas)
         self.atlas, self.style, self.max_len, self.cells, self.n_bins = atlas, style, max_len, cells, n_bins
@@ -372,6 +374,14 @@ def tokens(
     ...     input_ids, _ = batch.padded()
     """
     return Tokens(atlas, style, max_len, cells, n_bins, vocabulary, medians, cls, ties, seed, threads)
+
+
+def _refuse_several(atlas: Any) -> None:
+    if isinstance(atlas, Studies) or (isinstance(atlas, Sequence | Mapping) and not isinstance(atlas, str)):
+        raise TitinError(
+            "tokens are made of one dataset at a time",
+            "give each the same vocabulary, and rank medians: for atlas in (a, b): tokens(atlas, vocabulary=…)",
+        )
 
 
 def _check(style: str, max_len: int, n_bins: int, ties: str, cls: bool) -> None:

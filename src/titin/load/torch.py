@@ -53,6 +53,9 @@ class TorchDataset(IterableDataset):
     dtype
         Of the values: ``torch.float32``, or ``torch.float16`` or ``torch.bfloat16``, in half the memory and rounded; of
         ``values="counts"``, which neither of these holds exactly, ``torch.int32``.
+    mask
+        Give what was measured as third part of every batch: bool, cells × genes (dense), as `titin.Loader.mask` says.
+        Of several studies, to leave out of a loss the genes that a cell's study did not measure.
 
     Attributes
     ----------
@@ -74,7 +77,7 @@ class TorchDataset(IterableDataset):
 
     def __init__(
         self, loader: Loader, layout: Literal["csr", "dense"] = "csr", target: str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype = torch.float32, *, mask: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if layout not in ("csr", "dense"):
@@ -82,7 +85,9 @@ class TorchDataset(IterableDataset):
         if layout == "csr" and loader.dense:
             raise TitinError("the loader gives dense batches", 'give layout="dense", or make the loader sparse')
         _refuse_dtype(dtype, loader.values)
-        self.loader, self.layout, self.target, self.dtype = loader, layout, target, dtype
+        self.loader, self.layout, self.target, self.dtype, self.mask = loader, layout, target, dtype, mask
+        if mask:
+            loader.mask(loader.obs.iloc[:0])  # which says so if that cannot be known
         self.classes = None if target is None else _classes(_handed_out(loader, target))
         # in shared memory, as workers that stay alive hear of a new epoch in no other way
         epoch: Any = torch.tensor(loader.state_dict()["epoch"])
@@ -94,8 +99,8 @@ class TorchDataset(IterableDataset):
         self._epoch.fill_(epoch)
         self.loader.set_epoch(epoch)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
-        """Yield ``X`` (cells × genes, of ``dtype``) with the target (cells) or obs."""
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Yield ``X`` (cells × genes, of ``dtype``) with the target (cells) or obs, and with the mask if wanted."""
         worker = get_worker_info()
         loader = self.loader if worker is None else self._share(worker.id, worker.num_workers)
         self._running = loader
@@ -103,7 +108,8 @@ class TorchDataset(IterableDataset):
             loader.load_state_dict(self._to_load)
             self._to_load = {}
         for X, obs in loader:
-            yield self._tensor(X), self._second(obs)
+            batch = self._tensor(X), self._second(obs)
+            yield (*batch, torch.from_numpy(loader.mask(obs))) if self.mask else batch
 
     def state_dict(self) -> dict[str, int]:
         """Where the epoch is in this process, as of a `titin.Loader`: in a worker, of its share."""

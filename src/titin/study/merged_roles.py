@@ -1,16 +1,15 @@
 """Roles of the columns of several studies: one column of all for each role."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from titin.compose.alignment import Alignment
-from titin.compose.study_part import StudyPart
 from titin.dataset import layout
+from titin.study.alignment import Alignment
 from titin.study.entries import read_entries
 from titin.study.roles import RoleChoice
 
@@ -48,10 +47,18 @@ class MergedRoles:
             for role in layout.ROLES
         }
 
-    def made(self, parts: Mapping[str, StudyPart], cells: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
-        """Columns of donors and samples with the study's name, where two studies have such names in common."""
+    def made(self, sizes: Mapping[str, int], cells: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
+        """Columns of donors and samples with the study's name, where two studies have such names in common.
+
+        Parameters
+        ----------
+        sizes
+            By study, in their order: how many cells it has.
+        cells
+            Columns of all cells, study after study.
+        """
         found = {}
-        study = np.repeat(list(parts), [len(part.source.obs) for part in parts.values()])
+        study = np.repeat(list(sizes), list(sizes.values()))
         for role in _NAMES:
             column = self.columns[role]
             if column is None or column not in cells:
@@ -88,20 +95,29 @@ class MergedRoles:
                         self.notes.append(f"the {role.replace('_', ' ')} of {name} is in obs column {placed!r} alone")
 
 
-def merge_roles(parts: Mapping[str, StudyPart]) -> MergedRoles:
-    """Choose for each role the name that its column has in the first study that has one."""
-    found = MergedRoles(renamed={name: {} for name in parts})
-    for name, part in parts.items():
-        found.own[name] = {role: column for role, column in part.roles.items() if column}
+def merge_roles(roles: Mapping[str, Mapping[str, Any]], units: Collection[str]) -> MergedRoles:
+    """Choose for each role the name that its column has in the first study that has one.
+
+    Parameters
+    ----------
+    roles
+        By study: the column of each role, a list for ``cell_type``.
+    units
+        Of the ages of all studies; columns of ages in several units are not joined.
+    """
+    found = MergedRoles(renamed={name: {} for name in roles})
+    for name, own in roles.items():
+        found.own[name] = {role: column for role, column in own.items() if column}
     for role in _ONE_COLUMN:
-        columns = {name: part.roles[role] for name, part in parts.items() if part.roles.get(role) is not None}
+        columns = {name: own[role] for name, own in roles.items() if own.get(role) is not None}
         found.columns[role] = str(next(iter(columns.values()))) if columns else None
-        if role == "age" and len(_units(parts)) > 1:
+        if role == "age" and len(set(units)) > 1:
             found.columns[role] = None
-            found.notes.append(f"ages are in {' and '.join(_units(parts))}: those in years are titin's, age_numeric")
+            said = " and ".join(sorted(set(units)))
+            found.notes.append(f"ages are in {said}: those in years are titin's, age_numeric")
             continue
         _rename(found, columns)
-    levels = {name: part.roles.get("cell_type") or [] for name, part in parts.items()}
+    levels = {name: own.get("cell_type") or [] for name, own in roles.items()}
     found.columns["cell_type"] = []
     for depth in range(max(map(len, levels.values()))):
         columns = {name: own[depth] for name, own in levels.items() if depth < len(own)}
@@ -120,6 +136,7 @@ def _rename(found: MergedRoles, columns: Mapping[str, Any]) -> None:
             found.notes.append(f"obs column {str(column)!r} of {name} is in {target!r}, as it has the same role")
 
 
-def _units(parts: Mapping[str, StudyPart]) -> list[str]:
-    origins = (part.ages.derived.get(layout.AGE_NUMERIC, {}) for part in parts.values())
+def age_units(derived: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Units of the ages of studies, of which each has derived columns with what they were made from."""
+    origins = (own.get(layout.AGE_NUMERIC, {}) for own in derived)
     return sorted({str(origin["unit"]) for origin in origins if origin.get("unit")})

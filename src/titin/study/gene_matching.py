@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.compose.alias_matching import MetGene, match_by_alias
-from titin.compose.gene_aliases import GeneAliases
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.study.alias_matching import MetGene, match_by_alias
+from titin.study.gene_aliases import GeneAliases
 
 _VERSIONED = re.compile(r"(ENS[A-Z]*[0-9]{6,})\.[0-9]+")
 _STABLE = re.compile(r"ENS[A-Z]*[0-9]{6,}|(?:FBgn|WBGene)[0-9]{4,}")
@@ -69,7 +69,7 @@ def match_genes(
     """Match the genes of studies.
 
     Two genes are one if their stable ids are, without the version; or, where one of them has no stable id, if their
-    symbols are, and only one gene of each study has that symbol; or by alias: see `titin.compose.alias_matching`.
+    symbols are, and only one gene of each study has that symbol; or by alias: see `titin.study.alias_matching`.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.compose.columns import family, join_columns
 from titin.dataset.tables import Record, decode_values, encode_table, encode_values, values_of
+from titin.study.joined_columns import family, join_columns
 
 Places = Mapping[str, NDArray[np.int64]]
 
@@ -25,10 +25,13 @@ class Alignment:
         By study: the column of the joined table that each of its columns is in.
     notes
         Columns that could not be joined, and columns that not all studies have.
+    unlike
+        By name: the first study whose column of that name, or role, could not be joined, and why.
     """
 
     names: dict[str, dict[Any, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unlike: dict[str, str] = field(default_factory=dict)
 
     @property
     def groups(self) -> dict[str, dict[str, Any]]:
@@ -72,6 +75,7 @@ def align(
                 why = _unlike(tables[other][theirs], table[column], other, study, places)
                 if why:
                     name = free_name(f"{wanted}_{study}", [*first, *found.names[study].values()])
+                    found.unlike.setdefault(wanted, f"that of {study} cannot be joined, as {why}")
                     found.notes.append(f"{place} column {str(column)!r} of {study} is kept as {name!r}: {why}")
             first.setdefault(name, (study, column))
             found.names[study][column] = name

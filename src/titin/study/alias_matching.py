@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from titin.compose.gene_aliases import GeneAliases
+from titin.study.gene_aliases import GeneAliases
 
 
 @dataclass(frozen=True)

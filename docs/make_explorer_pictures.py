@@ -1,4 +1,7 @@
-"""Write the pictures of docs/explorer.md: python docs/make_explorer_pictures.py DATASET, a demo with its age tables."""
+"""Write the pictures of docs/explorer.md: python docs/make_explorer_pictures.py DATASET [NAME …].
+
+DATASET is a demo with its age tables; for explorer-regulator one with planted regulators, kept by `titin network`.
+"""
 
 import io
 import sys
@@ -37,6 +40,7 @@ PICTURES: dict[str, tuple[int, int, bool, dict[str, Any]]] = {  # width, height,
             "b": {"filter": "annotation_level0 = MuSC and age < 50"},
         },
     ),
+    "explorer-regulator": (1400, 1000, False, {"page": "regulators", "regulator": "IGFBP4"}),
     "explorer-phone": (400, 860, False, {"colours": [{"gene": "MYH7"}], "selection": {"polygon": RING}}),
 }
 
@@ -49,6 +53,8 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for name, (width, height, dark, state) in PICTURES.items():
+            if sys.argv[2:] and name not in sys.argv[2:]:
+                continue
             page = browser.new_page(viewport={"width": width, "height": height},
                                     color_scheme="dark" if dark else "light")  # fmt: skip
             window = Window(page).open(server.address)

@@ -36,7 +36,7 @@ FREE = {
 }  # fmt: skip
 BY_HAND = {
     "allow", "allow_negative", "checks", "clean", "clock", "data", "drop_confounded", "exact_ages", "follow_links",
-    "force", "formula", "host", "level", "licence", "make_unique", "models", "resume", "save_clock",
+    "force", "formula", "host", "keep", "level", "licence", "make_unique", "models", "resume", "save_clock",
     "save_model", "model", "space", "celltypist", "backend", "drop", "table", "terms", "storage_options",
 }  # fmt: skip
 

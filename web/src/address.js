@@ -2,7 +2,7 @@
 
 import { MOST_SAVED, readSelection } from "./selections.js";
 
-export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "sets", "labels"]);
+export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "regulators", "sets", "labels"]);
 
 /**
  * @typedef {object} State
@@ -26,6 +26,7 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {import("./selections.js").Selection | null} b
  * @property {import("./selections.js").Selection[]} saved selections under their names
  * @property {string[] | "panel" | "all"} tested genes that are compared between them; all of them where a server does it
+ * @property {string | null} regulator whose donors and targets the page of regulators shows
  * @property {string | null} comparison type and protocol that the page of changes shows
  */
 
@@ -49,6 +50,7 @@ export function toAddress(state) {
   if (state.page !== "map") address.set("page", state.page);
   if (state.card !== null) address.set("card", state.card);
   if (state.comparison !== null) address.set("comparison", state.comparison);
+  if (state.regulator !== null) address.set("regulator", state.regulator);
   if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
   if (state.protocol !== null) address.set("protocol", state.protocol);
   if (state.grouping !== null) address.set("grouping", JSON.stringify(state.grouping));
@@ -100,7 +102,7 @@ export function fromAddress(text) {
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
   if (page) state.page = page;
-  for (const name of /** @type {const} */ (["card", "comparison", "protocol", "type", "label"])) {
+  for (const name of /** @type {const} */ (["card", "comparison", "regulator", "protocol", "type", "label"])) {
     const found = address.get(name);
     if (found) state[name] = found;
   }

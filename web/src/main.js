@@ -148,6 +148,8 @@ async function start() {
         await act({ grouping: null, label: null, each: false, ...state });
         return violinsOfState(explorer, names);
       },
+      regulators: async () => (await sheets.regulators()).rows,
+      regulator: async (/** @type {string} */ name) => (await sheets.regulators()).of(name),
       composition: async () => compositionOf(await sheets.ageing()),
       changes: async (/** @type {number} */ comparison) => changesOf(await sheets.ageing(), await explorer.genes(), comparison),
       redraw: () => map.drawNow(),

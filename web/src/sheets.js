@@ -8,6 +8,8 @@ import { compositionPage } from "./composition.js";
 import { dotPlotPage } from "./dotplot.js";
 import { geneCard } from "./genecard.js";
 import { checkedLevels, labelsPage } from "./labelcheck.js";
+import { Regulators } from "./regulators.js";
+import { regulatorsPage } from "./regulatorspage.js";
 import { selectionsPage } from "./selectionspage.js";
 import { element, visible } from "./text.js";
 import { violinsPage } from "./violinspage.js";
@@ -33,6 +35,8 @@ export class Sheets {
     this.page = "map";
     /** @type {Promise<Ageing> | null} */
     this.tables = null;
+    /** @type {Promise<Regulators> | null} */
+    this.regulation = null;
     part("page-labels").hidden = !checkedLevels(explorer.dataset).length;
     for (const page of PAGES) part(`page-${page}`).addEventListener("click", () => this.act({ page, ...(page === "gene" ? { card: this.geneOfMap() ?? this.explorer.state.card } : {}) }));
   }
@@ -44,6 +48,15 @@ export class Sheets {
       throw error;
     });
     return this.tables;
+  }
+
+  /** Regulators of genes, read when they are first asked for. */
+  regulators() {
+    this.regulation ??= Regulators.open(this.explorer.dataset).catch((error) => {
+      this.regulation = null;
+      throw error;
+    });
+    return this.regulation;
   }
 
   /** The gene that the map is coloured by, or null. */
@@ -63,7 +76,7 @@ export class Sheets {
     sheet.hidden = state.page === "map";
     this.explorer.map.cover(!sheet.hidden);
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.saved, state.page === "sets" && state.selection, state.tested, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.regulator, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.saved, state.page === "sets" && state.selection, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
     const { page } = state;
@@ -97,6 +110,7 @@ export class Sheets {
         about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
       });
     }
+    if (state.page === "regulators") return this.regulatorsContent();
     const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
     if (state.page === "violins") {
       return violinsPage(explorer, names, { change: this.act, about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null } });
@@ -123,6 +137,17 @@ export class Sheets {
     const wanted = ageing.comparisons.find((one) => placeName(one) === state.comparison) ?? mostDonors(ageing);
     return changesPage(ageing, genes, wanted?.number ?? -1, {
       about, choose: (number) => this.act({ comparison: placeName(ageing.comparisons[number]) }), card: (gene) => this.act({ page: "gene", card: gene.id }),
+    });
+  }
+
+  async regulatorsContent() {
+    const { state, dataset } = this.explorer;
+    const [regulators, genes] = await Promise.all([this.regulators(), this.explorer.genes()]);
+    const map = (/** @type {string[]} */ names) => this.act({ page: "map", colours: [names.length === 1 ? { gene: names[0] } : { genes: names }] });
+    return regulatorsPage(regulators, { regulator: state.regulator, place: state.comparison }, {
+      map, change: this.act, isGene: (name) => genes.byName.has(name.toUpperCase()),
+      card: (name) => (dataset.named("ageing_groups") in dataset.manifest.files ? this.act({ page: "gene", card: name }) : map([name])),
+      about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
     });
   }
 }

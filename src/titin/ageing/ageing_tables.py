@@ -1,8 +1,6 @@
 """What changes with age, kept in the dataset for pages that compute nothing: donors' sums and the tests of them."""
 
-import itertools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +23,7 @@ from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.block import bounded_runs
 from titin.dataset.replace import revise
+from titin.dataset.summaries import write_summary
 from titin.errors import TitinError, reason_of
 from titin.progress import Progress
 from titin.publish import refresh_card
@@ -208,37 +207,14 @@ def write_ageing_tables(
     with revise(folder) as draft:
         for name in names.ageing:
             draft.remove(name)
-        _write_rows(draft.folder, names.ageing_groups, found.groups, layout.AGEING_GROUPS, found.told)
+        write_summary(draft.folder, names.ageing_groups, found.groups, layout.AGEING_GROUPS, told=(TOLD, found.told))
         _write_by_gene(draft.folder, names.ageing_by_gene, found, by_token)
         ends = np.searchsorted(found.tests["comparison"], np.arange(found.tests["comparison"].nunique() + 1))
-        _write_rows(draft.folder, names.ageing_tests, found.tests, layout.AGEING_TESTS, ends=ends.tolist())
-        _write_rows(draft.folder, names.ageing_composition, found.composition, layout.AGEING_COMPOSITION)
+        write_summary(draft.folder, names.ageing_tests, found.tests, layout.AGEING_TESTS, ends=ends.tolist())
+        write_summary(draft.folder, names.ageing_composition, found.composition, layout.AGEING_COMPOSITION)
         draft.changed.update(names.ageing)
         refresh_card(draft)
     return open_atlas(folder, memory=resources.memory, threads=resources.threads)
-
-
-def _write_rows(
-    folder: Path, name: str, table: pd.DataFrame, columns: Mapping[str, pa.DataType],
-    told: Mapping[str, Any] | None = None, *, ends: list[int] | None = None,
-) -> None:  # fmt: skip
-    """Write a table with row groups that end as given; as one row group where not."""
-    schema = layout.table_schema(columns)
-    if told is not None:
-        schema = schema.with_metadata({TOLD: json.dumps(told, ensure_ascii=False, allow_nan=False).encode()})
-    arrays = [_array(table[column], kind) for column, kind in columns.items()]
-    whole = pa.Table.from_arrays(arrays, schema=schema)
-    file = ParquetFile(folder, name, schema, shard_bytes=_ONE)
-    for start, end in itertools.pairwise(ends or [0, len(table)]):
-        file.write(whole.slice(start, end - start).combine_chunks())
-    file.close()
-
-
-def _array(column: pd.Series, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(kind):
-        return pa.array(column.astype(object), pa.string(), from_pandas=True).dictionary_encode()
-    values = column.to_numpy(kind.to_pandas_dtype())
-    return pa.array(values, kind, from_pandas=True) if pa.types.is_floating(kind) else pa.array(values, kind)
 
 
 def _write_by_gene(folder: Path, name: str, found: AgeingTables, genes: pd.DataFrame) -> None:

@@ -378,6 +378,10 @@ def _drop_stale(draft: Draft, new: _NewLabels) -> list[str]:
         for name in manifest.layout.ageing:
             draft.remove(name)
         found.append("what changes with age was of the former labels, and is removed; `titin age tables` finds it anew")
+    if manifest.layout.regulators in manifest.files and (roles[0] != roles[1] or not new.same_labels):
+        for name in manifest.layout.regulation:
+            draft.remove(name)
+        found.append("regulators were of the former labels, and are removed; `titin network --keep` finds them anew")
     for key, entry in manifest.obsm.items():
         batch = entry.get("computed", {}).get("parameters", {}).get("batch_key")
         if batch is not None and str(batch) in others:

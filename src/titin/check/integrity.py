@@ -95,7 +95,7 @@ def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Sc
 
 
 def _ageing(names: layout.Layout, by_gene: pa.Schema | None) -> dict[str, pa.Schema]:
-    """Of the tables of what changes with age."""
+    """Of the tables of what changes with age, and of regulators."""
     large = by_gene is not None and layout.COUNTS in by_gene.names and by_gene.field(layout.COUNTS).type.equals(
         layout.list_of(pa.uint64())
     )  # fmt: skip
@@ -104,6 +104,9 @@ def _ageing(names: layout.Layout, by_gene: pa.Schema | None) -> dict[str, pa.Sch
         names.ageing_by_gene: layout.ageing_by_gene_schema(large_sums=large),
         names.ageing_tests: layout.table_schema(layout.AGEING_TESTS),
         names.ageing_composition: layout.table_schema(layout.AGEING_COMPOSITION),
+        names.regulators: layout.table_schema(layout.REGULATORS),
+        names.regulator_donors: layout.table_schema(layout.REGULATOR_DONORS),
+        names.regulator_edges: layout.table_schema(layout.REGULATOR_EDGES),
     }
 
 
@@ -435,7 +438,7 @@ def schema(dataset: CheckedDataset) -> Outcome:
         if whole not in expected:
             found.append(Finding("it is no file of the format", name))
             continue
-        plain = {dataset.layout.pseudobulk, *dataset.layout.ageing}
+        plain = {dataset.layout.pseudobulk, *dataset.layout.ageing, *dataset.layout.regulation}
         index = None if whole in plain else genes.get(whole, layout.CELL_ID)
         problem = difference(expected[whole], own) or metadata_problem(own, index)
         if problem:

@@ -29,8 +29,8 @@ from titin.resources import current_memory, give_back, make_resources, peak_memo
 from titin.source import OPTIONS, Source, open_source
 
 _MODULES = (
-    "integrity", "tables", "documents", "label_check", "ageing", "matrix", "source", "arrays", "metadata", "ages",
-    "markers", "biology", "donor_swaps", "design", "viewer_rules", "viewer_features",
+    "integrity", "tables", "documents", "label_check", "ageing", "regulators", "matrix", "source", "arrays", "metadata",
+    "ages", "markers", "biology", "donor_swaps", "design", "viewer_rules", "viewer_features",
 )  # fmt: skip
 # of names, in this order
 SUBJECTS = ("integrity", "matrix", "derived", "source", "metadata", "markers", "biology", "design", "viewer")

@@ -215,6 +215,8 @@ def _not_of_a_part(manifest: Manifest) -> dict[str, str]:
     lost |= dict.fromkeys(manifest.arrays, "kept of a whole dataset alone; merges and parts have it no more")
     if manifest.layout.label_check in manifest.files:
         lost["label_check"] = "its models were of other cells and donors; `titin annotate` checks these labels anew"
+    if manifest.layout.regulators in manifest.files:
+        lost["regulators"] = "they were found in other cells and donors; `titin network --keep` finds them anew"
     return lost
 
 

@@ -66,6 +66,24 @@ AGEING_COMPOSITION: dict[str, pa.DataType] = {  # one row a type and protocol
     **{name: pa.float64() for name in ("mean_fraction", "fold_change", "fold_change_low", "fold_change_high",
                                        "p_value", "adj_p_value")},
 }  # fmt: skip
+# tables of regulators, as the explorer shows them, from what `titin network` computes; rows by regulator, ascending
+_CHANGE = ("ci_low", "ci_high", "p_value", "adj_p_value", "adj_p_value_across_types")
+REGULATORS: dict[str, pa.DataType] = {  # one row a regulator, type and protocol; no donors tested, no rank: 0
+    "regulator": _NAME, "cell_type": _NAME, "protocol": _NAME, "n_donors": pa.int64(), "n_cells": pa.int64(),
+    "n_targets": pa.int64(), "n_donors_tested": pa.int64(), "rank": pa.int64(), "activity": pa.float64(),
+    "effect": pa.float64(), **dict.fromkeys(_CHANGE, pa.float64()),
+    "strength_n_donors": pa.int64(), "strength": pa.float64(), "strength_difference": pa.float64(),
+    **{f"strength_{name}": pa.float64() for name in _CHANGE},
+}  # fmt: skip
+REGULATOR_DONORS: dict[str, pa.DataType] = {  # one row a regulator, donor, type and protocol
+    "regulator": _NAME, "donor": _NAME, "cell_type": _NAME, "protocol": _NAME, "age": pa.float64(),
+    "n_cells": pa.int64(), "activity": pa.float64(), "strength": pa.float64(),
+}  # fmt: skip
+REGULATOR_EDGES: dict[str, pa.DataType] = {  # one row a regulator, target, type and protocol
+    "regulator": _NAME, "target": _NAME, "token": pa.int32(), "cell_type": _NAME, "protocol": _NAME,
+    "n_donors": pa.int64(), "n_metacells": pa.int64(), "sign": pa.int8(), "prior": pa.int8(),
+    **{name: pa.float64() for name in ("weight", "stability", "correlation", "difference", *_CHANGE[:-1])},
+}  # fmt: skip
 
 # what names may be made of: none of them can lead out of a folder, hide, or be taken for an option
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # of prefix, tissue and method
@@ -190,10 +208,30 @@ class Layout:
         return self.ageing_groups, self.ageing_by_gene, self.ageing_tests, self.ageing_composition
 
     @property
+    def regulators(self) -> str:
+        """What changes of regulators, one regulator, type and protocol a row; there once kept, with the next two."""
+        return f"{self.prefix}_regulators.parquet"
+
+    @property
+    def regulator_donors(self) -> str:
+        """Their activity in each donor."""
+        return f"{self.prefix}_regulator_donors.parquet"
+
+    @property
+    def regulator_edges(self) -> str:
+        """Which genes go with them, one edge a row."""
+        return f"{self.prefix}_regulator_edges.parquet"
+
+    @property
+    def regulation(self) -> tuple[str, ...]:
+        """The tables of regulators: all of them are there, or none."""
+        return self.regulators, self.regulator_donors, self.regulator_edges
+
+    @property
     def summaries(self) -> tuple[str, ...]:
         """Tables whose rows are neither the cells nor the genes."""
         own = (name for name in self.ageing if name != self.ageing_by_gene)
-        return self.pseudobulk, self.label_check, *own
+        return self.pseudobulk, self.label_check, *own, *self.regulation
 
     @property
     def unstructured_metadata(self) -> str:

@@ -60,7 +60,8 @@ def _told(found: dict[str, str], quiet: bool) -> str:
 def site(dataset: Path, output: Path | None, data: str | None, force: bool, as_json: bool, quiet: bool) -> None:
     """Write the explorer of DATASET as a folder of files for any static host, with the dataset in it or elsewhere.
 
-    What changes with age is found for its pages, where the dataset does not hold it (`titin age tables`).
+    What changes with age is found for its pages, where the dataset does not hold it (`titin age tables`), and what
+    `titin network` has left beside the dataset is put into them.
 
     \b
     titin site dataset -o site
@@ -71,7 +72,8 @@ def site(dataset: Path, output: Path | None, data: str | None, force: bool, as_j
 
     done = write_site(dataset, output, data=data, force=force, progress=choose_progress(quiet))
     document = {"schema_version": 1, "path": str(done.path), "data": done.data, "bytes": done.n_bytes,
-                "no_ageing": done.no_ageing or None}  # fmt: skip
+                "no_ageing": done.no_ageing or None, "no_regulators": done.no_regulators or None}  # fmt: skip
     without = f"; its pages say nothing of ageing: {done.no_ageing}" if done.no_ageing else ""
+    without += f"; its pages do not show the regulators: {done.no_regulators}" if done.no_regulators else ""
     print_result(document, as_json, lambda found: f"wrote {found['path']} ({size(found['bytes'])}), "
                                                   f"which reads the dataset from {found['data']}{without}")  # fmt: skip

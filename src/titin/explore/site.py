@@ -12,9 +12,11 @@ from titin.atlas import open_atlas
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.dataset.swap import put, scratch
-from titin.errors import DatasetError, OutputError, TitinError
+from titin.errors import DatasetError, OutputError, TitinError, reason_of
 from titin.explore import page
-from titin.files import local_folder
+from titin.files import beside, local_folder
+from titin.network.regulator_tables import read_results, write_regulator_tables
+from titin.network.results_beside import SUFFIX
 from titin.progress import Progress
 
 _DATA = "data"
@@ -35,12 +37,16 @@ class SiteResult:
         Of all its files.
     no_ageing
         Why its pages say nothing of what changes with age; empty where they do, or the dataset lies elsewhere.
+    no_regulators
+        Why its pages do not show what `titin network` has left beside the dataset; empty where they do, or nothing was
+        left, or the dataset lies elsewhere.
     """
 
     path: Path
     data: str
     n_bytes: int
     no_ageing: str = ""
+    no_regulators: str = ""
 
 
 def write_site(
@@ -77,7 +83,7 @@ def write_site(
     where = f"{_DATA}/" if data is None else web_address(data)
     target = _choose_target(folder, output, force)
     name = data if data is not None else f"./{_DATA}"
-    no_ageing = ""
+    no_ageing = no_regulators = ""
     with scratch(target) as place:
         site = place / target.name
         site.mkdir()
@@ -85,9 +91,10 @@ def write_site(
         if data is None:
             _copy(folder, manifest.files, site / _DATA)
             no_ageing = _add_ageing(site / _DATA, progress)
+            no_regulators = _add_regulators(folder, site / _DATA)
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
         put(site, target)
-    return SiteResult(target, where, size, no_ageing)
+    return SiteResult(target, where, size, no_ageing, no_regulators)
 
 
 def write_page(dataset: Path, target: Path, data: str, name: str) -> None:
@@ -136,6 +143,20 @@ def _add_ageing(dataset: Path, progress: Progress | None) -> str:
         raise
     except TitinError as reason:
         return str(reason.args[0])
+    return ""
+
+
+def _add_regulators(dataset: Path, copy: Path) -> str:
+    """Put what `titin network` has left beside the dataset into its copy; return why that cannot be."""
+    names = Manifest.read(copy).layout
+    if names.regulators in Manifest.read(copy).files or not beside(dataset, SUFFIX).is_dir():
+        return ""
+    try:
+        activities, networks = read_results(dataset)
+        if activities is not None or networks is not None:
+            write_regulator_tables(copy, activities, networks)
+    except TitinError as reason:
+        return reason_of(reason)
     return ""
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from titin.network.networks import NetworkQuestion, Networks, infer_networks
     from titin.network.prior_network import PriorNetwork, read_network
     from titin.network.regulator_activities import Activities, activities
+    from titin.network.regulator_tables import write_regulator_tables
     from titin.network.scoring import activity_scores
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "infer_networks",
     "read_network",
     "write_cell_activities",
+    "write_regulator_tables",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "titin.network.regulator_activities": ("Activities", "activities"),
+        "titin.network.regulator_tables": ("write_regulator_tables",),
         "titin.network.scoring": ("activity_scores",),
         "titin.network.backends": ("Backend",),
         "titin.network.cell_activities": ("write_cell_activities",),

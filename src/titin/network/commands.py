@@ -1,6 +1,6 @@
 """``titin network``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,9 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
               help="Targets that a regulator must have.")  # fmt: skip
 @click.option("--per-cell", is_flag=True, help="Write the activities of every cell, too.")
 @click.option("--figures", is_flag=True, help="Draw the report's figures of it, too, as PNG beside the tables.")
+@click.option("--keep", cls=ByHand, is_flag=True,
+              help="Put it into DATASET, too, for the explorer; without --network and --regulators, what lies beside "
+                   "DATASET.")  # fmt: skip
 @click.option(
     "--backend", cls=ByHand, metavar="NAME", default="ridge", show_default=True,
     help="What infers networks: ridge, correlation, lightgbm, that of another package, or none.",
@@ -90,10 +93,16 @@ def network(
     titin network dataset --network collectri.csv
     titin network dataset --network collectri.csv --regulators @factors.txt --evaluate
     titin network dataset --network collectri.csv --backend none --compare age
+    titin network dataset --keep
 
     No network comes with titin: CollecTRI and others are to be had under terms of their own.
     """  # noqa: D301 - \b is click's
     _refuse_contradictions(asked)
+    if asked["keep"] and isinstance(dataset, str):
+        raise TitinError("--keep writes into the dataset, which is not on this machine", "leave --keep out")
+    if asked["keep"] and asked["network_file"] is None and asked["regulators"] is None:
+        print_result(_keep(dataset), as_json, _say_kept)
+        return
     if figures:
         check_installed("matplotlib", "--figures")
     progress = choose_progress(quiet)
@@ -152,8 +161,26 @@ def network(
 
         files.append(write_cell_activities(atlas, known, cells, cells=atlas.cells.chosen, threads=inputs.threads,
                                            min_targets=asked["min_targets"], progress=progress))  # fmt: skip
+    if asked["keep"]:
+        files += _keep(dataset, found)["files"]
     told = document(found, missing, files, asked["cell_types"], atlas.synthetic)
     print_result(told, as_json, describe)
+
+
+def _keep(dataset: Any, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Put regulators into the dataset: those found, or what lies beside it."""
+    from titin.network.regulator_tables import write_regulator_tables
+
+    found = found or {}
+    kept = write_regulator_tables(dataset, found.get("activity"), found.get("network"))
+    return {"schema_version": 1, "command": "network", "files": [str(kept.folder / n) for n in kept.layout.regulation]}
+
+
+def _say_kept(told: Mapping[str, Any]) -> str:
+    from titin.ageing.terminal import say_files
+    from titin.visible import visible
+
+    return "\n".join(map(visible, say_files(told["files"])))
 
 
 def _refuse_contradictions(asked: dict[str, Any]) -> None:

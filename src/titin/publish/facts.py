@@ -94,7 +94,9 @@ class CardFacts:
         derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores),
                    ("label_check", self.layout.label_check), ("ageing_groups", self.layout.ageing_groups),
                    ("ageing_by_gene", self.layout.ageing_by_gene), ("ageing_tests", self.layout.ageing_tests),
-                   ("ageing_composition", self.layout.ageing_composition))  # fmt: skip
+                   ("ageing_composition", self.layout.ageing_composition), ("regulators", self.layout.regulators),
+                   ("regulator_donors", self.layout.regulator_donors),
+                   ("regulator_edges", self.layout.regulator_edges))  # fmt: skip
         files += [(name, file) for name, file in derived if self._has(file)]
         for names in (self.manifest.part(place).layout for place in self.manifest.parts):
             own = [names.expression, names.expression_by_gene, *([names.feature_metadata] if names.own_genes else [])]

@@ -264,7 +264,12 @@ def _derived(facts: CardFacts) -> str:
              "ageing_by_gene": "Of each gene its sums in these groups, and its changes with age by comparison.",
              "ageing_tests": "The same changes, comparison by comparison: log2 fold change a decade, its 95 % "
                              "interval, p, and p adjusted within the comparison.",
-             "ageing_composition": "How the fraction of each type changes a decade, with its interval."}  # fmt: skip
+             "ageing_composition": "How the fraction of each type changes a decade, with its interval.",
+             "regulators": "How active regulators of genes are in each type and protocol, and what changes with age; "
+                           "how this was found is told in its metadata.",
+             "regulator_donors": "The activity of each regulator in each donor.",
+             "regulator_edges": "Which genes go with each regulator: weight, how stable it is over donors, "
+                                "correlation, and whether it was known before."}  # fmt: skip
     heads = [_head(facts, config, texts[config.name]) for config in facts.configs if config.name in texts]
     return section("Computed from the above", *heads, level=3) if heads else ""
 

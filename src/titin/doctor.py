@@ -14,27 +14,40 @@ import click
 from titin import __version__
 from titin.dataset.leftovers import find_leftovers
 from titin.extras import requirements
-from titin.options import ByHand, print_result, shared_options
+from titin.files import is_url
+from titin.options import ByHand, print_result, shared_options, storage_option
 from titin.resources import DEFAULT_MEMORY, available_threads
+from titin.storage import given_storage_options
 from titin.text import memory as as_memory
 from titin.text import size
 
 
+class _Place(click.Path):
+    """A folder, or a URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the URL as it is, or the path of a folder that is there."""
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folders", nargs=-1, type=_Place(exists=True, file_okay=False, path_type=Path))
 @click.option("--clean", cls=ByHand, is_flag=True, help="Remove what killed commands have left.")
+@storage_option
 @shared_options
-def doctor(folders: tuple[Path, ...], clean: bool, as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - it says nothing on stderr
+def doctor(folders: tuple[Path | str, ...], clean: bool, as_json: bool, quiet: bool) -> None:  # noqa: ARG001 - it says nothing on stderr
     """Say what titin runs on, and check that it can work: versions, processors, memory, disk, kernels.
 
     It lists, with their sizes, what killed commands have left in FOLDERS (the working directory if none is given), in
     the folder of caches and in that of temporary files; --clean removes it. Only folders of this user that titin has
-    made and no process uses are looked at. An unfinished build is one of them: --resume could go on with it.
+    made and no process uses are looked at. An unfinished build is one of them: --resume could go on with it. One of
+    FOLDERS may be the URL that a dataset was to be sent to.
 
     \b
     titin doctor
     titin doctor --clean
     titin doctor /data/atlases --clean
+    titin doctor s3://bucket/atlas
     """  # noqa: D301 - \b is click's
     document = examine()
     document["leftovers"] = look_after(folders or (Path(),), clean=clean)
@@ -67,7 +80,7 @@ def examine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def look_after(folders: Iterable[Path], *, clean: bool) -> list[dict[str, Any]]:
+def look_after(folders: Iterable[Path | str], *, clean: bool) -> list[dict[str, Any]]:
     """List what killed commands have left in folders, among caches and temporary files; remove it if asked to.
 
     Returns
@@ -78,12 +91,27 @@ def look_after(folders: Iterable[Path], *, clean: bool) -> list[dict[str, Any]]:
     from titin.load.cache import cache_home
 
     found = []
-    places = dict.fromkeys(folder.resolve() for folder in (*folders, cache_home(), Path(tempfile.gettempdir())))
+    here = [Path(folder) for folder in folders if not is_url(folder)]
+    places = dict.fromkeys(folder.resolve() for folder in (*here, cache_home(), Path(tempfile.gettempdir())))
     for leftover in (one for place in places for one in find_leftovers(place)):
         kind = "unfinished build" if leftover.resumable else "unfinished writing"
         entry = {"path": str(leftover.path), "bytes": leftover.n_bytes, "what": f"{kind} of {leftover.name}"}
         found.append({**entry, "removed": clean and leftover.remove()})
-    return found
+    return found + [entry for url in folders if is_url(url) for entry in _look_elsewhere(str(url), clean=clean)]
+
+
+def _look_elsewhere(url: str, *, clean: bool) -> list[dict[str, Any]]:
+    """What an upload has left that was not finished."""
+    from titin.dataset.remote_target import RemoteTarget
+
+    place = RemoteTarget(url, given_storage_options())
+    n_bytes = place.unfinished()
+    if n_bytes is None:
+        return []
+    if clean:
+        place.clean()
+    return [{"path": place.name, "bytes": n_bytes, "what": f"unfinished upload of {place.last_name}",
+             "removed": clean}]  # fmt: skip
 
 
 def _version(name: str) -> str | None:

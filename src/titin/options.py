@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from titin.console import say
 from titin.errors import TitinError
 from titin.files import is_url, local_folder, read_text
+from titin.masking import mask
 from titin.visible import visible_document
 
 if TYPE_CHECKING:
@@ -29,6 +30,28 @@ class ByHand(click.Option):
 
 
 PATH = click.Path(path_type=Path)
+
+
+class OutputPath(click.Path):
+    """A place to write to: a path; or also a URL, of which a path would lose one of two slashes."""
+
+    def __init__(self, *, anywhere: bool) -> None:
+        super().__init__(path_type=Path)
+        self._anywhere = anywhere
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the URL as it is.
+
+        Raises
+        ------
+        TitinError
+            If it is a URL and what is written cannot go there.
+        """
+        if not is_url(value):
+            return super().convert(value, param, ctx)
+        if self._anywhere:
+            return str(value)
+        raise TitinError(f"{mask(value)} is not on this machine, where this is written", "give a folder or a file")
 
 
 class DatasetParameter(click.ParamType):
@@ -116,9 +139,14 @@ class SettingsGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-def output_option(default: str) -> Decorator[Any]:
-    """Where to write: ``output``. The default is told as given, e.g. ``DATASET.report.html``."""
-    return click.option("-o", "--output", type=PATH, show_default=default, help="File or folder to write.")
+def output_option(default: str, *, anywhere: bool = False) -> Decorator[Any]:
+    """Where to write: ``output``. The default is told as given, e.g. ``DATASET.report.html``.
+
+    A URL is taken where what is written can go ``anywhere``.
+    """
+    return click.option(
+        "-o", "--output", type=OutputPath(anywhere=anywhere), show_default=default, help="File or folder to write."
+    )
 
 
 def format_option(*formats: str, default: str | None = None, also: Sequence[str] = ()) -> Decorator[Any]:

@@ -25,6 +25,7 @@ from titin.options import (
     role_options,
     seed_option,
     shared_options,
+    storage_option,
     technology_option,
     tissue_option,
 )
@@ -32,7 +33,7 @@ from titin.options import (
 
 @click.command()
 @click.argument("atlas", type=PATH)
-@output_option("TISSUE_TECHNOLOGY")
+@output_option("TISSUE_TECHNOLOGY", anywhere=True)
 @partial(preset_option, default="none")
 @click.option("--layer", metavar="NAME", help="Take layers[NAME] for X.")
 @click.option("--raw", is_flag=True, help="Take raw.X and raw.var.")
@@ -79,11 +80,12 @@ from titin.options import (
 @force_option
 @resume_option
 @dry_run_option
+@storage_option
 @limit_options
 @shared_options
 @former_option("--method", "--technology")
 def build(
-    atlas: Path, output: Path | None, preset: str | None, technology: str | None, donors: Path | None,
+    atlas: Path, output: Path | str | None, preset: str | None, technology: str | None, donors: Path | None,
     roles: dict[str, Any], no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool,
     dry_run: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
     obs: tuple[str, ...], obsm: tuple[str, ...],
@@ -92,7 +94,8 @@ def build(
     """Turn ATLAS (.h5ad, AnnData .zarr, .h5mu or 10x .h5) into a dataset folder: lossless, small, in bounded memory.
 
     Nothing is written at --output until everything is; an interrupted build leaves what was there as it was. The seed
-    is that of the order of cells. --dry-run tells sizes, and which columns were found and why.
+    is that of the order of cells. --dry-run tells sizes, and which columns were found and why. For an --output such as
+    s3://bucket/atlas the dataset is built in the folder of caches, and then sent, its manifest last.
 
     \b
     titin build atlas.h5ad -o dataset --dry-run
@@ -102,6 +105,7 @@ def build(
     titin build cite_seq.h5 -o dataset --modalities prot
     titin build atlas.h5ad -o dataset --keep-all
     titin build atlas.h5ad --preset cellxgene --donors ages.csv
+    titin build atlas.h5ad -o s3://bucket/atlas
     """  # noqa: D301 - \b is click's
     progress = choose_progress(quiet)
     from titin.builder import build as build_dataset

@@ -27,6 +27,7 @@ from titin.builder.scan import Scan, scan
 from titin.builder.workspace import Workspace, check_target
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
+from titin.dataset.remote_target import RemoteTarget, UploadError
 from titin.dataset.spill import Spill
 from titin.disk import disk_error, raise_for_disk
 from titin.embed.methods import Method, choose_methods
@@ -50,7 +51,7 @@ class BuildReport:
     Attributes
     ----------
     path
-        The dataset.
+        The dataset: its folder, or the URL that it was sent to.
     manifest
         Its manifest.
     seconds
@@ -65,13 +66,29 @@ class BuildReport:
         Whether an interrupted build was gone on with.
     """
 
-    path: Path
+    path: Path | str
     manifest: Manifest
     seconds: dict[str, float] = field(default_factory=dict)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
     peak_bytes: int = 0
     resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A place that is not on this machine, to which a dataset is sent when it is whole.
+
+    Attributes
+    ----------
+    place
+        Where.
+    staging
+        Beside which it is built; nothing comes to lie there.
+    """
+
+    place: RemoteTarget
+    staging: Path
 
 
 def build_dataset(
@@ -83,13 +100,16 @@ def build_dataset(
     force: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> BuildReport:
     """Build a dataset folder from a file; see `titin.build`."""
     began = time.perf_counter()
     if target is not None:
         check_target(target, force=force or resume)  # a resumed build may be complete already; see Workspace
     source, choices = open_chosen(source_path, options, resources.memory)
-    report = build_from(source, choices, target, options, resources, force=force, resume=resume, progress=progress)
+    report = build_from(
+        source, choices, target, options, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
+    )
     report.seconds["total"] = time.perf_counter() - began
     return report
 
@@ -104,8 +124,11 @@ def build_from(
     force: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> BuildReport:
     """Build a dataset folder from an opened source, which is closed; the columns of its roles are chosen.
+
+    One that goes ``elsewhere`` is built beside its staging place, and sent.
 
     Raises
     ------
@@ -139,7 +162,7 @@ def build_from(
         if workspace.lost:
             steps = ", ".join(workspace.lost)
             progress.note(f"files of the interrupted build are damaged or missing: done again are {steps}")
-        run = _BuildRun(job, workspace, tissue, method)
+        run = _BuildRun(job, workspace, tissue, method, elsewhere)
         try:
             manifest = _explained(source, run.everything)
         except OSError as error:
@@ -149,6 +172,9 @@ def build_from(
                 raise
             workspace.remove()
             raise OutputError(str(full.args[0]), f"{full.hint}; {_PLANNING}") from error
+        except UploadError:  # the dataset is whole, and need not be made again
+            workspace.close()
+            raise
         except TitinError:  # the same would happen again, so nothing is kept
             workspace.remove()
             raise
@@ -158,7 +184,8 @@ def build_from(
     finally:
         source.close()
     run.seconds["total"] = time.perf_counter() - began
-    return BuildReport(target, manifest, run.seconds, run.cpu, run.peaks, peak_memory(), workspace.resumed)
+    written = target if elsewhere is None else elsewhere.place.name
+    return BuildReport(written, manifest, run.seconds, run.cpu, run.peaks, peak_memory(), workspace.resumed)
 
 
 def _explained(source: Source, work: Callable[[], Manifest]) -> Manifest:
@@ -204,8 +231,10 @@ def library_versions() -> dict[str, str]:
 class _BuildRun:
     """The steps of one build; a finished step's result is kept in the workspace and not computed again."""
 
-    def __init__(self, job: BuildJob, workspace: Workspace, tissue: str, method: str) -> None:
-        self.job, self.workspace = job, workspace
+    def __init__(
+        self, job: BuildJob, workspace: Workspace, tissue: str, method: str, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self.job, self.workspace, self.elsewhere = job, workspace, elsewhere
         self.tissue, self.method = tissue, method
         self.seconds: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
@@ -246,8 +275,19 @@ class _BuildRun:
         for method in missing_projections(self.job.options, manifest.obsm):
             record(manifest, self._step(method.name, partial(self._do_projection, method, manifest)))
         self._step("manifest", lambda: self._do_manifest(manifest))
+        if self.elsewhere is not None:
+            return self._send(self.elsewhere)
         self.workspace.publish()
         return Manifest.read(self.workspace.target)
+
+    def _send(self, elsewhere: Elsewhere) -> Manifest:
+        """Send the whole dataset to where it is to lie."""
+        began = time.perf_counter()
+        manifest = Manifest.read(self.workspace.out)
+        elsewhere.place.send(self.workspace.out, self.job.progress)
+        self.workspace.remove()
+        self.seconds["sending"] = time.perf_counter() - began
+        return manifest
 
     def _everything_of_the_source(self) -> Manifest:
         """All steps that read the source; what they found, but for the sizes of the files."""

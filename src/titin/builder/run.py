@@ -1,15 +1,20 @@
 """Building a dataset, and planning a build."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from titin.builder.dry_run import plan_build
 from titin.builder.options import make_options
-from titin.builder.pipeline import BuildReport, build_dataset
+from titin.builder.pipeline import BuildReport, Elsewhere, build_dataset
+from titin.files import is_url, local_folder
+from titin.load.cache import cache_home
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import MIN_MEMORY, make_resources
+from titin.storage import given_storage_options
 
 
 def build(
@@ -25,6 +30,7 @@ def build(
     donors: str | Path | None = None,
     roles: dict[str, Any] | None = None,
     project: Sequence[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> BuildReport:
     """Turn an atlas into a dataset folder.
@@ -34,7 +40,9 @@ def build(
     source
         ``.h5ad``, AnnData ``.zarr``, MuData ``.h5mu`` or 10x Genomics ``.h5``.
     output
-        Folder to write; ``{tissue}_{method}`` in the working directory where not given.
+        Folder to write; ``{tissue}_{method}`` in the working directory where not given. Or a URL of a kind that fsspec
+        writes, such as ``s3://bucket/name``: the dataset is then built in the folder of caches (``TITIN_CACHE``) and
+        sent, its manifest last.
     preset
         What is known of the atlas beforehand: a name of `titin.presets.preset_names`, a TOML file, or a `Preset`.
     force
@@ -54,6 +62,8 @@ def build(
     project
         Projections to compute where the source lacks them: of ``pca``, ``umap`` and ``tsne``, which is the default;
         ``()`` for none. One that cannot be computed, of too few cells for example, becomes a note of the manifest.
+    storage_options
+        Of a URL, as for `titin.open`.
     **options
         Further fields of `titin.builder.Options`: ``make_unique`` for names that repeat; ``obs``, ``no_obs``, ``obsm``
         and ``no_obsm`` for what is kept of the source's columns and embeddings; ``follow_links`` for a source that
@@ -62,17 +72,34 @@ def build(
     Returns
     -------
     BuildReport
-        The dataset's path and manifest; time and memory taken.
+        The dataset's path or URL, and manifest; time and memory taken.
 
     Raises
     ------
     TitinError
-        With what is wrong, where, and what to do. Nothing is then written at ``output``.
+        With what is wrong, where, and what to do. There is then no dataset at ``output`` that was not there before.
     """
     chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
     resources = make_resources(threads, memory, least=MIN_MEMORY)
-    target = Path(output) if output else None
-    return build_dataset(Path(source), target, chosen, resources, force=force, resume=resume, progress=progress)
+    elsewhere = _elsewhere(output, storage_options, force=force, resume=resume)
+    target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
+    return build_dataset(
+        Path(source), target, chosen, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
+    )
+
+
+def _elsewhere(
+    output: str | Path | None, storage_options: Mapping[str, Any] | None, *, force: bool, resume: bool
+) -> Elsewhere | None:
+    """Where the dataset goes, if that is not on this machine and may be written."""
+    if output is None or not is_url(output):
+        return None
+    from titin.dataset.remote_target import RemoteTarget
+
+    remote = RemoteTarget(os.fspath(output), given_storage_options() | dict(storage_options or {}))
+    remote.check(force=force, resume=resume)
+    name = hashlib.sha256(remote.name.encode()).hexdigest()[:8]
+    return Elsewhere(remote, cache_home() / f"{remote.last_name}-{name}")
 
 
 def plan(
@@ -85,9 +112,11 @@ def plan(
     memory: int | str | None = None,
     donors: str | Path | None = None,
     roles: dict[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Say what `build` would write, how large, and which columns it found; see `titin.builder.dry_run`."""
     chosen = make_options(preset, roles, donors=Path(donors) if donors else None, **options)
-    target = Path(output) if output else None
+    elsewhere = _elsewhere(output, storage_options, force=force, resume=False)
+    target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
     return plan_build(Path(source), target, chosen, make_resources(threads, memory, least=MIN_MEMORY), force=force)

@@ -4,6 +4,7 @@ import inspect
 import io
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -20,7 +21,8 @@ Result = TypeVar("Result")
 
 _HUB = "hf://datasets/"
 _MODULES = {"hf": "huggingface_hub", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+UPLOAD = "titin.upload.json"  # says what is on its way; without a manifest, that it has not come
 _ATTEMPTS, _PAUSE = 4, 1.0
 _SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
 _LOG = logging.getLogger("titin")
@@ -47,6 +49,8 @@ class RemoteFolder(DatasetFolder):
     """
 
     remote = True
+    _refusal: type[TitinError] = DatasetError
+    _act, _acting = "read", "reading"
     _MARKS = ("size", "ETag", "etag", "mtime", "last_modified", "LastModified", "created")
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
@@ -62,7 +66,7 @@ class RemoteFolder(DatasetFolder):
         try:
             kind = import_module("fsspec").get_filesystem_class(self._protocol)
             check_known(self._protocol, self._options, _names(kind))
-            fresh = {} if self._protocol not in _OBJECTS else {"use_listings_cache": False}
+            fresh = {} if self._protocol not in OBJECTS else {"use_listings_cache": False}
             self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url, **{**fresh, **self._options})
         except ImportError as error:
             raise _missing(self._url, error) from error
@@ -84,9 +88,12 @@ class RemoteFolder(DatasetFolder):
         return tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
 
     def explain_absence(self) -> tuple[str, str]:
-        """Say that there is no such bucket, if that is why."""
+        """Say that there is no such bucket, or that an upload was not finished, if that is why."""
+        with suppress(FileNotFoundError):
+            self.mark(UPLOAD)
+            return "an upload to it was not finished", "`titin build … --resume` finishes it"
         bucket = self._root.partition("/")[0]
-        if self._protocol not in _OBJECTS or self._ask("", lambda: bool(self._fs.exists(bucket))):
+        if self._protocol not in OBJECTS or self._ask("", lambda: bool(self._fs.exists(bucket))):
             return "", ""
         hint = "check the URL; --storage-options endpoint=… names a server that is not the provider's own"
         return f"there is no bucket {mask(bucket)}", hint
@@ -123,12 +130,17 @@ class RemoteFolder(DatasetFolder):
             self.mark(file)
         return self._sizes[file]
 
-    def _ask(self, file: str, action: Callable[[], Result], offset: int = 0, length: int | None = None) -> Result:
-        """Ask the server, more than once if need be; ``length`` is what the answer must have."""
+    def _ask(
+        self, file: str, action: Callable[[], Result], offset: int = 0, length: int | None = None, patience: int = 0
+    ) -> Result:
+        """Ask the server, more than once if need be.
+
+        ``length`` is what the answer must have, ``patience`` how many bytes are sent.
+        """
 
         def answer() -> Result:
             try:
-                data = within(_SECONDS + (length or 0) / _SLOWEST, action)
+                data = within(_SECONDS + (length or patience) / _SLOWEST, action)
             except FileNotFoundError as error:
                 raise _reason_of(error) from None
             if length is not None and len(data) != length:  # type: ignore[arg-type]
@@ -137,7 +149,9 @@ class RemoteFolder(DatasetFolder):
             return data
 
         try:
-            return retry(answer, f"reading {self.path(file)}", note=_LOG.warning, attempts=_ATTEMPTS, pause=_PAUSE)
+            return retry(
+                answer, f"{self._acting} {self.path(file)}", note=_LOG.warning, attempts=_ATTEMPTS, pause=_PAUSE
+            )
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path(file)} is not there") from None
         except (MemoryError, TitinError):
@@ -145,10 +159,11 @@ class RemoteFolder(DatasetFolder):
         except Exception as error:
             raise self._refused(self.path(file), error) from None  # the cause may hold the token
 
-    @staticmethod
-    def _refused(what: str, error: Exception) -> DatasetError:
+    def _refused(self, what: str, error: Exception) -> TitinError:
         reason, hint = explain_reading(error)
-        return DatasetError(f"{what} cannot be read: {reason}", hint)
+        if self._act != "read":
+            reason, hint = reason.replace("let you read", "let you write"), hint.replace("may read", "may write")
+        return self._refusal(f"{what} cannot be {self._act}: {reason}", hint)
 
     def _pin(self, url: str) -> str:
         """Replace the revision of a dataset on the Hub by the commit it stands for."""

@@ -61,14 +61,14 @@ def demo(
         place, n_cells=n_cells, n_genes=n_genes, seed=seed, force=force, threads=threads, memory=memory,
         progress=progress,
     )  # fmt: skip
-    warm_up(report.path, progress)
+    warm_up(Path(report.path), progress)
     document = terminal.report_document(report)
     print_result(document, as_json, lambda d: f"{terminal.describe_report(d)}\n\n{_next_steps(place, report)}")
 
 
 def _next_steps(folder: Path, report: "BuildReport") -> str:
     """Commands to try after the demo, fit to be copied whatever the folder is called."""
-    dataset = report.path
+    dataset = Path(report.path)
     panel = dataset / report.manifest.layout.expression_panel
     commands = [
         *_activation(),

@@ -63,7 +63,10 @@ export async function savedPart(explorer, act) {
     if (typeof next === "string") told.textContent = next;
     else act.change({ saved: next });
   } }, text, element("button", { id: "save-selection" }, "Save the selection on the map"), told);
-  return [element("h3", {}, "Saved selections"), element("p", { class: "hint" }, "They are part of the page's address, too."), form, ...(saved.length ? [sheetTable("Saved selections", ["name", "cells", "what it is", "take it"].map((head, i) => ({ head, number: i === 1 })), await Promise.all(saved.map((one, i) => row(explorer, one, i, act))))] : [])];
+  const heads = ["name", "cells", "what it is", "take it"].map((head, i) => ({ head, number: i === 1 }));
+  const rows = await Promise.all(saved.map((one, i) => row(explorer, one, i, act)));
+  return element("details", { id: "saved", open: saved.length > 0 }, element("summary", {}, `Saved selections (${saved.length})`),
+    element("p", { class: "hint" }, "They are part of the page's address, too."), form, ...(rows.length ? [sheetTable("Saved selections", heads, rows)] : []));
 }
 
 /**

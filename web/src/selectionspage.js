@@ -56,7 +56,7 @@ export async function selectionsPage(explorer, act) {
     element("p", { class: "hint" }, "Select cells on the map (lasso, rectangle, a label of the legend, an expression) and keep them as A and as B; or write an expression here. Both are part of the page's address."),
     ...SIDES.flatMap((side) => oneSide(explorer, side, { tally: tallies[side], failure: failed[side] }, act)),
     joinForm(explorer, act),
-    ...await savedPart(explorer, act),
+    await savedPart(explorer, act),
     ...(a || b ? [...protocolTable(tallies, names), ...typeTable(tallies, names)] : []),
     element("h3", {}, `${visible(names.a)} against ${visible(names.b)}, on donors`),
     ...(await comparisonPart(explorer, prepared, act)),

@@ -2,10 +2,12 @@
 
 python _twins.py head SOURCE TARGET CELLS     the first cells
 python _twins.py stack SOURCE TARGET TIMES    all cells, several times over, with barcodes of their own
+python _twins.py layer SOURCE TARGET NAME     all of it, with a layer of counts behind the values of X
 python _twins.py shape SOURCE                 cells, genes and non-zeros as JSON
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TypeAlias
@@ -47,6 +49,29 @@ def stack(source: Path, target: Path, times: int) -> None:
     """Copy an atlas several times over into one."""
     n = shape(source)["cells"]
     copy_cells(source, target, [(0, n, f"-{i}" if i else "") for i in range(times)])
+
+
+def with_layer(source: Path, target: Path, name: str) -> None:
+    """Copy an atlas whose X holds logarithms (CSR), and add a layer of its counts: each cell's smallest is one."""
+    shutil.copyfile(source, target)
+    with h5py.File(target, "r+") as file:
+        X = file["X"]
+        new = file.require_group("layers").create_group(name)
+        _copy_attributes(X, new)
+        for part in ("indptr", "indices"):
+            X.copy(part, new)
+        data, pointers = new.create_dataset("data", X["data"].shape, X["data"].dtype), X["indptr"][:].astype(np.int64)
+        first, n = 0, len(pointers) - 1
+        while first < n:
+            end = int(np.searchsorted(pointers, pointers[first] + _CHUNK_BYTES // 8, "right")) - 1
+            end = max(end, first + 1)
+            own = pointers[first : end + 1] - pointers[first]
+            values = np.expm1(X["data"][pointers[first] : pointers[end]].astype(np.float64))
+            filled = np.flatnonzero(np.diff(own))
+            least = np.minimum.reduceat(values, own[filled]) if len(filled) else np.zeros(0)
+            counts = np.rint(values / np.repeat(least, np.diff(own)[filled]))
+            data[pointers[first] : pointers[end]] = counts.astype(data.dtype)
+            first = end
 
 
 def copy_cells(source: Path, target: Path, spans: Spans) -> None:
@@ -129,7 +154,8 @@ def main(arguments: list[str]) -> None:
     if command == "shape":
         print(json.dumps(shape(Path(source))))
     else:
-        {"head": head, "stack": stack}[command](Path(source), Path(rest[0]), int(rest[1]))
+        make = {"head": head, "stack": stack, "layer": with_layer}[command]
+        make(Path(source), Path(rest[0]), rest[1] if command == "layer" else int(rest[1]))
 
 
 if __name__ == "__main__":

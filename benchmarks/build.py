@@ -39,6 +39,7 @@ from _measure import (
 ATLAS_CELLS, ATLAS_GENES = 183_161, 29_400
 WARM_UP_CELLS = 200
 START_UP_RUNS = 9
+LAYER = "umi"
 TWINS, PEERS = HERE / "_twins.py", HERE / "_peers.py"
 _LISTS = ("genes", "cells", "counts", "values", "levels")
 
@@ -56,6 +57,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--memory", default="1GiB", help="budget of the build (default: %(default)s)")
     add("--threads", type=int, default=_cores(), help="threads of every program (default: all cores, %(default)s)")
     add("--double", action="store_true", help="build a twin of twice the cells too: peak memory must not grow")
+    add("--layers", action="store_true", help="build a twin with a layer of counts too: without it, and with --layers")
     add("--dense-cells", type=int, default=20_000, help="cells for the published dense layout; 0 leaves it out")
     add("--annbatch-python", type=Path, help="interpreter that has annbatch[zarrs]; without it annbatch is left out")
     add("--no-warm-up", action="store_true", help="no unmeasured small build first (the first run then compiles)")
@@ -96,17 +98,19 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "annbatch": _annbatch(options, twin, folder, shape["nnz"]),
         "dense": _dense(options, twin, folder, shape),
         "double": _double(options, twin, folder) if options.double else None,
+        "layers": _layers(options, twin, folder) if options.layers else None,
     }
     document["load_average"]["after"] = load_average()
     return document
 
 
-def build(options: argparse.Namespace, source: Path, dataset: Path, times: int) -> list[Run]:
-    """Build a dataset, each time as a fresh process over the last one."""
+def build(options: argparse.Namespace, source: Path, dataset: Path, times: int, *more: str) -> list[Run]:
+    """Build a dataset, each time as a fresh process over the last one; with ``more`` options."""
     command = [sys.executable, "-m", "titin", "build", source, "-o", dataset, "--json", "--force", "--quiet"]
     command += ["--project", options.project]
     command += ["--memory", options.memory, "--threads", str(options.threads)]
     command += ["--preset", options.preset] if options.preset else []
+    command += more
     return [_settled(command) for _ in range(times)]
 
 
@@ -121,7 +125,7 @@ def _shape(twin: Path) -> dict[str, int]:
     return found
 
 
-def _twin_of(how: str, twin: Path, target: Path, n: int) -> Path:
+def _twin_of(how: str, twin: Path, target: Path, n: int | str) -> Path:
     run([sys.executable, TWINS, how, twin, target, str(n)])
     return target
 
@@ -247,12 +251,27 @@ def _double(options: argparse.Namespace, twin: Path, folder: Path) -> dict[str, 
     return found
 
 
+def _layers(options: argparse.Namespace, twin: Path, folder: Path) -> dict[str, Any]:
+    """A twin with a layer of as many values as X, built without the layer and with it."""
+    note("a layer")
+    layered = _twin_of("layer", twin, folder / "layered.h5ad", LAYER)
+    read_once(layered)
+    found = {}
+    for name, more in (("X alone", ()), (f"X and {LAYER}", ("--layers", LAYER))):
+        runs = build(options, layered, folder / "layered", options.runs, *more)
+        found[name] = {**spread_of(runs), "steps": _steps(runs), "bytes": folder_bytes(folder / "layered")}
+        _remove(folder / "layered")
+    layered.unlink()
+    return found
+
+
 def report(document: dict[str, Any], *, markdown: bool = False) -> str:
     """Turn what was measured into tables."""
     parts = [
         _describe(document, markdown),
         *_peer_table(document, markdown),
         *_double_table(document, markdown),
+        *_layers_table(document, markdown),
         *_step_table(document, markdown),
         *_size_tables(document, markdown),
         *_start_up_table(document, markdown),
@@ -331,6 +350,18 @@ def _double_table(document: dict[str, Any], markdown: bool) -> list[str]:
         rows.append([f"{cells:,}", f"{_median(found['seconds']):.1f}", size(peak), f"{ratio:.2f}×"])
     header = ("cells", "seconds", "peak memory", "ratio")
     return [title("Twice the cells", markdown=markdown), table(header, rows, markdown=markdown)]
+
+
+def _layers_table(document: dict[str, Any], markdown: bool) -> list[str]:
+    if not document["layers"]:
+        return []
+    rows = [
+        [what, f"{_median(found['seconds']):.1f}", f"{_median(found['cpu_seconds']):.1f}",
+         size(_median(found["peak_bytes"])), size(found["bytes"])]
+        for what, found in document["layers"].items()
+    ]  # fmt: skip
+    header = ("kept", "seconds", "CPU seconds", "peak memory", "all files")
+    return [title("A layer of as many values as X", markdown=markdown), table(header, rows, markdown=markdown)]
 
 
 def _step_table(document: dict[str, Any], markdown: bool) -> list[str]:

@@ -32,10 +32,11 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_build_measures_time_memory_and_sizes(twin: Path, tmp_path: Path):
     done = run(
         "build.py", "--twin", twin, "--runs", 1, "--threads", 1, "--no-warm-up", "--dense-cells", 0,
-        "--work", tmp_path, "--json", "-",
+        "--layers", "--work", tmp_path, "--json", "-",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    assert found["layers"]["X and umi"]["bytes"] > found["layers"]["X alone"]["bytes"]
     assert found["twin"].items() >= {"cells": CELLS, "genes": GENES}.items()
     assert found["build"]["seconds"]["median"] > sum(s["median"] for s in found["build"]["steps"].values()) * 0.99
     assert found["build"]["peak_bytes"]["median"] > 50 * 2**20
@@ -210,10 +211,10 @@ def test_compare_writes_its_page_and_names_the_peers_that_are_missing(twin: Path
 
 
 def test_merge_measures_merges_and_a_part(twin: Path, tmp_path: Path):
-    done = run("merge.py", "--twin", twin, "--studies", 2, "--where", "Sex=F", "--threads", 1, "--json", "-")
+    done = run("merge.py", "--twin", twin, "--studies", 1, 2, "--where", "Sex=F", "--threads", 1, "--json", "-")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["runs"]
-    assert found["merge of 2"]["n_cells"] == 2 * CELLS
+    assert found["merge of 2"]["n_cells"] == 2 * found["one study alone"]["n_cells"] == 2 * CELLS
     assert 0 < found["subset"]["n_cells"] < CELLS
     assert found["merge of 2"]["peak_bytes"] > 50 * 2**20
 

@@ -183,15 +183,6 @@ def test_what_cannot_be_kept_is_named_with_the_reason(tmp_path):
     assert validate(tmp_path / "d", source=tmp_path / "a.h5ad", threads=2).passed
 
 
-def test_parts_and_merges_say_that_they_leave_them_out(dataset, tmp_path):
-    part = titin.subset(dataset, tmp_path / "part", where="cell_type=B").manifest
-    assert part.arrays == {}
-    assert "parts" in part.left_out["obsp/distances"]
-    assert part.left_out["obsm/sparse"]
-    both = titin.merge([tmp_path / "part", dataset], tmp_path / "both", studies=["x", "y"]).manifest
-    assert "y: obsp/distances" in both.left_out
-
-
 def test_loadings_that_are_computed_are_shown_before_those_of_the_source(source, dataset, tmp_path):
     shutil.copytree(dataset, tmp_path / "d")
     titin.add_embeddings(tmp_path / "d", ["pca"], pca={"n_comps": 3})

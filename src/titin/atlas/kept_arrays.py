@@ -44,15 +44,55 @@ def read_array(store: Store, place: str, order: Positions | None = None, names: 
         If a file is missing, damaged or replaced.
     """
     entry = store.manifest.arrays[place]
-    file, table = entry["file"], store.table(entry["file"])
+    file = entry["file"]
     if entry["form"] == "frame":
+        table = store.table(file)
         frame = decode(store, file, table if order is None else table.take(pa.array(order)), entry["columns"])
         return frame if names is None else frame.set_axis(names.rename(frame.index.name), axis=0)
-    entries, indptr = _lists(store, file, table, layout.ENTRIES, layout.element_type(entry["dtype"]))
-    dtype = np.dtype(entry["dtype"])
     pairwise = group_of(place) in PAIRWISE
+    found = _decoded(store, entry, store.table(file)) if order is None else _taken(store, entry, order, pairwise)
+    return found.tocsc() if entry.get("storage") == "csc" else found
+
+
+def _taken(store: Store, entry: Mapping[str, Any], order: Positions, pairwise: bool) -> Any:
+    """Some rows of an array, in their order; of row groups that hold none of them nothing is read.
+
+    No more is in memory than a row group and what is taken.
+    """
+    from scipy import sparse
+
+    kept, places = np.unique(order, return_inverse=True)
+    columns = [layout.ENTRIES] if entry["form"] == "dense" else [layout.COLUMNS, layout.ENTRIES]
+    width = len(kept) if pairwise else entry["shape"][0] if entry["form"] == "sparse" else 0
+    pieces: list[Any] = []
+    for group in store.row_groups(entry["file"]):
+        first, end = np.searchsorted(kept, [group.first_row, group.first_row + group.n_rows])
+        if first < end:
+            piece = _decoded(store, entry, store.read_group(group, columns))[kept[first:end] - group.first_row]
+            pieces.append(piece[:, kept] if pairwise else piece)
+    dtype = np.dtype(entry["dtype"])
     if entry["form"] == "dense":
-        return _dense(store, file, entry, indptr, entries.astype(dtype, copy=False), order, pairwise=pairwise)
+        shape = [width] if pairwise else entry["shape"]
+        dense = np.concatenate(pieces) if pieces else np.empty((0, *shape), dtype)
+        return dense[places][:, places] if pairwise else dense[places]
+    matrix = sparse.vstack(pieces, format="csr") if pieces else sparse.csr_matrix((0, width), dtype=dtype)
+    pieces.clear()
+    if not np.array_equal(places, np.arange(len(kept))):
+        matrix = matrix[places][:, places] if pairwise else matrix[places]
+    matrix.sort_indices()
+    return matrix
+
+
+def _decoded(store: Store, entry: Mapping[str, Any], table: pa.Table) -> Any:
+    """Rows of an array's file as an array, or as a CSR matrix whose entries ascend."""
+    file, dtype = entry["file"], np.dtype(entry["dtype"])
+    entries, indptr = _lists(store, file, table, layout.ENTRIES, layout.element_type(entry["dtype"]))
+    entries = entries.astype(dtype, copy=False)
+    if entry["form"] == "dense":
+        width = int(np.prod(entry["shape"], dtype=np.int64))
+        if (np.diff(indptr) != width).any():
+            raise store.damaged(file, ValueError(f"a row has not the {width:,} values that titin.json says"))
+        return entries.reshape(len(indptr) - 1, *entry["shape"])
     columns, of_columns = _lists(store, file, table, layout.COLUMNS, pa.uint32())
     width = entry["shape"][0]
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
@@ -64,26 +104,7 @@ def read_array(store: Store, place: str, order: Positions | None = None, names: 
         raise store.damaged(file, ValueError("columns of a row do not ascend"))
     from scipy import sparse
 
-    shape = (len(indptr) - 1, width)
-    matrix = sparse.csr_matrix((entries.astype(dtype, copy=False), columns.astype(np.int64), indptr), shape=shape)
-    if order is not None:
-        matrix = matrix[order][:, order] if pairwise else matrix[order]
-        matrix.sort_indices()
-    return matrix.tocsc() if entry["storage"] == "csc" else matrix
-
-
-def _dense(
-    store: Store, file: str, entry: Mapping[str, Any], indptr: Positions, entries: NDArray[Any],
-    order: Positions | None, *, pairwise: bool,
-) -> NDArray[Any]:  # fmt: skip
-    width = int(np.prod(entry["shape"], dtype=np.int64))
-    if (np.diff(indptr) != width).any():
-        raise store.damaged(file, ValueError(f"a row has not the {width:,} values that titin.json says"))
-    array = entries.reshape(len(indptr) - 1, *entry["shape"])
-    if order is None:
-        return array
-    taken: NDArray[Any] = array[order][:, order] if pairwise else array[order]
-    return taken
+    return sparse.csr_matrix((entries, columns.astype(np.int64), indptr), shape=(len(indptr) - 1, width))
 
 
 def _lists(store: Store, file: str, table: pa.Table, name: str, dtype: pa.DataType) -> tuple[NDArray[Any], Positions]:

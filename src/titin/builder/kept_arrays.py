@@ -62,7 +62,7 @@ def write_arrays(
     entries
         Of `titin.dataset.manifest.Manifest.arrays`.
     """
-    if not job.options.keep_all:
+    if not (job.options.keep_all or job.source.arrays):  # a dataset has what it kept, whatever is asked for
         return [], {}
     source, genes = job.source, job.gene_names(source_columns)
     axes = {
@@ -78,7 +78,7 @@ def write_arrays(
     entries: dict[str, Any] = {}
     for place in places:
         group = group_of(place)
-        value = source.obsm[place.removeprefix("obsm/")] if group == "obsm" else source.arrays[place]
+        value = source.arrays[place] if place in source.arrays else source.obsm[place.removeprefix("obsm/")]
         own = _ArrayWriter(job, axes[ARRAY_GROUPS[group]], job.layout.array(names[place]), pairwise=group in PAIRWISE)
         problem = own.problem(value)
         if problem:

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from titin.atlas import Atlas
 from titin.atlas.axes import GeneAxis
-from titin.atlas.orders import source_order, source_rows
+from titin.atlas.orders import gene_order, source_order, source_rows
 from titin.atlas.row_groups import give_back_memory
 from titin.atlas.source_blocks import cut_blocks, source_blocks
 from titin.atlas.tables import read_derived, read_embedding, read_obs, read_uns, read_var
+from titin.compose.arrays_of_part import TakenRows, arrays_of_part
 from titin.compose.studies_left import StudiesLeft
 from titin.dataset import layout
 from titin.dataset.block import Block
-from titin.dataset.manifest import Manifest, PartManifest
+from titin.dataset.manifest import RAW, Manifest, PartManifest
 from titin.dataset.store import Store
 from titin.errors import DatasetError, SourceError
 from titin.masking import mask
@@ -168,7 +169,8 @@ def dataset_source(
     Returns
     -------
     source
-        With the dataset's values, their kind and counts, obs, var, uns, embeddings and ages. Categories that no chosen
+        With the dataset's values, their kind and counts, obs, var, uns, embeddings, what it kept beside them, and ages.
+        Categories that no chosen
         cell is of are dropped, as anndata does.
     choices
         The columns are those of the dataset; what they hold is told of the chosen cells.
@@ -206,13 +208,31 @@ def dataset_source(
         choices = describe_roles(restored.obs, choices)
     restored.parts = {place: _further(atlas.part(place), restored, resources, of_source, columns, left)
                       for place in manifest.parts}  # fmt: skip
+    restored.arrays = arrays_of_part(store, _taken(store, order, columns, restored, left), resources)
     return restored, choices
+
+
+def _taken(
+    store: Store, order: Positions, columns: Positions | None, source: Source, left: StudiesLeft
+) -> dict[str, TakenRows]:
+    """The cells and genes of what is kept beside the matrices; `order` is that of the cells."""
+    if not store.manifest.arrays:
+        return {}
+    n_cells, n_genes = store.manifest.n_cells, store.manifest.n_genes
+    genes = gene_order(store)
+    taken = {"cells": TakenRows(order, source.obs.index, n_cells),
+             "genes": TakenRows(genes if columns is None else genes[columns], source.var.index, n_genes)}  # fmt: skip
+    if RAW in source.parts:
+        part = store.part(RAW)
+        own, chosen = gene_order(part), left.genes(read_var(part), RAW)
+        rows = own if chosen is None else own[chosen]
+        taken[RAW] = TakenRows(rows, source.parts[RAW].var.index, len(own))
+    return taken
 
 
 def _not_of_a_part(manifest: Manifest) -> dict[str, str]:
     """What was made of all cells of a dataset, and says nothing of others."""
     lost = {f"varm/{key}": "belongs to the projection of the whole dataset" for key in manifest.varm}
-    lost |= dict.fromkeys(manifest.arrays, "kept of a whole dataset alone; merges and parts have it no more")
     if manifest.layout.label_check in manifest.files:
         lost["label_check"] = "its models were of other cells and donors; `titin annotate` checks these labels anew"
     if manifest.layout.regulators in manifest.files:

@@ -15,11 +15,12 @@ import pandas as pd
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
+from titin.compose.joined_arrays import join_arrays
 from titin.compose.joined_genes import JoinedGenes, join_gene_tables
 from titin.compose.stacked import StackedOrigin
 from titin.compose.study_part import StudyPart, open_parts
 from titin.dataset import layout
-from titin.dataset.manifest import LAYERS, MODALITIES
+from titin.dataset.manifest import LAYERS, MODALITIES, RAW
 from titin.dataset.unstructured import encode_uns
 from titin.errors import TitinError
 from titin.presets import Preset
@@ -192,14 +193,19 @@ def _join(parts: list[StudyPart], join: str, aliases: GeneAliases | None) -> tup
         notes=genes.notes + of_obs.notes + roles.notes + _about_names(suffixed, study),
         ages=_ages(by_name, names), made_of=[part.made_of for part in parts], studies=studies,
     )  # fmt: skip
-    _join_further(joined, sources, genes, join, aliases)
+    raw = _join_further(joined, sources, genes, join, aliases)
+    joined.arrays = join_arrays(sources, genes, raw, joined.left_out)
     return joined, roles
 
 
 def _join_further(
     joined: Source, sources: Mapping[str, Source], genes: JoinedGenes, join: str, aliases: GeneAliases | None
-) -> None:
-    """Join the further matrices that all studies have, of values of one kind; all else is noted as left out."""
+) -> JoinedGenes | None:
+    """Join the further matrices that all studies have, of values of one kind; all else is noted as left out.
+
+    The genes of raw are returned, where it is joined.
+    """
+    of_raw = None
     for place in dict.fromkeys(place for source in sources.values() for place in source.parts):
         own = {study: source.parts[place] for study, source in sources.items() if place in source.parts}
         kinds = {study: str(source.kind) for study, source in own.items()}
@@ -212,12 +218,14 @@ def _join_further(
             X, counts = genes.stacked(own, place)
             joined.parts[place] = joined.with_matrix(X, counts=counts, kind=next(iter(own.values())).kind)
         else:
-            _join_with_own_genes(joined, place, own, join, aliases)
+            found = _join_with_own_genes(joined, place, own, join, aliases)
+            of_raw = found if place == RAW else of_raw
+    return of_raw
 
 
 def _join_with_own_genes(
     joined: Source, place: str, own: Mapping[str, Source], join: str, aliases: GeneAliases | None
-) -> None:
+) -> JoinedGenes | None:
     """Join raw or a modality: its features are matched as those of X are, and what a study lacks is no zero either."""
     try:
         if place.startswith(MODALITIES):
@@ -226,7 +234,7 @@ def _join_with_own_genes(
             genes = join_gene_tables(own, join, aliases=aliases)
     except TitinError as error:
         joined.left_out[place] = str(error.args[0])
-        return
+        return None
     for study, entry in genes.entries.items():
         joined.studies[study].setdefault("parts", {})[place] = entry
     X, counts = genes.stacked(own, f"{place}/X")
@@ -238,6 +246,7 @@ def _join_with_own_genes(
         genes=genes.matched.genes,
         notes=genes.notes,
     )
+    return genes
 
 
 def _cell_names(tables: Mapping[str, pd.DataFrame]) -> tuple[bool, pd.Index]:

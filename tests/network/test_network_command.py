@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_report(planted: Path, tmp_path: Path, capsys: 
     (["--backend", "none", "--regulators", "TF0"], "--regulators is of networks, and --backend none leaves them out"),
     (["--regulators", "TF0", "--evaluate"], "there is no reference to evaluate against"),
     (["--regulators", "@none.txt"], "--regulators: none.txt cannot be read"),
-    (["--network", "EDGES", "--backend", "scprint"], "there is no backend 'scprint': no package that is installed"),
+    (["--network", "EDGES", "--backend", "scprint"], "the backend scprint needs weights"),
 ])  # fmt: skip
 def test_contradictions_are_told(
     options: list[str], said: str, planted: Path, tmp_path: Path, capsys: Captured

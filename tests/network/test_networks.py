@@ -15,7 +15,6 @@ import titin
 from titin.errors import TitinError
 from titin.network import NetworkQuestion, Networks, PriorNetwork, backends, infer_networks, networks
 from titin.network.backends import find_backend
-from titin.network.metacells import Metacells
 
 KNOWN = PriorNetwork(edges(), "planted")
 REGULATORS = (*KNOWN.sources, *(f"X{i}" for i in range(8)))
@@ -177,7 +176,7 @@ def test_a_backend_of_another_package_gives_the_same_table(atlas: titin.Atlas) -
     ("Broken", "the backend Broken cannot be loaded: no weights at /there"),
     ("Gone", "the backend Gone cannot be loaded: "),
     ("Wrong", r"the backend Wrong gave \(4, 3\) weights, not \(4, 96\)"),
-    ("none of these", "backends here: ridge, correlation, lightgbm, Broken, Gone, Halves, Wrong"),
+    ("none of these", "backends here: ridge, correlation, lightgbm, scprint, Broken, Gone, Halves, Wrong"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_backend_is_said(atlas: titin.Atlas, name: str, said: str) -> None:
     with pytest.raises(TitinError) as told:
@@ -245,7 +244,6 @@ def test_an_edge_that_turns_its_sign_is_not_stable() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(2, 6)).astype("f4")
     rows, columns = np.divmod(np.arange(12), 6)
-    metacells = Metacells(np.zeros((4, 6), "f4"), list("abcdef"), np.array([0, 0, 1, 1]), ["d0", "d1"], 4)
     turned = weights * np.where(np.arange(6) < 2, -1, 1).astype("f4")
-    found = networks._stability(lambda _: turned, metacells, rows, columns, np.sign(weights).ravel(), NetworkQuestion())
+    found = networks._stability(lambda _: turned, 2, rows, columns, np.sign(weights).ravel(), NetworkQuestion())
     np.testing.assert_array_equal(found, np.where(columns < 2, 0, 1))

@@ -1,12 +1,13 @@
 """What infers a network from expression: those of titin, and those that other packages register.
 
 A package adds a backend as an entry point of the group ``titin.network_backends``: a class, or a function without
-arguments, that gives an object with ``infer``.
+arguments, that gives an object with ``infer`` or, where it takes counts of cells, with ``infer_donors``.
 """
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,11 @@ from titin.errors import TitinError
 from titin.extras import check_installed
 from titin.network.ridge import choose_penalty, correlate, fit_ridge
 
+if TYPE_CHECKING:
+    from titin.network.donor_networks import DonorBackend
+
 Singles = NDArray[np.float32]
+SCPRINT = "scprint"
 GROUP = "titin.network_backends"
 _TREES = {"n_estimators": 50, "learning_rate": 0.1, "num_leaves": 8, "min_child_samples": 10, "colsample_bytree": 0.3}
 
@@ -95,23 +100,38 @@ def places(genes: Sequence[str], regulators: Sequence[str]) -> NDArray[np.int64]
     return np.array([column[name] for name in regulators], np.int64)
 
 
-def find_backend(name: str) -> Backend:
+def find_backend(name: str, checkpoint: Path | None = None) -> "Backend | DonorBackend":
     """Make a backend by its name.
+
+    Parameters
+    ----------
+    name
+        Of titin, or of an entry point.
+    checkpoint
+        Weights of a model that has any: of ``scprint``.
 
     Raises
     ------
     TitinError
         If there is none of that name, or it cannot be loaded.
     """
+    if name == SCPRINT:
+        from titin.network.scprint import ScprintBackend
+
+        return ScprintBackend(checkpoint)
+    if checkpoint is not None:
+        raise TitinError(
+            f"the backend {name} takes no checkpoint", f"leave --checkpoint out, or give --backend {SCPRINT}"
+        )
     if name in BACKENDS:
         return BACKENDS[name]()
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in found:
-        known = ", ".join([*BACKENDS, *sorted(found)])
+        known = ", ".join([*BACKENDS, SCPRINT, *sorted(found)])
         raise TitinError(f"there is no backend {name!r}: no package that is installed brings it",
                          f"backends here: {known}; others come with packages that register {GROUP}")  # fmt: skip
     try:
-        made: Backend = found[name].load()()
+        made: Backend | DonorBackend = found[name].load()()
     except TitinError:
         raise
     except Exception as error:  # whatever a package of others comes to

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _OF_ANALYSES = (LEVEL, FORMULA, MIN_CELLS, MIN_DONORS, method_option("ulm", "weighted_sum", "consensus", default="ulm"),
                 WHERE, UNFLAGGED, CELL_TYPES)  # fmt: skip
-_OF_EDGES = ("regulators", "edges", "bootstraps", "evaluate", "reference", "resume", "seed")
+_OF_EDGES = ("checkpoint", "regulators", "edges", "bootstraps", "evaluate", "reference", "resume", "seed")
 _OF_ACTIVITIES = ("method", "formula", "per_cell")
 
 
@@ -62,8 +62,10 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
                    "DATASET.")  # fmt: skip
 @click.option(
     "--backend", cls=ByHand, metavar="NAME", default="ridge", show_default=True,
-    help="What infers networks: ridge, correlation, lightgbm, that of another package, or none.",
+    help="What infers networks: ridge, correlation, lightgbm, scprint, that of another package, or none.",
 )  # fmt: skip
+@click.option("--checkpoint", cls=ByHand, type=PATH, metavar="FILE",
+              help="Weights of scprint. Loading them can run anything: take none from strangers.")  # fmt: skip
 @click.option(
     "--regulators", metavar="GENES", callback=lambda _ctx, _option, text: read_genes(text, "--regulators"),
     show_default="the sources of --network",
@@ -140,7 +142,7 @@ def network(
         refuse_existing([file for name, kind in kinds.items() for file in kind.files(paths[name], csv=csv)])
         refuse_existing([*drawn.values(), *([cells] if asked["per_cell"] else [])])
     if "network" in kinds:
-        find_backend(asked["backend"])  # before anything is computed
+        find_backend(asked["backend"], asked["checkpoint"])  # before anything is computed
     parts = folder / f".{stem}.parts"
     found, missing = _compute({
         "activity": partial(_activities, inputs, known, asked),
@@ -235,7 +237,7 @@ def _networks(inputs: "Inputs", known: Any, reference: Any, parts: Path, asked: 
     from titin.network.networks import NetworkQuestion, infer_networks
 
     question = NetworkQuestion(
-        backend=asked["backend"], contrast=asked["compare"], network=known,
+        backend=asked["backend"], checkpoint=asked["checkpoint"], contrast=asked["compare"], network=known,
         regulators=None if asked["regulators"] is None else tuple(asked["regulators"]),
         reference=reference or (known if asked["evaluate"] else None), n_edges=asked["edges"],
         n_bootstraps=asked["bootstraps"], min_cells=asked["min_cells"], min_donors=asked["min_donors"],

@@ -40,6 +40,8 @@ class Metacells:
         Names.
     n_cells
         Cells behind them.
+    tokens
+        int64 a gene: its column in counts of all genes.
     """
 
     values: Singles
@@ -47,6 +49,7 @@ class Metacells:
     donor: NDArray[np.int64]
     donors: list[str]
     n_cells: int
+    tokens: NDArray[np.int64]
 
     @property
     def starts(self) -> NDArray[np.int64]:

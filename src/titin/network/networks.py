@@ -18,9 +18,11 @@ from titin.ageing.linear_models import adjust
 from titin.ageing.pseudobulk import check_counts, gene_names
 from titin.atlas import Atlas
 from titin.dataset import layout
+from titin.dataset.arrow import sha256
 from titin.errors import TitinError
-from titin.network.backends import find_backend, places
+from titin.network.backends import Backend, find_backend, places
 from titin.network.donor_contrast import DonorComparison, compare_donors
+from titin.network.donor_networks import DonorBackend, DonorNetworks, check_donor_weights
 from titin.network.evaluation import COLUMNS as EVALUATED
 from titin.network.evaluation import evaluate_weights
 from titin.network.metacells import MOST_CELLS, SIZE, Metacells, draw_cells, make_metacells, read_counts, standardise
@@ -88,6 +90,8 @@ class NetworkQuestion:
     ----------
     backend
         Name of what infers: see `titin.network.backends`.
+    checkpoint
+        Weights of the backend, of ``scprint``.
     contrast
         ``young_old`` or ``age``.
     network
@@ -107,6 +111,7 @@ class NetworkQuestion:
     """
 
     backend: str = "ridge"
+    checkpoint: Path | None = None
     contrast: str = "young_old"
     network: PriorNetwork | None = None
     regulators: tuple[str, ...] | None = None
@@ -141,7 +146,7 @@ class NetworkQuestion:
     def document(self) -> dict[str, Any]:
         """All of it, JSON-safe, networks by what is in them."""
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("network", "reference"):
+        for name in ("network", "reference", "checkpoint"):
             if told[name] is not None:
                 told[name] = told[name].name
         return told
@@ -206,14 +211,18 @@ def infer_networks(
     if not names:
         raise NotTestableError(f"none of the {len(question.names):,} regulators is a gene of this dataset",
                                "genes are matched by symbol, spelled as in the dataset")  # fmt: skip
-    find_backend(question.backend)  # before anything is read
+    backend = find_backend(question.backend, question.checkpoint)  # before anything is read
     strata, cut, level, complete = _strata(atlas, cell_type_level)
     progress.start("networks", len(strata), "types")
-    found = []
-    for stratum in strata:
-        make = partial(_infer, atlas, stratum, question, symbols, names, cut, threads)
-        found.append(_kept(parts, _key(atlas, question, level, stratum), make))
-        progress.advance(1)
+    found, weights = [], "" if question.checkpoint is None else sha256(question.checkpoint)
+    try:
+        for stratum in strata:
+            make = partial(_infer, atlas, stratum, question, backend, symbols, names, cut, threads)
+            found.append(_kept(parts, _key(atlas, question, level, stratum, weights), make))
+            progress.advance(1)
+    finally:
+        if hasattr(backend, "close"):
+            backend.close()
     progress.finish()
     settings = {**question.document, "n_regulators": len(names), "cell_type_level": level, "age_cut": cut,
                 "unit": "decade" if question.contrast == AGE else ""}  # fmt: skip
@@ -250,13 +259,14 @@ def _groups(protocol: pd.Series | None, labels: pd.Series) -> Iterator[tuple[tup
 
 
 def _infer(
-    atlas: Atlas, stratum: Stratum, question: NetworkQuestion, symbols: Sequence[str], names: Sequence[str],
-    cut: float | None, threads: int,
+    atlas: Atlas, stratum: Stratum, question: NetworkQuestion, backend: Backend | DonorBackend, symbols: Sequence[str],
+    names: Sequence[str], cut: float | None, threads: int,
 ) -> Networks:  # fmt: skip
     """The network of one type and protocol, or why there is none."""
     own = {"cell_type": stratum.cell_type, "protocol": stratum.protocol}
     try:
-        metacells, regulators = _metacells(atlas, stratum, question, symbols, names, threads)
+        most = backend.most_genes if isinstance(backend, DonorBackend) else MOST_GENES
+        metacells, regulators = _metacells(atlas, stratum, question, symbols, names, threads, most)
         if len(metacells.donors) < 2 * question.min_donors:
             few = len(metacells.donors)
             raise NotTestableError(f"{few or 'no'} donor{'s' * (few != 1)} with enough cells, "
@@ -265,24 +275,16 @@ def _infer(
         skipped = {**own, "reason": str(reason.args[0]), layout.N_CELLS: len(stratum.cells)}
         return _empty(skipped=[skipped])
     place = places(metacells.genes, regulators)
-    backend = find_backend(question.backend)
     side = correlate(metacells.values, place)
-    penalty = choose_penalty(metacells.values, place, metacells.starts) if question.backend == "ridge" else 0.0
-    main = fit_ridge(metacells.values, place, penalty) if question.backend == "ridge" else side
-
-    def infer(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        if question.backend == "ridge":
-            return fit_ridge(values, place, penalty).weights
-        made = np.asarray(backend.infer(values, metacells.genes, regulators), np.float32)
-        if made.shape != (len(place), len(metacells.genes)):
-            raise TitinError(f"the backend {question.backend} gave {made.shape} weights, not "
-                             f"{(len(place), len(metacells.genes))}", "it must give regulators × genes")  # fmt: skip
-        made[np.arange(len(place)), place] = 0
-        return np.nan_to_num(made)
-
-    weights = main.weights if question.backend in ("ridge", "correlation") else infer(metacells.values)
+    fitted: _Fitted
+    if isinstance(backend, DonorBackend):
+        by_donor = _ask_by_donor(atlas, stratum, question, backend, metacells, regulators, side.weights, threads)
+        fitted = _Fitted(by_donor.weights, by_donor.of_draw, by_donor)
+    else:
+        fitted = _fit(metacells, question, backend, regulators, side)
+    weights = fitted.weights
     t, g = _strongest(weights, question.n_edges)
-    stability = _stability(infer, metacells, t, g, np.sign(weights[t, g]), question)
+    stability = _stability(fitted.of_draw, len(metacells.donors), t, g, np.sign(weights[t, g]), question)
     edges = pd.DataFrame({
         "regulator": [regulators[i] for i in t], "target": [metacells.genes[j] for j in g], **own,
         "n_donors": len(metacells.donors), "n_metacells": len(metacells.values), "weight": weights[t, g],
@@ -293,12 +295,65 @@ def _infer(
         edges["prior"] = question.network.signs(edges["regulator"].tolist(), edges["target"].tolist())
     of = {question.backend: weights, "correlation": side.weights}
     evaluation, not_evaluated = _evaluate(of, regulators, metacells.genes, question)
-    table, strengths, facts = _changes(main, metacells, stratum, edges, (t, g), regulators, question, cut)
-    told = {**own, "donors": metacells.donors, "penalty": penalty or None, "n_regulators": len(regulators),
+    table, strengths, facts = _changes(fitted.donors, metacells, stratum, edges, (t, g), regulators, question, cut)
+    told = {**own, "donors": metacells.donors, "penalty": fitted.penalty, "n_regulators": len(regulators),
             "n_genes": len(metacells.genes), "n_metacells": len(metacells.values), **facts}  # fmt: skip
     told["notes"] = [*told["notes"], *not_evaluated]
     return Networks(edges[EDGE_COLUMNS], regulators=table.assign(**own)[REGULATOR_COLUMNS],
                     donors=strengths.assign(**own), evaluation=evaluation.assign(**own), tests=[told])  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Weights of a type, those of some donors drawn, and where each donor's own are from."""
+
+    weights: NDArray[np.float32]
+    of_draw: Callable[[Sequence[int]], NDArray[np.float32]]
+    donors: Fit | DonorNetworks
+    penalty: float | None = None
+
+
+def _fit(
+    metacells: Metacells, question: NetworkQuestion, backend: Backend, regulators: Sequence[str], side: Fit
+) -> _Fitted:
+    """Weights by metacells of all donors; each donor's own are of the ridge, or else of the correlation beside it."""
+    place, values = side.place, metacells.values
+    if question.backend == "ridge":
+        penalty = choose_penalty(values, place, metacells.starts)
+        main = fit_ridge(values, place, penalty)
+        return _Fitted(main.weights, lambda drawn: fit_ridge(values[metacells.take(drawn)], place, penalty).weights,
+                       main, penalty or None)  # fmt: skip
+
+    def infer(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        made = np.asarray(backend.infer(values, metacells.genes, regulators), np.float32)
+        if made.shape != side.weights.shape:
+            raise TitinError(f"the backend {question.backend} gave {made.shape} weights, not {side.weights.shape}",
+                             "it must give regulators × genes")  # fmt: skip
+        made[np.arange(len(place)), place] = 0
+        return np.nan_to_num(made)
+
+    weights = side.weights if question.backend == "correlation" else infer(values)
+    return _Fitted(weights, lambda drawn: infer(values[metacells.take(drawn)]), side)
+
+
+def _ask_by_donor(
+    atlas: Atlas, stratum: Stratum, question: NetworkQuestion, backend: DonorBackend, metacells: Metacells,
+    regulators: Sequence[str], correlation: NDArray[np.float32], threads: int,
+) -> DonorNetworks:  # fmt: skip
+    """Networks of the donors of the metacells, by a backend that takes counts of single cells."""
+    code = {stratum.donors.index(name): i for i, name in enumerate(metacells.donors)}
+    rows = np.flatnonzero(np.isin(stratum.donor, list(code)))
+    cells = draw_cells(stratum.cells[rows], stratum.donor[rows], most=backend.most_cells, seed=question.seed)
+    donor = np.array([code[d] for d in stratum.donor[np.searchsorted(stratum.cells, cells)].tolist()], np.int64)
+    counts = read_counts(atlas, cells, threads)
+    ids = gene_names(atlas)["gene_id"].astype(str).to_numpy()[metacells.tokens].tolist()
+    depth = np.asarray(counts.sum(axis=1), np.float64).ravel()
+    found = backend.infer_donors(counts[:, metacells.tokens], depth, donor, metacells.genes, ids, regulators)
+    place = places(metacells.genes, regulators)
+    shape = (len(metacells.donors), len(regulators), len(metacells.genes))
+    networks = check_donor_weights(found, question.backend, shape, np.sign(correlation))
+    networks.by_donor[:, np.arange(len(place)), place] = 0
+    return networks
 
 
 def _evaluate(
@@ -315,7 +370,7 @@ def _evaluate(
 
 def _metacells(
     atlas: Atlas, stratum: Stratum, question: NetworkQuestion, symbols: Sequence[str], names: Sequence[str],
-    threads: int,
+    threads: int, most_genes: int = MOST_GENES,
 ) -> tuple[Metacells, list[str]]:  # fmt: skip
     """Metacells of a type and protocol, of the genes that it has enough of; and the regulators among them."""
     least = max(question.min_cells, MIN_METACELLS * question.metacell_size)
@@ -338,12 +393,13 @@ def _metacells(
     if not regulators:
         raise NotTestableError("no regulator is expressed in enough of its cells")
     others = sorted((name for name in place if name not in wanted), key=lambda name: -detected[place[name]])
-    genes = [*regulators, *others[: max(0, MOST_GENES - len(regulators))]]
+    genes = [*regulators, *others[: max(0, most_genes - len(regulators))]]
     if len(genes) < len(regulators) + 2:
         raise NotTestableError("no more than one gene beside the regulators is expressed in enough of its cells")
-    values = standardise(sums, donor, batch, np.array([place[name] for name in genes]))
+    tokens = np.array([place[name] for name in genes], np.int64)
+    values = standardise(sums, donor, batch, tokens)
     known, code = np.unique(donor, return_inverse=True)
-    metacells = Metacells(values, genes, code.astype(np.int64), [stratum.donors[d] for d in known], len(cells))
+    metacells = Metacells(values, genes, code.astype(np.int64), [stratum.donors[d] for d in known], len(cells), tokens)
     return metacells, regulators
 
 
@@ -358,17 +414,16 @@ def _strongest(weights: NDArray[np.float32], n: int) -> tuple[NDArray[np.int64],
 
 
 def _stability(
-    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]], metacells: Metacells, t: NDArray[np.int64],
-    g: NDArray[np.int64], sign: NDArray[np.float32], question: NetworkQuestion,
+    of_draw: Callable[[Sequence[int]], NDArray[np.float32]], n: int, t: NDArray[np.int64], g: NDArray[np.int64],
+    sign: NDArray[np.float32], question: NetworkQuestion,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Share of networks of drawn donors in which each edge, with its sign, is among as many strongest."""
     if not question.n_bootstraps or not len(t):
         return np.full(len(t), np.nan)
     rng = np.random.Generator(np.random.PCG64(question.seed))
-    n = len(metacells.donors)
     seen = np.zeros(len(t))
     for _ in range(question.n_bootstraps):
-        drawn = infer(metacells.values[metacells.take(rng.integers(0, n, n).tolist())])
+        drawn = of_draw(rng.integers(0, n, n).tolist())
         size = np.abs(drawn).ravel()
         least = np.partition(size, len(size) - len(t))[len(size) - len(t)]
         seen += drawn[t, g] * sign >= max(least, 1e-12)
@@ -376,7 +431,7 @@ def _stability(
 
 
 def _changes(
-    fit: Fit, metacells: Metacells, stratum: Stratum, edges: pd.DataFrame,
+    fit: Fit | DonorNetworks, metacells: Metacells, stratum: Stratum, edges: pd.DataFrame,
     at: tuple[NDArray[np.int64], NDArray[np.int64]], regulators: list[str], question: NetworkQuestion,
     cut: float | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:  # fmt: skip
@@ -422,8 +477,8 @@ def _add_change(table: pd.DataFrame, compared: DonorComparison, weights: NDArray
 
 
 def _strengths(
-    fit: Fit, metacells: Metacells, edges: pd.DataFrame, at: tuple[NDArray[np.int64], NDArray[np.int64]],
-    regulators: list[str], question: NetworkQuestion,
+    fit: Fit | DonorNetworks, metacells: Metacells, edges: pd.DataFrame,
+    at: tuple[NDArray[np.int64], NDArray[np.int64]], regulators: list[str], question: NetworkQuestion,
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:  # fmt: skip
     """Mean signed weight of each regulator on its targets: table, and regulators × donors."""
     t, g, sign, whence = _targets(metacells, edges, at, regulators, question)
@@ -485,7 +540,7 @@ def _together(found: Sequence[Networks], settings: dict[str, Any], complete: Any
     )  # fmt: skip
 
 
-def _key(atlas: Atlas, question: NetworkQuestion, level: str, stratum: Stratum) -> str:
+def _key(atlas: Atlas, question: NetworkQuestion, level: str, stratum: Stratum, weights: str) -> str:
     """What the network of a type was made of."""
     digest = hashlib.sha256()
     for one in (question.network, question.reference):
@@ -493,7 +548,8 @@ def _key(atlas: Atlas, question: NetworkQuestion, level: str, stratum: Stratum) 
     digest.update(stratum.cells.tobytes())
     files = {name: told.get("sha256") for name, told in atlas.store.whole.manifest.files.items()}
     told = {**question.document, "level": level, "of": [stratum.cell_type, stratum.protocol], "ages": stratum.ages,
-            "strata": stratum.strata, "donors": stratum.donors, "files": files}  # fmt: skip
+            "strata": stratum.strata, "donors": stratum.donors, "files": files,
+            "weights": weights}  # fmt: skip
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 

@@ -1,6 +1,7 @@
 """Write the pictures of docs/explorer.md: python docs/make_explorer_pictures.py DATASET [NAME …].
 
-DATASET is a demo with its age tables; for explorer-regulator one with planted regulators, kept by `titin network`.
+DATASET is a demo with its age tables; for explorer-regulator one with planted regulators, kept by `titin network`; for
+explorer-results one that `titin validate` and `titin bench --task sex` were run on.
 """
 
 import io
@@ -41,6 +42,7 @@ PICTURES: dict[str, tuple[int, int, bool, dict[str, Any]]] = {  # width, height,
         },
     ),
     "explorer-regulator": (1400, 1000, False, {"page": "regulators", "regulator": "IGFBP4"}),
+    "explorer-results": (1400, 1200, False, {"page": "results"}),
     "explorer-phone": (400, 860, False, {"colours": [{"gene": "MYH7"}], "selection": {"polygon": RING}}),
 }
 
@@ -59,6 +61,7 @@ def main() -> None:
                                     color_scheme="dark" if dark else "light")  # fmt: skip
             window = Window(page).open(server.address)
             window.run("state => titin.setState(state)", state)
+            window.until("document.querySelector('#sheet').hidden || document.querySelector('#sheet > *') !== null")
             page.wait_for_timeout(1000)
             picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             picture.save(HERE / "pictures" / f"{name}.png", optimize=True)

@@ -2,7 +2,7 @@
 
 import { MOST_SAVED, readSelection } from "./selections.js";
 
-export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "regulators", "sets", "labels"]);
+export const PAGES = /** @type {const} */ (["map", "gene", "composition", "changes", "dots", "violins", "regulators", "results", "sets", "labels"]);
 
 /**
  * @typedef {object} State

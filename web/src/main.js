@@ -9,6 +9,7 @@ import { MapView } from "./map.js";
 import { Panels } from "./panels.js";
 import { pythonOf } from "./pythoncode.js";
 import { placeholder, searchBox, suggest } from "./search.js";
+import { readResults } from "./resultspage.js";
 import { Sheets } from "./sheets.js";
 import { cardOf } from "./genecard.js";
 import { dotsOf } from "./dotplot.js";
@@ -148,6 +149,7 @@ async function start() {
         await act({ grouping: null, label: null, each: false, ...state });
         return violinsOfState(explorer, names);
       },
+      results: () => readResults(),
       regulators: async () => (await sheets.regulators()).rows,
       regulator: async (/** @type {string} */ name) => (await sheets.regulators()).of(name),
       composition: async () => compositionOf(await sheets.ageing()),

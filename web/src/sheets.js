@@ -10,6 +10,7 @@ import { geneCard } from "./genecard.js";
 import { checkedLevels, labelsPage } from "./labelcheck.js";
 import { Regulators } from "./regulators.js";
 import { regulatorsPage } from "./regulatorspage.js";
+import { resultsPage } from "./resultspage.js";
 import { selectionsPage } from "./selectionspage.js";
 import { element, visible } from "./text.js";
 import { violinsPage } from "./violinspage.js";
@@ -111,6 +112,7 @@ export class Sheets {
       });
     }
     if (state.page === "regulators") return this.regulatorsContent();
+    if (state.page === "results") return this.resultsContent();
     const names = state.dots.length ? state.dots : firstGenes(state, dataset.manifest);
     if (state.page === "violins") {
       return violinsPage(explorer, names, { change: this.act, about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null } });
@@ -140,13 +142,28 @@ export class Sheets {
     });
   }
 
+  /** @param {string} name */
+  cardOrMap(name) {
+    const { dataset } = this.explorer;
+    return this.act(dataset.named("ageing_groups") in dataset.manifest.files ? { page: "gene", card: name } : { page: "map", colours: [{ gene: name }] });
+  }
+
+  async resultsContent() {
+    const { dataset } = this.explorer;
+    const genes = await this.explorer.genes();
+    return resultsPage(dataset, {
+      card: (name) => this.cardOrMap(name), open: (page) => this.act({ page }), isGene: (name) => genes.byName.has(name.toUpperCase()),
+      about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
+    });
+  }
+
   async regulatorsContent() {
     const { state, dataset } = this.explorer;
     const [regulators, genes] = await Promise.all([this.regulators(), this.explorer.genes()]);
     const map = (/** @type {string[]} */ names) => this.act({ page: "map", colours: [names.length === 1 ? { gene: names[0] } : { genes: names }] });
     return regulatorsPage(regulators, { regulator: state.regulator, place: state.comparison }, {
       map, change: this.act, isGene: (name) => genes.byName.has(name.toUpperCase()),
-      card: (name) => (dataset.named("ageing_groups") in dataset.manifest.files ? this.act({ page: "gene", card: name }) : map([name])),
+      card: (name) => this.cardOrMap(name),
       about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null },
     });
   }

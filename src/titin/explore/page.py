@@ -9,6 +9,7 @@ from titin.html import render
 
 BUNDLE = Path(__file__).parent / "bundle"
 INDEX = "index.html"
+RESULTS = "results.json"  # what other commands have left beside the dataset
 FILES = {"explorer.js": "text/javascript", "explorer.css": "text/css", "LICENSES.txt": "text/plain"}
 
 
@@ -34,7 +35,7 @@ def read_file(name: str) -> bytes:
     return (BUNDLE / name).read_bytes()
 
 
-def make_index(manifest: Manifest, data: str, name: str, *, compare: str = "") -> str:
+def make_index(manifest: Manifest, data: str, name: str, *, compare: str = "", results: str = "") -> str:
     """Write the document of the page.
 
     Parameters
@@ -47,9 +48,11 @@ def make_index(manifest: Manifest, data: str, name: str, *, compare: str = "") -
         What `titin.open` takes for it, told in code that is copied from the page.
     compare
         Where the page has selections compared over all genes; nowhere on a static host.
+    results
+        Where the page finds what other commands have left beside the dataset; nowhere if it is not to show them.
     """
     return str(render("explorer.html", title=manifest.prefix, data=data, name=name, policy=policy(data),
-                      compare=compare))  # fmt: skip
+                      compare=compare, results=results))  # fmt: skip
 
 
 def policy(data: str) -> str:

@@ -34,7 +34,9 @@ _FRAMES = "frame-ancestors 'self' http://localhost:* http://127.0.0.1:* vscode-w
 
 
 class ExplorerServer:
-    """Serves the explorer of one dataset: its files, and comparisons of its cells; nothing else can be asked for.
+    """Serves the explorer of one dataset: its files, comparisons of its cells, and results that lie beside it.
+
+    Nothing else can be asked for.
 
     Parameters
     ----------
@@ -84,7 +86,8 @@ class ExplorerServer:
         from starlette.routing import Route
 
         routes = [
-            Route("/", self._index), Route("/data/{name}", self._data), Route("/{name}", self._page_file),
+            Route("/", self._index), Route("/data/{name}", self._data), Route(f"/{page.RESULTS}", self._results),
+            Route("/{name}", self._page_file),
             Route(f"/{comparing.PATH}", self._compare, methods=["POST"]),
         ]  # fmt: skip
         app = Starlette(routes=routes, middleware=[Middleware(_Guard, access=self.access)])
@@ -117,8 +120,18 @@ class ExplorerServer:
         from starlette.responses import HTMLResponse
 
         policy = f"{page.policy('data/')}; {_FRAMES}"
-        return HTMLResponse(page.make_index(self.manifest, "data/", self.name, compare=comparing.PATH),
-                            headers={**_HEADERS, "Content-Security-Policy": policy})  # fmt: skip
+        index = page.make_index(self.manifest, "data/", self.name, compare=comparing.PATH,
+                                results=page.RESULTS if isinstance(self.place, LocalFolder) else "")  # fmt: skip
+        return HTMLResponse(index, headers={**_HEADERS, "Content-Security-Policy": policy})
+
+    def _results(self, _: "Request") -> "Response":
+        from starlette.responses import JSONResponse, Response
+
+        if not isinstance(self.place, LocalFolder):
+            return Response(status_code=404, headers=_HEADERS)
+        from titin.explore.results import collect_results
+
+        return JSONResponse(collect_results(self.place.folder), headers=_HEADERS)
 
     async def _compare(self, request: "Request") -> "Response":
         return await self._comparer.answer(request, _HEADERS)

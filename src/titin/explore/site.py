@@ -11,9 +11,10 @@ from titin.ageing import write_ageing_tables
 from titin.atlas import open_atlas
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
-from titin.dataset.swap import put, scratch
+from titin.dataset.swap import put, scratch, write_json
 from titin.errors import DatasetError, OutputError, TitinError, reason_of
 from titin.explore import page
+from titin.explore.results import collect_results
 from titin.files import beside, local_folder
 from titin.network.regulator_tables import read_results, write_regulator_tables
 from titin.network.results_beside import SUFFIX
@@ -87,8 +88,9 @@ def write_site(
     with scratch(target) as place:
         site = place / target.name
         site.mkdir()
-        _put_page(manifest, site, where, name)
+        _put_page(manifest, site, where, name, results=page.RESULTS if data is None else "")
         if data is None:
+            write_json(site / page.RESULTS, collect_results(folder))
             _copy(folder, manifest.files, site / _DATA)
             no_ageing = _add_ageing(site / _DATA, progress)
             no_regulators = _add_regulators(folder, site / _DATA)
@@ -120,8 +122,8 @@ def write_page(dataset: Path, target: Path, data: str, name: str) -> None:
     _put_page(Manifest.read(dataset), target, web_address(data), name)
 
 
-def _put_page(manifest: Manifest, target: Path, where: str, name: str) -> None:
-    (target / page.INDEX).write_text(page.make_index(manifest, where, name), "utf-8")
+def _put_page(manifest: Manifest, target: Path, where: str, name: str, *, results: str = "") -> None:
+    (target / page.INDEX).write_text(page.make_index(manifest, where, name, results=results), "utf-8")
     for file in page.FILES:
         (target / file).write_bytes(page.read_file(file))
 

@@ -126,9 +126,7 @@ def test_the_page_shows_the_numbers_of_the_files(window: Window, shown: SimpleNa
         assert window.said == []
 
 
-def test_a_table_is_sorted_saved_and_leads_to_the_gene(
-    window: Window, shown: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_table_is_sorted_saved_and_leads_to_the_gene(window: Window, shown: SimpleNamespace, tmp_path: Path) -> None:
     label = "[aria-label='de_annotation_level0, table']"
     with static_host(shown.site) as address:
         window.open(f"{address}#page=results")

@@ -15,7 +15,9 @@ from titin.explore.site import web_address
 
 def test_a_site_holds_the_page_and_the_dataset(mapped: Demo, tmp_path: Path) -> None:
     done = write_site(mapped.dataset, tmp_path / "site")
-    assert sorted(path.name for path in done.path.iterdir()) == sorted(["data", "index.html", "results.json", *page.FILES])
+    assert sorted(path.name for path in done.path.iterdir()) == sorted(
+        ["data", "index.html", "results.json", *page.FILES]
+    )
     assert Manifest.read(done.path / "data") == mapped.manifest
     for name in mapped.manifest.files:
         assert (done.path / "data" / name).read_bytes() == (mapped.dataset / name).read_bytes()

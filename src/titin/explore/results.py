@@ -1,4 +1,4 @@
-"""What other commands have left beside a dataset, for the page of results: validation, benchmark, analyses of ageing."""
+"""What commands have left beside a dataset, for the page of results: validation, benchmark, analyses of ageing."""
 
 import math
 from collections.abc import Iterator

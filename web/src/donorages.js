@@ -5,7 +5,10 @@ import { quantile } from "./distribution.js";
 import { namesOf } from "./donorsides.js";
 import { ageColumn } from "./wherecells.js";
 
-const CLOSE = 1e-8; // of gaps that count as equal, by their size (and a thousandth of it at least)
+const [ABSOLUTE, RELATIVE] = [1e-8, 1e-5]; // how far apart gaps may be that count as equal, as numpy.isclose has it
+
+/** @type {WeakMap<import("./dataset.js").Labels, Promise<Map<string, number>>>} */
+const KNOWN = new WeakMap(); // by the column of donors
 
 /**
  * The age of each donor: the median over its cells. NaN where it is not known.
@@ -13,7 +16,19 @@ const CLOSE = 1e-8; // of gaps that count as equal, by their size (and a thousan
  * @param {import("./dataset.js").Labels} donors
  * @returns {Promise<Map<string, number>>}
  */
-export async function donorAges(dataset, donors) {
+export function donorAges(dataset, donors) {
+  const found = KNOWN.get(donors) ?? agesOf(dataset, donors);
+  KNOWN.set(donors, found);
+  found.catch(() => KNOWN.delete(donors));
+  return found;
+}
+
+/**
+ * @param {import("./dataset.js").Dataset} dataset
+ * @param {import("./dataset.js").Labels} donors
+ * @returns {Promise<Map<string, number>>}
+ */
+async function agesOf(dataset, donors) {
   const names = namesOf(donors, "donor");
   const info = ageColumn(dataset);
   const column = info ? await dataset.read(info) : null;
@@ -40,6 +55,6 @@ export function ageCut(ages) {
   const widest = Math.max(0, ...allowed.map(({ gap }) => gap));
   if (values.length < 4 || !(widest > 0)) return null;
   const median = quantile(Float64Array.from(values), 0.5);
-  const middles = allowed.filter(({ gap }) => Math.abs(gap - widest) <= CLOSE + 1e-5 * widest).map(({ middle }) => middle);
+  const middles = allowed.filter(({ gap }) => Math.abs(gap - widest) <= ABSOLUTE + RELATIVE * widest).map(({ middle }) => middle);
   return middles.reduce((best, one) => (Math.abs(one - median) < Math.abs(best - median) ? one : best));
 }

@@ -7,7 +7,7 @@ import { count, measure, percent, several, visible } from "./text.js";
 /** @typedef {import("./violins.js").Violin} Violin */
 /** @typedef {import("./violins.js").ViolinChart} ViolinChart */
 
-const [PLOT, BELOW, ABOVE] = [130, 96, 36]; // heights: of the values, of the donors' names, of the title
+const [PLOT, BELOW, ABOVE] = [130, 122, 36]; // heights: of the values, of the donors' names, of the title
 const LEFT = 40;
 
 /**
@@ -60,7 +60,7 @@ function oneChart({ gene, label, protocol, donors }, { width, step, cut, unit, v
       const x = LEFT + step * (i + 0.5);
       return [
         shape("g", { class: violin.few ? "few" : "violin" }, shape("title", {}, visible(titleOf(violin))), ...bodyOf(violin, x, y, { half: step * 0.44, colour: colourOf(violin, cut) })),
-        shape("text", { transform: `translate(${(x + 4).toFixed(1)},${bottom + 12}) rotate(-60)`, "text-anchor": "end", fill: violin.few ? soft : ink }, short(visible(nameOf(violin)), 19)),
+        shape("text", { transform: `translate(${(x + 4).toFixed(1)},${bottom + 12}) rotate(-70)`, "text-anchor": "end", fill: violin.few ? soft : ink }, short(visible(nameOf(violin)), 22)),
       ];
     }),
   ];

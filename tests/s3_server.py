@@ -130,6 +130,10 @@ def serve_s3() -> Iterator[Server]:
     behind = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     behind.start()
     host, port = behind.get_host_and_port()
+    connection = http.client.HTTPConnection(host, port)
+    connection.request("POST", "/moto-api/reset")  # all servers of a process hold the same
+    connection.getresponse().read()
+    connection.close()
     handler = type("Handler", (Proxy,), {})
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.state = Server(f"http://127.0.0.1:{proxy.server_address[1]}", (host, port))

@@ -224,3 +224,15 @@ def test_network_says_what_is_recovered(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert max(row["ridge_aupr_ratio"] for row in rows if row["planted_change"]) > 3
+
+
+def test_remote_counts_requests_and_reads_what_is_here(twin: Path, tmp_path: Path):
+    pytest.importorskip("aiohttp", reason="needs `pip install aiohttp`")
+    titin.build(twin, tmp_path / "dataset", project=())
+    done = run("remote.py", "--dataset", tmp_path / "dataset", "--latency", 1, "--batches", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    steps = {one["step"]: one for one in found["steps"]}
+    assert steps["open"]["requests"] == 2
+    assert steps["counts_of(another)"]["requests"] < steps["counts_of(gene)"]["requests"]
+    assert found["loader_cells_per_second"]["there"] > 0

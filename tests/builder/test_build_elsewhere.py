@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,18 @@ def test_a_dataset_is_replaced_with_force_only(made: Path, folder: Path, memory:
     report = titin.build(made / "atlas.h5ad", "memory://atlas", project=(), seed=3, force=True)
     assert titin.open("memory://atlas").obs_names.tolist() != titin.open(folder).obs_names.tolist()
     assert report.manifest.settings["seed"] == 3
+
+
+def test_who_has_the_old_one_open_is_told(folder: Path, memory: Any, tmp_path: Path) -> None:
+    RemoteTarget("memory://atlas").send(folder, Progress())
+    opened = titin.open("memory://atlas")
+    gene = opened.var_names[3]
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    manifest = json.loads((other / "titin.json").read_text("utf-8"))
+    (other / "titin.json").write_text(json.dumps({**manifest, "notes": ["another"]}), "utf-8")
+    RemoteTarget("memory://atlas").send(other, Progress())
+    with pytest.raises(DatasetError, match=r"titin\.json was replaced after the dataset was opened"):
+        opened.counts_of(gene)  # of a file that nothing has been read of
 
 
 @pytest.mark.parametrize(("url", "said"), [

@@ -21,10 +21,13 @@ class DatasetFolder(ABC):
         As messages call it.
     remote
         Whether a read costs a round trip, so that few large reads are better than many small ones.
+    pinned
+        Whether nothing that is there can ever change, so that no file need be looked at again.
     """
 
     name: str
     remote: bool
+    pinned = False
 
     def path(self, file: str) -> str:
         """Full name of a file, as messages call it."""
@@ -37,6 +40,10 @@ class DatasetFolder(ABC):
     def explain_absence(self) -> tuple[str, str]:
         """Why there is no dataset, and what to do, where more is known than that a file is not there."""
         return "", ""
+
+    def last_mark(self, file: str) -> Mark | None:  # noqa: ARG002 - only a folder far away remembers
+        """The last that `mark` has found, where it is remembered."""
+        return None
 
     @abstractmethod
     def open(self, file: str) -> Any:

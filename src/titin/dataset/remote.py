@@ -24,6 +24,7 @@ _MODULES = {"hf": "huggingface_hub", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"
 OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 UPLOAD = "titin.upload.json"  # says what is on its way; without a manifest, that it has not come
 _ATTEMPTS, _PAUSE = 4, 1.0
+_TAIL, _TAIL_SHARE = 1 << 20, 8  # bytes of a file's end that are read at once, but no more than this part of it
 _SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
 _LOG = logging.getLogger("titin")
 
@@ -59,10 +60,13 @@ class RemoteFolder(DatasetFolder):
         self._options = translate(self._protocol, options or {})
         hide_secrets(self._options)
         self._url = self._pin(url.rstrip("/"))
+        self.pinned = self._url.startswith(_HUB)
         self._connect()
 
     def _connect(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._marks: dict[str, Mark] = {}
+        self._tails: dict[str, bytes] = {}
         try:
             kind = import_module("fsspec").get_filesystem_class(self._protocol)
             check_known(self._protocol, self._options, _names(kind))
@@ -85,7 +89,15 @@ class RemoteFolder(DatasetFolder):
         if not isinstance(found.get("size"), int):
             raise DatasetError(f"{self.path(file)}: the server does not say how large it is", "download the dataset")
         self._sizes[file] = found["size"]
-        return tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
+        mark = tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
+        if self._marks.get(file) != mark:
+            self._tails.pop(file, None)
+        self._marks[file] = mark
+        return mark
+
+    def last_mark(self, file: str) -> Mark | None:
+        """The last that `mark` has found, without asking again."""
+        return self._marks.get(file)
 
     def explain_absence(self) -> tuple[str, str]:
         """Say that there is no such bucket, or that an upload was not finished, if that is why."""
@@ -107,11 +119,23 @@ class RemoteFolder(DatasetFolder):
         return self._ask(file, lambda: bytes(self._fs.cat_file(f"{self._root}/{file}")), 0, self._size(file))
 
     def read_range(self, file: str, offset: int, length: int) -> bytes:
-        """Read part of a file: one request."""
-        path, size = f"{self._root}/{file}", self._size(file)
+        """Read part of a file: one request, or none of what lies in its end, where footer and page indexes are.
+
+        The end is kept when it is first read, as the footer is, and more of it than was asked for.
+        """
+        size = self._size(file)
         length = max(0, min(length, size - offset))
         if not length:
             return b""
+        tail = self._tails.get(file)
+        if tail is None and offset + length == size and length < (most := min(_TAIL, size // _TAIL_SHARE)):
+            tail = self._tails[file] = self._fetch(file, size - most, most)
+        if tail is not None and (begin := offset - size + len(tail)) >= 0:
+            return tail[begin : begin + length]
+        return self._fetch(file, offset, length)
+
+    def _fetch(self, file: str, offset: int, length: int) -> bytes:
+        path, size = f"{self._root}/{file}", self._size(file)
 
         def fetch() -> bytes:
             if self._fs.async_impl:
@@ -197,7 +221,8 @@ class RemoteFolder(DatasetFolder):
         return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "_url": self._url, "_protocol": self._protocol, "_options": self._options}
+        return {"name": self.name, "_url": self._url, "pinned": self.pinned, "_protocol": self._protocol,
+                "_options": self._options}  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

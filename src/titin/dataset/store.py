@@ -1,8 +1,10 @@
 """The files of a dataset wherever it lies, each checked to be the one that was opened first."""
 
 import os
+import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -38,6 +40,7 @@ from titin.parallel import ordered_map
 _RESTORE = "restore it, or build the dataset again"
 _GAP = 2**16  # bytes read for nothing, rather than twice
 _SMALL = 2**18  # entries of a column that are read whole as quickly as some of its pages are found
+_JUST_NOW = 1.0  # seconds for which a file that was looked at is not looked at once more
 _AT_ONCE = 8  # reads far away, each of which costs a round trip
 _REOPEN = "open the dataset again; nothing was mixed"
 
@@ -91,6 +94,7 @@ class Store:
         self._indexes: dict[str, list[dict[str, IndexPlace]]] = {}
         self._places: dict[tuple[str, int, str], PagePlaces | None] = {}
         self._lock = Lock()
+        self._just_marked: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -348,11 +352,13 @@ class Store:
         lists = [find_chunk(footer, group.index, name, dtype) for name, dtype in columns.items()]
         for chunk, name in zip([*flat, *lists], [*beside, *columns], strict=True):
             self._check_entries(group, name, chunk.n_entries)
-        if self._place.remote:
-            self._check(group.shard)
+        checked = self._begin_check(group.shard)
         first, end = rows or (0, group.n_rows)
         parts = [(chunk, 0) if rows is None else self._narrow(group, chunk, first, end) for chunk in (*flat, *lists)]
-        pieces = self._read_ranges(group.shard, [(chunk.offset, chunk.length) for chunk, _ in parts])
+        try:
+            pieces = self._read_ranges(group.shard, [(chunk.offset, chunk.length) for chunk, _ in parts])
+        finally:  # which tells better why a read has failed
+            checked()
         rooms = [None] * len(lists) if out is None else out
         numbers, found = [], []
         for i, (piece, (chunk, skip)) in enumerate(zip(pieces, parts, strict=True)):
@@ -550,7 +556,10 @@ class Store:
 
     def _read_manifest(self) -> Manifest:
         if not isinstance(self._place, LocalFolder):
-            return read_remote_manifest(self._place)
+            manifest = read_remote_manifest(self._place)
+            mark = self._place.last_mark(layout.MANIFEST)
+            self._marks |= {layout.MANIFEST: mark} if mark is not None and not self._place.pinned else {}
+            return manifest
         manifest = Manifest.read(self._place.folder)
         self._marks[layout.MANIFEST] = self._place.mark(layout.MANIFEST)
         return manifest
@@ -561,13 +570,15 @@ class Store:
             return self._footers[shard]
         with self._lock:
             if shard not in self._footers:
+                checked = self._begin_check(layout.MANIFEST)
                 mark = self._place.mark(shard)
-                self._check(layout.MANIFEST)
+                checked()
                 self._check_size(shard, mark)
                 if self._marks.setdefault(shard, mark) != mark:
                     raise self._replaced(shard)
                 with self._place.open(shard) as source:
                     self._footers[shard] = pq.read_metadata(source)
+                self._just_marked[shard] = time.monotonic()
             return self._footers[shard]
 
     def _check_size(self, shard: str, mark: Mark) -> None:
@@ -581,7 +592,9 @@ class Store:
 
     def _check(self, file: str) -> None:
         """Refuse a file that is no longer the one that was read first."""
-        if file not in self._marks:
+        if file not in self._marks or self._place.pinned:
+            return
+        if self._place.remote and time.monotonic() - self._just_marked.pop(file, -np.inf) < _JUST_NOW:
             return
         try:
             mark = self._place.mark(file)
@@ -589,6 +602,20 @@ class Store:
             raise self.damaged(file, error) from error
         if mark != self._marks[file]:
             raise self._replaced(file)
+
+    def _begin_check(self, file: str) -> Callable[[], None]:
+        """Refuse a file that is no longer the one that was read first, beside a read; return what waits for it.
+
+        Of a folder of this machine, whose files are looked at after each read, nothing but the manifest is asked.
+        """
+        if not self._place.remote or self._place.pinned:
+            if file == layout.MANIFEST:
+                self._check(file)
+            return lambda: None
+        pool = ThreadPoolExecutor(1, thread_name_prefix="titin-check")
+        future = pool.submit(self._check, file)
+        pool.shutdown(wait=False)
+        return future.result
 
     def _check_again(self, file: str) -> None:
         """Check after a read: it may have been written over meanwhile. Far away, that would be a round trip more."""

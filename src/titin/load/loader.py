@@ -40,6 +40,8 @@ from titin.parallel import ordered_map, read_ahead
 from titin.resources import available_threads
 from titin.study.roles import role_columns
 
+_FAR_THREADS = 16  # of reading far away, where each waits for a round trip
+
 
 class Obs(Mapping[str, pd.Series]):
     """obs of one batch: ``obs["cell_type"]`` is a Series, ``obs.to_frame()`` the data frame.
@@ -316,7 +318,9 @@ class Loader:
         """Hand out the batches of the current epoch; the next iteration hands out those of the next."""
         first, self._begin = self._begin, 0
         self._handed_out = first
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="titin-decode") as pool, self._reader(pool) as reader:
+        far = any(one.atlas.store.remote for one in self._datasets)
+        n_threads = max(self.threads, _FAR_THREADS) if far else self.threads
+        with ThreadPoolExecutor(n_threads, thread_name_prefix="titin-decode") as pool, self._reader(pool) as reader:
             loads = read_ahead(map(reader, self._plan(first)))
             with closing(loads), closing(self._cut(loads)) as batches:
                 for batch in batches:

@@ -120,7 +120,7 @@ def test_help(command: list[str], flag: str, titin: Run) -> None:
 def test_help_lists_every_command_in_the_order_of_use(titin: Run) -> None:
     listed = re.findall(r"^  (\w+)  ", titin("--help").stdout.split("Commands:")[1], re.MULTILINE)
     assert listed == [
-        "build", "info", "export", "embed", "relabel", "roles", "subset", "merge", "validate", "diff", "card",
+        "build", "batch", "info", "export", "embed", "relabel", "roles", "subset", "merge", "validate", "diff", "card",
         "publish", "bench", "predict", "annotate", "age", "network", "report", "explore", "site", "demo", "doctor",
     ]  # fmt: skip
 

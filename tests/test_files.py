@@ -146,6 +146,8 @@ def call(command: str, option: str, odd: Path, demo: Demo, folder: Path) -> list
     given = BY_NAME.get(option, "{}").format(odd)
     if command == "diff":
         arguments = {"a": demo.dataset, "b": demo.dataset}
+    if command == "batch":
+        arguments = {"manifest": demo.atlas}
     if command == "merge":  # takes several in the place of one
         arguments = {"dataset": demo.dataset, "sources": demo.atlas}
     if option in arguments:

@@ -17,7 +17,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 ELSEWHERE = {("demo", "commands.py"): ("export", "validate")}  # commands of which a file tells word by word
 NOT_TITINS = {"--upgrade": "pip install --upgrade"}
 OWN = {  # commands whose users see the messages of a room; those of other rooms may be of any command
-    "builder": ("build", "embed", "relabel", "roles"), "source": ("build",), "exporter": ("export",),
+    "builder": ("build", "batch", "embed", "relabel", "roles"), "source": ("build",), "exporter": ("export",),
     "check": ("validate", "diff"), "publish": ("publish", "card"), "learn": ("bench", "predict"),
     "report": ("report",), "demo": ("demo",), "annotate": ("annotate",), "network": ("network",),
     "ageing": ("age",), "explore": ("explore", "site"), "compose": ("subset", "merge"),

@@ -25,6 +25,7 @@ from titin.shortage import check_addresses, shortage
 # name: where it is, and what the list says of it; in the order in which they are needed
 COMMANDS = {
     "build": ("titin.builder.commands:build", "Build a dataset folder from an atlas."),
+    "batch": ("titin.builder.commands:batch", "Build the datasets of a table of sources."),
     "info": ("titin.dataset.commands:info", "Say what a dataset holds."),
     "export": ("titin.exporter.commands:export", "Write a dataset in another format."),
     "embed": ("titin.builder.commands:embed", "Add projections to a dataset, or compute them again."),

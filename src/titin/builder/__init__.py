@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from titin.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from titin.builder.batch import BatchJob, BatchOutcome, build_many
     from titin.builder.embeddings import Embedded, add_embeddings
     from titin.builder.options import Options
     from titin.builder.pipeline import BuildReport
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from titin.progress import Progress
 
 __all__ = [
+    "BatchJob",
+    "BatchOutcome",
     "BuildReport",
     "Embedded",
     "Options",
@@ -20,6 +23,7 @@ __all__ = [
     "Relabelled",
     "add_embeddings",
     "build",
+    "build_many",
     "plan",
     "relabel",
     "set_roles",
@@ -28,6 +32,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "titin.builder.batch": ("BatchJob", "BatchOutcome", "build_many"),
         "titin.builder.embeddings": ("Embedded", "add_embeddings"),
         "titin.builder.options": ("Options",),
         "titin.builder.pipeline": ("BuildReport",),

@@ -1,4 +1,4 @@
-"""``titin build`` and ``titin embed``."""
+"""``titin build``, ``titin batch``, ``titin embed``, ``titin relabel`` and ``titin roles``."""
 
 from functools import partial
 from pathlib import Path
@@ -111,10 +111,9 @@ def build(
     from titin.builder import build as build_dataset
     from titin.builder import plan, terminal
 
-    choices = {"preset": preset, "roles": roles, "donors": donors,
-               "method": technology, "shuffle": not no_shuffle,
-               "project": () if no_project else _names(project), "threads": threads, "memory": memory,
-               "obs": obs or None, "obsm": obsm or None, **chosen}  # fmt: skip
+    choices = {"preset": preset, "roles": roles, "donors": donors, "threads": threads, "memory": memory,
+               **_choices(technology=technology, no_shuffle=no_shuffle, project=project, no_project=no_project, obs=obs,
+                          obsm=obsm, **chosen)}  # fmt: skip
     if dry_run:
         print_result(plan(atlas, output, force=force, **choices), as_json, terminal.describe_plan)
         return
@@ -122,11 +121,134 @@ def build(
     print_result(terminal.report_document(report), as_json, terminal.describe_report)
 
 
+def _choices(
+    *, technology: str | None, no_shuffle: bool, project: str | None, no_project: bool, obs: tuple[str, ...],
+    obsm: tuple[str, ...], **chosen: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Options of the command line as arguments of `titin.build`."""
+    return {"method": technology, "shuffle": not no_shuffle, "project": () if no_project else _names(project),
+            "obs": obs or None, "obsm": obsm or None, **chosen}  # fmt: skip
+
+
 def _names(text: str | None) -> list[str] | None:
     """Names from ``pca,tsne``; no names from ``none``."""
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
+
+
+_OF_BATCH = ("force", "resume", "dry-run", "threads", "memory", "json", "quiet", "debug", "storage-options")
+_PATHS = ("donors", "preset")
+_ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
+
+
+@click.command()
+@click.argument("manifest", type=PATH, metavar="MANIFEST.csv")
+@output_option("no table")
+@click.option(
+    "--at-once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
+    help="Sources to build at a time; they share --threads and --memory.",
+)  # fmt: skip
+@click.option(
+    "--anywhere", cls=ByHand, is_flag=True, help="Take paths that lead out of the folder of MANIFEST.csv."
+)  # fmt: skip
+@force_option
+@resume_option
+@limit_options
+@shared_options
+def batch(
+    manifest: Path, output: Path | None, at_once: int, anywhere: bool, force: bool, resume: bool, threads: int | None,
+    memory: str | None, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Build a dataset of each row of MANIFEST.csv: columns source, output, and any option of `titin build` by its name.
+
+    Paths count from the folder of MANIFEST.csv. Of an option without a value yes or no is written, of one that can be
+    given several times the values with ; between; an empty field is as if the option was not given. A dataset that is
+    there is skipped if its source and settings are unchanged; what fails is said, and the others go on. --output is a
+    table of what came of each. Exits with 1 if one failed.
+
+    \b
+    source,output,cell-type,age-unit
+    lund.h5ad,lund,cell_type,
+    mice.h5ad,mice,class;subclass,months
+
+    \b
+    titin batch studies.csv
+    titin batch studies.csv --at-once 2 --memory 2GiB -o outcomes.csv
+    """  # noqa: D301 - \b is click's
+    progress = choose_progress(quiet)
+    import time
+
+    from titin.builder import batch as many
+
+    began = time.perf_counter()
+    if output is not None:
+        many.check_table(output, force=force)
+    options = {
+        one.opts[-1].lstrip("-"): one for one in build.params if isinstance(one, click.Option) and not one.hidden
+    }
+    known = [name for name in options if name not in (*_OF_BATCH, "output")]
+    rows = many.read_batch(manifest, known, _PATHS, _OF_BATCH, anywhere=anywhere)
+    jobs = [many.BatchJob(row.source, row.output, _row_choices(row, options)) for row in rows]
+    outcomes = many.build_many(
+        jobs, at_once=at_once, force=force, resume=resume, threads=threads, memory=memory, progress=progress
+    )
+    if output is not None:
+        many.write_table(outcomes, output)
+    document = many.batch_document(outcomes, time.perf_counter() - began)
+    print_result(document, as_json, many.describe_batch)
+    if document["failed"]:
+        raise SystemExit(1)
+
+
+def _row_choices(row: Any, options: dict[str, click.Option]) -> dict[str, Any]:
+    """Arguments of `titin.build` of a row of a batch, JSON-safe.
+
+    Raises
+    ------
+    TitinError
+        If an option has a value that it cannot have.
+    """
+    from titin.builder.options import make_options
+    from titin.dataset import layout
+    from titin.errors import TitinError
+
+    words = [word for name, text in row.options.items() for word in _words(row.where, options[name], text)]
+    settings = (click.get_current_context().parent or click.get_current_context()).default_map or {}
+    try:
+        context = build.make_context(
+            "build", [str(row.source), *words], default_map=settings.get("build", {}), help_option_names=[]
+        )
+    except click.ClickException as error:
+        raise TitinError(
+            f"{row.where}: {error.format_message()}", "`titin build --help` tells what it takes"
+        ) from error
+    given: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in context.params.items()
+    }
+    for name in ("atlas", "output", "method", "force", "resume", "dry_run", "threads", "memory", "as_json", "quiet"):
+        given.pop(name, None)
+    roles = {role: column for role in layout.ROLES if (column := given.pop(role))}
+    donors = given.pop("donors")
+    choices = {"roles": roles, **_choices(**given)}
+    try:
+        make_options(donors=donors, **choices)
+    except TitinError as error:
+        raise TitinError(f"{row.where}: {error.args[0]}", error.hint) from error
+    return {"donors": None if donors is None else str(donors), **choices}
+
+
+def _words(where: str, option: click.Option, text: str) -> list[str]:
+    """An option and its values, from a field of a table, as in the command line."""
+    from titin.errors import TitinError
+
+    spelling = option.opts[-1]
+    if not option.is_flag:
+        values = [one.strip() for one in text.split(";")] if option.multiple else [text]
+        return [f"{spelling}={value}" for value in values if value]
+    if text.lower() not in (*_ON, *_OFF):
+        raise TitinError(f"{where}: {spelling} is {text!r}", "write yes or no, or leave the field empty")
+    return [spelling] if text.lower() in _ON else []
 
 
 @click.command()

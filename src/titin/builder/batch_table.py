@@ -124,7 +124,9 @@ def _is_path(name: str, text: str) -> bool:
 def _place(path: Path, text: str, where: str, anywhere: bool) -> Path:
     """A path of the table, which counts from the folder that it lies in."""
     if is_url(text):
-        raise TitinError(f"{where}: {text!r} is a URL", "a batch builds folders; `titin build` sends one dataset to a URL")
+        raise TitinError(
+            f"{where}: {text!r} is a URL", "a batch builds folders; `titin build` sends one dataset to a URL"
+        )
     home = os.path.realpath(path.parent)
     try:
         found = Path(path.parent, text)

@@ -216,16 +216,16 @@ def _row_choices(row: Any, options: dict[str, click.Option]) -> dict[str, Any]:
     words = [word for name, text in row.options.items() for word in _words(row.where, options[name], text)]
     settings = (click.get_current_context().parent or click.get_current_context()).default_map or {}
     try:
-        context = build.make_context(
+        with build.make_context(
             "build", [str(row.source), *words], default_map=settings.get("build", {}), help_option_names=[]
-        )
+        ) as context:
+            given: dict[str, Any] = {
+                name: list(value) if isinstance(value, tuple) else value for name, value in context.params.items()
+            }
     except click.ClickException as error:
         raise TitinError(
             f"{row.where}: {error.format_message()}", "`titin build --help` tells what it takes"
         ) from error
-    given: dict[str, Any] = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in context.params.items()
-    }
     for name in ("atlas", "output", "method", "force", "resume", "dry_run", "threads", "memory", "as_json", "quiet"):
         given.pop(name, None)
     roles = {role: column for role in layout.ROLES if (column := given.pop(role))}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from titin.errors import TitinError
 from titin.extras import check_installed
-from titin.network.ridge import choose_penalty, correlate, fit_ridge
+from titin.network.ridge import choose_penalty, correlate, fit_ridge, places
 
 if TYPE_CHECKING:
     from titin.network.donor_networks import DonorBackend
@@ -92,12 +92,6 @@ class BoostingBackend:
 BACKENDS: dict[str, type[Backend]] = {
     "ridge": RidgeBackend, "correlation": CorrelationBackend, "lightgbm": BoostingBackend,
 }  # fmt: skip
-
-
-def places(genes: Sequence[str], regulators: Sequence[str]) -> NDArray[np.int64]:
-    """Columns of the regulators."""
-    column = {gene: i for i, gene in enumerate(genes)}
-    return np.array([column[name] for name in regulators], np.int64)
 
 
 def find_backend(name: str, checkpoint: Path | None = None) -> "Backend | DonorBackend":

@@ -20,14 +20,14 @@ from titin.atlas import Atlas
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.errors import TitinError
-from titin.network.backends import Backend, find_backend, places
+from titin.network.backends import Backend, find_backend
 from titin.network.donor_contrast import DonorComparison, compare_donors
 from titin.network.donor_networks import DonorBackend, DonorNetworks, check_donor_weights
 from titin.network.evaluation import COLUMNS as EVALUATED
 from titin.network.evaluation import evaluate_weights
 from titin.network.metacells import MOST_CELLS, SIZE, Metacells, draw_cells, make_metacells, read_counts, standardise
 from titin.network.prior_network import MIN_TARGETS, SOURCE, TARGET, WEIGHT, PriorNetwork
-from titin.network.ridge import Fit, choose_penalty, correlate, fit_ridge
+from titin.network.ridge import Fit, choose_penalty, correlate, fit_ridge, places
 from titin.progress import Progress
 from titin.study.ages import age_cut, donor_ages
 from titin.study.design import AGE, Study, choose_level, labels_of

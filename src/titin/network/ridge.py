@@ -4,6 +4,7 @@ Both give, beside the weights of all donors together, each donor's own: the comm
 that the donor's own metacells ask for. Donors' weights are compared without fitting anything again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,12 @@ Singles = NDArray[np.float32]
 Places = NDArray[np.int64]
 _PENALTIES = np.logspace(-1, 4, 11)  # of the mean square of a metacell
 _AT_ONCE = 4096  # edges
+
+
+def places(genes: Sequence[str], regulators: Sequence[str]) -> Places:
+    """Columns of the regulators among the genes."""
+    column = {gene: i for i, gene in enumerate(genes)}
+    return np.array([column[name] for name in regulators], np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.errors import TitinError
-from titin.network.backends import places
+from titin.network.ridge import places
 from titin.resources import available_memory
 
 Singles = NDArray[np.float32]

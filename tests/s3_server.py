@@ -105,6 +105,8 @@ class Proxy(BaseHTTPRequestHandler):
             with self.state.lock:
                 self.state.requests.append((self.command, self.path, len(data)))
             self._answer(answer.status, own, data, cut=what == "cut")
+        except OSError:  # who asked was killed, or the server has gone meanwhile
+            self.close_connection = True
         finally:
             upstream.close()
 

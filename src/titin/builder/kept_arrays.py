@@ -1,6 +1,6 @@
 """Arrays that AnnData keeps beside the matrix and that are no embeddings: obsp, varm, varp, and sparse obsm."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,13 +78,13 @@ def write_arrays(
     entries: dict[str, Any] = {}
     for place in places:
         group = group_of(place)
-        value = source.arrays[place] if place in source.arrays else source.obsm[place.removeprefix("obsm/")]
         own = _ArrayWriter(job, axes[ARRAY_GROUPS[group]], job.layout.array(names[place]), pairwise=group in PAIRWISE)
-        problem = own.problem(value)
-        if problem:
-            left_out[place] = problem
+        of_obsm = place not in source.arrays
+        found = own.write(source.obsm, place.removeprefix("obsm/")) if of_obsm else own.write(source.arrays, place)
+        if isinstance(found, str):
+            left_out[place] = found
             continue
-        entries[place] = own.write(value)
+        entries[place] = found
         files += own.files
         left_out.pop(place, None)
     return files, entries
@@ -106,8 +106,12 @@ class _ArrayWriter:
         self._job, self._axis, self._file, self._pairwise = job, axis, file, pairwise
         self.files: list[str] = []
 
-    def problem(self, value: Any) -> str | None:
-        """Say why an array cannot be kept; None if it can."""
+    def write(self, arrays: Mapping[str, Any], key: str) -> dict[str, Any] | str:
+        """Read an array, write it, and let it go; return what restores it, or why it cannot be kept."""
+        value = arrays[key]
+        return self._problem(value) or {"file": self._file, **self._written(value)}
+
+    def _problem(self, value: Any) -> str | None:
         if isinstance(value, pd.DataFrame):
             return "a table between cells or genes; not kept" if self._pairwise else None
         if not (sparse.issparse(value) or isinstance(value, np.ndarray)):
@@ -121,43 +125,49 @@ class _ArrayWriter:
             return f"of shape {value.shape}, for {n:,} rows; not kept"
         return None
 
-    def write(self, value: Any) -> dict[str, Any]:
-        """Write it; return what restores it."""
-        return {"file": self._file, **self._written(value)}
-
     def _written(self, value: Any) -> dict[str, Any]:
         if isinstance(value, pd.DataFrame):
             return self._write_frame(value)
         if sparse.issparse(value):
             return self._write_sparse(value)
-        array = value[self._axis.order]
-        if self._pairwise:
-            array = array[:, self._axis.order]
-        flat = np.ascontiguousarray(array.reshape(len(array), -1))
-        indptr = np.arange(len(array) + 1, dtype=np.int64) * flat.shape[1]
-        self._write_lists(indptr, {layout.ENTRIES: flat.ravel()})
+        order, width = self._axis.order, int(np.prod(value.shape[1:], dtype=np.int64))
+
+        def rows(first: int, end: int) -> dict[str, NDArray[Any]]:
+            own = value[order[first:end]]
+            return {layout.ENTRIES: np.ascontiguousarray(own[:, order] if self._pairwise else own).ravel()}
+
+        self._write_lists(np.arange(len(order) + 1, dtype=np.int64) * width, rows)
         shape = list(value.shape[1:])
         return {"form": "dense", "dtype": value.dtype.name, "shape": shape, "n_values": int(value.size)}
 
     def _write_sparse(self, value: Any) -> dict[str, Any]:
-        csr = _taken(sparse.csr_matrix(value), self._axis.order, pairwise=self._pairwise)
-        columns = csr.indices.astype(np.uint32)
-        self._write_lists(csr.indptr.astype(np.int64), {layout.COLUMNS: columns, layout.ENTRIES: csr.data})
+        csr, order, places = sparse.csr_matrix(value), self._axis.order, None
+        if self._pairwise:
+            places = np.empty(len(order), np.int64)
+            places[order] = np.arange(len(order))
+
+        def rows(first: int, end: int) -> dict[str, NDArray[Any]]:
+            own = _taken(csr, order[first:end], places)
+            return {layout.COLUMNS: own.indices.astype(np.uint32), layout.ENTRIES: own.data}
+
+        lengths = np.diff(csr.indptr).astype(np.int64)[order]
+        self._write_lists(np.concatenate([[0], np.cumsum(lengths)]), rows)
         return {"form": "sparse", "storage": value.format if value.format == "csc" else "csr",
                 "dtype": value.dtype.name, "shape": [int(value.shape[1])], "n_values": int(csr.nnz)}  # fmt: skip
 
-    def _write_lists(self, indptr: Positions, lists: dict[str, NDArray[Any]]) -> None:
-        stored = {name: elements.astype(layout.element_type(elements.dtype.name).to_pandas_dtype(), copy=False)
-                  for name, elements in lists.items()}  # fmt: skip
-        fields = [layout.required(name, layout.list_of(pa.from_numpy_dtype(elements.dtype)))
-                  for name, elements in stored.items()]  # fmt: skip
+    def _write_lists(self, indptr: Positions, rows: Callable[[int, int], dict[str, NDArray[Any]]]) -> None:
+        """Write lists of rows, whose elements are asked for a row group at a time: no more are in memory twice."""
+        stored = {name: layout.element_type(elements.dtype.name) for name, elements in rows(0, 0).items()}
+        fields = [layout.required(name, layout.list_of(dtype)) for name, dtype in stored.items()]
         identity = layout.required(self._axis.index, pa.string())
         schema = with_pandas_index(pa.schema([identity, *fields]), self._axis.index)
         file = ParquetFile(self._job.out, self._file, schema)
         for first, end in _row_groups(indptr):
-            own = [list_column(indptr[first : end + 1], elements) for elements in stored.values()]
+            found, own = rows(first, end), indptr[first : end + 1] - indptr[first]
+            lists = [list_column(own, found[name].astype(dtype.to_pandas_dtype(), copy=False))
+                     for name, dtype in stored.items()]  # fmt: skip
             names = self._axis.names.slice(first, end - first)
-            file.write(pa.Table.from_arrays([names, *own], schema=file.schema))
+            file.write(pa.Table.from_arrays([names, *lists], schema=file.schema))
         self.files = file.close()
 
     def _write_frame(self, frame: pd.DataFrame) -> dict[str, Any]:
@@ -176,20 +186,24 @@ def _numbered(frame: pd.DataFrame) -> pd.Index:
 
 def _is_canonical(matrix: Any) -> bool:
     """Whether no entry is listed twice."""
-    own = sparse.csr_matrix(matrix, copy=True)
+    own = matrix if matrix.format in ("csr", "csc") else sparse.csr_matrix(matrix)
+    ascends = np.diff(own.indices) > 0
+    starts = own.indptr[1:-1]
+    ascends[starts[(starts > 0) & (starts < len(own.indices))] - 1] = True  # between two rows they need not
+    if ascends.all():
+        return True
+    own = own.copy()
     own.sort_indices()
     own.has_canonical_format = False
-    again = own.copy()
-    again.sum_duplicates()
-    return bool(again.nnz == own.nnz)
+    n_entries = own.nnz
+    own.sum_duplicates()
+    return bool(own.nnz == n_entries)
 
 
-def _taken(csr: sparse.csr_matrix, order: Positions, *, pairwise: bool) -> sparse.csr_matrix:
-    """Rows of a matrix, and of one between the rows the columns as well; entries ascend, explicit zeros stay."""
-    found = csr[order]
-    if pairwise:
-        places = np.empty(len(order), np.int64)
-        places[order] = np.arange(len(order))
+def _taken(csr: sparse.csr_matrix, rows: Positions, places: Positions | None) -> sparse.csr_matrix:
+    """Rows of a matrix, with columns at other places where these are given; entries ascend, explicit zeros stay."""
+    found = csr[rows]
+    if places is not None:
         found = sparse.csr_matrix((found.data, places[found.indices], found.indptr), shape=found.shape)
     found.sort_indices()
     return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.compose.joined_genes import JoinedGenes
@@ -60,15 +61,24 @@ def join_arrays(
 
 def _block_diagonal(place: str, own: Mapping[str, Source]) -> sparse.csr_matrix:
     """Cells × cells of all studies, the first study's first; entries that are stored zeros stay."""
-    indptr, indices, data, start = [np.zeros(1, np.int64)], [], [], 0
-    for source in own.values():
+    starts = np.cumsum([0, *(source.X.shape[0] for source in own.values())])
+    dtype = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
+    indptr, indices, data, n = [np.zeros(1, np.int64)], [], [], 0
+    for start, source in zip(starts.tolist(), own.values(), strict=False):
         block = sparse.csr_matrix(source.arrays[place])
-        indptr.append(block.indptr[1:].astype(np.int64) + indptr[-1][-1])
-        indices.append(block.indices.astype(np.int64) + start)
+        indptr.append(block.indptr[1:].astype(np.int64) + n)
+        indices.append(block.indices.astype(dtype) + dtype(start))
         data.append(block.data)
-        start += block.shape[0]
-    entries = np.concatenate(data), np.concatenate(indices), np.concatenate(indptr)
-    return sparse.csr_matrix(entries, shape=(start, start))
+        n += block.nnz
+    del block
+    return sparse.csr_matrix((_joined(data), _joined(indices), _joined(indptr)), shape=(starts[-1], starts[-1]))
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays as one; those that were are let go, as all of them are large."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def _reason(place: str, own: Mapping[str, Source], genes: JoinedGenes) -> str:

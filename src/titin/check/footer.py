@@ -22,7 +22,7 @@ _TYPE, _PATH, _N_VALUES, _COMPRESSED, _DATA_AT, _DICTIONARY_AT, _STATISTICS, _SI
 _BYTE_ARRAY = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pages:
     """Data pages of one column of one row group, from the offset index.
 
@@ -41,7 +41,7 @@ class Pages:
     dictionary_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One column of one row group.
 
@@ -72,7 +72,7 @@ class Chunk:
     pages: Pages | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """One row group: rows, uncompressed (encoded) bytes, columns."""
 
@@ -118,7 +118,8 @@ def read_footer(path: Path, *, pages: bool = True) -> Footer:
                 file.seek(offset)
                 return file.read(length)
 
-            groups = tuple(_group(group, read_at if pages else None) for group in document[_ROW_GROUPS])
+            once: dict[Any, Any] = {}  # names and levels are the same in every row group, and stand in memory once
+            groups = tuple(_group(group, read_at if pages else None, once) for group in document[_ROW_GROUPS])
     except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
         raise DatasetError(f"the footer of {path.name} is damaged: {error}", "restore it, or build again") from error
     pairs = document.get(_KEY_VALUES, [])
@@ -129,12 +130,12 @@ def read_footer(path: Path, *, pages: bool = True) -> Footer:
 _ReadAt = Callable[[int, int], bytes]
 
 
-def _group(group: dict[int, Any], read_at: _ReadAt | None) -> Group:
-    chunks = tuple(_chunk(column, read_at) for column in group[_COLUMNS])
+def _group(group: dict[int, Any], read_at: _ReadAt | None, once: dict[Any, Any]) -> Group:
+    chunks = tuple(_chunk(column, read_at, once) for column in group[_COLUMNS])
     return Group(group[_GROUP_ROWS], group[_GROUP_BYTES], chunks)
 
 
-def _chunk(column: dict[int, Any], read_at: _ReadAt | None) -> Chunk:
+def _chunk(column: dict[int, Any], read_at: _ReadAt | None, once: dict[Any, Any]) -> Chunk:
     meta, sizes = column[_META], column[_META].get(_SIZES, {})
     pages = None
     if read_at is not None and _OFFSET_INDEX_AT in column:
@@ -145,7 +146,8 @@ def _chunk(column: dict[int, Any], read_at: _ReadAt | None) -> Chunk:
             np.array([page[3] for page in located], np.int64), np.array([page[2] for page in located], np.int64),
             max(0, dictionary),
         )  # fmt: skip
+    path, levels = tuple(part.decode("utf-8") for part in meta[_PATH]), tuple(sizes.get(3, ()))
     return Chunk(
-        tuple(part.decode("utf-8") for part in meta[_PATH]), meta[_N_VALUES], meta.get(_STATISTICS, {}).get(3),
-        meta[_COMPRESSED], sizes.get(1) if meta[_TYPE] == _BYTE_ARRAY else None, tuple(sizes.get(3, ())), pages,
+        once.setdefault(path, path), meta[_N_VALUES], meta.get(_STATISTICS, {}).get(3),
+        meta[_COMPRESSED], sizes.get(1) if meta[_TYPE] == _BYTE_ARRAY else None, once.setdefault(levels, levels), pages,
     )  # fmt: skip

@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from titin.ageing.design import NotTestableError
+from titin.ageing.empirical_bayes import estimate_prior
+from titin.ageing.linear_models import fit_linear_models
 from titin.network.donor_contrast import compare_donors
 
 AGES = [20, 25, 30, 60, 65, 70, 75]
@@ -56,6 +58,60 @@ def test_p_is_uniform_where_nothing_changes() -> None:
     assert compared.contrasts.shape[1] == 924
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert abs((p <= 0.05).mean() - 0.05) < 0.02
+
+
+def pooled_by_hand(weights: np.ndarray, old: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """The share of all moderated t of all arrangements that are as large, counted one by one."""
+    levels = [np.flatnonzero(strata == one) for one in np.unique(strata)]
+    dealt = [sum(part, ()) for part in itertools.product(*(itertools.combinations(rows, int(old[rows].sum()))
+                                                           for rows in levels))]  # fmt: skip
+    others = np.column_stack([strata == one for one in np.unique(strata)]).astype(float)
+    size, df = np.linalg.lstsq(others, weights.T, rcond=None)[1], len(old) - others.shape[1]
+    prior = estimate_prior(size / df, np.full(len(weights), float(df)))
+    t = np.empty((len(weights), len(dealt)))
+    for i, which in enumerate(dealt):
+        x = np.isin(np.arange(len(old)), which).astype(float)
+        fit = fit_linear_models(weights, np.column_stack([others, x]), np.eye(others.shape[1] + 1)[-1])
+        variance = (fit.df * fit.variance + prior.df * prior.variance) / (fit.df + prior.df)
+        t[:, i] = np.abs(fit.effect) / (fit.unscaled * np.sqrt(variance))
+    true = dealt.index(tuple(itertools.chain(*(rows[old[rows]] for rows in levels))))
+    return (t[:, :, None] >= t[:, true] * (1 - 1e-9)).mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("strata", [["M"] * 8, ["M", "M", "F", "F", "M", "M", "F", "F"]])
+def test_arrangements_of_all_features_are_pooled(strata: list[str]) -> None:
+    rng = np.random.default_rng(3)
+    ages = [20, 25, 30, 35, 60, 65, 70, 75]
+    weights = rng.normal(size=(6, 8)) * rng.uniform(0.5, 2, (6, 1))
+    weights[0, 4:] += 4
+    compared = compare_donors(ages, 45, "young_old", strata=strata)
+    expected = pooled_by_hand(weights, np.array(ages) > 45, np.array(strata))
+    found = compared.pooled_p_value(weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert found[0] < compared.p_value(weights)[0] / 2
+
+
+def test_one_feature_has_the_p_of_its_own_arrangements_and_what_does_not_vary_has_one() -> None:
+    compared = compare_donors(AGES, 45, "young_old", strata=["M", "M", "F", "M", "F", "M", "M"])
+    weights = np.random.default_rng(4).normal(size=(5, 7))
+    for row in weights:
+        assert compared.pooled_p_value(row[None]) == pytest.approx(compared.p_value(row[None]))
+    assert compared.pooled_p_value(np.vstack([weights, np.ones(7)]))[-1] == 1
+
+
+@pytest.mark.parametrize("contrast", ["young_old", "age"])
+def test_pooled_p_is_uniform_where_nothing_changes_and_features_go_together(contrast: str) -> None:
+    rng = np.random.default_rng(5)
+    ages = [*range(20, 26), *range(60, 66)]
+    compared = compare_donors(ages, 45, contrast, strata=["M", "F"] * 6, permutations=500)
+    found = []
+    for _ in range(60):
+        shared = rng.normal(size=(3, 12))
+        weights = rng.normal(size=(30, 3)) @ shared + rng.normal(size=(30, 12)) * rng.uniform(0.5, 2, (30, 1))
+        found.append(compared.pooled_p_value(weights))
+    p = np.array(found)
+    assert abs((p <= 0.05).mean() - 0.05) < 0.02
+    assert abs((p <= 0.5).mean() - 0.5) < 0.06
 
 
 @pytest.mark.parametrize(("ages", "cut", "strata", "said"), [

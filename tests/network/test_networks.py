@@ -63,7 +63,8 @@ def test_edges_say_what_changes_too(found: Networks) -> None:
     of_changed = own["regulator"] == CHANGED
     weakened = own["difference"] * own["sign"]
     assert weakened[of_changed].max() < weakened[~of_changed].median()
-    assert (own["p_value"] >= 2 / 924 - 1e-12).all()
+    assert (own["p_value"] >= 2 / 924 / 32 - 1e-12).all()
+    assert own["p_value"].min() < 2 / 924  # of one arrangement of many edges
 
 
 def test_a_result_is_read_back_whole(found: Networks, tmp_path: Path) -> None:

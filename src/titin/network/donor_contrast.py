@@ -10,11 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.ageing.design import NotTestableError
+from titin.ageing.empirical_bayes import estimate_prior
 from titin.ageing.linear_models import fit_linear_models
 from titin.learn.permutations import DonorPermutations
 
 Floats = NDArray[np.float64]
 _AT_ONCE = 4_000_000  # numbers
+_SLACK = 1e-9  # numbers that differ by less are as large
+_MOST_DF = 1e6  # as good as infinite
+_LEAST_VARIANCE = 1e-300
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,14 @@ class DonorComparison:
         of the ages as they are.
     exact
         Whether these are all arrangements there are.
+    stratum
+        int64 a donor: within what ages are dealt, such as the sex.
     """
 
     x: Floats
     contrasts: Floats
     exact: bool
+    stratum: NDArray[np.int64]
 
     @property
     def least_p(self) -> float:
@@ -56,6 +63,29 @@ class DonorComparison:
             found[begin : begin + rows] = (changes >= changes[:, :1] - slack).mean(axis=1)
         return found
 
+    def pooled_p_value(self, weights: Floats) -> Floats:
+        """P of features × donors, by all arrangements of all features together.
+
+        The change of each feature in each arrangement, within strata, is divided by its standard deviation, which is
+        drawn towards that of the other features (as `titin.ageing.linear_models.moderate` does, by a prior that does
+        not know the ages). P is the share of all these numbers that are as large in either direction as the feature's
+        own: it can be as small as that of one arrangement of one feature, and not of one arrangement alone. Where
+        nothing changes, as many of the features have a p up to any value as that value says, over all arrangements.
+        Features that do change are among what theirs is compared with, so that p is too large rather than too small.
+        """
+        moderated = _ModeratedChanges.of(weights, self.contrasts, self.stratum)
+        rows = max(1, _AT_ONCE // self.contrasts.shape[1])
+        parts = [slice(begin, begin + rows) for begin in range(0, len(weights), rows)]
+        own = np.concatenate([moderated.of_features(part)[:, 0] for part in parts]) * (1 - _SLACK)
+        thresholds = np.sort(own)
+        reached = np.zeros(len(own) + 1)  # how many numbers reach so many thresholds
+        for part in parts:
+            at = np.searchsorted(thresholds, moderated.of_features(part).ravel(), side="right")
+            reached += np.bincount(at, minlength=len(reached))
+        as_large = np.cumsum(reached[::-1])[::-1][1:]
+        share: Floats = as_large[np.searchsorted(thresholds, own, side="left")] / reached.sum()
+        return share
+
     def change(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
         """The change of features × donors, and its 95 % interval by the t distribution."""
         from scipy import stats
@@ -64,6 +94,49 @@ class DonorComparison:
         fit = fit_linear_models(weights, design, np.array([0.0, 1.0]))
         half = stats.t.ppf(0.975, fit.df) * fit.unscaled * np.sqrt(fit.variance)
         return fit.effect, fit.effect - half, fit.effect + half
+
+
+@dataclass(frozen=True, eq=False)
+class _ModeratedChanges:
+    """What the changes of features in every arrangement are made of.
+
+    Attributes
+    ----------
+    values, total
+        Features × donors, less the means of strata, and their sums of squares.
+    directions
+        Donors × arrangements, of length 1.
+    df, prior_df, prior_variance
+        Degrees of freedom of one feature's variance; what the others say of it.
+    """
+
+    values: Floats
+    total: Floats
+    directions: Floats
+    df: int
+    prior_df: Floats
+    prior_variance: Floats
+
+    @classmethod
+    def of(cls, weights: Floats, contrasts: Floats, stratum: NDArray[np.int64]) -> "_ModeratedChanges":
+        which = np.eye(int(stratum.max()) + 1)[stratum]
+        mean = which / which.sum(axis=0)
+        values = weights - (weights @ mean) @ which.T
+        within = contrasts - which @ (mean.T @ contrasts)
+        total = (values**2).sum(axis=1)
+        df = len(stratum) - which.shape[1]
+        prior = estimate_prior(total / df, np.full(len(values), float(df)))
+        directions = within / np.sqrt((within**2).sum(axis=0))
+        return cls(values, total, directions, df - 1, np.minimum(prior.df, _MOST_DF), np.nan_to_num(prior.variance))
+
+    def of_features(self, rows: slice) -> Floats:
+        """Absolute changes over their standard deviations, features × arrangements."""
+        change = self.values[rows] @ self.directions
+        left = np.maximum(self.total[rows, None] - change**2, 0)
+        prior_df = self.prior_df[rows, None]
+        variance = (left + prior_df * self.prior_variance[rows, None]) / (self.df + prior_df)
+        found: Floats = np.abs(change) / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+        return found
 
 
 def compare_donors(
@@ -114,7 +187,9 @@ def compare_donors(
         drawn = DonorPermutations.of_donors(pd.Series(x, names), strata, n=permutations, seed=seed).dealt.T
         arrangements = np.vstack([x, drawn])
     centred = arrangements - arrangements.mean(axis=1, keepdims=True)
-    return DonorComparison(x, (centred / (centred**2).sum(axis=1, keepdims=True)).T, exact)
+    contrasts = (centred / (centred**2).sum(axis=1, keepdims=True)).T
+    stratum = np.zeros(len(x), np.int64) if strata is None else pd.factorize(np.asarray(strata, object))[0]
+    return DonorComparison(x, contrasts, exact, stratum.astype(np.int64))
 
 
 def _arrangements(x: Floats, strata: Sequence[str]) -> Iterator[Floats]:

@@ -40,6 +40,7 @@ MOST_GENES = 5000
 MIN_METACELLS = 4  # of a donor, to take part
 _DETECTED = 0.1  # share of metacells that a gene must be detected in
 _INFERRED_TARGETS = 30
+_CLEAR = 0.05  # adjusted p
 CAVEAT = (
     "an edge says that two genes go together within donors beyond depth, not that one regulates the other; with other "
     "references and methods the ranking turns, and correlation stands beside each edge as what is to be beaten"
@@ -66,10 +67,11 @@ class Networks(Comparisons):
         donors drawn with replacement in which it is among as many strongest edges, ``sign``, ``correlation`` within
         donors, ``prior``, the sign that the known network gives it (0: it does not have it), and of old against young
         (or a decade) ``difference`` of the weight with its 95 % interval, ``p_value`` by dealing ages to donors anew,
-        ``adj_p_value`` over the edges of the type and protocol.
+        all edges together, ``adj_p_value`` over the edges of the type and protocol.
     regulators
         One row a regulator, type and protocol: ``n_targets`` and whence the ``targets`` are (``known`` or
-        ``inferred``), ``strength``, the mean weight on them, each by its sign, and its change, as of edges;
+        ``inferred``), ``strength``, the mean weight on them, each by its sign, and its change, as of edges, known and
+        inferred apart;
         ``adj_p_value_across_types`` over those of all types and protocols.
     donors
         One row a regulator, type, protocol and donor: ``strength``, ``age``.
@@ -182,7 +184,8 @@ def infer_networks(
        given to another backend): the weights. Protocols are apart, and no metacell has cells of two donors.
     3. The same with donors drawn anew says how stable the strongest edges are.
     4. Each donor's own weight is one step from the common ones. Their difference between old and young donors is tested
-       by dealing the ages to the donors anew, within a sex; all arrangements where these are few.
+       by dealing the ages to the donors anew, within a sex, all arrangements where these are few, and all edges (or
+       regulators) together.
 
     Parameters
     ----------
@@ -457,23 +460,30 @@ def _changes(
             edges[column] = value
         return table.assign(**nothing), by_donor, {"not_compared": str(reason.args[0]), "notes": []}
     of_edges = fit.of_donors(*at, metacells.starts)[:, aged]
-    for own, weights in ((edges, of_edges), (table, strengths[:, aged])):
-        _add_change(own, compared, weights)
+    _add_change(edges, compared, of_edges, np.zeros(len(edges)))
+    _add_change(table, compared, strengths[:, aged], (table["targets"] == "known").to_numpy())
     return table, by_donor, {"not_compared": "", "least_p": compared.least_p, "notes": _notes(compared, len(table))}
 
 
 def _notes(compared: DonorComparison, n: int) -> list[str]:
     arrangements = compared.contrasts.shape[1]
-    if compared.least_p <= 0.1 / max(n, 1) or not compared.exact:
+    if compared.least_p <= _CLEAR or not compared.exact:
         return []
-    return [f"its donors allow {arrangements:,} arrangements of ages, so that no p is below {compared.least_p:.2g}: "
-            f"of {n:,} regulators one alone cannot pass an adjusted p of 0.1"]  # fmt: skip
+    return [f"its donors allow {arrangements:,} arrangements of ages: of {n:,} regulators one alone cannot pass an "
+            f"adjusted p of {_CLEAR}"]  # fmt: skip
 
 
-def _add_change(table: pd.DataFrame, compared: DonorComparison, weights: NDArray[np.float64]) -> None:
+def _add_change(
+    table: pd.DataFrame, compared: DonorComparison, weights: NDArray[np.float64], kind: NDArray[Any]
+) -> None:
+    """Add what changes; p by the arrangements of all rows of a kind, as kinds differ in how they spread."""
     table["difference"], table["ci_low"], table["ci_high"] = compared.change(weights)
-    table["p_value"] = compared.p_value(weights)
-    table["adj_p_value"] = adjust(table["p_value"].to_numpy(float))
+    p, adjusted = np.full((2, len(table)), np.nan)
+    for one in np.unique(kind):
+        rows = kind == one
+        p[rows] = compared.pooled_p_value(weights[rows])
+        adjusted[rows] = adjust(p[rows])
+    table["p_value"], table["adj_p_value"] = p, adjusted
 
 
 def _strengths(

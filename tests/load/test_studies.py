@@ -279,6 +279,23 @@ def test_a_merge_and_a_part_are_studies_too(built):
     assert within.draws == {"lund": 720, "kiel": 240}
 
 
+def test_genes_are_matched_by_alias(built, tmp_path):
+    source = make("oslo", "log1p")[:40].copy()
+    source.var_names = [{"G35": "OLD35"}.get(name, name) for name in source.var_names]
+    del source.var["gene_ids"]
+    source.write_h5ad(tmp_path / "older.h5ad")
+    older = titin.open(titin.build(tmp_path / "older.h5ad", tmp_path / "older", project=[]).path)
+    (tmp_path / "aliases.csv").write_text("symbol,alias\nG35,OLD35\n")
+    both = [built / "log1p" / "lund", older]
+    assert "G35" not in Studies(both).var_names
+    matched = Studies(both, gene_aliases=tmp_path / "aliases.csv")
+    assert "G35" in matched.var_names
+    got = rows_of(Loader(matched, 64, genes=["G35"]))
+    wanted = np.asarray(older["OLD35"], np.float32)
+    names = [f"{name}-older" for name in older.obs_names]
+    assert [got[name][0][0] for name in names] == [value.tobytes() for value in wanted]
+
+
 def test_what_cannot_be_one_is_refused_in_words(built, kinds):
     atlases = open_all(built)
     one, other = atlases["lund"], atlases["kiel"]

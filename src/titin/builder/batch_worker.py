@@ -15,6 +15,7 @@ from typing import Any
 from titin.builder.opening import open_chosen
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import build_dataset
+from titin.console import say
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.disk import disk_error
@@ -27,7 +28,7 @@ _STOPPED = 128 + signal.SIGTERM
 
 def main() -> None:
     """Do the job that comes on stdin."""
-    answers = os.dup(1)
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a library prints is no answer
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch says when to end
@@ -37,7 +38,8 @@ def main() -> None:
         answer = _answer(job)
     except KeyboardInterrupt:
         os._exit(_STOPPED)
-    os.write(answers, json.dumps(answer).encode() + b"\n")
+    say(json.dumps(answer), file=answers)
+    answers.close()
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from titin.parallel import ordered_map
 if TYPE_CHECKING:
     from scipy import sparse
 
-_CACHE_SHARE = 8  # levels are kept in memory when they take no more than one part in so many of the limit
+_CACHE_SHARE = 4  # levels are kept in memory when they take no more than one part in so many of the limit
 _REMOTE_THREADS = 16
 _LEVELS_A_CELL = 20  # or about so many
 _APART = 20_000  # stored values between two genes that are read through rather than passed over
@@ -39,7 +39,8 @@ class GeneReader:
 
     Where counts were recovered the file holds them; the exact value of a count is that one of the cell's levels which
     lies next to what the count gives, such as log1p(count / scale). Scales and levels of all cells (about 90 bytes a
-    cell) are read once and kept, if they fit a small share of the memory limit, else read along with each gene.
+    cell) are read once and kept, if they fit a quarter of the memory limit, else those of the row groups that have
+    cells of the gene are read along with it.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class GeneReader:
             return stored.astype(self._dtype, copy=False)
         values, unsure = np.empty(len(cells), self._dtype), np.zeros(len(cells), np.bool_)
         n_unsure, log_unit = 0, log_unit_of(self._store.manifest.value_kind)
-        for part in self._parts():
+        for part in self._parts(cells):
             a, b = np.searchsorted(cells, [part.first, part.first + len(part.scale)])
             n_unsure += find_levels(
                 cells[a:b],
@@ -138,8 +139,8 @@ class GeneReader:
                 found.append((block.cells[own], block.stored[own]))
         return found
 
-    def _parts(self) -> Iterator[Levels]:
-        """Levels of all cells: all at once from memory, or row group by row group."""
+    def _parts(self, cells: NDArray[np.uint32]) -> Iterator[Levels]:
+        """Levels of all cells at once from memory, or of the row groups that have some of these cells."""
         groups = all_groups(self._store)
         if self._levels is None and groups and self._size(groups) <= self._memory // _CACHE_SHARE:
             with self._lock:
@@ -148,7 +149,9 @@ class GeneReader:
         if self._levels is not None:
             yield self._levels
         else:
-            yield from ordered_map(self._read_levels, groups, self._level_threads)
+            firsts = np.array([group.first_row for group in groups], np.int64)
+            having = np.unique(np.searchsorted(firsts, cells, side="right") - 1).tolist()
+            yield from ordered_map(self._read_levels, [groups[place] for place in having], self._level_threads)
 
     @property
     def _level_threads(self) -> int:

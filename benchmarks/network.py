@@ -141,6 +141,8 @@ def timing(options: argparse.Namespace) -> dict[str, object]:
     known = read_network(options.network)
     regulators = None if options.regulators is None else tuple(Path(options.regulators).read_text().split())
     atlas = titin.open(options.dataset)
+    if options.stand_ins:  # a simulated atlas expresses few of the factors
+        regulators = tuple(atlas.var["n_cells"].sort_values(ascending=False).index[: options.stand_ins])
     if options.types:
         keep_types(atlas, options.types)
     told: dict[str, object] = {"cells": atlas.n_obs, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
@@ -171,6 +173,7 @@ def main() -> None:
     parser.add_argument("--dataset", help="a dataset to time, in place of twins")
     parser.add_argument("--network", help="of --dataset: a table of source, target, weight")
     parser.add_argument("--regulators", help="of --dataset: a file of symbols, one a line")
+    parser.add_argument("--stand-ins", type=int, help="of --dataset: so many genes of the most cells as regulators")
     parser.add_argument("--types", type=int, help="of --dataset: so many types, those of the most cells")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()

@@ -15,7 +15,8 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Outcome
 from titin.check.markers import _areas
 from titin.check.registry import CHECKS
-from titin.study.groups import CellGroups
+from titin.study import Study
+from titin.study.groups import CellGroups, group_by
 
 
 class Changed(CheckedDataset):
@@ -120,12 +121,17 @@ def test_units_sum_and_median_by_donor_and_protocol(demo):
         assert sums[:, i] == pytest.approx(by.sum(context.atlas.counts_of(gene).to_numpy()))
 
 
-def test_gene_counts_are_the_same_in_small_batches(demo, monkeypatch):
+def test_gene_counts_are_the_same_in_small_batches_and_of_many_genes(demo, monkeypatch):
     context = Changed(demo)
-    by = units(context, ["donor"])
-    genes = context.atlas.var_names[:50].tolist()
+    keys = Study.of(context.atlas).keys(["donor"])
+    keys.iloc[::5] = None
+    by = group_by(keys, complete=True)
+    genes = context.atlas.var_names[50:0:-1].tolist()
     whole = by.gene_counts(context.atlas, genes)
+    assert 0 < whole.sum() < context.atlas.counts[:, genes].sum()
     monkeypatch.setattr("titin.study.groups._BATCH_VALUES", 7 * len(context.obs))
+    assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
+    monkeypatch.setattr("titin.study.groups._FEW_GENES", 49)
     assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
 
 

@@ -15,7 +15,8 @@ from titin.study.design import Study, level_columns
 if TYPE_CHECKING:
     from titin.atlas import Atlas
 
-_BATCH_VALUES = 50_000_000  # cells × genes read at a time; a few in a hundred are stored
+_BATCH_VALUES = 10_000_000  # cells × genes read at a time, 18 bytes each where all are stored
+_FEW_GENES = 64  # more are read sooner with all of every cell than one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +52,22 @@ class CellGroups:
         return medians.reindex(range(len(self))).to_numpy(np.float64)
 
     def gene_counts(self, atlas: "Atlas", genes: Sequence[str]) -> NDArray[np.float64]:
-        """Counts of genes summed by group, shape ``(groups, genes)``; a bounded number of genes is held at a time."""
-        mine = np.flatnonzero(self.codes >= 0)
-        which = sparse.csr_array((np.ones(len(mine)), (self.codes[mine], mine)), shape=(len(self), len(self.codes)))
+        """Counts of genes summed by group, shape ``(groups, genes)``; a bounded number of values is held at a time."""
+        total = np.zeros((len(self), len(genes)))
+        if len(genes) > _FEW_GENES:
+            for block in atlas.iter_blocks(counts=True, genes=list(genes)):
+                total += self._sums(self.codes[block.rows], block.X)
+            return total
         batch = max(1, _BATCH_VALUES // max(len(self.codes), 1))
-        parts = [
-            (which @ atlas.counts[:, list(genes[i : i + batch])].astype(np.float64)).toarray()
-            for i in range(0, len(genes), batch)
-        ]
-        return np.hstack(parts) if parts else np.zeros((len(self), 0))
+        for first in range(0, len(genes), batch):
+            own = slice(first, first + batch)
+            total[:, own] = self._sums(self.codes, atlas.counts[:, list(genes[own])]).toarray()
+        return total
+
+    def _sums(self, codes: NDArray[np.int32], counts: sparse.csr_matrix) -> sparse.csr_array:
+        mine = np.flatnonzero(codes >= 0)
+        which = sparse.csr_array((np.ones(len(mine)), (codes[mine], mine)), shape=(len(self), len(codes)))
+        return which @ counts.astype(np.float64)
 
     def name(self, row: int) -> str:
         """Name of a group, for messages: its first key, and what of it."""

@@ -161,6 +161,8 @@ def call(command: str, option: str, odd: Path, demo: Demo, folder: Path) -> list
         words += ["--format", "cellxgene"]
     elif command == "export":
         words += ["--format", "csv"] if "csv" in str(ALL[command].params) else ["--format", "h5ad"]
+    if option == "checkpoint":
+        words += ["--backend", "scprint", "--regulators", "MYH7"]
     if command == "publish":
         words += ["owner/name", "--dry-run"]
     if command == "predict" and option != "clock":

@@ -72,7 +72,14 @@ class Window:
         )
 
     def drawn(self) -> int:
-        """How many pixels of the map are coloured."""
+        """How many pixels of the map are coloured, as soon as it is drawn twice alike: its place may still change."""
+        end, before, now = time.monotonic() + 15, -1, self._drawn()
+        while now != before:
+            assert time.monotonic() < end, f"the map does not come to rest: {before}, then {now} pixels"
+            before, now = now, self._drawn()
+        return now
+
+    def _drawn(self) -> int:
         return self.run("""() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
             const canvas = document.querySelector("#map canvas");
             const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");

@@ -59,8 +59,10 @@ def as_atlas(atlas: titin.Atlas, tokens_first: sparse.csr_matrix) -> np.ndarray:
 
 def test_every_excuse_names_a_package_that_is_tried_here():
     needed = re.findall(r"<!-- not run: (.*?) -->", PAGE)
-    # several processes: test_distributed.py
-    assert set(needed) == {"needs sklearn", "needs torch", "needs tensorflow", "needs several processes"}
+    # several processes: test_distributed.py; several datasets: test_studies.py
+    assert set(needed) == {
+        "needs sklearn", "needs torch", "needs tensorflow", "needs several processes", "needs several datasets",
+    }  # fmt: skip
 
 
 def test_scikit_learn(atlas):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.errors import TitinError
+from titin.files import NotRegularError, check_regular
 from titin.network.ridge import places
 from titin.resources import available_memory
 
@@ -57,8 +58,12 @@ class ScprintBackend:
         if checkpoint is None:
             raise TitinError("the backend scprint needs weights", "give --checkpoint FILE, such as medium-v1.5.ckpt, "
                              "which scPRINT's authors publish on the Hub")  # fmt: skip
-        if not Path(checkpoint).is_file():
-            raise TitinError(f"there is no checkpoint {checkpoint}", "give the file with --checkpoint")
+        try:
+            check_regular(checkpoint)
+        except NotRegularError as error:
+            raise TitinError(str(error), "give the file of weights with --checkpoint") from error
+        except OSError as error:
+            raise TitinError(f"there is no checkpoint {checkpoint}", "give the file with --checkpoint") from error
         self.checkpoint = Path(checkpoint).absolute()
         self.python = _find_python()
         self._process: subprocess.Popen[str] | None = None

@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from titin.explore import page
 settings.register_profile("titin", deadline=None)
 settings.load_profile("titin")
 _BEGUN = time.monotonic()
+# a shell starts what it sends to the background with this ignored, and so do all that are started in turn
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

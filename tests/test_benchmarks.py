@@ -222,7 +222,7 @@ def test_merge_measures_merges_and_a_part(twin: Path, tmp_path: Path):
 def test_network_says_what_is_recovered(tmp_path: Path):
     done = run("network.py", "--seeds", 1, "--n-cells", 5000, "--n-genes", 700, "--json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    rows = json.loads(done.stdout)["places"]
     assert max(row["ridge_aupr_ratio"] for row in rows if row["planted_change"]) > 3
 
 

@@ -13,11 +13,11 @@ from titin.atlas.row_groups import gene_blocks
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
+from titin.check.told_tables import read_told
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 from titin.dataset.pages import Lists
-from titin.dataset.shapes import ShapeError, anything, list_of, record, text
-from titin.dataset.strict_json import parse_json
+from titin.dataset.shapes import anything, list_of, record, text
 from titin.study.design import labels_of
 from titin.study.groups import group_cells
 
@@ -32,17 +32,9 @@ _SHAPE = record({"cell_type_level": text(), "expression": record({}, {"tests": l
 def ageing(dataset: CheckedDataset) -> Outcome:
     """Groups and sums against the matrix; the tests by gene against the same by comparison."""
     names, store = dataset.layout, dataset.atlas.store
-    there = [name for name in names.ageing if name in dataset.manifest.files]
-    if not there:
-        return Outcome(skipped="what changes with age is not kept in the dataset")
-    if len(there) < len(names.ageing):
-        missing = next(name for name in names.ageing if name not in there)
-        return Outcome([Finding("the other tables of what changes with age are there", missing, _AGAIN)])
-    try:
-        told = parse_json((store.parquet(names.ageing_groups).schema_arrow.metadata or {}).get(_TOLD, b"{}"))
-        _SHAPE(told)
-    except (ValueError, ShapeError, UnicodeDecodeError) as error:
-        return Outcome([Finding(f"it does not say how it was made: {error}", names.ageing_groups, _AGAIN)])
+    told = read_told(dataset, names.ageing, _TOLD, _SHAPE, "what changes with age is not", _AGAIN)
+    if isinstance(told, Outcome):
+        return told
     groups, by_gene = store.table(names.ageing_groups), store.table(names.ageing_by_gene)
     lists = {name: list_arrays(by_gene.column(name)) for name in (*_OF_CELLS, *_OF_TESTS)}
     found = [finding for own in (_OF_CELLS, _OF_TESTS) for finding in _lengths(lists, own, names.ageing_by_gene)]

@@ -8,9 +8,9 @@ import pandas as pd
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
+from titin.check.told_tables import read_told
 from titin.dataset import layout
-from titin.dataset.shapes import ShapeError, list_of, optional, record, text
-from titin.dataset.strict_json import parse_json
+from titin.dataset.shapes import list_of, optional, record, text
 from titin.study.design import labels_of
 from titin.study.groups import group_cells
 
@@ -31,17 +31,9 @@ _SAID = 1e-9  # by which an effect may lie beyond its interval
 def regulators(dataset: CheckedDataset) -> Outcome:
     """Names, donors with their ages and cells, tokens of targets, p and intervals."""
     names, store = dataset.layout, dataset.atlas.store
-    there = [name for name in names.regulation if name in dataset.manifest.files]
-    if not there:
-        return Outcome(skipped="regulators are not kept in the dataset")
-    if len(there) < len(names.regulation):
-        missing = next(name for name in names.regulation if name not in there)
-        return Outcome([Finding("the other tables of regulators are there", missing, _AGAIN)])
-    try:
-        told = parse_json((store.parquet(names.regulators).schema_arrow.metadata or {}).get(_TOLD, b"{}"))
-        _SHAPE(told)
-    except (ValueError, ShapeError, UnicodeDecodeError) as error:
-        return Outcome([Finding(f"it does not say how it was made: {error}", names.regulators, _AGAIN)])
+    told = read_told(dataset, names.regulation, _TOLD, _SHAPE, "regulators are not", _AGAIN)
+    if isinstance(told, Outcome):
+        return told
     tables = {part: store.table(getattr(names, part)).to_pandas() for part in
               ("regulators", "regulator_donors", "regulator_edges")}  # fmt: skip
     found = [finding for part, table in tables.items() for finding in _impossible(table, part, getattr(names, part))]

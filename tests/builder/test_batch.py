@@ -200,3 +200,22 @@ def _lock_is_held(place):
     except OSError:
         return True
     return False
+
+
+def test_a_table_of_donors_that_changed_is_noticed_whatever_its_date(folder, capsys):
+    atlas = titin.open(titin.build("a.h5ad", "known", project=(), roles={"age": "Age_group"}).path)
+    ages = atlas.ages.groupby(atlas.cell_columns("DonorID")["DonorID"].astype(str)).first()
+    table = folder / "donors.csv"
+    table.write_text("donor,age\n" + "".join(f"{donor},{int(age)}\n" for donor, age in ages.items()), "utf-8")
+    (folder / "m.csv").write_text("source,output,project,donors\na.h5ad,a,none,donors.csv\n", "utf-8")
+    code, document = batch(capsys)
+    assert (code, outcomes(document)) == (0, [("a", "built")]), document
+    code, document = batch(capsys)
+    assert (code, outcomes(document)) == (0, [("a", "skipped")])
+    text = table.read_text("utf-8")
+    table.unlink()
+    table.write_text(text, "utf-8")
+    os.utime(table, (0, 0))
+    code, document = batch(capsys)
+    assert (code, outcomes(document)) == (1, [("a", "failed")])
+    assert "an older table of donors" in document["rows"][0]["why"]

@@ -95,6 +95,13 @@ def test_what_is_not_as_it_is_written_is_told(left: Path, tmp_path: Path) -> Non
         assert any(said in problem for problem in found["problems"]), (said, found["problems"])
 
 
+def test_files_that_are_too_many_are_told(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titin.explore.results._MOST_FILES", 1)
+    found = collect_results(left)
+    assert len(found["ageing"]) == 1
+    assert any("the first 1 are shown" in problem for problem in found["problems"])
+
+
 def test_a_changed_dataset_is_said_to_be_another(left: Path, tmp_path: Path) -> None:
     shutil.copytree(left.parent, tmp_path, dirs_exist_ok=True)
     manifest = tmp_path / "dataset" / "titin.json"

@@ -217,7 +217,7 @@ def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Me
     return {
         "source": [str(source.path.absolute()), source.inventory.fingerprint()],
         "settings": {**options.deciding(), "prefix": prefix},
-        "donor table": [donors.st_size, donors.st_mtime_ns] if donors else None,
+        "donor table": [donors.st_size, donors.st_mtime_ns, donors.st_ctime_ns] if donors else None,
         "titin": f"{__version__}, steps of form {_STEPS}",
         "libraries": library_versions() | {k: v for method in methods for k, v in method.versions().items()},
     }

@@ -87,11 +87,13 @@ def _ageing(dataset: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
     """Results of `titin age`, by the names of their files; what is not as the command writes it is told of."""
     folder = beside(dataset, SUFFIX)
     try:
-        files = sorted(folder.glob("*.json"))[:_MOST_FILES]
+        files = sorted(folder.glob("*.json"))
         changed = (dataset / MANIFEST).stat().st_mtime
     except OSError:
         return
-    for file in files:
+    if len(files) > _MOST_FILES:
+        problems.append(f"{folder.name} has {len(files):,} files of results: the first {_MOST_FILES} are shown")
+    for file in files[:_MOST_FILES]:
         try:
             check_files(folder, [file.name])
             document = read_json(file)

@@ -93,9 +93,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
     return {"n_cells": manifest.n_cells, "n_genes": manifest.n_genes, "bytes": written}
 
 
-def _differences(
-    known: Manifest, output: Path, source: Path, options: Options, resources: Resources
-) -> list[str]:
+def _differences(known: Manifest, output: Path, source: Path, options: Options, resources: Resources) -> list[str]:
     """What a dataset would have to be built again for, in words; cheap questions first."""
     wanted = json.loads(json.dumps(options.deciding()))
     changed = sorted(name for name in {*wanted, *known.settings} if wanted.get(name) != known.settings.get(name))

@@ -42,9 +42,12 @@ class Window:
         return self.page.evaluate(script, argument)
 
     def until(self, script: str, argument: Any = None, seconds: float = 15) -> None:
-        """Wait until an expression holds; the policy of the page forbids the ways in which playwright itself waits."""
+        """Wait until the sheet is drawn and an expression holds: a sheet that is about to go may hold it as well.
+
+        The policy of the page forbids the ways in which playwright itself waits.
+        """
         end = time.monotonic() + seconds
-        while not self.run(script, argument):
+        while self.run("document.querySelector('#sheet[aria-busy]') !== null") or not self.run(script, argument):
             assert time.monotonic() < end, f"{script} does not become true of {argument}"
             time.sleep(0.02)
 

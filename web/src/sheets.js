@@ -87,7 +87,10 @@ export class Sheets {
     try {
       content = await this.content();
     } catch (error) {
-      if (!(error instanceof DataError)) throw error;
+      if (!(error instanceof DataError)) {
+        if (wanted === this.drawn) sheet.removeAttribute("aria-busy");
+        throw error;
+      }
       content = [element("p", { class: "verdict" }, visible(error.message)), element("p", { class: "hint" }, visible(error.hint))];
     }
     if (wanted !== this.drawn) return;

@@ -29,7 +29,7 @@ from test_source_budget import tenx
 import titin
 from titin.errors import TitinError
 
-QUICK, MANY = 24, 1000
+QUICK, MANY, PARTS = 24, 1000, 10
 SECONDS, RESIDENT = 60, 1536 << 20
 ENCODINGS = ["array", "csr_matrix", "csc_matrix", "dataframe", "categorical", "dict", "string", "string-array", "null",
              "nullable-integer", "nullable-boolean", "numeric-scalar", "martian", ""]  # fmt: skip
@@ -318,10 +318,11 @@ def test_some_changed_sources(bases: dict[str, Path], tmp_path: Path) -> None:
     assert outcomes["refused"] > QUICK / 4
 
 
-@pytest.mark.parametrize("many", [pytest.param(MANY // 10, marks=pytest.mark.slow),
-                                  pytest.param(MANY, marks=pytest.mark.long)])  # fmt: skip
-def test_many_changed_sources(many: int, bases: dict[str, Path], tmp_path: Path) -> None:
-    first = int(os.environ.get("TITIN_FUZZ_SEED", "1000"))
+@pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.long if part else pytest.mark.slow)
+                                  for part in range(PARTS)])  # fmt: skip
+def test_many_changed_sources(part: int, bases: dict[str, Path], tmp_path: Path) -> None:
+    many = MANY // PARTS
+    first = int(os.environ.get("TITIN_FUZZ_SEED", "1000")) + part * many
     wrong, outcomes = run(bases, tmp_path, range(first, first + many))
     assert wrong == []
     assert min(outcomes["refused"], outcomes["equal"]) > many / 10

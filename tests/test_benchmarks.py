@@ -60,6 +60,23 @@ def test_scale_counts_what_a_build_reads(twin: Path, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_revision_is_compared_with_the_checkout(twin: Path, tmp_path: Path):
+    if subprocess.run(["git", "-C", BENCHMARKS, "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
+        pytest.skip("this is no checkout of git")
+    done = run("revisions.py", "--against", "HEAD", "--twin", twin, "--runs", 1, "--genes", 5, "--batches", 1,
+               "--work", tmp_path, "--json", "-")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert len(runs["before"]) == len(runs["now"]) == 1
+    assert list(runs["before"][0]) == list(runs["now"][0])
+    assert {"build", "one gene", "a cell of a minibatch, counts"} < set(runs["now"][0])
+    assert min(runs["now"][0].values()) > 0
+    assert not list(tmp_path.iterdir())
+    done = run("revisions.py", "--against", "no-such-revision", "--twin", twin, "--work", tmp_path)
+    assert done.returncode == 2
+    assert "no-such-revision" in done.stderr
+
+
 def test_build_says_what_is_missing(tmp_path: Path):
     done = run("build.py", "--twin-script", tmp_path / "twin.py")
     assert done.returncode == 2

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titin.dataset import layout
+from titin.dataset import pages as page_reader
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
 from titin.dataset.page_kernels import unpack_deltas
-from titin.dataset.pages import DamagedPageError, UnsupportedPageError, decode_lists, find_chunk
+from titin.dataset.pages import DamagedPageError, UnsupportedPageError, count_page_rows, decode_lists, find_chunk
 
 
 def write(folder, name, indptr, elements):
@@ -96,6 +97,33 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path, name, dtype
             assert len(got_indptr) == len(indptr)
             assert got_indptr[-1] == len(got)
     assert refused > 390  # a byte of a header may say nothing that matters; every other is under a checksum
+
+
+def told(data, chunk):
+    """Lists and pages, or what is wrong with them."""
+    try:
+        indptr, elements = decode_lists(data, chunk)
+        rows, places = count_page_rows(data, chunk)
+    except (DamagedPageError, UnsupportedPageError) as error:
+        return type(error), str(error)
+    return indptr.tolist(), elements.tobytes(), rows.tolist(), places.tolist()
+
+
+def test_headers_read_many_at_a_time_say_what_each_says_by_itself(tmp_path, monkeypatch):
+    lengths = np.random.default_rng(0).integers(0, 3000, 300)
+    path = write(tmp_path, layout.COUNTS, *ragged(lengths, "u2", 3, layout.COUNTS))
+    chunk, data = read(path, layout.COUNTS, "u2")
+    places = count_page_rows(data, chunk)[1] - chunk.offset
+    assert len(places) > 4
+    changes = [{}] + [
+        {at + k: bits} for at in places[:-1].tolist() for k in range(24) for bits in (1, 2, 16, 64, 128, 255)
+    ]
+    fast = [told(read(path, layout.COUNTS, "u2", change)[1], chunk) for change in changes]
+    cut = [told(data[:n], page_reader.replace(chunk, length=n)) for n in range(0, places[1] + 24, 7)]
+    monkeypatch.setattr(page_reader, "read_headers", lambda *_: 0)
+    assert fast == [told(read(path, layout.COUNTS, "u2", change)[1], chunk) for change in changes]
+    assert cut == [told(data[:n], page_reader.replace(chunk, length=n)) for n in range(0, places[1] + 24, 7)]
+    assert len({one[1] for one in fast if len(one) == 2}) > 5
 
 
 @pytest.mark.parametrize("n", [33, 64, 65, 97, 161, 1000])

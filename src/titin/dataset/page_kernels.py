@@ -10,6 +10,7 @@ from titin.jit import kernel
 
 _MAX_BLOCK = np.uint64(2**20)  # values in a block of deltas; pyarrow writes 128
 _MAX_WIDTH = np.uint64(32)
+NO_CHECKSUM = -(2**40)
 
 
 @kernel
@@ -25,6 +26,92 @@ def _varint(data, at):
             return value, at
         shift += np.uint64(7)
     return np.uint64(0), -1
+
+
+@kernel
+def read_headers(data, at, headers):
+    """Read headers of data pages, in Thrift's compact protocol, each behind the page before.
+
+    Parameters
+    ----------
+    at
+        Where the first begins.
+    headers
+        int64, n × 7, is filled: type of the page, its size uncompressed and compressed, checksum (``NO_CHECKSUM``
+        without one), entries, encoding, and where the page begins.
+
+    Returns
+    -------
+    int
+        How many were read: up to the first that has other fields than these and the encodings of levels, or that ends
+        early, which are for who reads any header.
+    """
+    outer, inner = np.empty(4, np.int64), np.empty(4, np.int64)
+    n = 0
+    while n < len(headers) and at < len(data):
+        outer[:] = NO_CHECKSUM
+        inner[:] = NO_CHECKSUM
+        at, number = _read_integers(data, at, outer)
+        if at < 0 or np.int64(data[at]) != (5 - number) << 4 | 12:  # the fifth field is a struct
+            break
+        at, number = _read_integers(data, at + 1, inner)
+        if at < 0 or data[at] != 0 or at + 1 >= len(data) or data[at + 1] != 0:  # both structs end
+            break
+        at += 2
+        if min(outer[:3].min(), inner[:2].min()) < 0 or outer[2] > len(data) - at:
+            break
+        headers[n, :4] = outer
+        headers[n, 4:6] = inner[:2]
+        headers[n, 6] = at
+        at += outer[2]
+        n += 1
+    return n
+
+
+@kernel
+def _read_integers(data, at, integers):
+    """Integer fields of a struct, by number from 1 on; where the first other field begins, and the last number."""
+    number = 0
+    while at < len(data):
+        head = np.int64(data[at])
+        if head & 15 != 5 or head < 16:
+            return at, number
+        number += head >> 4
+        value, at = _varint(data, at + 1)
+        if at < 0 or number > len(integers) or value > np.uint64(0xFFFFFFFF):
+            return -1, number
+        integers[number - 1] = np.int64(value >> np.uint64(1)) ^ -np.int64(value & np.uint64(1))
+    return -1, number
+
+
+@kernel
+def read_rows(page, n, lengths, row):
+    """Add a page's entries to the lengths of its rows, as `add_lengths`, and find where its values begin.
+
+    Returns
+    -------
+    row, at
+        -1 as the first if the levels are damaged; -1 as the second if they run past the page.
+    """
+    repetition, at = _section(page, 0)
+    if at < 0:
+        return row, at
+    definition, at = _section(page, at)
+    if at < 0:
+        return row, at
+    return add_lengths(repetition, definition, n, lengths, row), at
+
+
+@kernel
+def _section(page, at):
+    """The levels that a page has from a position on, with their length before them; and what is behind them."""
+    if len(page) - at < 4:
+        return page[:0], -1
+    length = np.int64(_half_word(page, np.uint64(at)))
+    at += 4
+    if length > len(page) - at:
+        return page[:0], -1
+    return page[at : at + length], at + length
 
 
 @kernel

@@ -16,7 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.dataset.page_kernels import add_lengths, join_bytes, join_two_bytes, unpack_deltas
+from titin.dataset.page_kernels import (
+    NO_CHECKSUM,
+    join_bytes,
+    join_two_bytes,
+    read_headers,
+    read_rows,
+    unpack_deltas,
+)
 from titin.dataset.thrift import Bytes, read_struct
 
 _DATA_PAGE, _ZSTD = 0, "ZSTD"
@@ -26,6 +33,8 @@ _HOLDS = {("INT32", "i4"), ("INT32", "u2"), ("INT32", "u4"), ("INT64", "u4"), ("
 _MAX_PAGE = 2**31 - 1  # bytes, and entries; Parquet counts both in 32 bits
 _MAX_OVERHEAD = 16  # bytes a page may have beyond those of its elements: for each entry, and _SLACK for the page
 _SLACK = 4096
+_HEADERS = 64  # that are read at a time
+_UNKNOWN = "a page that is no format 1 data page"
 _codec: list[pa.Codec] = []
 
 
@@ -138,10 +147,7 @@ def count_page_rows(
         if flat:
             row = rows[-1] + header.n_entries
         else:
-            repetition, definition, _ = _sections(_decompress(data[at : at + header.compressed], header))
-            row = add_lengths(repetition, definition, header.n_entries, lengths, rows[-1])
-            if row < 0:
-                raise DamagedPageError("row lengths that do not fit the footer")
+            row, _ = _read_rows(_decompress(data[at : at + header.compressed], header), header, lengths, rows[-1])
         rows.append(row)
         places.append(chunk.offset + at + header.compressed)
     return np.array(rows, np.int64), np.array(places, np.int64)
@@ -178,10 +184,7 @@ def decode_lists(data: Bytes, chunk: PageChunk, out: NDArray[Any] | None = None)
     filled = entries = row = 0
     for header, page in _pages(data, chunk):
         entries += header.n_entries
-        repetition, definition, values = _sections(page)
-        row = add_lengths(repetition, definition, header.n_entries, indptr[1:], row)
-        if row < 0:
-            raise DamagedPageError("row lengths that do not fit the footer")
+        row, values = _read_rows(page, header, indptr[1:], row)
         filled += _decode(values, header.encoding, chunk.width, elements[filled:])
     if entries != chunk.n_entries or row != chunk.n_rows:
         raise DamagedPageError("fewer rows than the footer says")
@@ -216,18 +219,31 @@ def _headers(data: Bytes, chunk: PageChunk) -> Iterator[tuple["_Header", int]]:
     """Header of each page and where what follows it lies; together they have no more entries than the footer says."""
     if len(data) != chunk.length:
         raise DamagedPageError("the file ends early")
-    at = entries = 0
-    while at < len(data):
-        header, at = _read_header(data, at)
+    end = entries = 0
+    for header, at in _read_headers(data):
         entries += header.n_entries
         if entries > chunk.n_entries:
             raise DamagedPageError("more entries than the footer says")
         if header.uncompressed > header.n_entries * (chunk.width + _MAX_OVERHEAD) + _SLACK:
             raise DamagedPageError(f"a page of {header.uncompressed:,} bytes for {header.n_entries:,} entries")
         yield header, at
-        at += header.compressed
-    if at != len(data):
+        end = at + header.compressed
+    if end != len(data):
         raise DamagedPageError("a page ends early")
+
+
+def _read_headers(data: Bytes) -> Iterator[tuple["_Header", int]]:
+    """Each header and where its page begins: many at a time where they are as the format writes them."""
+    page_bytes, found, at = np.frombuffer(data, np.uint8), np.empty((_HEADERS, 7), np.int64), 0
+    while at < len(data):
+        n = read_headers(page_bytes, at, found)
+        for kind, uncompressed, compressed, checksum, entries, encoding, at in found[:n].tolist():
+            yield _known(_Header(uncompressed, compressed, entries, encoding, checksum), kind), at
+            at += compressed
+        if n < _HEADERS and at < len(data):
+            header, at = _read_header(data, at)
+            yield header, at
+            at += header.compressed
 
 
 def _decode(values: NDArray[np.uint8], encoding: int, width: int, out: NDArray[Any]) -> int:
@@ -256,7 +272,7 @@ def _decompress(data: Bytes, header: "_Header") -> NDArray[np.uint8]:
         _codec.append(pa.Codec("zstd"))
     if len(data) != header.compressed:
         raise DamagedPageError("a page ends early")
-    if header.checksum is not None and zlib.crc32(data) != header.checksum & 0xFFFFFFFF:
+    if header.checksum != NO_CHECKSUM and zlib.crc32(data) != header.checksum & 0xFFFFFFFF:
         raise DamagedPageError("a page does not fit its checksum")
     try:
         page = _codec[0].decompress(data, header.uncompressed)
@@ -265,41 +281,42 @@ def _decompress(data: Bytes, header: "_Header") -> NDArray[np.uint8]:
     return np.frombuffer(page, np.uint8)
 
 
-def _sections(page: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Repetition levels, definition levels and values of a page."""
-    parts, at = [], 0
-    for _ in range(2):
-        if at + 4 > len(page):
-            raise DamagedPageError("a page without levels")
-        n = int.from_bytes(page[at : at + 4].tobytes(), "little")
-        if at + 4 + n > len(page):
-            raise DamagedPageError("levels that run past the page")
-        parts.append(page[at + 4 : at + 4 + n])
-        at += 4 + n
-    return parts[0], parts[1], page[at:]
+def _read_rows(
+    page: NDArray[np.uint8], header: "_Header", lengths: NDArray[np.int64], row: int
+) -> tuple[int, NDArray[np.uint8]]:
+    """Add a page's entries to the lengths of its rows; the number of rows begun so far, and the page's values."""
+    row, at = read_rows(page, header.n_entries, lengths, row)
+    if at < 0:
+        raise DamagedPageError("levels that run past the page")
+    if row < 0:
+        raise DamagedPageError("row lengths that do not fit the footer")
+    return row, page[at:]
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     uncompressed: int
     compressed: int
     n_entries: int
     encoding: int
-    checksum: int | None
+    checksum: int  # of four bytes, with a sign; NO_CHECKSUM without one
 
 
 def _read_header(data: Bytes, at: int) -> tuple[_Header, int]:
-    """Parse a page header (Thrift compact protocol) and return it with the position behind it."""
+    """Parse any page header (Thrift compact protocol) and return it with the position behind it."""
     try:
         fields, at = read_struct(data, at)
         page = fields[5]
-        header = _Header(fields[2], fields[3], page[1], page[2], fields.get(4))
-        sizes = header.uncompressed, header.compressed, header.n_entries
-        known = fields.get(1) == _DATA_PAGE and 0 <= min(sizes) <= max(sizes) <= _MAX_PAGE
+        header = _Header(fields[2], fields[3], page[1], page[2], fields.get(4, NO_CHECKSUM))
+        return _known(header, fields.get(1)), at
     except (IndexError, struct.error):
         raise DamagedPageError("a page header ends early") from None
     except (KeyError, TypeError, ValueError):
-        known = False
-    if not known:
-        raise UnsupportedPageError("a page that is no format 1 data page")
-    return header, at
+        raise UnsupportedPageError(_UNKNOWN) from None
+
+
+def _known(header: _Header, kind: Any) -> _Header:
+    """A header of a page that the format has."""
+    sizes = header[:3]
+    if kind != _DATA_PAGE or not 0 <= min(sizes) <= max(sizes) <= _MAX_PAGE:
+        raise UnsupportedPageError(_UNKNOWN)
+    return header

@@ -19,7 +19,7 @@ from titin.progress import Progress
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
 # modules of what `pip install titin` leaves out
-LEFT_OUT = ("anndata", "cellxgene_ontology_guide", "formulaic", "h5py", "hdf5plugin", "huggingface_hub",
+LEFT_OUT = ("anndata", "cellxgene_ontology_guide", "distributed", "formulaic", "h5py", "hdf5plugin", "huggingface_hub",
             "igraph", "lightgbm", "matplotlib",
             "openTSNE", "pydeseq2", "pynndescent", "scvi", "skmisc", "sklearn", "starlette", "threadpoolctl",
             "umap", "uvicorn", "zarr")  # fmt: skip
@@ -66,6 +66,7 @@ def test_an_extra_made_of_others_has_what_they_have() -> None:
         ("openTSNE", "embed"), ("formulaic", "ageing"), ("sklearn.base", "bench"), ("matplotlib", "plot"),
         ("skmisc.loess", "embed"), ("huggingface_hub", "hub"), ("scvi", "scvi"),
         ("starlette", "explore"), ("lightgbm", "boosting"), ("igraph", "leiden"), ("torch", "torch"),
+        ("distributed.client", "cluster"),
         ("cellxgene_ontology_guide.ontology_parser", "cellxgene"),
     ],
 )  # fmt: skip

@@ -35,8 +35,8 @@ FREE = {
     "assigned_from", "at_once", "folds", "vote", "study", "studies", "join", "merge_counts", "gene_aliases",
 }  # fmt: skip
 BY_HAND = {
-    "allow", "allow_negative", "anywhere", "checkpoint", "checks", "clean", "clock", "data", "drop_confounded",
-    "exact_ages", "follow_links",
+    "allow", "allow_negative", "anywhere", "checkpoint", "checks", "clean", "clock", "cluster", "data",
+    "drop_confounded", "exact_ages", "follow_links",
     "force", "formula", "host", "keep", "level", "licence", "make_unique", "models", "resume", "save_clock",
     "save_model", "model", "space", "celltypist", "backend", "drop", "table", "terms", "storage_options",
 }  # fmt: skip

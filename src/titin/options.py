@@ -1,6 +1,7 @@
 """What the commands of every room share: options that mean the same everywhere, and how results are printed."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -232,6 +233,12 @@ def limit_options(command: Command, *, memory: str = "1GiB") -> Command:
     return memory_option(threads_option(command))
 
 
+cluster_option = click.option(
+    "--cluster", cls=ByHand, envvar="TITIN_CLUSTER", metavar="ADDRESS",
+    help="Dask scheduler whose workers read the matrix, e.g. tcp://host:8786.  [default: threads of this process]",
+)  # fmt: skip
+
+
 def former_option(
     old: str, new: str, *, name: str | None = None, target: str | None = None, **settings: Any
 ) -> Decorator[Any]:
@@ -318,9 +325,16 @@ def choose_progress(quiet: bool) -> "Progress":
 
     if quiet:
         return Progress()
+    _say_without_cluster(click.get_current_context())
     progress = watched(sys.stderr)
     click.get_current_context().call_on_close(progress.close)
     return progress
+
+
+def _say_without_cluster(context: click.Context) -> None:
+    if os.environ.get("TITIN_CLUSTER") and not any(option.name == "cluster" for option in context.command.params):
+        said = "uses no cluster: it runs in threads of this machine, whatever TITIN_CLUSTER says"
+        say(f"{context.command_path} {said}", err=True)
 
 
 def print_result(document: Any, as_json: bool, text: Callable[[Any], str]) -> None:

@@ -6,8 +6,12 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from titin.errors import TitinError
+
+if TYPE_CHECKING:
+    from titin.cluster import Cluster
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 DEFAULT_MEMORY = 2**30
@@ -107,11 +111,17 @@ class Resources:
         For whatever works in parts.
     allowed
         Bytes that a result may take which somebody asks for whole, where that was said.
+    cluster
+        Workers that passes go to instead of threads; not pickled.
     """
 
     threads: int
     memory: int = DEFAULT_MEMORY
     allowed: int | None = None
+    cluster: "Cluster | None" = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"cluster": None}
 
     @property
     def result(self) -> int:
@@ -144,7 +154,9 @@ class Resources:
         return max(50_000, self._for_blocks // (_SORT_BYTES * (self.threads + 2)))
 
 
-def make_resources(threads: int | None = None, memory: int | str | None = None, *, least: int = 1) -> Resources:
+def make_resources(
+    threads: int | None = None, memory: int | str | None = None, *, least: int = 1, cluster: "Cluster | None" = None
+) -> Resources:
     """Resources, with all processors and 1 GiB where nothing is said.
 
     Parameters
@@ -153,6 +165,8 @@ def make_resources(threads: int | None = None, memory: int | str | None = None, 
         Bytes, or text as `parse_memory` reads it.
     least
         Bytes that are needed: `MIN_MEMORY` for whatever writes all cells.
+    cluster
+        As `titin.cluster.connect` returns it.
 
     Raises
     ------
@@ -165,4 +179,4 @@ def make_resources(threads: int | None = None, memory: int | str | None = None, 
     if size is not None and size < least:
         needed = f"{least // 2**20}MiB" if least >= 2**20 else f"{least} byte"
         raise TitinError(f"{memory} is too little memory", f"give at least {needed}")
-    return Resources(threads or available_threads(), size or DEFAULT_MEMORY, size)
+    return Resources(threads or available_threads(), size or DEFAULT_MEMORY, size, cluster)

@@ -15,8 +15,10 @@ from titin.atlas.comparable import ComparableStore, refuse_none, say_not_compara
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import Positions
 from titin.atlas.views import to_dask
+from titin.cluster import connect
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import RAW, Manifest
+from titin.dataset.sight import check_sight
 from titin.dataset.store import Store
 from titin.errors import TitinError
 from titin.presets import Preset, choose_preset, preset_of
@@ -34,7 +36,7 @@ class Atlas(Annotated):
     ----------
     store
         Where the dataset lies.
-    memory, threads, preset
+    memory, threads, preset, cluster
         As for `open_atlas`.
 
     Examples
@@ -53,11 +55,14 @@ class Atlas(Annotated):
 
     def __init__(
         self, store: Store, *, memory: int | str | None = None, threads: int | None = None,
-        preset: Preset | str | Path | None = None,
+        preset: Preset | str | Path | None = None, cluster: Any = None,
     ) -> None:  # fmt: skip
         self.store = store
         self._preset = None if preset is None else choose_preset(preset)
-        self.reader = MatrixReader(store, make_resources(threads, memory))
+        workers = connect(cluster)
+        self.reader = MatrixReader(store, make_resources(threads, memory, cluster=workers))
+        if workers is not None:
+            check_sight(store, workers)
         self.cells = CellAxis(store)
 
     @property
@@ -265,7 +270,7 @@ class Atlas(Annotated):
 
 def open_atlas(
     path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int | None = None,
-    preset: Preset | str | Path | None = None, storage_options: Mapping[str, Any] | None = None,
+    preset: Preset | str | Path | None = None, storage_options: Mapping[str, Any] | None = None, cluster: Any = None,
 ) -> Atlas:  # fmt: skip
     """Open a dataset; nothing but ``titin.json`` is read yet.
 
@@ -285,14 +290,18 @@ def open_atlas(
     storage_options
         For a URL: ``endpoint`` (of another S3), ``anonymous``, ``requester_pays``, and whatever the package takes that
         opens the URL, such as ``key`` and ``secret``. No error repeats a secret among them.
+    cluster
+        Workers that passes over the matrix go to: the address of a Dask scheduler, such as ``tcp://host:8786``, or a
+        ``distributed.Client``. They must see the dataset at the same path. Results are those of threads.
 
     Raises
     ------
     DatasetError
         If there is no dataset, or one of a later format.
     TitinError
-        If a package is missing that the URL needs, its storage has no such option, or there is no such preset.
+        If a package is missing that the URL needs, its storage has no such option, or there is no such preset; if the
+        cluster does not answer, or a worker has no titin, another version, or does not see the dataset.
     """
     if isinstance(path, AtlasView):
         raise TitinError("a part of an atlas is no dataset", "give the whole, view.atlas, and say which cells")
-    return Atlas(Store(path, storage_options), memory=memory, threads=threads, preset=preset)
+    return Atlas(Store(path, storage_options), memory=memory, threads=threads, preset=preset, cluster=cluster)

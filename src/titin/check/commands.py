@@ -14,6 +14,7 @@ from titin.options import (
     ByHand,
     DatasetParameter,
     choose_progress,
+    cluster_option,
     dataset_or_url_argument,
     follow_links_option,
     force_option,
@@ -43,12 +44,14 @@ from titin.visible import visible
 @click.option("--no-report", is_flag=True, help="Write no report.")
 @click.option("-v", "--verbose", is_flag=True, help="List the checks that found nothing, too.")
 @force_option
+@cluster_option
 @limit_options
 @shared_options
 @former_option("--report", "--output", type=PATH)
 def validate(
     dataset: Path | str, source: Path | None, level: Any, checks: tuple[str, ...], output: Path | None, no_report: bool,
     verbose: bool, force: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, follow_links: bool,
+    cluster: str | None,
 ) -> None:  # fmt: skip
     """Check every file and value of DATASET, its metadata and biology, and how it would show on the Hub.
 
@@ -75,7 +78,7 @@ def validate(
         check_folder(dataset, folder, force)
     found = validate_dataset(
         dataset, source=source, level=level, checks=checks or None, threads=threads, memory=memory,
-        progress=progress, follow_links=follow_links,
+        progress=progress, follow_links=follow_links, cluster=cluster,
     )  # fmt: skip
     written = [] if folder is None else found.write(folder, force=force)
     shown = render(found, colour=sys.stdout.isatty(), tracebacks=is_debugging(), passed=verbose)

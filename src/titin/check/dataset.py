@@ -15,9 +15,12 @@ from titin.atlas import Atlas, UnknownNameError, open_atlas
 from titin.check.expression_pass import ExpressionPass, Totals, read_expression
 from titin.check.hub import HubCard, read_hub_card
 from titin.check.passes import ByGenePass, read_by_gene
+from titin.cluster import connect
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
+from titin.dataset.sight import check_sight
+from titin.dataset.store import Store
 from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.progress import Progress
@@ -47,7 +50,7 @@ class CheckedDataset:
         The dataset.
     source
         The atlas that it was built from, if that is at hand.
-    threads, memory
+    threads, memory, cluster
         As for `titin.open`.
     progress
         Told of the passes over the matrix.
@@ -65,12 +68,15 @@ class CheckedDataset:
         source: Source | None = None,
         threads: int | None = None,
         memory: int | str | None = None,
+        cluster: Any = None,
         progress: Progress | None = None,
     ) -> None:
         self.manifest = Manifest.read(folder)
         self.folder = folder.absolute()  # pyarrow takes a:b for an address
         self.source = source
-        self.resources = make_resources(threads, memory)
+        self.resources = make_resources(threads, memory, cluster=connect(cluster))
+        if self.resources.cluster is not None:
+            check_sight(Store(self.folder), self.resources.cluster)
         self.progress = progress or Progress()
         self._passes: dict[str, Any] = {}
         self._sha256 = _in_background(source.sha256) if source is not None else None
@@ -98,7 +104,8 @@ class CheckedDataset:
     @cached_property
     def atlas(self) -> Atlas:
         """The dataset, opened lazily."""
-        return open_atlas(self.folder, memory=self.resources.memory, threads=self.resources.threads)
+        own = self.resources
+        return open_atlas(self.folder, memory=own.memory, threads=own.threads, cluster=own.cluster)
 
     @cached_property
     def parts(self) -> dict[str, "CheckedDataset"]:
@@ -196,14 +203,14 @@ class CheckedDataset:
         """
         return self._once("expression", lambda: read_expression(
             self.atlas.store, self.genes, digest_cells=self.source is not None, threads=self.threads,
-            progress=self.progress,
+            cluster=self.resources.cluster, progress=self.progress,
         ))  # fmt: skip
 
     @property
     def by_gene(self) -> ByGenePass:
         """Results of the one pass over every value of ``expression_by_gene``; as `expression`."""
         return self._once("by_gene", lambda: read_by_gene(
-            self.atlas.store, threads=self.threads, progress=self.progress,
+            self.atlas.store, threads=self.threads, cluster=self.resources.cluster, progress=self.progress,
         ))  # fmt: skip
 
     @property

@@ -1,6 +1,6 @@
 """One pass over every value of ``expression``: sums, digests and problems, for all checks that need them."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from titin.check.findings import Problems
 from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
-from titin.check.passes import ListReader, PanelReader, PanelRows, compare_panel, value_words, words
+from titin.check.passes import ListReader, PanelReader, compare_panel, value_words, words
+from titin.cluster import Cluster, spread
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
 from titin.dataset.pages import Lists
 from titin.dataset.store import RowGroup, Store
 from titin.dataset.transforms import log_unit_of
 from titin.errors import TitinError
-from titin.parallel import ordered_map
 from titin.progress import Progress
 
 
@@ -75,6 +75,7 @@ class Totals:
 _SORTS = {1: "order", 2: "token", 3: "zero"}
 _LEVEL_SORTS = {1: "level number", 2: "level order", 3: "level value", 4: "level distance"}
 _Found = tuple[str, int, str, str]
+_RUN = 4  # row groups of one task: what all genes add up to takes as much to move as some hundred cells
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class ExpressionPass:
 
 @dataclass
 class _Block:
-    """What one row group adds."""
+    """What one row group adds, or several."""
 
     found: list[_Found]
     n_genes: NDArray[np.int64]
@@ -117,10 +118,13 @@ class _Block:
 
 
 class _Reading:
-    """How a row group is read and looked at; shared by the threads."""
+    """How row groups are read and looked at; shared by threads, and sent to workers."""
 
     def __init__(self, store: Store, genes: pd.DataFrame, reader: ListReader, digest_values: bool) -> None:
         self.manifest, self.reader = store.manifest, reader
+        self.panel: PanelReader | None = None
+        with suppress(TitinError):  # other checks say why
+            self.panel = PanelReader(store, genes)
         self.n_genes = self.manifest.n_genes
         self.marked = np.zeros(self.n_genes, np.bool_)
         self.number = np.zeros(self.n_genes, np.int64)
@@ -134,9 +138,22 @@ class _Reading:
             self.scale = store.column(store.manifest.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
         self.negative = bool(self.manifest.settings.get("allow_negative"))
 
-    def look(self, item: tuple[RowGroup, "PanelRows | None"]) -> _Block:
+    def look_at_all(self, groups: Sequence[RowGroup]) -> _Block:
+        """Read row groups that follow each other, and look at every value of them."""
+        blocks = [self.look(group) for group in groups]
+        first = blocks[0]
+        for block in blocks[1:]:
+            first.found += block.found
+            first.sums += block.sums
+            first.gene_digests += block.gene_digests
+            first.worst_ulp = max(first.worst_ulp, block.worst_ulp)
+        for name in ("n_genes", "cells", "cell_digests"):
+            setattr(first, name, np.concatenate([getattr(block, name) for block in blocks]))
+        return first
+
+    def look(self, group: RowGroup) -> _Block:
         """Read a row group and look at every value of it."""
-        group, panel = item
+        panel = self.panel.of(group) if self.panel is not None else None
         genes, data, *rest = self.reader.read(group)
         (indptr, tokens), (data_indptr, elements) = genes, data
         if not np.array_equal(indptr, data_indptr):
@@ -237,9 +254,10 @@ def _describe_levels(levels: NDArray) -> str:
 
 
 def read_expression(
-    store: Store, genes: pd.DataFrame, *, digest_cells: bool, threads: int, progress: Progress
-) -> ExpressionPass:
-    """Read every value of ``expression`` once.
+    store: Store, genes: pd.DataFrame, *, digest_cells: bool, threads: int, cluster: Cluster | None = None,
+    progress: Progress,
+) -> ExpressionPass:  # fmt: skip
+    """Read every value of ``expression`` once, in threads or on a cluster.
 
     Parameters
     ----------
@@ -263,26 +281,21 @@ def read_expression(
     n_cells = sum(group.n_rows for group in reader.groups)
     gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
     progress.start("read expression", n_cells, "cells")
-    items = _with_panel(store, genes, reader)
-    for group, block in zip(reader.groups, ordered_map(reading.look, items, threads), strict=True):
-        gather.add(group, block)
-        progress.advance(group.n_rows)
+    runs = [reader.groups[first : first + _RUN] for first in range(0, len(reader.groups), _RUN)]
+    for run, block in zip(runs, spread(_look_at_all, (reading,), runs, threads, cluster), strict=True):
+        gather.add(run[0].first_row, block)
+        progress.advance(len(block.n_genes))
     progress.finish()
     pa.default_memory_pool().release_unused()
     return gather.result(reading.number)
 
 
-def _with_panel(store: Store, genes: pd.DataFrame, reader: ListReader) -> Iterator[tuple[RowGroup, PanelRows | None]]:
-    """Each row group with the rows of the panel that belong to it; without them where the panel cannot be read."""
-    panel: PanelReader | None = None
-    with suppress(TitinError):  # other checks say why
-        panel = PanelReader(store, genes)
-    for group in reader.groups:
-        yield group, panel.of(group) if panel is not None else None
+def _look_at_all(reading: _Reading, groups: Sequence[RowGroup]) -> _Block:
+    return reading.look_at_all(groups)
 
 
 class _Gather:
-    """Adds blocks up in their order, so that sums do not depend on the threads."""
+    """Adds blocks up in their order, so that sums do not depend on threads or workers."""
 
     def __init__(self, n_cells: int, n_genes: int, digest_values: bool) -> None:
         self.problems = Problems()
@@ -291,8 +304,8 @@ class _Gather:
         self.cell_digests = np.zeros((n_cells if digest_values else 0, 2), np.uint64)
         self.worst_ulp = 0.0
 
-    def add(self, group: RowGroup, block: _Block) -> None:
-        rows = slice(group.first_row, group.first_row + group.n_rows)
+    def add(self, first: int, block: _Block) -> None:
+        rows = slice(first, first + len(block.n_genes))
         self.problems.extend(block.found)
         self.n_genes[rows], self.cells[rows] = block.n_genes, block.cells
         if len(self.cell_digests):

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
+from titin.cluster import spread
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.layout import required
 from titin.dataset.manifest import RAW_VARM, Manifest, group_of
 from titin.dataset.tables import KINDS
-from titin.parallel import ordered_map
 
 
 def expected_schemas(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Schema]:
@@ -342,11 +342,7 @@ def checksums(dataset: CheckedDataset) -> Outcome:
     found = []
     total = 0
 
-    def digest(name: str) -> tuple[str, int, str]:
-        path = dataset.folder / name
-        return name, path.stat().st_size, sha256(path)
-
-    for name, size, sum_ in ordered_map(digest, entries, dataset.threads):
+    for name, size, sum_ in spread(_digest, (dataset.folder,), entries, dataset.threads, dataset.resources.cluster):
         total += size
         if size != entries[name].get("bytes"):
             expected = entries[name].get("bytes")
@@ -360,6 +356,11 @@ def checksums(dataset: CheckedDataset) -> Outcome:
             said = f"its sha256 is {sum_[:16]}…, {layout.MANIFEST} says {listed[:16]}…"
             found.append(Finding(said, f"{name}{place}", _RESTORE))
     return Outcome(found, f"{len(entries):,} files, {total:,} bytes", {"bytes": total})
+
+
+def _digest(folder: Path, name: str) -> tuple[str, int, str]:
+    path = folder / name
+    return name, path.stat().st_size, sha256(path)
 
 
 def _damaged_place(path: Path) -> str:

@@ -12,10 +12,11 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome, Problems
 from titin.check.passes import PanelReader, gene_difference
 from titin.check.registry import check
+from titin.cluster import spread
 from titin.dataset import layout
+from titin.dataset.store import RowGroup, Store
 from titin.dataset.transforms import MAX_ULP
 from titin.errors import DatasetError
-from titin.parallel import ordered_map
 
 _RESTORE = "restore the file from where it was published, or build the dataset again"
 check_each = partial(check, level="full", each=True)
@@ -131,10 +132,15 @@ def pages(dataset: CheckedDataset) -> Outcome:
     groups = store.row_groups(dataset.layout.expression_by_gene)
     columns = [layout.CELLS, dataset.manifest.value_kind.entries]
     try:
-        n_pages = sum(ordered_map(lambda group: store.check_page_index(group, columns), groups, dataset.threads))
+        cluster = dataset.resources.cluster
+        n_pages = sum(spread(_check_pages, (store, columns), groups, dataset.threads, cluster))
     except DatasetError as error:
         return Outcome([Finding(str(error.args[0]), dataset.layout.expression_by_gene, _RESTORE)])
     return Outcome([], f"{n_pages:,} pages of {len(groups):,} row groups", {"pages": n_pages})
+
+
+def _check_pages(store: Store, columns: list[str], group: RowGroup) -> int:
+    return store.check_page_index(group, columns)
 
 
 @check_each("matrix.transpose", "expression_by_gene is exactly the transpose of expression.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from titin.check.findings import Problems
 from titin.check.kernels import digest_by_gene, gather_gene, inspect_lists
+from titin.cluster import Cluster, spread
 from titin.dataset import layout
 from titin.dataset.kernels import scatter_columns
 from titin.dataset.kinds import ValueKind
@@ -88,8 +90,8 @@ class ByGenePass:
         return int(self.lengths.sum())
 
 
-def read_by_gene(store: Store, *, threads: int, progress: Progress) -> ByGenePass:
-    """Read every value of ``expression_by_gene`` once.
+def read_by_gene(store: Store, *, threads: int, cluster: Cluster | None = None, progress: Progress) -> ByGenePass:
+    """Read every value of ``expression_by_gene`` once, in threads or on a cluster.
 
     Raises
     ------
@@ -98,13 +100,9 @@ def read_by_gene(store: Store, *, threads: int, progress: Progress) -> ByGenePas
     """
     problems = Problems()
     digests, lengths = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
-    reader = _open(store)
-
-    def look(group: RowGroup) -> tuple[list[tuple[str, int, str, str]], NDArray, NDArray]:
-        return _look(group, reader.read(group), store.manifest.n_cells)
-
-    progress.start("read expression by gene", len(reader.groups), "row groups")
-    for found, own, n in ordered_map(look, reader.groups, threads):
+    groups = _open(store).groups
+    progress.start("read expression by gene", len(groups), "row groups")
+    for found, own, n in spread(_read_and_look, (store,), groups, threads, cluster):
         problems.extend(found)
         digests.append(own)
         lengths.append(n)
@@ -120,6 +118,13 @@ def _open(store: Store) -> ListReader:
 
 def _data_column(store: Store) -> str:
     return store.manifest.value_kind.entries
+
+
+def _read_and_look(
+    store: Store, group: RowGroup
+) -> tuple[list[tuple[str, int, str, str]], NDArray[np.uint64], NDArray[np.int64]]:
+    lists = store.read_lists(group, [layout.CELLS, _data_column(store)])
+    return _look(group, lists, store.manifest.n_cells)
 
 
 def _look(
@@ -215,8 +220,11 @@ class PanelRows:
     file: str
 
 
+_HELD = 2  # row groups of the panel: threads read on both sides of where one begins
+
+
 class PanelReader:
-    """Gives the rows of the panel that belong to row groups of ``expression``, in order; keeps one of its row groups.
+    """Gives the rows of the panel that belong to row groups of ``expression``; keeps two of its own, for threads.
 
     Parameters
     ----------
@@ -239,7 +247,8 @@ class PanelReader:
         tokens = panel_tokens(genes, self.names, manifest.layout)
         self._column = np.full(manifest.n_genes, -1, np.int32)
         self._column[tokens] = np.arange(len(tokens), dtype=np.int32)
-        self._held: tuple[RowGroup, NDArray[np.float32]] | None = None
+        self._held: dict[RowGroup, NDArray[np.float32]] = {}
+        self._lock = Lock()
 
     @property
     def n_rows(self) -> int:
@@ -261,14 +270,23 @@ class PanelReader:
         return PanelRows(self._kind, self.names, self._column, values, file)
 
     def _read(self, group: RowGroup) -> NDArray[np.float32]:
-        if self._held is None or self._held[0] != group:
-            table = self._store.read_group(group, self.names)
-            values = np.empty((table.num_rows, len(self.names)), np.float32, order="F")
-            for j, name in enumerate(self.names):
-                column = table.column(name)
-                values[:, j] = column.cast(pa.float32(), safe=False).to_numpy()
-            self._held = group, values
-        return self._held[1]
+        with self._lock:
+            if group not in self._held:
+                table = self._store.read_group(group, self.names)
+                values = np.empty((table.num_rows, len(self.names)), np.float32, order="F")
+                for j, name in enumerate(self.names):
+                    column = table.column(name)
+                    values[:, j] = column.cast(pa.float32(), safe=False).to_numpy()
+                while len(self._held) >= _HELD:
+                    del self._held[next(iter(self._held))]
+                self._held[group] = values
+            return self._held[group]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: own for name, own in vars(self).items() if name not in ("_held", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_held": {}, "_lock": Lock()}
 
 
 def panel_genes(store: Store) -> list[str]:

@@ -17,6 +17,7 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check, Level
 from titin.check.report import CheckResult, ValidationReport
+from titin.cluster import connect
 from titin.dataset.arrow import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.manifest import Manifest
@@ -66,6 +67,7 @@ def validate(
     progress: Progress | None = None,
     follow_links: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    cluster: Any = None,
 ) -> ValidationReport:
     """Check a dataset, and compare it with its source if that is given.
 
@@ -89,6 +91,8 @@ def validate(
         Read what the source draws from other files; see `titin.source.open_source`.
     storage_options
         As for `titin.open`.
+    cluster
+        Workers that read every value and every byte, as for `titin.open`; what is compared with a source is read here.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def validate(
     SourceError
         If the source cannot be opened, or changes while it is read.
     TitinError
-        If there is no such level or check.
+        If there is no such level or check; of the cluster as for `titin.open`.
     """
     if level not in LEVELS:
         raise TitinError(f"there is no level {level!r}", f"levels: {', '.join(LEVELS)}")
@@ -110,9 +114,9 @@ def validate(
     if is_url(dataset):
         return _validate_copy(
             dataset, source=source, level=level, checks=checks, threads=threads, memory=memory,
-            progress=progress, follow_links=follow_links, storage_options=storage_options,
+            progress=progress, follow_links=follow_links, storage_options=storage_options, cluster=cluster,
         )  # fmt: skip
-    folder = local_folder(dataset)
+    folder, workers = local_folder(dataset), connect(cluster)
     settings = Manifest.read(folder).settings
     began, stamp = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     if isinstance(source, Source) or source is None:
@@ -122,7 +126,9 @@ def validate(
         size = make_resources(threads, memory).memory
         opened = open_source(Path(source), memory=size, **wanted, follow_links=follow_links)
     try:
-        checked = CheckedDataset(folder, source=opened, threads=threads, memory=memory, progress=progress)
+        checked = CheckedDataset(
+            folder, source=opened, threads=threads, memory=memory, cluster=workers, progress=progress
+        )
         results = _explain_crashes([_run(check, checked) for check in chosen], checked)
         if opened is not None:
             opened.check_unchanged()

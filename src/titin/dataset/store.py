@@ -81,6 +81,8 @@ class Store:
         If a package is missing that the URL needs.
     """
 
+    lasting = True  # sent to the workers of a cluster once
+
     def __init__(self, path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None) -> None:
         self._place = find_place(path, storage_options)
         self._marks: dict[str, Mark] = {}

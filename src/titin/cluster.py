@@ -1,0 +1,385 @@
+"""Passes over a dataset, item by item in order: in threads of this process, or on the workers of a Dask cluster."""
+
+import hashlib
+import pickle
+import re
+import socket
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from titin import __version__
+from titin.errors import TitinError
+from titin.extras import quiet, require
+from titin.masking import mask
+from titin.parallel import ordered_map
+
+Item = TypeVar("Item")
+
+FOLD = 8  # results that are added up where they are before they travel; sums depend on it, in their last bits
+_IN_FLIGHT = 2  # items sent ahead for each thread of a worker
+_PATIENCE = 60.0  # seconds without any worker before a pass gives up
+_LOOK = 2.0  # seconds between two looks at whether there are workers
+_CONNECT = 10.0  # seconds in which a scheduler answers
+_KEPT = 8  # things that a worker keeps ready between items
+
+_kept: OrderedDict[str, Any] = OrderedDict()
+_kept_lock = threading.Lock()
+_known: "weakref.WeakKeyDictionary[Any, Cluster]" = weakref.WeakKeyDictionary()
+_by_address: dict[str, "Cluster"] = {}
+
+
+def spread(
+    function: Callable[..., Any],
+    shared: Sequence[Any],
+    items: Iterable[Item],
+    threads: int,
+    cluster: "Cluster | None" = None,
+    *,
+    add: Callable[[Any, Any], Any] | None = None,
+    told: Callable[[Item], object] = lambda _: None,
+) -> Iterator[Any]:
+    """Yield ``function(*shared, item)`` in the order of ``items``, a bounded number of which are in flight.
+
+    What is yielded does not depend on the number of threads or workers, nor on which of the two there are.
+
+    Parameters
+    ----------
+    function
+        A function of a module, which can be done again: that of a lost worker is.
+    shared
+        What all items have in common; pickled for a cluster, and sent there once.
+    threads
+        Of this process, where there is no cluster.
+    cluster
+        Where the items are worked on instead.
+    add
+        ``add(total, result)`` returns the sum of a total (None at first) and a result, and may change the total alone.
+        Given it, sums of `FOLD` results each are yielded.
+    told
+        Told of each item that is done, in order.
+    """
+    if cluster is not None:
+        yield from cluster.map(function, shared, items, add=add, told=told)
+        return
+    total, n = None, 0
+    for item, found in ordered_map(lambda item: (item, function(*shared, item)), items, threads):
+        told(item)
+        if add is None:
+            yield found
+            continue
+        total, n = add(total, found), n + 1
+        if n == FOLD:
+            yield total
+            total, n = None, 0
+    if n:
+        yield total
+
+
+class Cluster:
+    """The workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client
+        A ``distributed.Client``.
+
+    Raises
+    ------
+    TitinError
+        If there is no worker within a minute, or one without titin or with another version of it.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._sent: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
+        self._wait_for_workers()
+        for worker, found in self.ask(_introduction()).items():
+            if found is None:
+                raise TitinError(
+                    f"worker {worker} has no titin", f"install titin {__version__} where the workers run, and try again"
+                )
+            if found != __version__:
+                raise TitinError(
+                    f"worker {worker} has titin {found}, this is {__version__}",
+                    "install the same version where the workers run",
+                )
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+        scheduler = self.client.scheduler
+        return str(scheduler.address if scheduler is not None else "the scheduler")
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of all workers together."""
+        return sum(self._workers().values())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the client is connected."""
+        return str(self.client.status) == "running"
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """Return what a function gives on each worker, by the worker's address; workers that are lost are left out.
+
+        Raises
+        ------
+        Exception
+            Whatever the function raises.
+        """
+        found = self.client.run(function, *arguments, on_error="return")
+        for worker, answer in found.items():
+            if isinstance(answer, OSError):
+                continue
+            if isinstance(answer, BaseException):
+                raise _explained(answer, worker)
+        return {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        shared: Sequence[Any],
+        items: Iterable[Item],
+        *,
+        add: Callable[[Any, Any], Any] | None = None,
+        told: Callable[[Item], object] = lambda _: None,
+    ) -> Iterator[Any]:
+        """Yield as `spread` does.
+
+        Raises
+        ------
+        TitinError
+            If all workers are lost, or the scheduler, or several workers over the same item.
+        """
+        digests, payloads = zip(*(self._send(each) for each in shared), strict=True) if shared else ((), ())
+        name = getattr(function, "__qualname__", "task").strip("_")
+
+        def submit(item: Item) -> tuple[Item, Any]:
+            key = f"titin-{name}-{uuid4().hex}"
+            return item, self._submit(_run, __version__, function, digests, list(payloads), item, key=key)
+
+        batch: list[Any] = []
+        try:
+            for item, future in self._ahead(submit, items):
+                batch.append(future)
+                self._wait(future)
+                told(item)
+                if add is None:
+                    found = self._result(batch.pop())
+                elif len(batch) == FOLD:
+                    found, batch = self._sum(add, batch), []
+                else:
+                    continue
+                yield found
+            if batch:
+                yield self._sum(add, batch)
+        finally:
+            for future in batch:
+                future.release()
+
+    def _sum(self, add: Callable[[Any, Any], Any] | None, batch: list[Any]) -> Any:
+        return self._result(self._submit(_fold, add, batch, key=f"titin-add-{uuid4().hex}"))
+
+    def _ahead(self, submit: Callable[[Item], tuple[Item, Any]], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+        """Submit items, some of them ahead; what nobody waits for any more is forgotten, and so cancelled."""
+        window = max(2, _IN_FLIGHT * self.n_threads)
+        waiting: deque[tuple[Item, Any]] = deque()
+        try:
+            for item in items:
+                waiting.append(submit(item))
+                if len(waiting) > window:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            for _, future in waiting:
+                future.release()
+
+    def _submit(self, *task: Any, key: str) -> Any:
+        try:
+            with quiet():  # of how large a task is
+                return self.client.submit(*task, key=key, pure=False)
+        except Exception as error:
+            raise self._lost(error) from error
+
+    def _send(self, thing: Any) -> tuple[str, Any]:
+        """The digest of a thing, and its pickle as a task that any worker does again if another is lost."""
+        lasting = getattr(thing, "lasting", False)
+        if lasting and thing in self._sent:
+            return self._sent[thing]
+        data = pickle.dumps(thing, protocol=5)
+        digest = hashlib.sha256(data).hexdigest()
+        sent = digest, self._submit(_same, data, key=f"titin-shared-{uuid4().hex}")
+        if lasting:
+            self._sent[thing] = sent
+        return sent
+
+    def _wait(self, future: Any) -> None:
+        """Wait until a task is done or has failed, as long as there are workers to do it."""
+        alone_since = None
+        while True:
+            try:
+                future.exception(timeout=_LOOK)
+                return
+            except TimeoutError:
+                if not self.is_running:
+                    raise self._lost(None) from None
+                alone_since = None if self._workers() else alone_since or time.monotonic()
+                if alone_since is not None and time.monotonic() - alone_since > _PATIENCE:
+                    raise TitinError(
+                        f"all workers of {mask(self.address)} are lost", "start workers, and run the command again"
+                    ) from None
+            except CancelledError as error:
+                raise self._lost(error) from error
+
+    def _result(self, future: Any) -> Any:
+        """What a task gives.
+
+        Raises
+        ------
+        Exception
+            What the task has raised.
+        """
+        self._wait(future)
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise self._lost(error) from error
+        except BaseException as error:
+            explained = _explained(error)
+            raise explained from (None if explained is error else error)
+        finally:
+            future.release()
+
+    def _workers(self) -> dict[str, int]:
+        """Threads of each worker, by its address."""
+        try:
+            return dict(self.client.nthreads())
+        except (OSError, CancelledError, ValueError) as error:
+            raise self._lost(error) from error
+
+    def _wait_for_workers(self) -> None:
+        end = time.monotonic() + _PATIENCE
+        while not self._workers():
+            if time.monotonic() > end:
+                raise TitinError(
+                    f"the scheduler at {mask(self.address)} has no workers",
+                    f"start some: dask worker {mask(self.address)}",
+                )
+            time.sleep(0.2)
+
+    def _lost(self, error: BaseException | None) -> TitinError:
+        why = f": {error}" if error is not None and str(error) else ""
+        said = f"the connection to the scheduler at {mask(self.address)} is lost{why}"
+        return TitinError(said, "run the command again; nothing was written")
+
+
+def connect(cluster: Any) -> Cluster | None:
+    """Connect to a cluster, once for each.
+
+    Parameters
+    ----------
+    cluster
+        Address of a scheduler (``tcp://host:8786``), a ``distributed.Client``, a `Cluster`, or None.
+
+    Raises
+    ------
+    TitinError
+        If nobody answers there, there are no workers, or one has no titin or another version.
+    MissingPackageError
+        If distributed is not installed.
+    """
+    if cluster is None or isinstance(cluster, Cluster):
+        return cluster
+    distributed = require("distributed", "a cluster")
+    if isinstance(cluster, str):
+        if cluster not in _by_address or not _by_address[cluster].is_running:
+            _by_address[cluster] = Cluster(_reach(distributed, cluster))
+        return _by_address[cluster]
+    if not isinstance(cluster, distributed.Client):
+        raise TitinError(f"{type(cluster).__name__} is no cluster", "give the address of a scheduler, or a Client")
+    if cluster.asynchronous:
+        raise TitinError("the client is asynchronous", "give one that was made without asynchronous=True")
+    if cluster not in _known:
+        _known[cluster] = Cluster(cluster)
+    return _known[cluster]
+
+
+_TCP = re.compile(r"(?:(?:tcp|tls)://)?\[?([^\]/]+?)\]?(?::([0-9]{1,5}))?")
+
+
+def _reach(distributed: Any, address: str) -> Any:
+    try:
+        if found := _TCP.fullmatch(address):  # a client that reaches nobody is noisy when it is forgotten
+            with socket.create_connection((found[1], int(found[2] or 8786)), timeout=_CONNECT):
+                pass
+        return distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+    except (OSError, ValueError, OverflowError) as error:
+        raise TitinError(
+            f"no Dask scheduler answers at {mask(address)}",
+            "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786",
+        ) from error
+
+
+def _introduction() -> Callable[[], str | None]:
+    """What asks a worker for its titin: a function within one travels whole, which titin there need not have."""
+
+    def introduce() -> str | None:
+        try:
+            import titin
+        except ImportError:
+            return None
+        return str(titin.__version__)
+
+    return introduce
+
+
+def _explained(error: BaseException, worker: str = "") -> BaseException:
+    """The error itself, or a sentence where it is of the cluster and not of what was done there."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "titin":
+        said = f"worker {worker} has no titin" if worker else "a worker has no titin, or another version of it"
+        return TitinError(said, f"install titin {__version__} where the workers run")
+    if type(error).__name__ == "KilledWorker":
+        return TitinError(
+            "several workers were lost over the same part of the dataset, probably for want of memory",
+            "give each worker more memory or fewer threads, and run the command again",
+        )
+    return error
+
+
+def _same(data: bytes) -> bytes:
+    """A task whose result can be made again, which what is scattered cannot."""
+    return data
+
+
+def _run(version: str, function: Callable[..., Any], digests: Sequence[str], payloads: list[bytes], item: Any) -> Any:
+    """Work on an item, on a worker."""
+    if version != __version__:
+        said = f"a worker has titin {__version__}, and what it is sent is of titin {version}"
+        raise TitinError(said, "install the same version where the workers run")
+    return function(*(_take(digest, data) for digest, data in zip(digests, payloads, strict=True)), item)
+
+
+def _take(digest: str, data: bytes) -> Any:
+    """What a pickle holds: the same for all items, with the footers and pages that it has found by then."""
+    with _kept_lock:
+        if digest not in _kept:
+            _kept[digest] = pickle.loads(data)  # noqa: S301 - a worker runs what its scheduler sends, this included
+        _kept.move_to_end(digest)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+        return _kept[digest]
+
+
+def _fold(add: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
+    total = None
+    for part in parts:
+        total = add(total, part)
+    return total

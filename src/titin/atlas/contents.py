@@ -79,6 +79,9 @@ class AtlasContents(CellsByGenes):
         return MatrixView(reader, self._chosen_cells, self._chosen_genes, counts=counts)
 
     def _gene(self, name: str, *, counts: bool = False, reader: MatrixReader | None = None) -> pd.Series:
+        own = (reader or self.reader).store
+        files = own.manifest.layout
+        own.begin([files.feature_metadata, files.sample_metadata], [files.expression_by_gene])
         self._chosen_genes.find([name])
         read = (reader or self.reader).gene(name, counts=counts)
         values = pd.Series(read, index=self.cells.names, name=name, copy=False)

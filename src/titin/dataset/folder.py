@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,31 @@ class DatasetFolder(ABC):
         """The last that `mark` has found, where it is remembered."""
         return None
 
+    @property
+    def tells(self) -> bool:
+        """Whether every read says which file it was from, so that none need be looked at before or after it."""
+        return False
+
+    def told(self, file: str) -> frozenset[Mark]:  # noqa: ARG002 - as above
+        """All marks that a file was found to have, where `tells`."""
+        return frozenset()
+
+    def expect(self, sizes: Mapping[str, int]) -> None:  # noqa: B027 - as is all that follows, it is for far away
+        """Be told how large files are, which need not be asked for then."""
+
+    def keep(self, file: str) -> None:  # noqa: B027
+        """Read a small file at once, where a read costs a round trip, and all parts of it from there."""
+
+    def begin(self, file: str, *, whole: bool) -> None:  # noqa: B027
+        """Begin to read a file's end, or a small file, where a read costs a round trip."""
+
     @abstractmethod
     def open(self, file: str) -> Any:
         """Open a file for `pyarrow.parquet.ParquetFile`."""
 
     @abstractmethod
-    def read(self, file: str) -> bytes:
-        """Read a whole file."""
+    def read(self, file: str, most: int | None = None) -> bytes:
+        """Read a whole file, which may have so many bytes at most."""
 
     @abstractmethod
     def read_range(self, file: str, offset: int, length: int) -> bytes:
@@ -75,7 +94,7 @@ class LocalFolder(DatasetFolder):
         """Open without Python between the reader and the disk."""
         return pa.OSFile(str(self.folder / file), "rb")
 
-    def read(self, file: str) -> bytes:
+    def read(self, file: str, most: int | None = None) -> bytes:  # noqa: ARG002 - `read_bytes` has a limit of its own
         """Read a whole file."""
         return read_bytes(self.folder / file)
 

@@ -47,13 +47,15 @@ def read_remote_manifest(place: DatasetFolder) -> Manifest:
         As `Manifest.read`, but naming the place.
     """
     try:
-        size = place.mark(layout.MANIFEST)[0]
-        data = place.read(layout.MANIFEST) if not isinstance(size, int) or size <= MOST_TEXT else None
+        data = place.read(layout.MANIFEST, MOST_TEXT)
     except FileNotFoundError:
         why, hint = place.explain_absence()
         raise DatasetError(
             f"{place.name} is not a titin dataset: {why or f'it has no {layout.MANIFEST}'}", hint or "check the URL"
         ) from None
-    if data is None or len(data) > MOST_TEXT:
-        raise DatasetError(f"{place.path(layout.MANIFEST)} has more than {MOST_TEXT // 2**20} MiB", "check the URL")
-    return Manifest.parse(data, place.name)
+    try:
+        return Manifest.parse(data, place.name)
+    except DatasetError:
+        if place.mark(layout.MANIFEST)[0] == len(data):
+            raise
+        return Manifest.parse(place.read(layout.MANIFEST, MOST_TEXT), place.name)  # it was cut; now its size is known

@@ -3,13 +3,16 @@
 import inspect
 import io
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from titin.dataset.answers import Asker, ServerAnswer, find_asker, mark_of
 from titin.dataset.folder import DatasetFolder, Mark
 from titin.errors import DatasetError, TitinError
 from titin.extras import MissingPackageError
@@ -25,6 +28,8 @@ OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 UPLOAD = "titin.upload.json"  # says what is on its way; without a manifest, that it has not come
 _ATTEMPTS, _PAUSE = 4, 1.0
 _TAIL, _TAIL_SHARE = 1 << 20, 8  # bytes of a file's end that are read at once, but no more than this part of it
+_LEAST_TAIL = 64 << 10  # unless that is less than this
+_WHOLE, _KEPT = 8 << 20, 32 << 20  # bytes of a table that is read whole, and of all ends and tables that are kept
 _SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
 _LOG = logging.getLogger("titin")
 
@@ -50,6 +55,8 @@ class RemoteFolder(DatasetFolder):
     """
 
     remote = True
+    _asker: Asker | None = None
+    _settled = True  # nobody writes there through this
     _refusal: type[TitinError] = DatasetError
     _act, _acting = "read", "reading"
     _MARKS = ("size", "ETag", "etag", "mtime", "last_modified", "LastModified", "created")
@@ -66,12 +73,15 @@ class RemoteFolder(DatasetFolder):
     def _connect(self) -> None:
         self._sizes: dict[str, int] = {}
         self._marks: dict[str, Mark] = {}
+        self._told: defaultdict[str, set[Mark]] = defaultdict(set)
         self._tails: dict[str, bytes] = {}
+        self._holding: defaultdict[str, Lock] = defaultdict(Lock)
         try:
             kind = import_module("fsspec").get_filesystem_class(self._protocol)
             check_known(self._protocol, self._options, _names(kind))
             fresh = {} if self._protocol not in OBJECTS else {"use_listings_cache": False}
             self._fs, self._root = import_module("fsspec.core").url_to_fs(self._url, **{**fresh, **self._options})
+            self._asker = find_asker(self._protocol, self._fs) if self._settled else None
         except ImportError as error:
             raise _missing(self._url, error) from error
         except TitinError:
@@ -89,15 +99,35 @@ class RemoteFolder(DatasetFolder):
         if not isinstance(found.get("size"), int):
             raise DatasetError(f"{self.path(file)}: the server does not say how large it is", "download the dataset")
         self._sizes[file] = found["size"]
-        mark = tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
-        if self._marks.get(file) != mark:
-            self._tails.pop(file, None)
-        self._marks[file] = mark
+        if self.tells:
+            mark = mark_of(self._protocol, found)
+        else:
+            mark = tuple(str(found[key]) if key != "size" else found[key] for key in self._MARKS if key in found)
+        self._note(file, mark)
         return mark
 
+    def _note(self, file: str, mark: Mark) -> None:
+        if self._marks.get(file, mark) != mark:
+            self._tails.pop(file, None)
+        self._marks[file] = mark
+        self._told[file].add(mark)
+
     def last_mark(self, file: str) -> Mark | None:
-        """The last that `mark` has found, without asking again."""
+        """The last that `mark` or a read has found, without asking again."""
         return self._marks.get(file)
+
+    @property
+    def tells(self) -> bool:
+        """Whether every read says which file it was from."""
+        return self._asker is not None
+
+    def told(self, file: str) -> frozenset[Mark]:
+        """All marks that a file was found to have, by `mark` and by reads; more than one if it was replaced."""
+        return frozenset(self._told[file].copy())
+
+    def expect(self, sizes: Mapping[str, int]) -> None:
+        """Take the sizes of files from the manifest rather than ask for them."""
+        self._sizes = {**sizes, **self._sizes}
 
     def explain_absence(self) -> tuple[str, str]:
         """Say that there is no such bucket, or that an upload was not finished, if that is why."""
@@ -112,11 +142,46 @@ class RemoteFolder(DatasetFolder):
 
     def open(self, file: str) -> Any:
         """Open without read-ahead: the Parquet reader asks for what it needs."""
-        return pa.PythonFile(_RemoteFile(self, file, self._size(file)), mode="r")
+        size, held = self._size(file), self._tails.get(file, b"")
+        if len(held) == size:
+            return pa.BufferReader(held)
+        return pa.PythonFile(_RemoteFile(self, file, size), mode="r")
 
-    def read(self, file: str) -> bytes:
-        """Read a whole file."""
-        return self._ask(file, lambda: bytes(self._fs.cat_file(f"{self._root}/{file}")), 0, self._size(file))
+    def read(self, file: str, most: int | None = None) -> bytes:
+        """Read a whole file; of one whose size is not known, with one request where that tells the size as well.
+
+        Parameters
+        ----------
+        most
+            Bytes that it may have.
+
+        Raises
+        ------
+        DatasetError
+            If it has more, or cannot be read.
+        """
+        asker, path = self._asker, f"{self._root}/{file}"
+        if asker is not None and file not in self._sizes and most is not None:
+            limit = most
+
+            def ask() -> ServerAnswer:
+                return asker(path, None, limit)
+
+            answer = self._ask(file, ask)
+            if answer.mark is not None:
+                self._note(file, answer.mark)
+            data = answer.data
+        else:
+            size = self._size(file)
+            if most is not None and size > most:
+                raise self._too_long(file, most)
+            data = self._fetch(file, 0, size)
+        if most is not None and len(data) > most:
+            raise self._too_long(file, most)
+        return data
+
+    def _too_long(self, file: str, most: int) -> TitinError:
+        return self._refusal(f"{self.path(file)} has more than {most // 2**20} MiB", "check the URL")
 
     def read_range(self, file: str, offset: int, length: int) -> bytes:
         """Read part of a file: one request, or none of what lies in its end, where footer and page indexes are.
@@ -128,16 +193,60 @@ class RemoteFolder(DatasetFolder):
         if not length:
             return b""
         tail = self._tails.get(file)
-        if tail is None and offset + length == size and length < (most := min(_TAIL, size // _TAIL_SHARE)):
-            tail = self._tails[file] = self._fetch(file, size - most, most)
+        if self._settled and offset + length == size and length <= _TAIL:
+            tail = self._hold(file, max(length, _tail_of(size)))
         if tail is not None and (begin := offset - size + len(tail)) >= 0:
             return tail[begin : begin + length]
         return self._fetch(file, offset, length)
 
+    def keep(self, file: str) -> None:
+        """Read a small file at once, with one request, and all parts of it from there."""
+        if 0 < (size := self._size(file)) <= _WHOLE:
+            self._hold(file, size)
+
+    def begin(self, file: str, *, whole: bool) -> None:
+        """Begin to read a file's end, or a small file; whoever asks for it meanwhile waits for that very answer.
+
+        What goes wrong is met, and told, by the one who needs it.
+        """
+        size = self._size(file)
+        most = size if whole and size <= _WHOLE else _tail_of(size)
+        if not most or len(self._tails.get(file, b"")) >= most:
+            return
+
+        def read() -> None:
+            with suppress(Exception):
+                self._fill(file, most)
+            own.release()
+
+        own = self._holding[file]
+        if own.acquire(blocking=False):  # before anybody asks for it
+            Thread(target=read, daemon=True, name="titin-begin").start()
+
+    def _hold(self, file: str, most: int) -> bytes:
+        with self._holding[file]:
+            return self._fill(file, most)
+
+    def _fill(self, file: str, most: int) -> bytes:
+        """Read the end of a file, unless as much of it is kept; of all that is kept the oldest goes."""
+        tail = self._tails.get(file, b"")
+        if len(tail) < most:
+            tail = self._fetch(file, self._size(file) - most, most)
+            self._tails.pop(file, None)
+            self._tails[file] = tail
+            kept = dict(self._tails)
+            while len(kept) > 1 and sum(map(len, kept.values())) > _KEPT:
+                oldest = next(iter(kept))
+                del kept[oldest]
+                self._tails.pop(oldest, None)
+        return tail
+
     def _fetch(self, file: str, offset: int, length: int) -> bytes:
-        path, size = f"{self._root}/{file}", self._size(file)
+        path, size, asker = f"{self._root}/{file}", self._size(file), self._asker
 
         def fetch() -> bytes:
+            if asker is not None:
+                return self._taken(file, asker(path, (offset, offset + length), length))
             if self._fs.async_impl:
                 data = bytes(self._fs.cat_file(path, start=offset, end=offset + length))
                 # a server that knows of no ranges sends all of it
@@ -148,6 +257,17 @@ class RemoteFolder(DatasetFolder):
                 return bytes(opened.read(length))
 
         return self._ask(file, fetch, offset, length)
+
+    def _taken(self, file: str, answer: ServerAnswer) -> bytes:
+        """The bytes of an answer, which must be of a file of the size that is known."""
+        if answer.mark is not None:
+            self._note(file, answer.mark)
+            if answer.mark[0] != self._sizes[file]:
+                raise self._refusal(
+                    f"{self.path(file)} is damaged or not of this dataset: it has {answer.mark[0]:,} bytes, "
+                    f"not {self._sizes[file]:,}", "restore it, or build the dataset again",
+                )  # fmt: skip
+        return answer.data
 
     def _size(self, file: str) -> int:
         if file not in self._sizes:
@@ -258,6 +378,11 @@ class _RemoteFile(io.RawIOBase):
         data = self._folder.read_range(self._file, self._at, left if size is None or size < 0 else min(size, left))
         self._at += len(data)
         return data
+
+
+def _tail_of(size: int) -> int:
+    """How many bytes of a file's end are read at once."""
+    return min(size, max(_LEAST_TAIL, min(_TAIL, size // _TAIL_SHARE)))
 
 
 def _names(kind: type) -> set[str]:

@@ -51,7 +51,7 @@ class RemoteTarget(RemoteFolder):
         As `titin.dataset.remote.RemoteFolder`.
     """
 
-    _refusal, _act, _acting = UploadError, "written", "writing"
+    _refusal, _act, _acting, _settled = UploadError, "written", "writing", False
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         protocol = url.partition("://")[0]

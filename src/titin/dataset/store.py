@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -39,6 +40,7 @@ from titin.parallel import ordered_map
 
 _RESTORE = "restore it, or build the dataset again"
 _GAP = 2**16  # bytes read for nothing, rather than twice
+_FAR_GAP, _SPARE = 2**21, 2**23  # the same far away, as long as no more than these are read for nothing in all
 _SMALL = 2**18  # entries of a column that are read whole as quickly as some of its pages are found
 _JUST_NOW = 1.0  # seconds for which a file that was looked at is not looked at once more
 _AT_ONCE = 8  # reads far away, each of which costs a round trip
@@ -97,6 +99,7 @@ class Store:
         self._places: dict[tuple[str, int, str], PagePlaces | None] = {}
         self._lock = Lock()
         self._just_marked: dict[str, float] = {}
+        self._spare = _SPARE
 
     @property
     def name(self) -> str:
@@ -155,6 +158,8 @@ class Store:
             If a file is missing, damaged or replaced, lacks a column, or has not the rows of the dataset.
         """
         parts = []
+        for shard in self.manifest.shards(name):
+            self._place.keep(shard)
         for shard in self.shards(name):
             try:
                 parts.append(self.parquet(shard).read(columns))
@@ -428,12 +433,20 @@ class Store:
         return n_pages
 
     def _read_ranges(self, shard: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
-        """Read parts of a file, in one go where they lie close together: far away, each go is a round trip."""
+        """Read parts of a file, in one go where they lie close together: far away, each go is a request.
+
+        The pages of a gene lie apart by a part of a row group. Who reads a few genes is spared requests; who reads many
+        is spared bytes.
+        """
         first, end = min(a for a, _ in ranges), max(a + n for a, n in ranges)
         size = next(iter(self._marks.get(shard, ())), None)
         if isinstance(size, int) and end > size:
             raise DamagedPageError(f"its footer names byte {end:,} of {size:,}")
-        if end - first <= sum(n for _, n in ranges) + _GAP:
+        wasted = end - first - sum(n for _, n in ranges)
+        spared = _GAP < wasted <= min(_FAR_GAP, self._spare) and self._place.remote
+        if spared:
+            self._spare -= wasted
+        if spared or wasted <= _GAP:
             whole = memoryview(self._place.read_range(shard, first, end - first))
             return [whole[a - first : a - first + n] for a, n in ranges]
 
@@ -535,6 +548,23 @@ class Store:
             said = f"its footer gives {column} {n_entries:,} values of {self.manifest.nnz:,}"
             raise self.damaged(group.shard, ValueError(said))
 
+    def begin(self, tables: Sequence[str], others: Sequence[str] = ()) -> None:
+        """Begin to read what is asked for next, where a read costs a round trip, so that one does for all of it.
+
+        Parameters
+        ----------
+        tables
+            To be read as tables.
+        others
+            Of which the footers are needed.
+        """
+        if not self._place.remote:
+            return
+        for name, whole in [*((name, True) for name in tables), *((name, False) for name in others)]:
+            for shard in self.manifest.shards(name):
+                if shard not in self._footers:
+                    self._place.begin(shard, whole=whole)
+
     def json(self, name: str) -> Any:
         """Read a JSON file.
 
@@ -561,10 +591,19 @@ class Store:
             manifest = read_remote_manifest(self._place)
             mark = self._place.last_mark(layout.MANIFEST)
             self._marks |= {layout.MANIFEST: mark} if mark is not None and not self._place.pinned else {}
+            self._seen_manifest()
+            self._expect(manifest)
             return manifest
         manifest = Manifest.read(self._place.folder)
         self._marks[layout.MANIFEST] = self._place.mark(layout.MANIFEST)
         return manifest
+
+    def _seen_manifest(self) -> None:
+        if self._place.tells:
+            self._just_marked[layout.MANIFEST] = time.monotonic()
+
+    def _expect(self, manifest: Manifest) -> None:
+        self._place.expect({name: entry["bytes"] for name, entry in manifest.files.items() if "bytes" in entry})
 
     def _footer(self, shard: str) -> pq.FileMetaData:
         """Read a footer once, and remember the file by its mark."""
@@ -572,16 +611,27 @@ class Store:
             return self._footers[shard]
         with self._lock:
             if shard not in self._footers:
-                checked = self._begin_check(layout.MANIFEST)
+                self._footers[shard] = self._look_at(shard)
+            return self._footers[shard]
+
+    def _look_at(self, shard: str) -> pq.FileMetaData:
+        """Read a footer, of the file that belongs to the manifest and has been there all the time."""
+        checked = self._begin_check(layout.MANIFEST)
+        mark = None
+        try:
+            if not (self._place.tells or self._place.pinned):
                 mark = self._place.mark(shard)
                 checked()
                 self._check_size(shard, mark)
-                if self._marks.setdefault(shard, mark) != mark:
-                    raise self._replaced(shard)
-                with self._place.open(shard) as source:
-                    self._footers[shard] = pq.read_metadata(source)
-                self._just_marked[shard] = time.monotonic()
-            return self._footers[shard]
+            with self._place.open(shard) as source:
+                footer = pq.read_metadata(source)
+        finally:  # which tells better why a read has failed
+            checked()
+        mark = self._place.last_mark(shard) if mark is None else mark
+        if mark is not None and self._marks.setdefault(shard, mark) != mark:
+            raise self._replaced(shard)
+        self._just_marked[shard] = time.monotonic()
+        return footer
 
     def _check_size(self, shard: str, mark: Mark) -> None:
         expected = self.manifest.files.get(shard, {}).get("bytes")
@@ -596,7 +646,13 @@ class Store:
         """Refuse a file that is no longer the one that was read first."""
         if file not in self._marks or self._place.pinned:
             return
-        if self._place.remote and time.monotonic() - self._just_marked.pop(file, -np.inf) < _JUST_NOW:
+        if self._place.tells and file != layout.MANIFEST:
+            if self._place.told(file) - {self._marks[file]}:
+                raise self._replaced(file)
+            return
+        if self._place.remote and time.monotonic() - self._just_marked.get(file, -np.inf) < _JUST_NOW:
+            if file != layout.MANIFEST:  # once, as its footer is read and then its data
+                del self._just_marked[file]
             return
         try:
             mark = self._place.mark(file)
@@ -604,6 +660,8 @@ class Store:
             raise self.damaged(file, error) from error
         if mark != self._marks[file]:
             raise self._replaced(file)
+        if file == layout.MANIFEST:
+            self._seen_manifest()
 
     def _begin_check(self, file: str) -> Callable[[], None]:
         """Refuse a file that is no longer the one that was read first, beside a read; return what waits for it.
@@ -614,6 +672,8 @@ class Store:
             if file == layout.MANIFEST:
                 self._check(file)
             return lambda: None
+        if self._place.tells and file != layout.MANIFEST:
+            return partial(self._check, file)
         pool = ThreadPoolExecutor(1, thread_name_prefix="titin-check")
         future = pool.submit(self._check, file)
         pool.shutdown(wait=False)
@@ -633,6 +693,7 @@ class Store:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+        self._expect(self.manifest)
 
 
 def _cut(lists: Lists, first: int, end: int) -> Lists:

@@ -21,7 +21,7 @@ FREE = {
     "class_cells",
     "class_donors", "clustering", "compare", "compression", "contrast", "counts", "coverage", "croissant", "debug",
     "donor", "donors", "dry_run", "figures", "file_format", "flavor", "genes", "gmt", "images", "labels", "layer",
-    "learning_curve", "listing",
+    "learning_curve", "levels", "listing",
     "males_only", "max_epochs", "memory", "message", "method", "min_cells", "min_counts", "min_dist", "min_donor_cells",
     "min_donors",
     "min_sample_cells", "n_cells", "n_comps", "n_genes", "n_latent", "n_neighbors", "n_top_genes", "no_enrichment",

@@ -32,12 +32,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.path
 
 
-def read(dataset: Path, name: str) -> pa.Table:
-    return pq.read_table(dataset / getattr(Manifest.read(dataset).layout, name))
+def file_of(dataset: Path, name: str, level: str = "annotation_level0") -> Path:
+    return dataset / getattr(Manifest.read(dataset).ageing_files[level], name)
+
+
+def read(dataset: Path, name: str, level: str = "annotation_level0") -> pa.Table:
+    return pq.read_table(file_of(dataset, name, level))
 
 
 def test_sums_are_those_of_the_pseudobulk(dataset: Path) -> None:
-    groups, genes = read(dataset, "ageing_groups").to_pandas(), read(dataset, "ageing_by_gene")
+    groups, genes = read(dataset, "groups").to_pandas(), read(dataset, "by_gene")
     sums = pseudobulk(titin.open(dataset)).aggregate(["protocol", "annotation_level0", "donor", "age"])
     assert groups["donor"].tolist() == sums.groups["donor"].tolist()
     assert groups["n_cells"].tolist() == sums.groups["n_cells"].tolist()
@@ -52,12 +56,12 @@ def test_sums_are_those_of_the_pseudobulk(dataset: Path) -> None:
 
 def test_tests_are_those_of_the_differential_expression_both_ways(dataset: Path) -> None:
     expected = differential_expression(titin.open(dataset)).table
-    tests = read(dataset, "ageing_tests").to_pandas()
+    tests = read(dataset, "tests").to_pandas()
     assert len(expected) > 100
     assert len(tests) == len(expected)
     for column in layout.AGEING_STATISTICS:
         np.testing.assert_array_equal(tests[column], expected[column])
-    genes = read(dataset, "ageing_by_gene")
+    genes = read(dataset, "by_gene")
     assert np.array(genes.column("gene"))[tests["token"]].tolist() == expected["gene"].tolist()
     by_gene = tests.sort_values(["token", "comparison"])
     assert list_arrays(genes.column("comparisons")).elements.tolist() == by_gene["comparison"].tolist()
@@ -66,9 +70,9 @@ def test_tests_are_those_of_the_differential_expression_both_ways(dataset: Path)
 
 
 def test_dots_by_the_library_average_to_the_mean_of_the_test(dataset: Path) -> None:
-    groups, tests = read(dataset, "ageing_groups").to_pandas(), read(dataset, "ageing_tests").to_pandas()
+    groups, tests = read(dataset, "groups").to_pandas(), read(dataset, "tests").to_pandas()
     told = differential_expression(titin.open(dataset)).tests
-    genes = read(dataset, "ageing_by_gene")
+    genes = read(dataset, "by_gene")
     for row in tests.groupby("comparison").head(2).itertuples():
         place = told[row.comparison]
         mine = ((groups["cell_type"] == place["cell_type"]) & (groups["protocol"] == place["protocol"])
@@ -82,7 +86,7 @@ def test_dots_by_the_library_average_to_the_mean_of_the_test(dataset: Path) -> N
 
 def test_fractions_are_those_of_the_composition(dataset: Path) -> None:
     expected = composition(titin.open(dataset)).table
-    found = read(dataset, "ageing_composition").to_pandas()
+    found = read(dataset, "composition").to_pandas()
     assert found["cell_type"].astype(str).tolist() == expected["cell_type"].tolist()
     for column in ("fold_change", "fold_change_low", "fold_change_high", "p_value"):
         np.testing.assert_array_equal(found[column], expected[column])
@@ -90,7 +94,7 @@ def test_fractions_are_those_of_the_composition(dataset: Path) -> None:
 
 def test_they_are_files_of_the_format(dataset: Path) -> None:
     report = validate(dataset)
-    assert [found.message for _, found in report.findings() if found.severity == "error"] == []
+    assert [found.message for _, found in report.findings("error")] == []
     assert "tests" in report["derived.ageing"].outcome.read
     assert "config_name: ageing_by_gene" in (dataset / layout.CARD).read_text("utf-8")
 
@@ -106,17 +110,17 @@ def one_more(column: pa.Array) -> pa.Array:
 
 
 @pytest.mark.parametrize(("name", "column", "said"), [
-    ("ageing_by_gene", "counts", "counts are not those of the cells: gene 0"),
-    ("ageing_by_gene", "cells", "cells are not those of the cells: gene 0"),
-    ("ageing_by_gene", "log2_fold_change", "its tests are not those of"),
-    ("ageing_tests", "p_value", "its tests are not those of"), ("ageing_tests", "token", "its tests are not those of"),
-    ("ageing_groups", "n_cells", "1 groups have other numbers of cells"),
-    ("ageing_groups", "n_counts", "1 groups have other counts in all"), ("ageing_groups", "age", "it has no group of"),
+    ("by_gene", "counts", "counts are not those of the cells: gene 0"),
+    ("by_gene", "cells", "cells are not those of the cells: gene 0"),
+    ("by_gene", "log2_fold_change", "its tests are not those of"),
+    ("tests", "p_value", "its tests are not those of"), ("tests", "token", "its tests are not those of"),
+    ("groups", "n_cells", "1 groups have other numbers of cells"),
+    ("groups", "n_counts", "1 groups have other counts in all"), ("groups", "age", "it has no group of"),
 ])  # fmt: skip
 def test_a_changed_value_is_found(dataset: Path, tmp_path: Path, name: str, column: str, said: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(dataset, copy)
-    file = copy / getattr(Manifest.read(copy).layout, name)
+    file = file_of(copy, name)
     table = pq.read_table(file)
     at = table.column_names.index(column)
     changed = one_more(table.column(at).combine_chunks())
@@ -137,14 +141,16 @@ def published(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_published_in_bins_is_found_by_the_bins(dataset: Path, published: Path) -> None:
-    exact, public = (read(folder, "ageing_groups").to_pandas()["age"] for folder in (dataset, published))
+    exact, public = (read(folder, "groups").to_pandas()["age"] for folder in (dataset, published))
     middles = titin.open(published).ages.unique()
     assert set(public) <= set(middles)
     assert set(exact) - set(middles)
     report = validate(published, checks=["derived.ageing", "integrity"])
-    assert [found.message for _, found in report.findings() if found.severity == "error"] == []
+    assert [found.message for _, found in report.findings("error")] == []
     script = (published / "data_processing.py").read_text("utf-8")
-    assert script.index("write_ageing_tables(titin.open(output))") < script.index("write_public_copy(output")
+    assert script.index("write_ageing_tables(titin.open(output), levels=['annotation_level0'])") < script.index(
+        "write_public_copy(output"
+    )
     assert "find_ageing=titin.ageing.write_ageing_tables" in script
 
 
@@ -153,7 +159,8 @@ def test_without_that_sums_by_exact_age_are_left_out(dataset: Path, tmp_path: Pa
     shutil.copytree(dataset, copy)
     write_pseudobulk(titin.open(copy))
     public = Manifest.read(write_public_copy(copy, "me/atlas"))
-    assert not {*public.layout.ageing, public.layout.pseudobulk} & set(public.files)
+    assert public.ageing == {}
+    assert not [name for name in public.files if "_ageing_" in name or "_pseudobulk" in name]
 
 
 def test_other_labels_take_the_tables_away(dataset: Path, tmp_path: Path) -> None:
@@ -163,7 +170,8 @@ def test_other_labels_take_the_tables_away(dataset: Path, tmp_path: Path) -> Non
     labels = pd.DataFrame({"annotation_level0": atlas.obs["annotation_level0"].astype(str).replace("FB", "Fibro")})
     done = titin.relabel(copy, labels)
     assert any("`titin age tables` finds it anew" in said for said in done.stale)
-    assert not set(done.manifest.layout.ageing) & set(done.manifest.files)
+    assert done.manifest.ageing == {}
+    assert not [name for name in done.manifest.files if "_ageing_" in name]
 
 
 @pytest.mark.parametrize("lacking", ["donor", "age"])

@@ -168,7 +168,7 @@ def test_datasets_of_version_1_0_are_read(made: Path, tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table, path, row_group_size=20, **layout.parquet_options(table.schema))
     document = json.loads((tmp_path / layout.MANIFEST).read_text("utf-8"))
-    assert document.pop("format_minor") == 1
+    assert document.pop("format_minor") == 2
     document["files"][path.name] = describe_file(path)
     (tmp_path / layout.MANIFEST).write_text(json.dumps(document), "utf-8")
     atlas = titin.open(tmp_path)

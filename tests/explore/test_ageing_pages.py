@@ -230,9 +230,10 @@ def test_without_ages_the_pages_say_so(window: Window, mapped: Demo, tmp_path: P
 
 def strip(dataset: Path) -> None:
     manifest = Manifest.read(dataset)
-    for name in manifest.layout.ageing:
+    for name in [name for names in manifest.ageing_files.values() for name in names]:
         (dataset / name).unlink()
         del manifest.files[name]
+    manifest.ageing = {}
     manifest.write(dataset)
 
 
@@ -240,7 +241,7 @@ def test_names_that_would_be_obeyed_are_text(window: Window, mapped: Demo, tmp_p
     """What the tables tell in words is somebody else's."""
     site = write_site(mapped.dataset, tmp_path / "site").path
     manifest = Manifest.read(site / "data")
-    path = site / "data" / manifest.layout.ageing_groups
+    path = site / "data" / manifest.ageing_files["annotation_level0"].groups
     table = pq.read_table(path)
     told: dict[str, Any] = json.loads(table.schema.metadata[b"titin.ageing"])
     evil = "<img src=x onerror=alert(1)>"
@@ -265,7 +266,7 @@ def test_a_site_finds_what_changes_by_itself(demo: Demo, tmp_path: Path) -> None
     done = write_site(site / "data", tmp_path / "second")
     manifest = Manifest.read(done.path / "data")
     assert done.no_ageing == ""
-    assert set(manifest.layout.ageing) <= set(manifest.files)
+    assert set(manifest.ageing_files["annotation_level0"]) <= set(manifest.files)
     assert (done.path / INDEX).is_file()
 
 
@@ -277,7 +278,7 @@ def test_a_site_of_a_dataset_without_ages_says_why(tmp_path: Path) -> None:
     done = write_site(tmp_path / "dataset", tmp_path / "site")
     assert "no ages" in done.no_ageing
     manifest = Manifest.read(done.path / "data")
-    assert not set(manifest.layout.ageing) & set(manifest.files)
+    assert manifest.ageing == {}
 
 
 def test_the_map_below_a_card_is_drawn_when_it_is_seen_again(

@@ -11,7 +11,7 @@ from titin.dataset.manifest import Manifest
 def forget_a_gene(dataset: Path, token: int) -> str:
     """Empty the lists of a gene in the table by gene; return its name."""
     manifest = Manifest.read(dataset)
-    path = dataset / manifest.layout.ageing_by_gene
+    path = dataset / manifest.ageing_files["annotation_level0"].by_gene
     table = pq.read_table(path)
     rows = table.to_pylist()
     rows[token] |= {name: [] for name, value in rows[token].items() if isinstance(value, list)}

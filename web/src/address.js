@@ -28,6 +28,7 @@ export const PAGES = /** @type {const} */ (["map", "gene", "composition", "chang
  * @property {string[] | "panel" | "all"} tested genes that are compared between them; all of them where a server does it
  * @property {string | null} regulator whose donors and targets the page of regulators shows
  * @property {string | null} comparison type and protocol that the page of changes shows
+ * @property {string | null} level of cell types of what changes with age; null for the coarsest that the dataset holds
  */
 
 /**
@@ -49,6 +50,7 @@ export function toAddress(state) {
   if (state.view) address.set("view", [state.view.x, state.view.y, state.view.zoom].join("_"));
   if (state.page !== "map") address.set("page", state.page);
   if (state.card !== null) address.set("card", state.card);
+  if (state.level !== null) address.set("level", state.level);
   if (state.comparison !== null) address.set("comparison", state.comparison);
   if (state.regulator !== null) address.set("regulator", state.regulator);
   if (state.dots.length) address.set("dots", JSON.stringify(state.dots));
@@ -102,7 +104,7 @@ export function fromAddress(text) {
   if (view.length === 3 && view.every(Number.isFinite) && view[2] > 0) state.view = { x: view[0], y: view[1], zoom: view[2] };
   const page = PAGES.find((one) => one === address.get("page"));
   if (page) state.page = page;
-  for (const name of /** @type {const} */ (["card", "comparison", "regulator", "protocol", "type", "label"])) {
+  for (const name of /** @type {const} */ (["card", "level", "comparison", "regulator", "protocol", "type", "label"])) {
     const found = address.get(name);
     if (found) state[name] = found;
   }

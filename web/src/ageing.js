@@ -1,4 +1,4 @@
-// What changes with age, as the dataset keeps it: sums of donors, and the tests of them, which Python has computed.
+// What changes with age, as the dataset keeps it by a level of cell types: sums of donors, and the tests of them, which Python has computed.
 
 import { DataError } from "./bytes.js";
 import { readRow } from "./lists.js";
@@ -18,12 +18,14 @@ const MISSING = new DataError("This dataset does not hold what changes with age"
 export class Ageing {
   /**
    * @param {import("./dataset.js").Dataset} dataset
+   * @param {string} file what its tables are called after
    * @param {any} told how everything was made
    * @param {Group[]} groups
    * @param {Fraction[]} fractions
    */
-  constructor(dataset, told, groups, fractions) {
+  constructor(dataset, file, told, groups, fractions) {
     this.dataset = dataset;
+    this.file = file;
     this.told = told;
     this.groups = groups;
     this.fractions = fractions;
@@ -37,16 +39,19 @@ export class Ageing {
     this.cards = new Map();
   }
 
-  /** @param {import("./dataset.js").Dataset} dataset */
-  static async open(dataset) {
-    const name = dataset.named("ageing_groups");
-    if (!(name in dataset.manifest.files)) throw MISSING;
-    const [groups, fractions] = await Promise.all([dataset.small(name), dataset.small(dataset.named("ageing_composition"))]);
+  /**
+   * @param {import("./dataset.js").Dataset} dataset
+   * @param {string | undefined} level of cell types, one of `dataset.ageing`
+   */
+  static async open(dataset, level) {
+    const own = level === undefined ? undefined : dataset.ageing.get(level);
+    if (own === undefined) throw MISSING;
+    const [groups, fractions] = await Promise.all(["groups", "composition"].map((part) => dataset.small(dataset.named(`${own}_${part}`))));
     const { file, footer } = groups.groups[0].shard;
     const told = await guarded(file, async () => JSON.parse(footer.key_value_metadata?.find(({ key }) => key === "titin.ageing")?.value ?? ""));
     const columns = await columnsOf(groups, ["donor", "protocol", "cell_type", "age", "n_cells", "n_counts", "library"]);
     const tested = await columnsOf(fractions, ["cell_type", "protocol", "n_donors", "n_cells", "mean_fraction", "fold_change", "fold_change_low", "fold_change_high", "p_value", "adj_p_value"]);
-    return new Ageing(dataset, told, columns[0].map((donor, i) => ({
+    return new Ageing(dataset, own, told, columns[0].map((donor, i) => ({
       donor: String(donor), protocol: String(columns[1][i]), type: String(columns[2][i]), age: numberOf(columns[3][i]), cells: Number(columns[4][i]),
       counts: Number(columns[5][i]), library: numberOf(columns[6][i]), row: i,
     })), tested[0].map((type, i) => ({
@@ -116,7 +121,7 @@ export class Ageing {
   }
 
   table() {
-    return this.dataset.table(this.dataset.named("ageing_by_gene"), 2 ** 18);
+    return this.dataset.table(this.dataset.named(`${this.file}_by_gene`), 2 ** 18);
   }
 
   /**
@@ -125,7 +130,7 @@ export class Ageing {
    * @returns {Promise<(Change & {token: number})[]>}
    */
   async genes(number) {
-    const table = await this.dataset.table(this.dataset.named("ageing_tests"));
+    const table = await this.dataset.table(this.dataset.named(`${this.file}_tests`));
     const { start, end } = table.groups[number]; // a comparison is a row group
     const [tokens, ...statistics] = await columnsOf(table, ["token", ...STATISTICS], start, end);
     return tokens.map((token, i) => {

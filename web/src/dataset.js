@@ -94,6 +94,15 @@ export class Dataset {
     });
   }
 
+  /** Levels of cell types by which the dataset holds what changes with age, coarsest first, and what its tables are called after. @returns {Map<string, string>} */
+  get ageing() {
+    const { ageing, files, roles } = this.manifest;
+    const unnamed = this.named("ageing_groups") in files ? { [String(roles?.cell_type?.[0] ?? "all cells")]: { file: "ageing" } } : {};
+    /** @type {[string, any][]} */
+    const levels = Object.entries(ageing ?? unnamed);
+    return new Map(levels.map(([level, { file }]) => /** @type {const} */ ([level, String(file)])).sort(([, a], [, b]) => placeOf(a) - placeOf(b)));
+  }
+
   /** @param {string} part such as "sample_metadata" */
   named(part) {
     return `${this.manifest.prefix}_${part}.parquet`;
@@ -196,6 +205,11 @@ export class Dataset {
       for (const part of parts) for (let i = 0; i < part.length; i++) out[2 * cell++ + dimension] = Number(part[i] ?? NaN);
     });
   }
+}
+
+/** Place of a level by what its tables are called after; that of the first that is kept is not named. @param {string} file */
+function placeOf(file) {
+  return Number(/\d+$/.exec(file)?.[0] ?? 0);
 }
 
 /** @param {any} record how a column was stored */

@@ -77,7 +77,7 @@ export class Explorer {
     const { projections, types, columns } = this.dataset;
     if (!projections.length) throw new DataError("The dataset has no projection with two dimensions", "`titin embed DATASET` adds one");
     const obs = types[0] ?? columns.find((column) => column.kind === "labels") ?? columns[0];
-    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, comparison: null, regulator: null, dots: [], grouping: null, label: null, each: false, protocol: null, split: false, type: null, scaled: false, a: null, b: null, saved: [], tested: [] };
+    return { projection: projections[0].key, colours: obs ? [{ obs: obs.name }] : [], unit: "log", where: [], selection: null, view: null, page: "map", card: null, level: null, comparison: null, regulator: null, dots: [], grouping: null, label: null, each: false, protocol: null, split: false, type: null, scaled: false, a: null, b: null, saved: [], tested: [] };
   }
 
   get projection() {

@@ -202,6 +202,7 @@ function known(state, dataset) {
   if (state.colours) state.colours = state.colours.filter((colour) => !("obs" in colour) || has(colour.obs));
   if (!state.colours?.length) delete state.colours;
   if (typeof state.grouping === "object" && state.grouping && !has(state.grouping.column)) delete state.grouping;
+  if (state.level && !dataset.ageing.has(state.level)) delete state.level;
   if (state.where) state.where = state.where.filter((condition) => has(condition.column));
   if (state.saved) state.saved = state.saved.filter((selection) => fits(selection, dataset));
   for (const place of /** @type {const} */ (["selection", "a", "b"])) {

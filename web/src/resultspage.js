@@ -39,12 +39,11 @@ export async function readResults() {
 export async function resultsPage(dataset, act) {
   const found = await readResults();
   const title = element("h2", {}, "Results");
-  const { files } = dataset.manifest;
-  const inside = [
-    ["regulators", "regulators", "Regulators of genes", "titin network DATASET --network FILE --keep"],
-    ["ageing_groups", "changes", "Changes with age", "titin age tables DATASET"],
-  ].map(([table, page, name, command]) => element("li", {}, dataset.named(table) in files
-    ? element("button", { type: "button", class: "link", onclick: () => act.open(/** @type {"regulators" | "changes"} */ (page)) }, name)
+  const inside = /** @type {const} */ ([
+    [dataset.named("regulators") in dataset.manifest.files, "regulators", "Regulators of genes", "titin network DATASET --network FILE --keep"],
+    [dataset.ageing.size > 0, "changes", "Changes with age", "titin age tables DATASET"],
+  ]).map(([there, page, name, command]) => element("li", {}, there
+    ? element("button", { type: "button", class: "link", onclick: () => act.open(page) }, name)
     : element("span", {}, `${name}: not run: `, element("code", {}, command))));
   const kept = [element("h3", {}, "Kept in the dataset"), element("ul", {}, ...inside)];
   if (!found) return [title, element("p", { class: "verdict" }, "This page was made without the results that lie beside a dataset: they are shown by `titin explore DATASET`, and by a page that `titin site DATASET` writes with the dataset in it."), ...kept];

@@ -34,21 +34,30 @@ export class Sheets {
     this.drawn = "";
     /** @type {string} */
     this.page = "map";
-    /** @type {Promise<Ageing> | null} */
-    this.tables = null;
+    /** @type {Map<string | undefined, Promise<Ageing>>} */
+    this.tables = new Map(); // by the level of cell types
     /** @type {Promise<Regulators> | null} */
     this.regulation = null;
     part("page-labels").hidden = !checkedLevels(explorer.dataset).length;
     for (const page of PAGES) part(`page-${page}`).addEventListener("click", () => this.act({ page, ...(page === "gene" ? { card: this.geneOfMap() ?? this.explorer.state.card } : {}) }));
   }
 
-  /** What changes with age, read when it is first asked for. */
+  /** Level of cell types that pages are by: that of the state, or the coarsest of which the dataset holds what changes. */
+  get level() {
+    const levels = [...this.explorer.dataset.ageing.keys()];
+    return levels.find((level) => level === this.explorer.state.level) ?? levels[0];
+  }
+
+  /** What changes with age by this level, read when it is first asked for. */
   ageing() {
-    this.tables ??= Ageing.open(this.explorer.dataset).catch((error) => {
-      this.tables = null;
-      throw error;
-    });
-    return this.tables;
+    const { level } = this;
+    let found = this.tables.get(level);
+    if (!found) {
+      found = Ageing.open(this.explorer.dataset, level);
+      found.catch(() => this.tables.delete(level));
+      this.tables.set(level, found);
+    }
+    return found;
   }
 
   /** Regulators of genes, read when they are first asked for. */
@@ -77,7 +86,7 @@ export class Sheets {
     sheet.hidden = state.page === "map";
     this.explorer.map.cover(!sheet.hidden);
     part("main").classList.toggle("sheeted", state.page !== "map");
-    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.regulator, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.saved, state.page === "sets" && state.selection, state.tested, dark]);
+    const wanted = JSON.stringify([state.page, state.card, state.comparison, state.regulator, state.level, state.dots, state.grouping, state.label, state.each, state.unit, state.where, state.protocol, state.split, state.type, state.scaled, state.a, state.b, state.saved, state.page === "sets" && state.selection, state.tested, dark]);
     if (state.page === "map" || wanted === this.drawn) return;
     this.drawn = wanted;
     const { page } = state;
@@ -120,6 +129,27 @@ export class Sheets {
     if (state.page === "violins") {
       return violinsPage(explorer, names, { change: this.act, about: { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null } });
     }
+    const [heading, ...rest] = await this.ageingContent(names);
+    return [heading, ...this.levelChoice(), ...rest];
+  }
+
+  /** By which level of cell types a page is, where the dataset holds several. */
+  levelChoice() {
+    const levels = [...this.explorer.dataset.ageing.keys()];
+    if (levels.length < 2) return [];
+    const choice = element("select", { id: "type-level", onchange: () => this.act({ level: choice.value, type: null, comparison: null }) },
+      ...levels.map((level) => element("option", { value: level, selected: level === this.level }, visible(level))));
+    return [element("label", { class: "choice" }, "Cell types by ", choice)];
+  }
+
+  /**
+   * Pages of what changes with age.
+   * @param {string[]} names of genes of the dot plot
+   * @returns {Promise<Node[]>}
+   */
+  async ageingContent(names) {
+    const { explorer } = this;
+    const { state, dataset } = explorer;
     const [ageing, genes] = await Promise.all([this.ageing(), explorer.genes()]);
     const about = { dataset: dataset.manifest.prefix, source_sha256: dataset.manifest.source?.sha256 ?? null, cell_type_level: ageing.told.cell_type_level };
     if (state.page === "composition") {
@@ -148,7 +178,7 @@ export class Sheets {
   /** @param {string} name */
   cardOrMap(name) {
     const { dataset } = this.explorer;
-    return this.act(dataset.named("ageing_groups") in dataset.manifest.files ? { page: "gene", card: name } : { page: "map", colours: [{ gene: name }] });
+    return this.act(dataset.ageing.size ? { page: "gene", card: name } : { page: "map", colours: [{ gene: name }] });
   }
 
   async resultsContent() {

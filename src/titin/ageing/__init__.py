@@ -14,6 +14,7 @@ from titin.ageing.fibres import Fibres, fibres
 from titin.ageing.gene_statistics import GeneStatistics, gene_statistics
 from titin.ageing.glmm import PoissonMixedModel, fit_poisson_mixed_model
 from titin.ageing.joint_model import JointModel, joint_model
+from titin.ageing.kept_tables import read_ageing_tables
 from titin.ageing.programmes import Programmes, programmes
 from titin.ageing.pseudobulk import Pseudobulk, pseudobulk, write_pseudobulk
 from titin.ageing.selection_comparison import SidesPlan, compare_selections, plan_sides
@@ -61,6 +62,7 @@ __all__ = [
     "programmes",
     "pseudobulk",
     "ranked_enrichment",
+    "read_ageing_tables",
     "senescence",
     "stem_cells",
     "variance_partition",

@@ -1,6 +1,6 @@
 """What changes with age, kept in the dataset for pages that compute nothing: donors' sums and the tests of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,24 +22,25 @@ from titin.atlas.comparable import ComparableStore
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.block import bounded_runs
-from titin.dataset.replace import revise
+from titin.dataset.replace import Draft, revise
 from titin.dataset.summaries import write_summary
 from titin.errors import TitinError, reason_of
 from titin.progress import Progress
 from titin.publish import refresh_card
-from titin.study.design import AGE, choose_level, labels_of, need
+from titin.study.design import AGE, ALL_CELLS, choose_level, labels_of, level_columns, need
 from titin.text import json_safe
 
 _ROW_GROUP_ENTRIES = 80_000  # of the table by gene: whoever shows one gene reads one row group, at once
 _ONE = 2**62  # bytes of a shard: none of these tables has more than one
 TOLD = b"titin.ageing"  # among the metadata of the table of groups: how all of them were made, as JSON
+EVERY = "all"  # in the place of levels
 _PLACE = ["protocol", "cell_type"]
 _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, eq=False)
 class AgeingTables:
-    """Sums of donors, and how they change with age.
+    """Sums of donors by one level of cell types, and how they change with age.
 
     Attributes
     ----------
@@ -65,28 +66,43 @@ class AgeingTables:
     told: dict[str, Any]
 
 
-def ageing_tables(atlas: Atlas, *, threads: int | None = None, progress: Progress | None = None) -> AgeingTables:
-    """Sum the counts of donors, and test them as `titin age de` and `titin age composition` do without options.
+def ageing_tables(
+    atlas: Atlas, *, cell_type_level: int | str | None = None, threads: int | None = None,
+    progress: Progress | None = None,
+) -> AgeingTables:  # fmt: skip
+    """Sum the counts of donors, and test them as `titin age de` and `titin age composition` do by a level of types.
 
     Parameters
     ----------
     atlas
         The dataset. Of several studies these are the genes that all of them measured.
+    cell_type_level
+        Name of the level, or its place; the coarsest where not given.
     threads, progress
         As for `titin.ageing.pseudobulk`.
 
     Raises
     ------
     TitinError
-        If the dataset has no counts, donors or ages.
+        If the dataset has no counts, donors or ages, or no such level.
     """
+    found = _sum(atlas, threads, progress)
+    return _tables(atlas, found, choose_level(found.levels, cell_type_level, whole=not found.levels))
+
+
+def _sum(atlas: Atlas, threads: int | None, progress: Progress | None) -> Pseudobulk:
+    """The sums of all levels at once, where ages are known."""
     check_counts(atlas)
     found = pseudobulk(atlas, threads=threads, progress=progress)
     need([str(name) for name in found.groups if found.groups[name].notna().any()], AGE, "what changes with age is kept")
-    level = choose_level(found.levels, None, whole=True)
-    compared, why = _if_evaluable(lambda: expression_comparisons(found))
+    return found
+
+
+def _tables(atlas: Atlas, found: Pseudobulk, level: str) -> AgeingTables:
+    asked = level if found.levels else None
+    compared, why = _if_evaluable(lambda: expression_comparisons(found, cell_type_level=asked))
     genes = None if compared is None else compare_apart(compared, "voom")
-    types, why_not = _if_evaluable(lambda: composition(atlas))
+    types, why_not = _if_evaluable(lambda: composition(atlas, cell_type_level=asked))
     sums = _by_donor(found, level)
     groups = sums.groups[["donor", *_PLACE, AGE, layout.N_CELLS]].copy()
     groups[layout.N_COUNTS] = np.asarray(sums.counts.sum(axis=1)).ravel().astype(np.int64)
@@ -172,7 +188,8 @@ def _fractions(found: Composition | None) -> pd.DataFrame:
 
 
 def write_ageing_tables(
-    atlas: Atlas | Path, *, threads: int | None = None, progress: Progress | None = None
+    atlas: Atlas | Path, *, levels: Sequence[int | str] | int | str | None = None, threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Atlas:  # fmt: skip
     """Put into a dataset what its explorer shows of ageing, recorded in its manifest, in one step.
 
@@ -180,6 +197,9 @@ def write_ageing_tables(
     ----------
     atlas
         A local dataset, opened, or its folder.
+    levels
+        Levels of cell types, by name or place, that the dataset shall hold, and no others; ``all`` for every level, the
+        coarsest alone where not given.
     threads, progress
         As for `ageing_tables`.
 
@@ -191,30 +211,47 @@ def write_ageing_tables(
     Raises
     ------
     TitinError
-        If the dataset lies elsewhere, or has no counts, donors or ages.
+        If the dataset lies elsewhere, or has no counts, donors or ages, or not such levels.
     OutputError
         If it cannot be written.
 
     Examples
     --------
-    >>> atlas = write_ageing_tables(titin.open("dataset"))  # doctest: +SKIP
+    >>> atlas = write_ageing_tables(titin.open("dataset"), levels="all")  # doctest: +SKIP
     """
     atlas = open_atlas(atlas) if isinstance(atlas, Path) else atlas
-    folder, names, resources = atlas.folder, atlas.layout, atlas.reader.resources
-    found = ageing_tables(atlas, threads=threads, progress=progress)
+    folder, resources = atlas.folder, atlas.reader.resources
+    _choose_levels(list(level_columns(atlas.roles)), levels)  # refused before the pass
+    found = _sum(atlas, threads, progress)
+    chosen = _choose_levels(found.levels, levels)
     genes = {layout.GENE: list(atlas.whole.reader.genes.symbols), layout.GENE_ID: list(atlas.whole.reader.genes.ids)}
     by_token = pd.DataFrame(genes).take(atlas.whole.source_columns)
     with revise(folder) as draft:
-        for name in names.ageing:
-            draft.remove(name)
-        write_summary(draft.folder, names.ageing_groups, found.groups, layout.AGEING_GROUPS, told=(TOLD, found.told))
-        _write_by_gene(draft.folder, names.ageing_by_gene, found, by_token)
-        ends = np.searchsorted(found.tests["comparison"], np.arange(found.tests["comparison"].nunique() + 1))
-        write_summary(draft.folder, names.ageing_tests, found.tests, layout.AGEING_TESTS, ends=ends.tolist())
-        write_summary(draft.folder, names.ageing_composition, found.composition, layout.AGEING_COMPOSITION)
-        draft.changed.update(names.ageing)
+        draft.remove_ageing()
+        for level in chosen:
+            place = found.levels.index(level) if draft.manifest.ageing else 0
+            draft.manifest.ageing[level] = {"file": layout.ageing_file(place)}
+            _write(draft, draft.manifest.ageing_files[level], _tables(atlas, found, level), by_token)
         refresh_card(draft)
     return open_atlas(folder, memory=resources.memory, threads=resources.threads)
+
+
+def _choose_levels(known: list[str], asked: Sequence[int | str] | int | str | None) -> list[str]:
+    """The levels that are asked for, coarsest first, each once."""
+    several = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
+    if EVERY in several and EVERY not in known:
+        return known or [ALL_CELLS]
+    chosen = {choose_level(known, one, whole=not known) for one in several or [None]}
+    return [level for level in known or [ALL_CELLS] if level in chosen]
+
+
+def _write(draft: Draft, names: layout.AgeingFiles, found: AgeingTables, genes: pd.DataFrame) -> None:
+    write_summary(draft.folder, names.groups, found.groups, layout.AGEING_GROUPS, told=(TOLD, found.told))
+    _write_by_gene(draft.folder, names.by_gene, found, genes)
+    ends = np.searchsorted(found.tests["comparison"], np.arange(found.tests["comparison"].nunique() + 1))
+    write_summary(draft.folder, names.tests, found.tests, layout.AGEING_TESTS, ends=ends.tolist())
+    write_summary(draft.folder, names.composition, found.composition, layout.AGEING_COMPOSITION)
+    draft.changed.update(names)
 
 
 def _write_by_gene(folder: Path, name: str, found: AgeingTables, genes: pd.DataFrame) -> None:

@@ -35,7 +35,7 @@ from titin.results import refuse_existing
 from titin.study.conditions import Where
 from titin.study.design import need
 from titin.study.flagged import WITHOUT_FLAGGED
-from titin.text import count
+from titin.text import count, size
 
 
 @click.group(cls=SettingsGroup)
@@ -133,33 +133,51 @@ def write_findings(
 
 @click.command()
 @dataset_argument
+@click.option(
+    "--level", "levels", multiple=True, metavar="NAME", show_default="coarsest",
+    help="Level of cell types that they are by, or its place (0 is the coarsest); repeat for several, all for every "
+         "level. The dataset then holds these, and no others.",
+)  # fmt: skip
 @limit_options
 @shared_options
-def tables(dataset: Path, threads: int | None, memory: str | None, as_json: bool, quiet: bool) -> None:
+def tables(
+    dataset: Path, levels: tuple[str, ...], threads: int | None, memory: str | None, as_json: bool, quiet: bool
+) -> None:
     """Put into DATASET what its explorer shows of ageing.
 
     The counts of donors by type and protocol, and which genes and fractions of types change with age, as `titin age de`
-    and `titin age composition` find them without options. `titin site` writes them into the site by itself.
+    and `titin age composition` find them without options. `titin site` writes them into the site by itself, by the
+    coarsest level where DATASET holds none.
 
     \b
-    titin age tables dataset
+    titin age tables dataset --level all
     titin explore dataset
     """  # noqa: D301 - \b is click's
     from titin.ageing.ageing_tables import write_ageing_tables
 
     progress = choose_progress(quiet)
-    atlas = write_ageing_tables(open_atlas(dataset, threads=threads, memory=memory), progress=progress)
-    files = {name: atlas.manifest.files[name] for name in atlas.layout.ageing}
+    opened = open_atlas(dataset, threads=threads, memory=memory)
+    manifest = write_ageing_tables(opened, levels=levels, progress=progress).manifest
+    by_level = {
+        level: {"groups": manifest.files[names.groups]["rows"], "tests": manifest.files[names.tests]["rows"],
+                "bytes": sum(manifest.files[name]["bytes"] for name in names)}
+        for level, names in manifest.ageing_files.items()
+    }  # fmt: skip
     document = {
-        "schema_version": 1, "path": str(dataset), "files": {name: own["bytes"] for name, own in files.items()},
-        "groups": files[atlas.layout.ageing_groups]["rows"], "tests": files[atlas.layout.ageing_tests]["rows"],
+        "schema_version": 1, "path": str(dataset),
+        "files": {name: manifest.files[name]["bytes"] for names in manifest.ageing_files.values() for name in names},
+        "groups": sum(own["groups"] for own in by_level.values()),
+        "tests": sum(own["tests"] for own in by_level.values()), "levels": by_level,
     }  # fmt: skip
     print_result(document, as_json, _say_tables)
 
 
 def _say_tables(found: dict[str, Any]) -> str:
-    what = f"{count(found['groups'], 'sum')} of donors and {count(found['tests'], 'test')}"
-    return f"{found['path']} holds {what}: `titin explore` shows them"
+    said = ", ".join(
+        f"{count(own['groups'], 'sum')} of donors and {count(own['tests'], 'test')} by {level} ({size(own['bytes'])})"
+        for level, own in found["levels"].items()
+    )
+    return f"{found['path']} holds {said}: `titin explore` shows them"
 
 
 age.add_command(tables)

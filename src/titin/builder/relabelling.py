@@ -374,9 +374,8 @@ def _drop_stale(draft: Draft, new: _NewLabels) -> list[str]:
     if manifest.layout.label_check in manifest.files and (judged[0] != judged[1] or others & set(map(str, judged[0]))):
         draft.remove(manifest.layout.label_check)
         found.append("the check of labels was of the former ones, and is removed; `titin annotate` makes it anew")
-    if manifest.layout.ageing_groups in manifest.files and (roles[0] != roles[1] or not new.same_labels):
-        for name in manifest.layout.ageing:
-            draft.remove(name)
+    if manifest.ageing and (roles[0] != roles[1] or not new.same_labels):
+        draft.remove_ageing()
         found.append("what changes with age was of the former labels, and is removed; `titin age tables` finds it anew")
     if manifest.layout.regulators in manifest.files and (roles[0] != roles[1] or not new.same_labels):
         for name in manifest.layout.regulation:

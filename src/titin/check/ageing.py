@@ -1,6 +1,8 @@
 """The tables of what changes with age that a dataset may hold; see `titin.ageing.ageing_tables`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,11 @@ from titin.check.registry import check
 from titin.check.told_tables import read_told
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
+from titin.dataset.block import GeneBlock
 from titin.dataset.pages import Lists
 from titin.dataset.shapes import anything, list_of, record, text
-from titin.study.design import labels_of
-from titin.study.groups import group_cells
+from titin.study.design import labels_of, level_name
+from titin.study.groups import CellGroups, group_cells
 
 _AGAIN = "find it anew: titin age tables"
 _TOLD = b"titin.ageing"
@@ -30,21 +33,63 @@ _SHAPE = record({"cell_type_level": text(), "expression": record({}, {"tests": l
 
 @check("derived.ageing", "Sums of donors are those of their cells, and changes with age are told alike.", level="full")
 def ageing(dataset: CheckedDataset) -> Outcome:
-    """Groups and sums against the matrix; the tests by gene against the same by comparison."""
-    names, store = dataset.layout, dataset.atlas.store
-    told = read_told(dataset, names.ageing, _TOLD, _SHAPE, "what changes with age is not", _AGAIN)
+    """Of every level, groups and sums against the matrix, and the tests by gene against the same by comparison."""
+    if not dataset.manifest.ageing:
+        return Outcome(skipped="what changes with age is not kept in the dataset")
+    found: list[Finding] = []
+    read: list[_Level] = []
+    cells = group_cells(dataset.atlas)
+    for level, names in dataset.manifest.ageing_files.items():
+        own = _read(dataset, level, names, cells)
+        if isinstance(own, _Level):
+            read.append(own)
+        else:
+            found += own
+    found += _wrong_sums(dataset, read)
+    for own in read:
+        found += _wrong_tests(dataset, own)
+    n_groups, n_sums, n_tests = (sum(map(len, part)) for part in (
+        [own.groups for own in read], *([own.lists[name].elements for own in read]
+                                        for name in (layout.GROUPS, layout.COMPARISONS))))  # fmt: skip
+    several = f" by {len(read):,} levels" if len(read) > 1 else ""
+    return Outcome(found, f"{n_groups:,} groups, {n_sums:,} sums, {n_tests:,} tests{several}")
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The tables of one level of cell types, as they were read; and the row in `groups` of every cell, -1 for none."""
+
+    names: layout.AgeingFiles
+    told: dict[str, Any]
+    groups: pa.Table
+    lists: dict[str, Lists]
+    code: NDArray[np.int64]
+
+    @cached_property
+    def totals(self) -> NDArray[np.float64]:
+        """Counts of each group, summed up while the genes are passed."""
+        return np.zeros(self.groups.num_rows)
+
+
+def _read(
+    dataset: CheckedDataset, level: str, names: layout.AgeingFiles, cells: CellGroups
+) -> _Level | list[Finding]:  # fmt: skip
+    told = read_told(dataset, tuple(names), _TOLD, _SHAPE, "what changes with age is not", _AGAIN)
     if isinstance(told, Outcome):
-        return told
-    groups, by_gene = store.table(names.ageing_groups), store.table(names.ageing_by_gene)
+        return list(told.findings) or [
+            Finding(f"{layout.MANIFEST} tells of it, and it is not there", names.groups, _AGAIN)
+        ]
+    if told["cell_type_level"] != level_name(level):
+        said = f"it is by {told['cell_type_level']!r}, {layout.MANIFEST} says {level!r}"
+        return [Finding(said, names.groups, _AGAIN)]
+    store = dataset.atlas.store
+    groups, by_gene = store.table(names.groups), store.table(names.by_gene)
     lists = {name: list_arrays(by_gene.column(name)) for name in (*_OF_CELLS, *_OF_TESTS)}
-    found = [finding for own in (_OF_CELLS, _OF_TESTS) for finding in _lengths(lists, own, names.ageing_by_gene)]
+    found = [finding for own in (_OF_CELLS, _OF_TESTS) for finding in _lengths(lists, own, names.by_gene)]
     if found:
-        return Outcome(found)
-    code, found = _places(dataset, groups, told["cell_type_level"])
-    if not found:
-        found = [*_wrong_sums(dataset, lists, code, groups.num_rows), *_wrong_tests(dataset, lists, told)]
-    n_tests = len(lists[layout.COMPARISONS].elements)
-    return Outcome(found, f"{groups.num_rows:,} groups, {len(lists[layout.GROUPS].elements):,} sums, {n_tests:,} tests")
+        return found
+    code, found = _places(cells, groups, told["cell_type_level"], names.groups)
+    return found or _Level(names, told, groups, lists, code)
 
 
 def _lengths(lists: dict[str, Lists], own: tuple[str, ...], name: str) -> Iterator[Finding]:
@@ -57,11 +102,10 @@ def _lengths(lists: dict[str, Lists], own: tuple[str, ...], name: str) -> Iterat
 
 
 def _places(
-    dataset: CheckedDataset, groups: pa.Table, level: str
+    cells: CellGroups, groups: pa.Table, level: str, name: str
 ) -> tuple[NDArray[np.int64], list[Finding]]:  # fmt: skip
     """Row of the table of groups of every cell, -1 for a cell that is in none; and where the table is not of them."""
-    name, cells = dataset.layout.ageing_groups, group_cells(dataset.atlas)
-    if level not in (*cells.levels, "all"):
+    if level not in (*cells.levels, layout.ALL_CELLS):
         return np.zeros(0, np.int64), [Finding(f"it is of {level!r}, which is no level of cell types", name, _AGAIN)]
     keys = cells.table.assign(cell_type=labels_of(cells.table, level))
     if "protocol" not in keys or keys["protocol"].isna().all():
@@ -94,51 +138,61 @@ def _key(protocol: Any, cell_type: Any, donor: Any, age: Any) -> tuple[str, str,
     return str(protocol), str(cell_type), str(donor), float(age)
 
 
-def _wrong_sums(
-    dataset: CheckedDataset, lists: dict[str, Lists], code: NDArray[np.int64], n_groups: int
-) -> Iterator[Finding]:
-    """Genes whose sums are not those of the matrix."""
-    store, name = dataset.atlas.store, dataset.layout.ageing_by_gene
+def _wrong_sums(dataset: CheckedDataset, levels: list[_Level]) -> Iterator[Finding]:
+    """Genes whose sums are not those of the matrix, which is passed once; of each level the first."""
+    store = dataset.atlas.store
     comparable = dataset.atlas.comparable().store
     kept = np.ones(dataset.manifest.n_genes, bool)
     if isinstance(comparable, ComparableStore):
         kept[:] = False
         kept[comparable.kept] = True
-    indptr, groups = lists[layout.GROUPS]
-    if len(groups) and int(groups.max()) >= n_groups:
-        yield Finding(f"it names group {int(groups.max()):,} of {n_groups:,}", name, _AGAIN)
-        return
-    totals = np.zeros(n_groups)
-    for block in gene_blocks(store):
-        gene = np.repeat(np.arange(block.n_genes), np.diff(block.indptr))
-        own = code[block.cells]
-        used = (own >= 0) & kept[block.first + gene]
-        at, size = gene[used] * n_groups + own[used], block.n_genes * n_groups
-        sums, cells = np.bincount(at, block.stored[used], size), np.bincount(at, minlength=size)
-        counted = {layout.COUNTS: sums, layout.CELLS: cells}
-        totals += sums.reshape(block.n_genes, n_groups).sum(axis=0)
-        first, end = indptr[block.first], indptr[block.first + block.n_genes]
-        rows = np.repeat(np.arange(block.n_genes), np.diff(indptr[block.first : block.first + block.n_genes + 1]))
-        told = rows * n_groups + groups[first:end].astype(np.int64)
-        for column, known in counted.items():
-            wide = np.zeros(size)
-            wide[told] = lists[column].elements[first:end]
-            wrong = np.flatnonzero(wide != known)
-            if len(wrong) or len(np.unique(told)) < len(told):
-                token = block.first + int(wrong[0] if len(wrong) else told[0]) // n_groups
-                said = f"its {column} are not those of the cells: gene {token:,}"
-                yield Finding(said, f"{name}, column {column}, row {token:,}", _AGAIN)
-                return
-    own_totals = store.table(dataset.layout.ageing_groups).column(layout.N_COUNTS).to_numpy()
-    wrong = np.flatnonzero(totals != own_totals)
-    if len(wrong):
-        where = f"{dataset.layout.ageing_groups}, column {layout.N_COUNTS}, row {int(wrong[0]):,}"
-        yield Finding(f"{len(wrong):,} groups have other counts in all than their cells", where, _AGAIN)
+    sound = []
+    for own in levels:
+        groups = own.lists[layout.GROUPS].elements
+        if len(groups) and int(groups.max()) >= own.groups.num_rows:
+            said = f"it names group {int(groups.max()):,} of {own.groups.num_rows:,}"
+            yield Finding(said, own.names.by_gene, _AGAIN)
+        else:
+            sound.append(own)
+    for block in gene_blocks(store) if sound else ():
+        for own in tuple(sound):
+            if finding := _wrong_block(own, block, kept):
+                yield finding
+                sound.remove(own)
+    for own in sound:
+        wrong = np.flatnonzero(own.totals != own.groups.column(layout.N_COUNTS).to_numpy())
+        if len(wrong):
+            where = f"{own.names.groups}, column {layout.N_COUNTS}, row {int(wrong[0]):,}"
+            yield Finding(f"{len(wrong):,} groups have other counts in all than their cells", where, _AGAIN)
 
 
-def _wrong_tests(dataset: CheckedDataset, lists: dict[str, Lists], told: dict[str, Any]) -> Iterator[Finding]:
+def _wrong_block(level: _Level, block: GeneBlock, kept: NDArray[np.bool_]) -> Finding | None:
+    """The first gene of a block whose sums are not those of its cells; the others are added to the totals."""
+    n_groups, (indptr, groups) = level.groups.num_rows, level.lists[layout.GROUPS]
+    gene = np.repeat(np.arange(block.n_genes), np.diff(block.indptr))
+    own = level.code[block.cells]
+    used = (own >= 0) & kept[block.first + gene]
+    at, size = gene[used] * n_groups + own[used], block.n_genes * n_groups
+    sums, cells = np.bincount(at, block.stored[used], size), np.bincount(at, minlength=size)
+    np.add(level.totals, sums.reshape(block.n_genes, n_groups).sum(axis=0), out=level.totals)
+    first, end = indptr[block.first], indptr[block.first + block.n_genes]
+    rows = np.repeat(np.arange(block.n_genes), np.diff(indptr[block.first : block.first + block.n_genes + 1]))
+    told = rows * n_groups + groups[first:end].astype(np.int64)
+    for column, known in {layout.COUNTS: sums, layout.CELLS: cells}.items():
+        wide = np.zeros(size)
+        wide[told] = level.lists[column].elements[first:end]
+        wrong = np.flatnonzero(wide != known)
+        if len(wrong) or len(np.unique(told)) < len(told):
+            token = block.first + int(wrong[0] if len(wrong) else told[0]) // n_groups
+            said = f"its {column} are not those of the cells: gene {token:,}"
+            return Finding(said, f"{level.names.by_gene}, column {column}, row {token:,}", _AGAIN)
+    return None
+
+
+def _wrong_tests(dataset: CheckedDataset, level: _Level) -> Iterator[Finding]:
     """Tests by gene that are not those by comparison, or that cannot be."""
-    name, n_tests = dataset.layout.ageing_tests, len(told["expression"].get("tests", []))
+    name, lists = level.names.tests, level.lists
+    n_tests = len(level.told["expression"].get("tests", []))
     table = dataset.atlas.store.table(name).to_pandas().sort_values([layout.TOKEN, "comparison"], kind="stable")
     by_gene = pd.DataFrame({column: lists[column].elements for column in _OF_TESTS})
     token = np.repeat(np.arange(dataset.manifest.n_genes), np.diff(lists[layout.COMPARISONS].indptr))
@@ -147,7 +201,7 @@ def _wrong_tests(dataset: CheckedDataset, lists: dict[str, Lists], told: dict[st
         for mine, other in zip(("comparison", *layout.AGEING_STATISTICS), _OF_TESTS, strict=True)
     )  # fmt: skip
     if not same:
-        yield Finding(f"its tests are not those of {dataset.layout.ageing_by_gene}", name, _AGAIN)
+        yield Finding(f"its tests are not those of {level.names.by_gene}", name, _AGAIN)
         return
     if len(table) and int(table["comparison"].max()) >= n_tests:
         yield Finding(f"it names comparison {int(table['comparison'].max()):,} of {n_tests:,}", name, _AGAIN)

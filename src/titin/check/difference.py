@@ -433,7 +433,8 @@ def _has(name: str) -> Callable[[Manifest], bool]:
 
 
 _TABLES = {"the pseudobulk": _has("pseudobulk"), "the table of gene-set scores": _has("gene_set_scores"),
-           "what changes with age": _has("ageing_groups"), "regulators": _has("regulators")}  # fmt: skip
+           "what changes with age": lambda manifest: bool(manifest.ageing),
+           "regulators": _has("regulators")}  # fmt: skip
 
 
 def _beside(a: Manifest, b: Manifest, found: DatasetDifference) -> None:

@@ -172,7 +172,8 @@ def _wrong_configs(dataset: CheckedDataset, front: str) -> Iterator[Finding]:
             rows = sum(tables[name] for name in files)
             yield Finding(f"it says {sum(said):,} examples, the files have {rows:,} rows", where, _WRITE_AGAIN)
     beside = {entry["file"] for entry in dataset.manifest.varm.values()}  # what belongs to a projection may go without
-    for name in sorted(set(tables) - used - beside):
+    empty = {name for name, rows in tables.items() if not rows}  # which `datasets` does not load
+    for name in sorted(set(tables) - used - beside - empty):
         yield Finding(f"no config of the card has {name}", f"{layout.CARD}, configs", _WRITE_AGAIN)
 
 

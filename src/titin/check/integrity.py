@@ -91,22 +91,25 @@ def _derived(manifest: Manifest, found: dict[str, pa.Schema]) -> dict[str, pa.Sc
             *labels, pa.field(layout.N_CELLS, pa.int64()),
             *(required(name, layout.list_of(kind)) for name, kind in lists.items()),
         ])  # fmt: skip
-    return schemas | _ageing(names, found.get(names.ageing_by_gene))
+    for own in manifest.ageing_files.values():
+        schemas |= _ageing(own, found.get(own.by_gene))
+    return schemas | {
+        names.regulators: layout.table_schema(layout.REGULATORS),
+        names.regulator_donors: layout.table_schema(layout.REGULATOR_DONORS),
+        names.regulator_edges: layout.table_schema(layout.REGULATOR_EDGES),
+    }
 
 
-def _ageing(names: layout.Layout, by_gene: pa.Schema | None) -> dict[str, pa.Schema]:
-    """Of the tables of what changes with age, and of regulators."""
+def _ageing(names: layout.AgeingFiles, by_gene: pa.Schema | None) -> dict[str, pa.Schema]:
+    """Of the tables of what changes with age by a level of cell types."""
     large = by_gene is not None and layout.COUNTS in by_gene.names and by_gene.field(layout.COUNTS).type.equals(
         layout.list_of(pa.uint64())
     )  # fmt: skip
     return {
-        names.ageing_groups: layout.table_schema(layout.AGEING_GROUPS),
-        names.ageing_by_gene: layout.ageing_by_gene_schema(large_sums=large),
-        names.ageing_tests: layout.table_schema(layout.AGEING_TESTS),
-        names.ageing_composition: layout.table_schema(layout.AGEING_COMPOSITION),
-        names.regulators: layout.table_schema(layout.REGULATORS),
-        names.regulator_donors: layout.table_schema(layout.REGULATOR_DONORS),
-        names.regulator_edges: layout.table_schema(layout.REGULATOR_EDGES),
+        names.groups: layout.table_schema(layout.AGEING_GROUPS),
+        names.by_gene: layout.ageing_by_gene_schema(large_sums=large),
+        names.tests: layout.table_schema(layout.AGEING_TESTS),
+        names.composition: layout.table_schema(layout.AGEING_COMPOSITION),
     }
 
 
@@ -251,8 +254,7 @@ def gene_tables(dataset: CheckedDataset) -> dict[str, Manifest]:
     found = dict.fromkeys([manifest.layout.feature_metadata, manifest.layout.expression_by_gene], manifest)
     beside = [*(entry["file"] for entry in manifest.varm.values()), *manifest.arrays_of("genes")]
     found |= dict.fromkeys(beside, manifest)
-    if manifest.layout.ageing_by_gene in manifest.files:
-        found[manifest.layout.ageing_by_gene] = manifest
+    found |= {own.by_gene: manifest for own in manifest.ageing_files.values() if own.by_gene in manifest.files}
     for part in _parts(dataset):
         found |= dict.fromkeys([part.layout.detection, part.layout.expression_by_gene, *part.arrays_of("genes")], part)
     return found
@@ -264,7 +266,7 @@ def _parts(dataset: CheckedDataset) -> list[Manifest]:
 
 def plain_name(dataset: CheckedDataset, file: str) -> str:
     """Name of the whole that a Parquet file is a shard of."""
-    for whole in (*cell_tables(dataset), *gene_tables(dataset), *dataset.layout.summaries):
+    for whole in (*cell_tables(dataset), *gene_tables(dataset), *dataset.manifest.summaries):
         stem = whole.removesuffix(".parquet")
         if file == whole or (file.startswith(f"{stem}-") and file[len(stem) + 1 :][:5].isdecimal()):
             return whole
@@ -405,7 +407,7 @@ def rows(dataset: CheckedDataset) -> Outcome:
         totals[whole] = totals.get(whole, 0) + footer.num_rows
     genes = gene_tables(dataset)
     for whole, n in totals.items():
-        if whole in dataset.layout.summaries:
+        if whole in dataset.manifest.summaries:
             continue
         wanted, unit = (genes[whole].n_genes, "genes") if whole in genes else (dataset.manifest.n_cells, "cells")
         if n != wanted:
@@ -439,7 +441,8 @@ def schema(dataset: CheckedDataset) -> Outcome:
         if whole not in expected:
             found.append(Finding("it is no file of the format", name))
             continue
-        plain = {dataset.layout.pseudobulk, *dataset.layout.ageing, *dataset.layout.regulation}
+        ageing = {name for own in dataset.manifest.ageing_files.values() for name in own}
+        plain = {dataset.layout.pseudobulk, *ageing, *dataset.layout.regulation}
         index = None if whole in plain else genes.get(whole, layout.CELL_ID)
         problem = difference(expected[whole], own) or metadata_problem(own, index)
         if problem:

@@ -81,7 +81,8 @@ class ParquetFile:
         if self._sink is None:
             self._shards.append(self.folder / f"{self.name}.part{len(self._shards)}")
             self._sink = ParquetSink(self._shards[-1], self.schema, **self._options)
-        self._sink.write(table, max(1, table.num_rows))
+        if table.num_rows:  # `datasets` refuses a row group that has none
+            self._sink.write(table, table.num_rows)
         if self._sink.tell() >= self.shard_bytes:
             self._close_shard()
 

@@ -1,7 +1,7 @@
-"""The format's names, columns and types, version 1.1. No other module spells them."""
+"""The format's names, columns and types, version 1.2. No other module spells them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 FORMAT = "titin"
 FORMAT_VERSION = 1
-FORMAT_MINOR = 1  # what a reader of version 1 may use and need not know; 0 where a manifest does not say
+FORMAT_MINOR = 2  # what a reader of version 1 may use and need not know; 0 where a manifest does not say
 
 MANIFEST = "titin.json"
 STRUCTURE = "detailed_structure.json"
@@ -84,6 +84,9 @@ REGULATOR_EDGES: dict[str, pa.DataType] = {  # one row a regulator, target, type
     "n_donors": pa.int64(), "n_metacells": pa.int64(), "sign": pa.int8(), "prior": pa.int8(),
     **{name: pa.float64() for name in ("weight", "stability", "correlation", "difference", *_CHANGE[:-1])},
 }  # fmt: skip
+
+ALL_CELLS = "all cells"  # the level of one type that every dataset has, and that type
+AGEING = "ageing"  # what the tables of what changes with age by the first level of cell types are called after
 
 # what names may be made of: none of them can lead out of a folder, hide, or be taken for an option
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # of prefix, tissue and method
@@ -182,30 +185,15 @@ class Layout:
         """One cell and level of labels a row: what models of other donors say of the label; once it was asked for."""
         return f"{self.prefix}_label_check.parquet"
 
-    @property
-    def ageing_groups(self) -> str:
-        """Donors' cells of each type and protocol, one group a row; there once asked for, with the next three."""
-        return f"{self.prefix}_ageing_groups.parquet"
+    def ageing(self, file: str) -> "AgeingFiles":
+        """The tables of what changes with age by a level of cell types: all four of them are there, or none.
 
-    @property
-    def ageing_by_gene(self) -> str:
-        """One gene a row: its sums in these groups, and its changes with age."""
-        return f"{self.prefix}_ageing_by_gene.parquet"
-
-    @property
-    def ageing_tests(self) -> str:
-        """The same changes the other way round: comparison by comparison, one gene a row."""
-        return f"{self.prefix}_ageing_tests.parquet"
-
-    @property
-    def ageing_composition(self) -> str:
-        """Changes of the fractions of types with age, one type and protocol a row."""
-        return f"{self.prefix}_ageing_composition.parquet"
-
-    @property
-    def ageing(self) -> tuple[str, ...]:
-        """The tables of what changes with age: all of them are there, or none."""
-        return self.ageing_groups, self.ageing_by_gene, self.ageing_tests, self.ageing_composition
+        Parameters
+        ----------
+        file
+            What the manifest says that they are called after.
+        """
+        return AgeingFiles(f"{self.prefix}_{file}")
 
     @property
     def regulators(self) -> str:
@@ -229,9 +217,8 @@ class Layout:
 
     @property
     def summaries(self) -> tuple[str, ...]:
-        """Tables whose rows are neither the cells nor the genes."""
-        own = (name for name in self.ageing if name != self.ageing_by_gene)
-        return self.pseudobulk, self.label_check, *own, *self.regulation
+        """Tables whose rows are neither the cells nor the genes; `Manifest.summaries` has those of ageing as well."""
+        return self.pseudobulk, self.label_check, *self.regulation
 
     @property
     def unstructured_metadata(self) -> str:
@@ -260,6 +247,63 @@ class Layout:
         word = {"obsm": "projection", "varm": "varm", "arrays": "array"}[part]
         start = f"{self.prefix}_{word}_"
         return name.startswith(start) and name.endswith(".parquet")
+
+
+@dataclass(frozen=True)
+class AgeingFiles:
+    """File names of the tables of what changes with age, by one level of cell types.
+
+    Parameters
+    ----------
+    stem
+        With which they all begin.
+
+    Examples
+    --------
+    >>> list(Layout("liver_10x").ageing("ageing"))[:2]
+    ['liver_10x_ageing_groups.parquet', 'liver_10x_ageing_by_gene.parquet']
+    """
+
+    stem: str
+
+    @property
+    def groups(self) -> str:
+        """Donors' cells of each type and protocol, one group a row."""
+        return f"{self.stem}_groups.parquet"
+
+    @property
+    def by_gene(self) -> str:
+        """One gene a row: its sums in these groups, and its changes with age."""
+        return f"{self.stem}_by_gene.parquet"
+
+    @property
+    def tests(self) -> str:
+        """The same changes the other way round: comparison by comparison, one gene a row."""
+        return f"{self.stem}_tests.parquet"
+
+    @property
+    def composition(self) -> str:
+        """Changes of the fractions of types with age, one type and protocol a row."""
+        return f"{self.stem}_composition.parquet"
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (self.groups, self.by_gene, self.tests, self.composition)
+
+
+def ageing_file(place: int) -> str:
+    """What tables of what changes with age are called after: those of the first level that is kept, and of others.
+
+    Parameters
+    ----------
+    place
+        Of the level among those of the dataset, 0 the coarsest; of the first that is kept, whichever it is, 0.
+
+    Examples
+    --------
+    >>> ageing_file(0), ageing_file(2)
+    ('ageing', 'ageing_level_2')
+    """
+    return f"{AGEING}_level_{place}" if place else AGEING
 
 
 def shard(name: str, index: int, total: int) -> str:
@@ -388,10 +432,13 @@ def parquet_options(schema: pa.Schema, page_bytes: int | None = None) -> dict[st
         Of a page, encoded; pyarrow's own where not given.
     """
     encodings, levels, dictionaries = {}, {}, []
+    known = _LIST_ENCODING | (
+        {CELLS: _LIST_ENCODING[COUNTS]} if GROUPS in schema.names else {}
+    )  # there, numbers of them
     for field in schema:
         if pa.types.is_list(field.type):
             path = f"{field.name}.list.element"
-            encodings[path], levels[path] = _LIST_ENCODING[field.name]
+            encodings[path], levels[path] = known[field.name]
         elif pa.types.is_dictionary(field.type) or pa.types.is_boolean(field.type):
             dictionaries.append(field.name)
     pages = {} if page_bytes is None else {"data_page_size": page_bytes, "write_batch_size": page_bytes // 16}

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.kinds import ValueKind
+from titin.dataset.layout import AgeingFiles
 from titin.dataset.misplaced import no_dataset
 from titin.dataset.own_files import check_files
 from titin.dataset.schema import check_manifest
@@ -80,6 +82,9 @@ class Manifest:
         Further matrices of the same cells, by their place in AnnData (``layers/spliced``, ``raw``, ``mod/prot``): what
         their files are called after (``file``), kind, number of values, source, recovery and, of one with genes of its
         own, var.
+    ageing
+        Levels of cell types by which the dataset holds what changes with age, coarsest first, each by its name among
+        the keys (`titin.study.design.level_name`): what its tables are called after (``file``).
     files
         Bytes, sha256 and, for Parquet, rows of every file but this one.
     format_minor
@@ -110,6 +115,7 @@ class Manifest:
     preset: dict[str, Any] = field(default_factory=dict)
     studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ageing: dict[str, dict[str, str]] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: str = layout.FORMAT
     format_version: int = layout.FORMAT_VERSION
@@ -204,6 +210,17 @@ class Manifest:
         """Place in `parts` of each modality beside that of the genes, by its name."""
         return {place.removeprefix(MODALITIES): place for place in self.parts if place.startswith(MODALITIES)}
 
+    @property
+    def ageing_files(self) -> dict[str, AgeingFiles]:
+        """Tables of what changes with age, by the level of cell types; empty where the dataset holds none."""
+        return {level: self.layout.ageing(entry["file"]) for level, entry in self.ageing.items()}
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """Tables whose rows are neither the cells nor the genes, there or not."""
+        own = ((names.groups, names.tests, names.composition) for names in self.ageing_files.values())
+        return *self.layout.summaries, *(name for names in own for name in names)
+
     def arrays_of(self, rows: str) -> list[str]:
         """Files of `arrays` that have one row each of ``cells``, ``genes`` or, of genes of raw, ``raw``."""
         return [entry["file"] for place, entry in self.arrays.items() if ARRAY_GROUPS[group_of(place)] == rows]
@@ -221,6 +238,7 @@ class Manifest:
         said = {f.name: getattr(self, f.name) for f in fields(Manifest)}
         said |= {
             "kind": entry["kind"], "nnz": entry["nnz"], "recovery": entry["recovery"], "parts": {}, "panel": {},
+            "ageing": {},
             "arrays": {key.removeprefix(f"{RAW}/"): array for key, array in self.arrays.items()
                        if place == RAW and group_of(key) == RAW_VARM},
             "source": self.source | entry["source"], "settings": self.settings | {"allow_negative": True},
@@ -248,9 +266,10 @@ class Manifest:
     def rows_of(self, name: str) -> int | None:
         """Rows that a table has, by its plain name: one a cell, or one a gene; None where only the file says."""
         names = self.layout
-        by_gene = {names.expression_by_gene, names.feature_metadata, names.ageing_by_gene,
+        by_gene = {names.expression_by_gene, names.feature_metadata,
+                   *(own.by_gene for own in self.ageing_files.values()),
                    *(entry["file"] for entry in self.varm.values()), *self.arrays_of("genes")}  # fmt: skip
-        return None if name in names.summaries else self.n_genes if name in by_gene else self.n_cells
+        return None if name in self.summaries else self.n_genes if name in by_gene else self.n_cells
 
     def write(self, folder: Path) -> None:
         """Write ``titin.json`` into a folder; whole or not at all."""
@@ -324,7 +343,16 @@ class Manifest:
         except ShapeError as error:
             raise DatasetError(f"{path}: {error}", _RESTORE) from error
         names = {f.name for f in fields(cls)}
-        return cls(**{"format_minor": 0} | {k: v for k, v in document.items() if k in names})
+        known = {k: v for k, v in document.items() if k in names}
+        return cls(**{"format_minor": 0, "ageing": _unnamed_ageing(document)} | known)
+
+
+def _unnamed_ageing(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The level of tables of what changes with age that were written before the manifest named levels: the coarsest."""
+    if layout.Layout(document["prefix"]).ageing(layout.AGEING).groups not in document["files"]:
+        return {}
+    types = document.get("roles", {}).get("cell_type") or [layout.ALL_CELLS]
+    return {str(types[0]): {"file": layout.AGEING}}
 
 
 @dataclass

@@ -48,6 +48,13 @@ class Draft:
         self.manifest.files.pop(name, None)
         self.changed.discard(name)
 
+    def remove_ageing(self) -> None:
+        """Drop what changes with age, by all levels of cell types."""
+        for names in self.manifest.ageing_files.values():
+            for name in names:
+                self.remove(name)
+        self.manifest.ageing = {}
+
     def _path(self, name: str) -> Path:
         """Path of what is written or removed; a name that leads out of the draft is a mistake of whoever gives it."""
         if name != layout.MANIFEST and not re.fullmatch(layout.FILE, name):

@@ -161,6 +161,9 @@ _PART = record(
      "source": record({"matrix": text(), "dtype": number_dtype, "storage": one_of("csr", "csc", "dense")})},
     {"n_genes": count, "var": _VAR},
 )  # fmt: skip
+_AGEING = record(
+    {"file": text(rf"{layout.AGEING}(_level_[1-9]\d{{0,2}})?", said="what tables of ageing are called after")}
+)
 _CHOSEN = record({"n": whole(), "sha256": sha256})
 _MADE_OF = record({"name": text(), "format": text(), "sha256": text()}, {"n_cells": whole(), "n_genes": whole()})
 
@@ -202,7 +205,7 @@ MANIFEST = record(
         "files": table_of(_FILE, keys=file_name),
     },
     {
-        "recovery": _RECOVERY, "parts": table_of(_PART, keys=_place),
+        "recovery": _RECOVERY, "parts": table_of(_PART, keys=_place), "ageing": table_of(_AGEING),
         "roles": record({}, {role: scalar for role in layout.ROLES if role != "cell_type"}
                         | {"cell_type": optional(list_of(scalar))}),
         "roles_found": table_of(_FOUND, keys=one_of(*layout.ROLES)),
@@ -245,6 +248,10 @@ def check_manifest(document: Mapping[str, Any]) -> None:
             raise ShapeError("is missing", "rows").under(name).under("files")
     _check_own_names(document["var"])
     _check_parts(document.get("parts", {}))
+    try:
+        _refuse_twice((entry["file"] for entry in document.get("ageing", {}).values()), "file")
+    except ShapeError as error:
+        raise error.under("ageing") from None
 
 
 def _check_own_names(var: Mapping[str, Any]) -> None:

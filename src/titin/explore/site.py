@@ -137,7 +137,7 @@ def _copy(folder: Path, files: Mapping[str, object], target: Path) -> None:
 def _add_ageing(dataset: Path, progress: Progress | None) -> str:
     """Find what changes with age for the pages, where it can be; return why not."""
     atlas = open_atlas(dataset)
-    if atlas.layout.ageing_groups in atlas.manifest.files:
+    if atlas.manifest.ageing:
         return ""
     try:
         write_ageing_tables(atlas, progress=progress)

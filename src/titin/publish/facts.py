@@ -92,16 +92,21 @@ class CardFacts:
         files += [(_safe(entry["file"].removesuffix(".parquet")[start:]), entry["file"])
                   for entry in self.manifest.arrays.values()]  # fmt: skip
         derived = (("pseudobulk", self.layout.pseudobulk), ("gene_set_scores", self.layout.gene_set_scores),
-                   ("label_check", self.layout.label_check), ("ageing_groups", self.layout.ageing_groups),
-                   ("ageing_by_gene", self.layout.ageing_by_gene), ("ageing_tests", self.layout.ageing_tests),
-                   ("ageing_composition", self.layout.ageing_composition), ("regulators", self.layout.regulators),
+                   ("label_check", self.layout.label_check),
+                   *((name[start:].removesuffix(".parquet"), name)
+                     for names in self.manifest.ageing_files.values() for name in names),
+                   ("regulators", self.layout.regulators),
                    ("regulator_donors", self.layout.regulator_donors),
                    ("regulator_edges", self.layout.regulator_edges))  # fmt: skip
-        files += [(name, file) for name, file in derived if self._has(file)]
+        files += [(name, file) for name, file in derived if self._has_rows(file)]
         for names in (self.manifest.part(place).layout for place in self.manifest.parts):
             own = [names.expression, names.expression_by_gene, *([names.feature_metadata] if names.own_genes else [])]
             files += [(_safe(file.removesuffix(".parquet")[start:]), file) for file in own]
         return [CardConfig(name, file, tuple(self.manifest.shards(file))) for name, file in files]
+
+    def _has_rows(self, name: str) -> bool:
+        """Whether a table is there and has rows: `datasets` loads none without."""
+        return self._has(name) and any(self.manifest.files[shard]["rows"] for shard in self.manifest.shards(name))
 
     def _has(self, file: str) -> bool:
         stem = file.removesuffix(".parquet")

@@ -344,10 +344,9 @@ def coarsen_ages(draft: Draft, exact: ExactAges) -> None:
         _rewrite(draft, file, dropped, changed)
     _restate(draft, manifest, terms, binned)
     stem = names.pseudobulk.removesuffix(".parquet")
-    for file in [
-        name for name in manifest.files if name.startswith(stem) or name in (*names.ageing, *names.regulation)
-    ]:
+    for file in [name for name in manifest.files if name.startswith(stem) or name in names.regulation]:
         draft.remove(file)  # its rows are of donors with their exact ages
+    draft.remove_ageing()  # so are theirs
     manifest.notes.append(f"exact ages ({exact}) are published in bins of {BIN_YEARS} years, or left out")
 
 

@@ -185,12 +185,12 @@ class _Steps:
         pseudobulk = self.manifest.layout.pseudobulk.removesuffix(".parquet")
         if any(name.startswith(pseudobulk) for name in self.manifest.files):
             yield "titin.ageing.write_pseudobulk(titin.open(output))"
-        if self.manifest.layout.ageing_groups in self.manifest.files:
-            yield "titin.ageing.write_ageing_tables(titin.open(output))"
+        if self.manifest.ageing:
+            yield f"titin.ageing.write_ageing_tables(titin.open(output), levels={list(self.manifest.ageing)!r})"
         yield from self._card()
         if public is not None:
             how = f"exact_ages={public.exact_ages}"
-            if self.manifest.layout.ageing_groups in self.manifest.files:
+            if self.manifest.ageing:
                 how += ", find_ageing=titin.ageing.write_ageing_tables"
             if public.space is not None:
                 how += f", space={public.space!r}"

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from titin.atlas import open_atlas
 from titin.atlas.tables import read_obs
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     from titin.check import ValidationReport
 
 
-FindAgeing = Callable[[Path], object]  # puts the tables of what changes with age into a dataset
+class FindAgeing(Protocol):
+    """Puts the tables of what changes with age into a dataset, by levels of cell types."""
+
+    def __call__(self, dataset: Path, /, *, levels: Sequence[str]) -> object:
+        """Find them."""
 
 
 @contextmanager
@@ -69,8 +73,8 @@ def public_copy(
             (progress or Progress()).note(f"exact ages become bins of {BIN_YEARS} years ({found})")
             with revise(copy) as draft:
                 coarsen_ages(draft, found)
-            if find_ageing is not None and manifest.layout.ageing_groups in manifest.files:
-                find_ageing(copy)
+            if find_ageing is not None and manifest.ageing:
+                find_ageing(copy, levels=list(manifest.ageing))
         with revise(copy) as draft:
             pictures = any(name.startswith("preview_") for name in manifest.files)
             images = can_draw() if found and pictures else None  # drawn again: they may show the ages

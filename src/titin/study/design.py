@@ -260,7 +260,7 @@ def level_name(column: str) -> str:
     return f"{column}_" if column in _RESERVED else column
 
 
-ALL_CELLS = "all cells"  # the level of one type that every dataset has, and that type
+ALL_CELLS = layout.ALL_CELLS
 _ALL = ("all", ALL_CELLS)
 
 

@@ -259,12 +259,7 @@ def _derived(facts: CardFacts) -> str:
              "gene_set_scores": "Gene-set scores, one cell a row, a float32 column a set.",
              "label_check": "What models trained on other donors say of each label, one cell and level a row: the "
                             "label, the likeliest type, their probabilities, whether it is contradicted.",
-             "ageing_groups": "Donors' cells of each protocol and type, one group a row; what the next three follow "
-                              "from is told in its metadata.",
-             "ageing_by_gene": "Of each gene its sums in these groups, and its changes with age by comparison.",
-             "ageing_tests": "The same changes, comparison by comparison: log2 fold change a decade, its 95 % "
-                             "interval, p, and p adjusted within the comparison.",
-             "ageing_composition": "How the fraction of each type changes a decade, with its interval.",
+             **_ageing(facts),
              "regulators": "How active regulators of genes are in each type and protocol, and what changes with age; "
                            "how this was found is told in its metadata.",
              "regulator_donors": "The activity of each regulator in each donor.",
@@ -272,6 +267,21 @@ def _derived(facts: CardFacts) -> str:
                                 "correlation, and whether it was known before."}  # fmt: skip
     heads = [_head(facts, config, texts[config.name]) for config in facts.configs if config.name in texts]
     return section("Computed from the above", *heads, level=3) if heads else ""
+
+
+def _ageing(facts: CardFacts) -> dict[str, str]:
+    """What is said of the tables of what changes with age, by the names of their configs."""
+    texts = ("Donors' cells of each protocol and type of {level}, one group a row; what the next three follow from is "
+             "told in its metadata.",
+             "Of each gene its sums in these groups, and its changes with age by comparison.",
+             "The same changes, comparison by comparison: log2 fold change a decade, its 95 % interval, p, and p "
+             "adjusted within the comparison.",
+             "How the fraction of each type changes a decade, with its interval.")  # fmt: skip
+    start = len(f"{facts.manifest.prefix}_")
+    return {
+        name[start:].removesuffix(".parquet"): text.replace("{level}", code(level))
+        for level, names in facts.manifest.ageing_files.items() for name, text in zip(names, texts, strict=True)
+    }  # fmt: skip
 
 
 def _further(facts: CardFacts) -> str:

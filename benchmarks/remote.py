@@ -7,6 +7,7 @@ sends at the bandwidth, shared by all connections. Needs aiohttp, by which fsspe
 import argparse
 import json
 import multiprocessing
+import statistics
 import sys
 import threading
 import time
@@ -93,6 +94,19 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def _bytes_a_cell(atlas: titin.Atlas) -> float:
+    """Of what a Loader reads: the bandwidth over this is the most cells a second that can come."""
+    kind, store = atlas.manifest.value_kind, atlas.store
+    levels = ["levels"] if kind.has_levels and not kind.lognorm_of_counts else []
+    read, n_bytes = {"genes", kind.entries, *levels}, 0
+    for shard in store.shards(atlas.layout.expression):
+        footer = store.footer(shard)
+        for group in map(footer.row_group, range(footer.num_row_groups)):
+            columns = map(group.column, range(group.num_columns))
+            n_bytes += sum(one.total_compressed_size for one in columns if one.path_in_schema.split(".")[0] in read)
+    return n_bytes / atlas.n_obs
+
+
 def _rate(atlas: titin.Atlas, batches: int) -> float:
     """Cells a second of a Loader, its first batch included."""
     n, loader = 0, titin.Loader(atlas, batch_size=256, seed=0)
@@ -110,6 +124,7 @@ def main() -> int:
     parser.add_argument("--bandwidth", type=float, default=100, metavar="MB/S")
     parser.add_argument("--gene", help="The first gene where not given.")
     parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3, help="Of the Loader, here and there in turn.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -138,14 +153,19 @@ def main() -> int:
     step("counts_of(another)", lambda: atlas.counts_of(local.var_names[-1]))
     step("atlas[gene]", lambda: atlas[gene])
     step("obs", lambda: atlas.obs)
-    rates = [(_rate(local, options.batches), _rate(titin.open(f"{url}/atlas"), options.batches)) for _ in range(2)]
+    rates = [
+        (_rate(local, options.batches), _rate(titin.open(f"{url}/atlas"), options.batches))
+        for _ in range(options.repeats)
+    ]
     server.terminate()
-    here, there = max(here for here, _ in rates), max(there for _, there in rates)
+    here, there, ratio = (statistics.median(one) for one in zip(*((a, b, b / a) for a, b in rates), strict=True))
+    a_cell = _bytes_a_cell(local)
+    most = options.bandwidth * 1e6 / a_cell
     document = {
         "cells": local.n_obs, "latency_ms": options.latency, "bandwidth_mb_s": options.bandwidth,
         "load_average": load_average(),
         "steps": [{"step": n, "ms": 1000 * s, "requests": r, "bytes": b} for n, s, r, b in seen],
-        "loader_cells_per_second": {"here": here, "there": there, "ratio": there / here},
+        "loader_cells_per_second": {"here": here, "there": there, "ratio": ratio, "most": most, "pairs": rates},
     }  # fmt: skip
     if options.json:
         print(json.dumps(document, indent=2))
@@ -155,7 +175,8 @@ def main() -> int:
     print(
         table(("step", "ms", "requests", "kB"), [(n, f"{1000 * s:.0f}", r, f"{b / 1000:,.0f}") for n, s, r, b in seen])
     )
-    print(f"\nLoader: {here:,.0f} cells/s here, {there:,.0f} there ({there / here:.2f})")
+    print(f"\nLoader: {here:,.0f} cells/s here, {there:,.0f} there ({ratio:.2f}); medians of {options.repeats} pairs. "
+          f"{a_cell:,.0f} bytes a cell: at most {most:,.0f} cells/s come")  # fmt: skip
     return 0
 
 

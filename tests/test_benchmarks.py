@@ -250,6 +250,7 @@ def test_remote_counts_requests_and_reads_what_is_here(twin: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     steps = {one["step"]: one for one in found["steps"]}
-    assert steps["open"]["requests"] == 2
+    assert steps["open"]["requests"] == 1
+    assert steps["open"]["requests"] + steps["counts_of(gene)"]["requests"] <= 5
     assert steps["counts_of(another)"]["requests"] < steps["counts_of(gene)"]["requests"]
-    assert found["loader_cells_per_second"]["there"] > 0
+    assert 0 < found["loader_cells_per_second"]["there"] < found["loader_cells_per_second"]["most"]

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from titin.parallel import ordered_map, read_ahead
+from titin.parallel import map_ahead, ordered_map, read_ahead
 
 
 def running():
@@ -178,3 +178,42 @@ def test_one_inside_the_other_stops_as_a_whole():
     assert [next(results) for _ in range(4)] == [0, 1, 4, 9]
     results.close()
     assert not running()
+
+
+@pytest.mark.parametrize(("most", "ahead"), [(0, 1), (5, 1), (20, 4), (1000, 8)])
+def test_map_ahead_works_as_far_ahead_as_the_weight_allows(most, ahead):
+    taken = []
+
+    def items():
+        for i in range(9):
+            taken.append(i)
+            yield i
+
+    seen = []
+    for found in map_ahead(lambda i: 2 * i, items(), 3, weigh=lambda _: 5, most=most):
+        seen.append(found)
+        assert len(taken) <= len(seen) + ahead
+    assert seen == [2 * i for i in range(9)]
+    assert not running()
+
+
+def test_map_ahead_works_in_many_threads_at_once():
+    together = threading.Barrier(3, timeout=20)
+    found = map_ahead(lambda _: together.wait() >= 0, range(3), 3, weigh=lambda _: 1, most=3)
+    assert list(found) == [True] * 3
+
+
+def test_map_ahead_raises_in_its_turn_and_stops_when_closed():
+    results = map_ahead(lambda i: 1 // (2 - i), count(), 2, weigh=lambda _: 1, most=4)
+    assert next(results) == 0
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    done = []
+    results = map_ahead(done.append, count(), 2, weigh=lambda _: 1, most=4)
+    next(results)
+    results.close()
+    assert not running()
+    n = len(done)
+    time.sleep(0.05)
+    assert len(done) == n <= 6

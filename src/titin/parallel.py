@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -59,7 +59,9 @@ def read_ahead(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, N
         thread.join()
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
     """Yield ``function(item)`` in the order of ``items``, computed in ``threads`` threads, ``threads`` items ahead."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="titin") as pool:
@@ -72,4 +74,32 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threa
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
+                future.cancel()
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, *, weigh: Callable[[Item], int], most: int
+) -> Generator[Result, None, None]:
+    """Yield ``function(item)`` in the order of ``items``, computed in threads, as many ahead as weigh ``most`` together.
+
+    Parameters
+    ----------
+    weigh
+        What an item is to count for; one is computed ahead however much that is.
+    """
+    waiting: deque[tuple[int, Future[Result]]] = deque()
+    ahead = 0
+    with ThreadPoolExecutor(threads, thread_name_prefix="titin-ahead") as pool:
+        try:
+            for item in items:
+                waiting.append((weigh(item), pool.submit(function, item)))
+                ahead += waiting[-1][0]
+                while len(waiting) > 1 and ahead > most:
+                    weight, future = waiting.popleft()
+                    ahead -= weight
+                    yield future.result()
+            while waiting:
+                yield waiting.popleft()[1].result()
+        finally:
+            for _, future in waiting:
                 future.cancel()

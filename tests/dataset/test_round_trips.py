@@ -26,6 +26,7 @@ class Counting(BaseHTTPRequestHandler):
     named = True
     asked: list[tuple[str, str, int]]
     after: dict[str, Callable[[], None]]  # what happens once a file has been asked for
+    together: threading.Barrier | None = None  # so many are to ask before any is answered
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -47,6 +48,8 @@ class Counting(BaseHTTPRequestHandler):
         if self.named:
             more["ETag"] = f'"{found.st_mtime_ns}-{found.st_ino}"'
         self.asked.append((self.command, path.name, len(data)))
+        if self.together is not None:
+            self.together.wait()
         self._answer(status, data, more)
         if act := self.after.pop(path.name, None):
             act()
@@ -149,6 +152,16 @@ def test_an_epoch_is_a_request_a_row_group_and_one_for_the_footer(server: Any, a
     assert sum(batch.X.shape[0] for batch in loader) == atlas.n_obs
     n_groups = len(atlas.store.row_groups(file))
     assert taken(server) == [("GET", file)] * (n_groups + 1)
+
+
+def test_an_epoch_reads_further_loads_while_one_is_on_its_way(server: Any, atlas: titin.Atlas) -> None:
+    far, file = titin.open(server.url), atlas.layout.expression
+    loader = titin.Loader(far, batch_size=32, buffer_cells=1024, seed=3)
+    assert len(far.store.row_groups(file)) == 2  # each a load
+    server.together = threading.Barrier(2, timeout=20)
+    here = titin.Loader(atlas, batch_size=32, buffer_cells=1024, seed=3)
+    for mine, other in zip(here, loader, strict=True):
+        np.testing.assert_array_equal(mine.X.toarray(), other.X.toarray())
 
 
 def test_a_server_that_names_no_state_is_asked_no_more_often(server: Any, atlas: titin.Atlas) -> None:

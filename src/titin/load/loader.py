@@ -36,11 +36,12 @@ from titin.load.samplers import (
     Weights,
 )
 from titin.load.studies import Dataset, Studies, study_of
-from titin.parallel import ordered_map, read_ahead
+from titin.parallel import map_ahead, ordered_map, read_ahead
 from titin.resources import available_threads
 from titin.study.roles import role_columns
 
 _FAR_THREADS = 16  # of reading far away, where each waits for a round trip
+_FAR_LOADS, _FAR_CELLS = 4, 32_768  # that are read at the same time there, and their cells: about 200 MB decoded
 
 
 class Obs(Mapping[str, pd.Series]):
@@ -321,7 +322,11 @@ class Loader:
         far = any(one.atlas.store.remote for one in self._datasets)
         n_threads = max(self.threads, _FAR_THREADS) if far else self.threads
         with ThreadPoolExecutor(n_threads, thread_name_prefix="titin-decode") as pool, self._reader(pool) as reader:
-            loads = read_ahead(map(reader, self._plan(first)))
+            plan = self._plan(first)
+            if far and not self._cache:  # one load after the other would leave the connection idle in between
+                loads = map_ahead(reader, plan, _FAR_LOADS, weigh=len, most=_FAR_CELLS)
+            else:
+                loads = read_ahead(map(reader, plan))
             with closing(loads), closing(self._cut(loads)) as batches:
                 for batch in batches:
                     self._handed_out += 1

@@ -80,7 +80,7 @@ def ordered_map(
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, *, weigh: Callable[[Item], int], most: int
 ) -> Generator[Result, None, None]:
-    """Yield ``function(item)`` in the order of ``items``, computed in threads, as many ahead as weigh ``most`` together.
+    """Yield ``function(item)`` in the order of ``items``, computed in threads, as many ahead as weigh ``most``.
 
     Parameters
     ----------

@@ -49,6 +49,17 @@ def test_build_measures_time_memory_and_sizes(twin: Path, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_cluster_compares_results_and_seconds(twin: Path, tmp_path: Path):
+    pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
+    dataset = titin.build(twin, tmp_path / "dataset", project=()).path
+    done = run("cluster.py", "--dataset", dataset, "--runs", 1, "--pass", "variable genes", "--pass", "pseudobulk",
+               "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["passes"]
+    assert [one["pass"] for one in found] == ["variable genes", "pseudobulk"]
+    assert all(one["equal"] and one["speed"] > 0 and one["cluster_cpu_seconds"] > 0 for one in found)
+
+
 def test_scale_counts_what_a_build_reads(twin: Path, tmp_path: Path):
     done = run("scale.py", "--twin", twin, "--cells", 500, 1000, "--values", 20, "--threads", 1, "--work", tmp_path,
                "--json", "-")  # fmt: skip

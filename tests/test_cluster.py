@@ -1,6 +1,8 @@
 """Passes on the workers of a Dask cluster: the same results as in threads, whoever is lost meanwhile."""
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 
 import titin
+from titin.ageing import pseudobulk
+from titin.atlas.passes import BlockReader
 from titin.check import validate
 from titin.cli import main
 from titin.cluster import FOLD, Cluster, connect, spread
@@ -168,8 +172,6 @@ def test_validation_finds_the_same(client: Any, workers: Any, dataset: Path, tmp
 
 
 def test_validation_finds_the_same_damage(client: Any, dataset: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(dataset, tmp_path / "dataset"))
     file = next(folder.glob("*_expression_by_gene.parquet"))
     data = bytearray(file.read_bytes())
@@ -178,6 +180,89 @@ def test_validation_finds_the_same_damage(client: Any, dataset: Path, tmp_path: 
     found = validate(folder, cluster=client, checks=READING)
     assert not found.passed
     assert checks_of(found) == checks_of(validate(folder, checks=READING))
+
+
+def results(atlas: Any, threads: int, progress: Progress | None = None) -> dict[str, np.ndarray]:
+    """What passes over the matrix give, that are to be the same bit for bit."""
+    from titin.ageing.gene_statistics import gene_statistics
+    from titin.embed.pca import pca
+    from titin.features import highly_variable, score_gene_sets
+
+    sets = {"first": list(atlas.var_names[:12]), "others": list(atlas.var_names[20:50])}
+    found: dict[str, np.ndarray] = {}
+    for solver in ("covariance_eigh", "randomized"):
+        fit = pca(atlas, 10, svd_solver=solver, threads=threads, progress=progress)
+        found |= {f"{solver} scores": fit.scores, f"{solver} loadings": fit.loadings, f"{solver} mean": fit.mean}
+    batch = atlas.roles["donor"]
+    for flavor in ("seurat", "seurat_v3"):
+        chosen = highly_variable(atlas, n_top_genes=40, flavor=flavor, batch_key=batch, threads=threads)
+        found[flavor] = chosen.select_dtypes("number").to_numpy()
+    for method in ("score_genes", "ucell", "ulm"):
+        scored = score_gene_sets(atlas, sets, method=method, cells=slice(5, None), n_bins=5, control_size=5,
+                                 threads=threads, progress=progress)  # fmt: skip
+        found[method] = scored.table.to_numpy()
+    sums = pseudobulk(atlas, threads=threads, progress=progress)
+    found |= {"counts": sums.counts.toarray(), "detected": sums.detected.toarray()}
+    table = gene_statistics(atlas, batch, threads=threads, progress=progress).table
+    return found | {"statistics": table.select_dtypes("number").to_numpy()}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_passes_give_the_same_numbers(client: Any, dataset: Path, lost: bool) -> None:
+    expected = results(titin.open(dataset), 2)
+    killing = Killing(client) if lost else None
+    found = results(titin.open(dataset, cluster=client), 1, killing)
+    assert killing is None or killing.victim
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert left_over(client) == []
+
+
+def test_sums_do_not_depend_on_threads(dataset: Path) -> None:
+    one, three = (results(titin.open(dataset), threads) for threads in (1, 3))
+    for name, values in one.items():
+        np.testing.assert_array_equal(three[name], values, err_msg=name)
+
+
+def test_a_function_within_a_function_is_not_sent(client: Any, dataset: Path) -> None:
+    reader = BlockReader(titin.open(dataset, cluster=client))
+    assert sum(reader.map(lambda block: block.n_cells, 2)) == 6_000
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        list(reader.spread(lambda block: block.n_cells, 2))
+
+
+def test_embed_writes_the_same_bytes(
+    workers: Any, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = (Path(shutil.copytree(dataset, tmp_path / name)) for name in ("threads", "cluster"))
+    main(["embed", str(own), "pca", "--n-comps", "8", "--threads", "2", "-q"])
+    main(["embed", str(other), "pca", "--n-comps", "8", "--cluster", workers.scheduler_address])
+    (file,) = (path.name for path in own.glob("*projection_X_pca*"))
+    assert (own / file).read_bytes() == (other / file).read_bytes()
+    assert sorted(path.name for path in own.parent.iterdir()) == ["cluster", "threads"]
+    capsys.readouterr()
+    main(["embed", str(other), "leiden", "--on", "X_pca", "--cluster", workers.scheduler_address])
+    assert "only pca reads the matrix on the cluster: leiden in threads of this machine" in capsys.readouterr().err
+
+
+def test_analyses_take_a_cluster_where_they_read_all(
+    workers: Any, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from titin.ageing import ANALYSES
+
+    can = {"de", "programmes", "senescence", "stemcells", "variance"}
+    assert {analysis.name for analysis in ANALYSES if analysis.reads_all} == can
+    common = ["age", "de", str(dataset), "-q", "--format", "parquet"]
+    main([*common, "-o", str(tmp_path / "threads")])
+    main([*common, "-o", str(tmp_path / "cluster"), "--cluster", workers.scheduler_address])
+    files = sorted(path.name for path in (tmp_path / "threads").glob("*.parquet"))
+    assert files
+    for name in files:
+        assert (tmp_path / "threads" / name).read_bytes() == (tmp_path / "cluster" / name).read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["age", "composition", str(dataset), "--cluster", workers.scheduler_address])
+    assert ended.value.code == 2
 
 
 def test_the_command_line_takes_an_address(
@@ -277,8 +362,6 @@ def test_workers_that_cannot_help_are_named(name: str, dataset: Path, tmp_path: 
 
 
 def test_an_atlas_leaves_its_cluster_when_it_is_pickled(client: Any, dataset: Path) -> None:
-    import pickle
-
     atlas = titin.open(dataset, cluster=client)
     assert isinstance(atlas.reader.resources.cluster, Cluster)
     copy = pickle.loads(pickle.dumps(atlas))

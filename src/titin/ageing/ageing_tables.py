@@ -233,7 +233,7 @@ def write_ageing_tables(
             draft.manifest.ageing[level] = {"file": layout.ageing_file(place)}
             _write(draft, draft.manifest.ageing_files[level], _tables(atlas, found, level), by_token)
         refresh_card(draft)
-    return open_atlas(folder, memory=resources.memory, threads=resources.threads)
+    return open_atlas(folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
 
 
 def _choose_levels(known: list[str], asked: Sequence[int | str] | int | str | None) -> list[str]:

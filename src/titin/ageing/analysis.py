@@ -180,6 +180,8 @@ class Analysis:
         Whether its verdict stands at the head of every report; a preset asks for more of them.
     narrowed_by
         What the command can be asked to show alone of what was found: ``gene``, ``cell_type``.
+    reads_all
+        Whether it goes through the whole matrix, which the workers of a cluster can do.
     """
 
     name: str
@@ -200,6 +202,7 @@ class Analysis:
     statements: Callable[[Findings], list[str]] = _no_statements
     headline: bool = False
     narrowed_by: tuple[str, ...] = ()
+    reads_all: bool = False
 
     @property
     def anchor(self) -> str:

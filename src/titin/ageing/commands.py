@@ -19,6 +19,7 @@ from titin.files import TABLE_FORMATS, beside
 from titin.options import (
     SettingsGroup,
     choose_progress,
+    cluster_option,
     dataset_argument,
     dataset_or_url_argument,
     force_option,
@@ -57,10 +58,10 @@ def make_command(analysis: Analysis) -> click.Command:
     def command(
         dataset: Path | str, output: Path | None, file_format: str, figures: bool, force: bool,
         preset: str | None, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
-        genes: list[str] | None = None, cell_types: tuple[str, ...] = (), **options: Any,
+        genes: list[str] | None = None, cell_types: tuple[str, ...] = (), cluster: str | None = None, **options: Any,
     ) -> None:  # fmt: skip
         progress = choose_progress(quiet)
-        atlas = open_atlas(dataset, threads=threads, memory=memory, preset=preset)
+        atlas = open_atlas(dataset, threads=threads, memory=memory, preset=preset, cluster=cluster)
         males = [MALES] if options.pop("males_only", False) else []
         if males:
             need([role for role, column in atlas.roles.items() if column], "sex", "only males are asked for")
@@ -92,6 +93,8 @@ def make_command(analysis: Analysis) -> click.Command:
         told = {paths[part].stem: result for part, result in findings.results.items()}
         print_result(tell(analysis, findings, told, files, only, atlas.synthetic), as_json, describe)
 
+    if analysis.reads_all:
+        command = cluster_option(command)
     if "gene" in analysis.narrowed_by:
         command = genes_option(also=["--gene"])(command)
     if LEVEL in analysis.options:
@@ -138,11 +141,13 @@ def write_findings(
     help="Level of cell types that they are by, or its place (0 is the coarsest); repeat for several, all for every "
          "level. The dataset then holds these, and no others.",
 )  # fmt: skip
+@cluster_option
 @limit_options
 @shared_options
 def tables(
-    dataset: Path, levels: tuple[str, ...], threads: int | None, memory: str | None, as_json: bool, quiet: bool
-) -> None:
+    dataset: Path, levels: tuple[str, ...], threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    cluster: str | None,
+) -> None:  # fmt: skip
     """Put into DATASET what its explorer shows of ageing.
 
     The counts of donors by type and protocol, and which genes and fractions of types change with age, as `titin age de`
@@ -156,7 +161,7 @@ def tables(
     from titin.ageing.ageing_tables import write_ageing_tables
 
     progress = choose_progress(quiet)
-    opened = open_atlas(dataset, threads=threads, memory=memory)
+    opened = open_atlas(dataset, threads=threads, memory=memory, cluster=cluster)
     manifest = write_ageing_tables(opened, levels=levels, progress=progress).manifest
     by_level = {
         level: {"groups": manifest.files[names.groups]["rows"], "tests": manifest.files[names.tests]["rows"],

@@ -199,4 +199,5 @@ GENE_CHANGES = Analysis(
         method_option("voom", "limma", "trend", "deseq2", default="voom"),
         click.Option(["--save-pseudobulk"], is_flag=True, help="Put the pseudobulk into the dataset, for later runs."),
     ),
+    reads_all=True,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,18 +95,20 @@ def _repeat_names(names: pd.Series, times: int) -> pd.Categorical:
 def _moments(
     atlas: Atlas, codes: NDArray[np.int32], n_groups: int, threads: int, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    scale, log_unit = _scale(atlas, threads), atlas.manifest.value_kind.log_unit
-
-    def work(block: GeneBlock) -> tuple[NDArray[Any], ...]:
-        detected = np.zeros((block.n_genes, n_groups), np.int64)
-        sums, squares = np.zeros((block.n_genes, n_groups)), np.zeros((block.n_genes, n_groups))
-        moments_by_group(block.indptr, block.cells, block.stored, scale, log_unit, codes, detected, sums, squares)
-        return detected, sums, squares
-
+    work = partial(_moments_of, _scale(atlas, threads), atlas.manifest.value_kind.log_unit, codes, n_groups)
     progress.start("gene statistics", atlas.n_vars, "genes")
     parts = list(map_genes(atlas, work, threads=threads, advance=progress.advance))
     progress.finish()
     detected, sums, squares = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return detected, sums, squares
+
+
+def _moments_of(
+    scale: NDArray[np.float64], log_unit: float, codes: NDArray[np.int32], n_groups: int, block: GeneBlock
+) -> tuple[NDArray[Any], ...]:
+    detected = np.zeros((block.n_genes, n_groups), np.int64)
+    sums, squares = np.zeros((block.n_genes, n_groups)), np.zeros((block.n_genes, n_groups))
+    moments_by_group(block.indptr, block.cells, block.stored, scale, log_unit, codes, detected, sums, squares)
     return detected, sums, squares
 
 

@@ -202,4 +202,5 @@ PROGRAMMES = Analysis(
                      help="Put scores of all cells into the dataset, by score_genes unless told otherwise."),
         click.Option(["--no-enrichment"], is_flag=True, help="Leave out the enrichment of differential expression."),
     ),
+    reads_all=True,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,15 @@ from titin.ageing.kernels import add_to_cells, sum_by_group
 from titin.atlas import Atlas, open_atlas
 from titin.atlas.comparable import ComparableStore
 from titin.atlas.row_groups import gene_blocks, give_back_memory, read_gene_block
+from titin.cluster import spread
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_arrays, list_column
 from titin.dataset.block import GeneBlock, bounded_runs
 from titin.dataset.kernels import first_disorder
 from titin.dataset.replace import revise
-from titin.dataset.store import Store
+from titin.dataset.store import RowGroup, Store
 from titin.errors import TitinError
 from titin.extras import check_installed
-from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.publish import refresh_card
 from titin.study.design import level_columns, need
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 def map_genes(
     atlas: Atlas, function: Callable[[GeneBlock], Any], *, threads: int, advance: Callable[[int], None]
 ) -> Iterator[Any]:
-    """Yield ``function(block)`` for all genes, in the order of tokens, computed in threads.
+    """Yield ``function(block)`` for all genes, in the order of tokens, computed in threads or on the atlas's cluster.
+
+    For a cluster the function is one of a module, or a `functools.partial` of one.
 
     Raises
     ------
@@ -43,12 +46,15 @@ def map_genes(
         If a file is missing, damaged or replaced.
     """
     groups = atlas.store.row_groups(atlas.layout.expression_by_gene)
-    for group, found in zip(
-        groups, ordered_map(lambda g: function(read_gene_block(atlas.store, g)), groups, threads), strict=True
-    ):
+    cluster = atlas.reader.resources.cluster
+    for group, found in zip(groups, spread(_map_group, (atlas.store, function), groups, threads, cluster), strict=True):
         yield found
         advance(group.n_rows)
     give_back_memory()
+
+
+def _map_group(store: Store, function: Callable[[GeneBlock], Any], group: RowGroup) -> Any:
+    return function(read_gene_block(store, group))
 
 
 def cell_totals(atlas: Atlas, *, threads: int) -> NDArray[np.float64]:
@@ -268,15 +274,7 @@ def sum_groups(
     """
     n_groups = len(cells.table)
     threads, progress = threads or atlas.reader.resources.threads, progress or Progress()
-
-    def work(block: GeneBlock) -> tuple[NDArray[Any], ...]:
-        size = min(len(block.cells), block.n_genes * n_groups)
-        ends = np.zeros(block.n_genes, np.int64)
-        groups, sums, detected = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64)
-        sum_by_group(block.indptr, block.cells, block.stored, cells.codes, n_groups, ends, groups, sums, detected)
-        n = int(ends[-1]) if len(ends) else 0
-        return np.diff(ends, prepend=0), groups[:n].copy(), sums[:n].copy(), detected[:n].copy()
-
+    work = partial(_sum_genes, cells.codes, n_groups)
     progress.start("pseudobulk", atlas.n_vars, "genes")
     parts = list(map_genes(atlas, work, threads=threads, advance=progress.advance))
     progress.finish()
@@ -284,6 +282,15 @@ def sum_groups(
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     by_gene = [sparse.csc_matrix((data, groups, indptr), (n_groups, atlas.n_vars)) for data in (sums, detected)]
     return Pseudobulk(cells.table, _csr(by_gene[0]), _csr(by_gene[1]), gene_names(atlas), cells.levels)
+
+
+def _sum_genes(codes: NDArray[Any], n_groups: int, block: GeneBlock) -> tuple[NDArray[Any], ...]:
+    size = min(len(block.cells), block.n_genes * n_groups)
+    ends = np.zeros(block.n_genes, np.int64)
+    groups, sums, detected = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64)
+    sum_by_group(block.indptr, block.cells, block.stored, codes, n_groups, ends, groups, sums, detected)
+    n = int(ends[-1]) if len(ends) else 0
+    return np.diff(ends, prepend=0), groups[:n].copy(), sums[:n].copy(), detected[:n].copy()
 
 
 def _csr(matrix: Any) -> sparse.csr_matrix:
@@ -326,7 +333,7 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
             draft.remove(shard)
         draft.changed.update(_write(found, draft.folder, name))
         refresh_card(draft)
-    return open_atlas(folder, memory=resources.memory, threads=resources.threads)
+    return open_atlas(folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
 
 
 def has_file(store: Store) -> bool:

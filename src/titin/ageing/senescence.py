@@ -187,4 +187,5 @@ SENESCENCE = Analysis(
     verdict=_verdict,
     in_report=scores_of_cells,
     options=(LEVEL, FORMULA, MIN_CELLS_OPTION, SCORE, SEED),
+    reads_all=True,
 )

@@ -500,4 +500,5 @@ STEM_CELLS = Analysis(
     options=(
         LEVEL, FORMULA, MIN_CELLS_OPTION, SEED, LABELS,
     ),
+    reads_all=True,
 )  # fmt: skip

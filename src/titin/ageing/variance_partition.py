@@ -277,4 +277,5 @@ VARIANCE = Analysis(
     narrowed_by=("gene",),
     verdict=lambda found: main_result(found, VariancePartition).summary,
     options=(LEVEL, MIN_CELLS_OPTION),
+    reads_all=True,
 )

@@ -4,7 +4,8 @@ For what reads all cells several times. Genes stay in the order of tokens, by fa
 row a gene, the rows that are used most lie together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from titin.atlas.atlas import Atlas
 from titin.atlas.kernels import count_chosen, lognorm, take_chosen
 from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
+from titin.cluster import spread
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.store import RowGroup
@@ -23,6 +25,9 @@ _LANE_CELLS = 4096  # summed in float32 at most, before float64
 
 class BlockReader:
     """Reads chosen cells × genes of a dataset in row blocks, again and again, from any thread.
+
+    Of an atlas that was opened with a cluster, `sum` and `spread` have its workers read. A function given to them must
+    then be one of a module, or a `functools.partial` of one: a function within a function cannot be sent.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ class BlockReader:
         int64, position in ``atlas.var`` of each column of a block.
     parts
         The chosen cells by row group.
+    cluster
+        That of the atlas, or None.
 
     Raises
     ------
@@ -54,10 +61,13 @@ class BlockReader:
         If counts are asked for and the dataset is of kind ``real``.
     """
 
+    lasting = True  # sent to the workers of a cluster once
+
     def __init__(
         self, atlas: Atlas, *, values: Literal["lognorm", "per_10k", "counts"] = "lognorm", cells: Any = None,
         genes: Any = None,
     ) -> None:  # fmt: skip
+        self.cluster = atlas.reader.resources.cluster
         self._store, self._kind, self._counts = atlas.store, atlas.manifest.value_kind, values == "counts"
         as_they_are = values != "per_10k" or not self._kind.has_counts or atlas.manifest.is_per_10k
         self._of_counts = self._kind.lognorm_of_counts or not as_they_are
@@ -111,8 +121,23 @@ class BlockReader:
         )  # fmt: skip
         return Block(part.start, indptr, columns, data)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: own for name, own in vars(self).items() if name != "lanes"} | {"cluster": None}
+
+    def spread(
+        self, function: Callable[[Block], Any], threads: int, *, advance: Callable[[int], None] = lambda _: None
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield ``function(block)`` for all blocks, in order, and which of the chosen cells the block has.
+
+        Computed in threads, or by the workers of the cluster. ``advance`` is told of the cells that are done.
+        """
+        lanes = range(len(self.lanes))
+        for found in spread(_map_lane, (self, function), lanes, threads, self.cluster, told=self._tell(advance)):
+            yield from found
+        give_back_memory()
+
     def map(self, function: Callable[[Block], Any], threads: int) -> Iterator[Any]:
-        """Yield ``function(block)`` for all blocks, in order, computed in threads."""
+        """Yield ``function(block)`` for all blocks, in order, computed in threads of this process, whatever it is."""
         yield from ordered_map(lambda part: function(self.read(part)), self.parts, threads)
         give_back_memory()
 
@@ -125,8 +150,8 @@ class BlockReader:
     ) -> list[NDArray[np.float64]]:
         """Sum the arrays that ``function`` returns for each lane, a few thousand neighbouring cells, in float64.
 
-        Lanes do not depend on the number of threads and are added in their order, so that the sums do not either, bit
-        for bit. In memory at a time are the arrays of about ``threads`` lanes.
+        Lanes are those of `lanes`, and are added in their order, some by some, so that the sums depend neither on
+        threads nor on workers, bit for bit. In memory at a time are the arrays of about ``threads`` lanes.
 
         Parameters
         ----------
@@ -136,19 +161,24 @@ class BlockReader:
             Told of the cells that are done.
         """
         totals: list[NDArray[np.float64]] = []
-        for n_cells, parts in ordered_map(
-            lambda lane: (sum(len(part.rows) for part in lane), function(map(self.read, lane))), self._lanes(), threads
-        ):
-            if totals:
-                for total, part in zip(totals, parts, strict=True):
-                    total += part
-            else:
-                totals = [np.asarray(part, np.float64) for part in parts]
-            advance(n_cells)
+        for some in spread(
+            _sum_lane, (self, function), range(len(self.lanes)), threads, self.cluster, add=add_arrays,
+            told=self._tell(advance),
+        ):  # fmt: skip
+            totals = add_arrays(totals, some)
         give_back_memory()
         return totals
 
-    def _lanes(self) -> list[list[ChosenRows]]:
+    def cells_of_lanes(self, lanes: Iterable[int]) -> int:
+        """Number of chosen cells of some lanes."""
+        return sum(len(part.rows) for lane in lanes for part in self.lanes[lane])
+
+    def _tell(self, advance: Callable[[int], None]) -> Callable[[int], None]:
+        return lambda lane: advance(self.cells_of_lanes([lane]))
+
+    @cached_property
+    def lanes(self) -> list[list[ChosenRows]]:
+        """The chosen cells by runs of row groups, of which each is the work of one task: as the dataset has them."""
         lanes: list[list[ChosenRows]] = []
         filled = _LANE_CELLS
         for part in self.parts:
@@ -168,3 +198,26 @@ class BlockReader:
             values = np.empty(len(block.data), np.float32)
             lognorm(block.indptr, block.data, layout.TARGET_SUM, values)
         return Block(block.start, block.indptr, block.indices, values)
+
+
+def add_arrays(totals: Sequence[NDArray[Any]] | None, parts: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    """Add arrays to totals, in float64 and in place; to nothing, as a copy."""
+    if not totals:
+        return [np.array(part, np.float64) for part in parts]
+    for total, part in zip(totals, parts, strict=True):
+        total += part
+    return list(totals)
+
+
+def _map_lane(reader: BlockReader, function: Callable[[Block], Any], lane: int) -> list[tuple[slice, Any]]:
+    found = []
+    for part in reader.lanes[lane]:
+        block = reader.read(part)
+        found.append((slice(block.start, block.start + block.n_cells), function(block)))
+    return found
+
+
+def _sum_lane(
+    reader: BlockReader, function: Callable[[Iterator[Block]], Sequence[NDArray[Any]]], lane: int
+) -> Sequence[NDArray[Any]]:
+    return function(map(reader.read, reader.lanes[lane]))

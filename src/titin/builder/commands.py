@@ -10,6 +10,7 @@ from titin.options import (
     PATH,
     ByHand,
     choose_progress,
+    cluster_option,
     dataset_argument,
     donors_option,
     dry_run_option,
@@ -282,12 +283,13 @@ def _words(where: str, option: click.Option, text: str) -> list[str]:
 )
 @click.option("--max-epochs", type=int, metavar="N", help="For scvi.  [default: by the number of cells]")
 @seed_option
+@cluster_option
 @limit_options
 @shared_options
 @former_option("--genes", "--which-genes", type=click.Choice(["all", "hvg"]))
 def embed(
     dataset: Path, methods: tuple[str, ...], force: bool, which_genes: str | None, seed: int, threads: int | None,
-    memory: str | None, as_json: bool, quiet: bool,
+    memory: str | None, as_json: bool, quiet: bool, cluster: str | None,
     **chosen: Any,
 ) -> None:  # fmt: skip
     """Compute projections of DATASET and put them into it: those named, or whichever of the three are missing.
@@ -307,7 +309,7 @@ def embed(
 
     parameters = terminal.parameters_by_method(methods, {**chosen, "genes": which_genes})
     done = add_embeddings(
-        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, progress=progress,
+        dataset, methods, force=force, seed=seed, threads=threads, memory=memory, cluster=cluster, progress=progress,
         **parameters,
     )  # fmt: skip
     print_result(terminal.embed_document(done), as_json, terminal.describe_embed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from titin.atlas import open_atlas
 from titin.builder.projections import ProjectionRequest, TargetDataset, project, record
+from titin.cluster import connect
 from titin.dataset.manifest import Manifest
 from titin.dataset.replace import Draft, revise
 from titin.embed.methods import DEFAULTS, Method, choose_methods
@@ -54,6 +55,7 @@ def add_embeddings(
     seed: int = 0,
     threads: int | None = None,
     memory: int | str | None = None,
+    cluster: Any = None,
     progress: Progress | None = None,
     **parameters: Mapping[str, Any],
 ) -> Embedded:
@@ -72,6 +74,8 @@ def add_embeddings(
         Of the random numbers.
     threads, memory
         As for `titin.build`.
+    cluster
+        Workers that read the matrix for ``pca``, as for `titin.open`; other methods compute here.
     progress
         Told what is going on.
     **parameters
@@ -89,10 +93,12 @@ def add_embeddings(
     """
     began = time.perf_counter()
     folder, progress = local_folder(dataset), progress or Progress()
-    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
     before = Manifest.read(folder)
     chosen = _choose(before, list(methods), parameters, force)
     done = Embedded(folder, before)
+    if resources.cluster is not None and (own := [method.name for method in chosen if method.name != "pca"]):
+        progress.note(f"only pca reads the matrix on the cluster: {', '.join(own)} in threads of this machine")
     if chosen:
         asked = ProjectionRequest(seed, resources.beside(before.n_cells), progress, parameters)
         with revise(folder) as draft:

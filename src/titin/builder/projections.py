@@ -80,7 +80,7 @@ def project(method: Method, place: TargetDataset, manifest: Manifest, asked: Pro
     """
     manifest.write_draft(place.folder)
     resources = asked.resources
-    atlas = open_atlas(place.folder, memory=resources.memory, threads=resources.threads)
+    atlas = open_atlas(place.folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
     chosen = {**method.parameters, **asked.parameters.get(method.name, {})}
     task = MethodInput(atlas, _stands_on(atlas, chosen), chosen, asked.seed, resources, asked.progress)
     began = time.perf_counter()

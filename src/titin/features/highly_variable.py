@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -48,15 +49,7 @@ class Batches:
         """
         shape = len(self.names), self.reader.n_genes
         log_unit = self.reader.log_unit if linear else 0.0
-
-        def work(blocks: Iterator[Block]) -> list[Floats]:
-            totals = [np.zeros(shape) for _ in range(3)]
-            for block in blocks:
-                _kernels.add_batch_moments(
-                    block.indptr, block.indices, block.data, self._codes(block), log_unit, *totals
-                )  # fmt: skip
-            return totals
-
+        work = partial(_add_moments, self.codes, shape, log_unit)
         sums, squares, detected = map(self._by_gene, self.reader.sum(work, self.threads))
         n = self.sizes[:, None]
         mean = sums / n
@@ -65,24 +58,32 @@ class Batches:
     def clipped_sums(self, most: Floats) -> tuple[Floats, Floats]:
         """Sum and sum of squares of the values, none counting for more than ``most``; batches × genes as in var."""
         limits = np.ascontiguousarray(most[:, self.reader.genes])
-
-        def work(blocks: Iterator[Block]) -> list[Floats]:
-            totals = [np.zeros_like(limits) for _ in range(2)]
-            for block in blocks:
-                _kernels.add_clipped(block.indptr, block.indices, block.data, self._codes(block), limits, *totals)
-            return totals
-
-        sums, squares = map(self._by_gene, self.reader.sum(work, self.threads))
+        sums, squares = map(self._by_gene, self.reader.sum(partial(_add_clipped, self.codes, limits), self.threads))
         return sums, squares
-
-    def _codes(self, block: Block) -> NDArray[np.int64]:
-        return self.codes[block.start : block.start + block.n_cells]
 
     def _by_gene(self, totals: Floats) -> Floats:
         """From the reader's order of genes to that of var."""
         ordered = np.empty_like(totals)
         ordered[:, self.reader.genes] = totals
         return ordered
+
+
+def _add_moments(
+    codes: NDArray[np.int64], shape: tuple[int, int], log_unit: float, blocks: Iterator[Block]
+) -> list[Floats]:
+    totals = [np.zeros(shape) for _ in range(3)]
+    for block in blocks:
+        own = codes[block.start : block.start + block.n_cells]
+        _kernels.add_batch_moments(block.indptr, block.indices, block.data, own, log_unit, *totals)
+    return totals
+
+
+def _add_clipped(codes: NDArray[np.int64], limits: Floats, blocks: Iterator[Block]) -> list[Floats]:
+    totals = [np.zeros_like(limits) for _ in range(2)]
+    for block in blocks:
+        own = codes[block.start : block.start + block.n_cells]
+        _kernels.add_clipped(block.indptr, block.indices, block.data, own, limits, *totals)
+    return totals
 
 
 def make_batches(atlas: Atlas, reader: BlockReader, batch_key: str | None, threads: int) -> Batches:

@@ -1,7 +1,8 @@
 """Which genes of a dataset are in a set, and which stand beside it for comparison."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -229,13 +230,8 @@ def score_gene_sets(
     scores = np.empty((reader.n_cells, len(members.tokens)), np.float32)
     progress = progress or Progress()
     progress.start("gene-set scores", reader.n_cells, "cells")
-
-    def work(block: Block) -> int:
-        scores[block.start : block.start + block.n_cells] = score(block)
-        return block.n_cells
-
-    for n_cells in reader.map(work, threads):
-        progress.advance(n_cells)
+    for rows, found in reader.spread(score, threads, advance=progress.advance):
+        scores[rows] = found
     progress.finish()
     index = pd.Index(atlas.obs_names[reader.cells], name=layout.CELL_ID)
     table = pd.DataFrame(scores, index=index, columns=list(members.tokens), copy=False)
@@ -248,14 +244,15 @@ def score_gene_sets(
 
 def gene_means(reader: BlockReader, threads: int) -> Floats:
     """Mean log-normalised value of every gene over the reader's cells, float64 by token."""
+    sums = reader.sum(partial(_sum_genes, reader.n_genes), threads)
+    return (sums[0] if sums else np.zeros(reader.n_genes)) / max(1, reader.n_cells)
 
-    def work(block: Block) -> Floats:
-        return np.bincount(block.indices, block.data, minlength=reader.n_genes).astype(np.float64, copy=False)
 
-    total = np.zeros(reader.n_genes)
-    for sums in reader.map(work, threads):
-        total += sums
-    return total / max(1, reader.n_cells)
+def _sum_genes(n_genes: int, blocks: Iterator[Block]) -> list[Floats]:
+    total = np.zeros(n_genes)
+    for block in blocks:
+        total += np.bincount(block.indices, block.data, minlength=n_genes)
+    return [total]
 
 
 def sets_by_gene(n_genes: int, weights: Sequence[tuple[Tokens, Floats]]) -> tuple[NDArray[Any], ...]:
@@ -297,7 +294,11 @@ def _score_genes(
             np.concatenate([np.full(len(tokens), 1 / len(tokens)), np.full(len(controls), -1 / len(controls))]),
         ))  # fmt: skip
     tables = sets_by_gene(atlas.n_vars, weights)
-    return lambda block: weighted_sums(block, tables, len(weights))[0]
+    return partial(_weighted, tables, len(weights))
+
+
+def _weighted(tables: tuple[NDArray[Any], ...], n_sets: int, block: Block) -> Floats:
+    return weighted_sums(block, tables, n_sets)[0]
 
 
 def _known_means(atlas: Atlas, reader: BlockReader) -> Floats | None:
@@ -315,17 +316,14 @@ def _ucell(atlas: Atlas, members: Members, max_rank: int) -> Callable[[Block], F
         raise TitinError(f"a largest rank of {max_rank} is less than the {int(sizes.max())} genes of a set",
                          "give a larger one")  # fmt: skip
     first, set_of, _ = sets_by_gene(atlas.n_vars, [(t, np.ones(len(t))) for t in members.tokens.values()])
-    least = sizes * (sizes + 1) / 2
+    return partial(_auc, first, set_of, max_rank, sizes)
 
-    def score(block: Block) -> Floats:
-        sums = np.empty((block.n_cells, len(sizes)))
-        kernels.rank_sums(
-            block.indptr, block.indices, block.data, first, set_of, max_rank, sizes, sums
-        )  # fmt: skip
-        auc: Floats = 1 - (sums - least) / (sizes * max_rank - least)
-        return auc
 
-    return score
+def _auc(first: NDArray[Any], set_of: NDArray[Any], max_rank: int, sizes: Floats, block: Block) -> Floats:
+    sums, least = np.empty((block.n_cells, len(sizes))), sizes * (sizes + 1) / 2
+    kernels.rank_sums(block.indptr, block.indices, block.data, first, set_of, max_rank, sizes, sums)
+    auc: Floats = 1 - (sums - least) / (sizes * max_rank - least)
+    return auc
 
 
 def _ulm(atlas: Atlas, members: Members) -> Callable[[Block], Floats]:
@@ -334,12 +332,12 @@ def _ulm(atlas: Atlas, members: Members) -> Callable[[Block], Floats]:
     if n < 3 or sizes.max() >= n:
         raise TitinError("a set that holds every gene has nothing to be compared with", "give smaller sets")
     tables = sets_by_gene(n, [(t, np.ones(len(t))) for t in members.tokens.values()])
+    return partial(_slope, tables, n, sizes)
 
-    def score(block: Block) -> Floats:
-        inside, moments = weighted_sums(block, tables, len(sizes))
-        return ulm_t(inside, moments, n, sizes, sizes)
 
-    return score
+def _slope(tables: tuple[NDArray[Any], ...], n: int, sizes: Floats, block: Block) -> Floats:
+    inside, moments = weighted_sums(block, tables, len(sizes))
+    return ulm_t(inside, moments, n, sizes, sizes)
 
 
 def ulm_t(inside: Floats, moments: Floats, n: int, weights: Floats, squares: Floats) -> Floats:

@@ -1,10 +1,12 @@
 """Activities of regulators in every cell, streamed into a file."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from titin.ageing.pseudobulk import gene_names
 from titin.atlas import Atlas
@@ -66,21 +68,26 @@ def write_cell_activities(
     ids = atlas.obs_names[reader.cells].astype(str).to_numpy(object)
     schema = pa.schema([layout.required(layout.CELL_ID, pa.string()),
                         *(layout.required(name, pa.float32()) for name in names)])  # fmt: skip
-
-    def score(block: Block) -> pa.Table:
-        inside, moments = weighted_sums(block, tables, len(names))
-        scores = ulm_t(inside, moments, atlas.n_vars, told["sum"], told["squares"]).astype(np.float32)
-        own = pa.array(ids[block.start : block.start + block.n_cells], pa.string())
-        return pa.Table.from_arrays([own, *map(pa.array, scores.T.copy())], schema=schema)
-
+    score = partial(_score, tables, len(names), atlas.n_vars, told["sum"], told["squares"])
     progress = progress or Progress()
     progress.start("activities of cells", reader.n_cells, "cells")
     try:
         with whole(path) as file, ParquetSink(file, schema, compression="zstd") as sink:
-            for table in reader.map(score, threads or atlas.reader.resources.threads):
-                sink.write(table)
-                progress.advance(len(table))
+            for rows, scores in reader.spread(
+                score, threads or atlas.reader.resources.threads, advance=progress.advance
+            ):
+                own = pa.array(ids[rows], pa.string())
+                sink.write(pa.Table.from_arrays([own, *map(pa.array, scores)], schema=schema))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}", "give another --output") from error
     progress.finish()
     return path
+
+
+def _score(
+    tables: tuple[NDArray[Any], ...], n: int, n_genes: int, sums: Any, squares: Any, block: Block
+) -> NDArray[np.float32]:
+    """Activities, regulators × cells of the block."""
+    inside, moments = weighted_sums(block, tables, n)
+    scores: NDArray[np.float32] = ulm_t(inside, moments, n_genes, sums, squares).T.astype(np.float32, order="C")
+    return scores

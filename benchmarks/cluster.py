@@ -1,0 +1,136 @@
+"""Passes in threads and on workers of a Dask LocalCluster: python benchmarks/cluster.py --dataset DATASET.
+
+Each pass is done in threads and on the workers by turns, after once for kernels and caches; told are medians, and the
+processor time of all processes together. Results have to be equal, bit for bit. With --address the workers are those of
+a scheduler that runs already.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from distributed import Client, LocalCluster
+
+import titin
+from _measure import BenchmarkError, finish, load_average, table
+from titin.ageing import pseudobulk
+from titin.check import validate
+from titin.embed.pca import pca
+from titin.features import highly_variable, score_gene_sets
+
+
+def _validate(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    report = validate(atlas.folder, checks=["matrix", "integrity"], **options)
+    return [{k: v for k, v in check.items() if k not in ("seconds", "memory_bytes")}
+            for check in report.document()["checks"]]  # fmt: skip
+
+
+def _pca(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    found = pca(atlas, threads=options.get("threads"))
+    return [found.scores, found.loadings]
+
+
+def _highly_variable(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    return [highly_variable(atlas, threads=options.get("threads")).select_dtypes("number").to_numpy()]
+
+
+def _pca_of_variable(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    chosen = highly_variable(atlas, threads=options.get("threads"))["highly_variable"].to_numpy()
+    found = pca(atlas, genes=chosen, threads=options.get("threads"))
+    return [found.scores, found.loadings]
+
+
+def _pseudobulk(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    found = pseudobulk(atlas, threads=options.get("threads"))
+    return [found.counts.data, found.counts.indices, found.detected.data]
+
+
+def _scores(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    return [score_gene_sets(atlas, threads=options.get("threads")).table.to_numpy()]
+
+
+PASSES: dict[str, Callable[[Any, dict[str, Any]], list[Any]]] = {
+    "validate": _validate, "PCA of all genes": _pca, "variable genes": _highly_variable,
+    "PCA of variable genes": _pca_of_variable, "pseudobulk": _pseudobulk, "scores of gene sets": _scores,
+}  # fmt: skip
+
+
+def _digest(found: list[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in found:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _cpu(client: Client) -> float:
+    """Processor seconds of this process and of all workers."""
+    return time.process_time() + sum(client.run(time.process_time).values())
+
+
+def _measure(client: Client, dataset: Path, workers: int, runs: int, passes: list[str]) -> list[dict[str, Any]]:
+    ways = {"threads": {"threads": workers}, "cluster": {"cluster": client, "threads": 1}}
+    atlases = {way: titin.open(dataset, **options) for way, options in ways.items()}
+    told = []
+    for name in passes:
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        cpu: dict[str, list[float]] = {way: [] for way in ways}
+        digests = set()
+        for turn in range(runs + 1):
+            for way, options in ways.items():
+                began, spent = time.perf_counter(), _cpu(client)
+                digests.add(_digest(PASSES[name](atlases[way], options)))
+                if turn:
+                    seconds[way].append(time.perf_counter() - began)
+                    cpu[way].append(_cpu(client) - spent)
+        medians = {way: statistics.median(own) for way, own in seconds.items()}
+        told.append({
+            "pass": name, "equal": len(digests) == 1, "speed": medians["threads"] / medians["cluster"],
+            **{f"{way}_seconds": own for way, own in medians.items()},
+            **{f"{way}_cpu_seconds": statistics.median(own) for way, own in cpu.items()},
+        })  # fmt: skip
+        print(f"{name}: {told[-1]['speed']:.2f}", file=sys.stderr)
+    return told
+
+
+def main() -> int:
+    """Measure passes in threads and on workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2, help="Processes of one thread each, and threads beside.")
+    parser.add_argument("--address", help="Scheduler of a cluster that runs already, instead.")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--pass", dest="passes", action="append", choices=PASSES, help="Only this; repeat for several.")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.address is None:
+        local = LocalCluster(n_workers=options.workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        with local, Client(local, set_as_default=False) as client:
+            told = _measure(client, options.dataset, options.workers, options.runs, options.passes or list(PASSES))
+    else:
+        with Client(options.address, set_as_default=False) as client:
+            workers = sum(client.nthreads().values())
+            told = _measure(client, options.dataset, workers, options.runs, options.passes or list(PASSES))
+    document = {"cells": titin.open(options.dataset).n_obs, "workers": options.workers, "address": options.address,
+                "load_average": load_average(), "passes": told}  # fmt: skip
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(f"{document['cells']:,} cells; load {document['load_average']}\n")
+        rows = [(one["pass"], f"{one['threads_seconds']:.1f}", f"{one['cluster_seconds']:.1f}",
+                 f"{one['threads_cpu_seconds']:.1f}", f"{one['cluster_cpu_seconds']:.1f}", f"{one['speed']:.2f}")
+                for one in told]  # fmt: skip
+        print(table(("pass", "threads, s", "cluster, s", "CPU s", "CPU s there", "speed"), rows))
+    if unequal := [one["pass"] for one in told if not one["equal"]]:
+        raise BenchmarkError(f"results differ: {', '.join(unequal)}")
+    return 0
+
+
+if __name__ == "__main__":
+    finish(main)

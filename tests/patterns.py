@@ -6,6 +6,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,12 @@ class Used:
         return f"{self.where} {self.pattern[:40]!r}"
 
 
+@cache
 def used_patterns() -> list[Used]:
-    """Patterns that stand in calls as text, and those that modules keep, wherever in tuples and dictionaries."""
+    """Patterns that stand in calls as text, and those that modules keep, wherever in tuples and dictionaries.
+
+    The first call imports and reads the whole package.
+    """
     found = dict.fromkeys([*_in_modules(), *_in_calls()])
     return list(found)
 
@@ -85,7 +90,8 @@ def _patterns_in(value: Any, depth: int = 4) -> Iterator[re.Pattern[str]]:
 
 def _in_calls() -> Iterator[Used]:
     for path in sorted(SOURCES.rglob("*.py")):
-        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+        source = path.read_text("utf-8")
+        for call in ast.walk(ast.parse(source)) if re.search(r"\bre\b|\bstr\b", source) else ():
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
                 continue
             function, of = call.func.attr, call.func.value

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -49,12 +50,15 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-MESSAGES = [
-    (path.relative_to(SOURCE), line, text)
-    for path in sorted(SOURCE.rglob("*.py"))
-    for line, text in texts(ast.parse(path.read_text("utf-8")))
-    if "--" in text or "titin " in text or "TITIN_" in text
-]
+@cache
+def messages() -> list[tuple[Path, int, str]]:
+    """File, line and text of what may name something of the command line; found when a test asks, once."""
+    return [
+        (path.relative_to(SOURCE), line, text)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for line, text in texts(ast.parse(path.read_text("utf-8")))
+        if "--" in text or "titin " in text or "TITIN_" in text
+    ]
 
 
 def wrong(path: Path, text: str) -> str:
@@ -81,14 +85,14 @@ def wrong(path: Path, text: str) -> str:
 
 
 def test_options_commands_and_variables_of_messages_exist() -> None:
-    assert len(MESSAGES) > 100
-    found = [(str(path), line, wrong(path, text)) for path, line, text in MESSAGES]
+    assert len(messages()) > 100
+    found = [(str(path), line, wrong(path, text)) for path, line, text in messages()]
     assert [entry for entry in found if entry[2]] == []
 
 
 def test_variables_of_messages_exist() -> None:
     known = {f"TITIN_{p.name.upper()}" for of_name in ALL.values() for c in of_name for p in c.params if p.name}
-    read = {name for path, _, text in MESSAGES for name in re.findall(r"TITIN_[A-Z_]+", text)}
+    read = {name for path, _, text in messages() for name in re.findall(r"TITIN_[A-Z_]+", text)}
     assert read - known == {"TITIN_CACHE", "TITIN_SCPRINT_PYTHON"}  # which no option gives
     assert 'environ.get("TITIN_CACHE"' in (SOURCE / "load" / "cache.py").read_text("utf-8")
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,17 @@ def calls(path: Path) -> Iterator[tuple[str, int]]:
             yield ast.unparse(node.func), node.lineno
 
 
+@cache
+def all_calls() -> list[tuple[str, str, int]]:
+    """File, name and line of every call of the package, found once for all doors."""
+    return [(str(path.relative_to(SOURCE)), name, line) for path in FILES for name, line in calls(path)]
+
+
 @pytest.mark.parametrize("pattern", DOORS)
 def test_text_leaves_by_its_door_only(pattern: str) -> None:
     found = [
-        f"{path.relative_to(SOURCE)}:{line}: {name}" for path in FILES for name, line in calls(path)
-        if re.fullmatch(pattern, name) and str(path.relative_to(SOURCE)) not in DOORS[pattern]
+        f"{path}:{line}: {name}" for path, name, line in all_calls()
+        if re.fullmatch(pattern, name) and path not in DOORS[pattern]
     ]  # fmt: skip
     assert found == []
 

@@ -1,6 +1,8 @@
 """What all tests share: slow ones on demand, things made once for all workers, files that lie beside the repository."""
 
 import fcntl
+import gc
+import os
 import shutil
 import signal
 import time
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from titin.builder import options
+from titin.check import viewer_rules
 from titin.explore import page
 
 # kernels are compiled within the first example, and no test is about time
@@ -35,6 +38,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if left:
             config.hook.pytest_deselected(items=left)
             items[:] = [item for item in items if not item.get_closest_marker(mark)]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave modules and tests out of what Python's collector goes through: all last as long as the run."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -98,3 +107,23 @@ def no_projections() -> Iterator[None]:
         patch.setattr(options, "DEFAULT_PROJECTIONS", ())
         patch.setenv("TITIN_PROJECT", "none")  # of processes that tests start
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Nothing is waited for until it is on the disk: power is cut in processes of their own, which watch that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: os.fstat(handle) and None)  # which handles that are closed refuse
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets_server() -> Iterator[None]:
+    """Full validations ask the library `datasets` in forks of one process, not in a new one each."""
+    from datasets_server import Server
+
+    server = Server()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(viewer_rules, "_run", lambda asked, _, home: server.run(viewer_rules._SCRIPT, asked, home))
+        yield
+    server.close()

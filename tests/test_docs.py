@@ -74,8 +74,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LONG = (
-    "README.md", "docs/ageing.md", "docs/ageing_programmes.md", "docs/benchmark.md", "docs/loading.md",
-    "docs/presets.md", "docs/projections.md", "docs/publishing.md", "docs/report.md", "docs/validation.md",
+    "README.md", "docs/ageing.md", "docs/ageing_programmes.md", "docs/annotation.md", "docs/benchmark.md",
+    "docs/datasets_that_live.md", "docs/loading.md", "docs/own_atlas.md", "docs/presets.md", "docs/projections.md",
+    "docs/publishing.md", "docs/report.md", "docs/validation.md",
 )  # fmt: skip
 
 

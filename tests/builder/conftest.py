@@ -69,9 +69,9 @@ def build_atlas(tmp_path: Path) -> Callable[..., BuildReport]:
     return write_and_build
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """A process that is forked for every command, with what it imports already there."""
+    """A process that is forked for every command, with what it imports already there: it takes seconds to start."""
     server = Server()
     yield server
     server.close()

@@ -16,7 +16,8 @@ from titin.check import validate
 from titin.check.footer import read_footer
 from titin.check.hub import NoFeatureError, dataset_info, feature, features, read_hub_card, size_in_arrow
 from titin.check.viewer_features import is_category, largest_window, size_category
-from titin.check.viewer_rules import LIMIT, cell_size, first_rows
+from titin.check.viewer_rules import LIMIT, _ask, cell_size, first_rows
+from titin.check.viewer_rules import _run as run_by_itself  # before the tests' own way takes its place
 from titin.errors import DatasetError
 from titin.publish import write_card
 
@@ -49,6 +50,19 @@ def test_datasets_of_every_kind_pass(copy_of, kind):
     write_card(folder, licence="cc0-1.0", images=False)
     report = validate(folder, level="quick", checks=["viewer"])
     assert [f.message for _, f in report.findings("error", "warning")] == []
+
+
+@pytest.mark.parametrize("damaged", ["", "_expression.parquet", "README.md"])
+def test_a_process_of_its_own_is_told_what_the_server_of_the_tests_is(clean, monkeypatch, damaged):
+    pytest.importorskip("datasets", reason="needs `pip install datasets`")
+    for path in clean.glob(f"*{damaged}") if damaged else ():
+        path.write_bytes(path.read_bytes()[:-7] + b"\n- [no")
+    asked = str(clean), {"expression": True, "projection_X_umap": False}
+    served = _ask(*asked)
+    monkeypatch.setattr("titin.check.viewer_rules._run", run_by_itself)
+    assert served == _ask(*asked)
+    if not damaged:
+        assert served["configs"]["expression"]["rows"] == 240
 
 
 # footers

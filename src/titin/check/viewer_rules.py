@@ -420,12 +420,16 @@ def _ask(folder: str, wanted: dict[str, bool]) -> dict[str, Any] | str:
     with tempfile.TemporaryDirectory(prefix="titin-datasets-") as home:
         settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": home, "HF_DATASETS_CACHE": home, "HF_HUB_DISABLE_TELEMETRY": "1"}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | settings
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT], input=json.dumps([folder, wanted]), env=environment, cwd=home,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = _run(json.dumps([folder, wanted]), environment, home)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         return (done.stderr.strip().splitlines() or ["no reason given"])[-1][:_SHOWN_ERROR]
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer
+
+
+def _run(asked: str, environment: dict[str, str], home: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", _SCRIPT], input=asked, env=environment, cwd=home, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip

@@ -1,7 +1,11 @@
 """Counts are claimed only where the values prove them, and not refused where arithmetic was coarse."""
 
+import tracemalloc
+from collections.abc import Iterator
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +13,11 @@ from scipy import sparse
 
 from titin.atlas import open_atlas
 from titin.builder import build
-from titin.dataset.codec import RefusedError, encode
+from titin.builder.evidence import Evidence
+from titin.dataset.codec import Encoded, RefusedError, encode
 from titin.dataset.kernels import align_witness
+
+Floats = np.ndarray
 
 
 def test_few_values_that_fit_by_accident_are_no_counts(tmp_path):
@@ -80,3 +87,65 @@ def test_a_witness_is_aligned_by_the_genes_of_a_cell(data):
     expected = ours + 100.0 if set(ours) <= set(theirs) else np.zeros(len(ours))
     assert beyond == (len(set(theirs) - set(ours)) if set(ours) <= set(theirs) else 0)
     np.testing.assert_array_equal(out, expected)
+
+
+def blocks_of(n_cells: int, n_genes: int, cells_a_block: int) -> Iterator[Encoded]:
+    """Blocks of cells whose counts are to be recovered, the same a few times over."""
+    counts = np.random.default_rng(4).poisson(1.0, (cells_a_block, n_genes)) + 1
+    X = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).astype(np.float32)
+    indptr = np.arange(cells_a_block + 1, dtype=np.int64) * n_genes
+    for _ in range(n_cells // cells_a_block):
+        yield encode(indptr, np.tile(np.arange(n_genes, dtype=np.int32), cells_a_block), X.ravel(), n_genes, "log1p")
+
+
+def test_what_is_kept_of_a_cell_is_a_few_bytes_and_judged_in_little_more():
+    """Ten million cells must not need gigabytes, whatever the number of numeric columns of obs."""
+    n_cells = 200_000
+    obs = pd.DataFrame({f"n{i}": np.arange(n_cells, dtype=np.float64) + 1 for i in range(6)})
+    known = list(blocks_of(2_000, 12, 400))
+    tracemalloc.start()
+    evidence = Evidence(n_cells)
+    for _ in range(n_cells // 2_000):
+        for block in known:
+            evidence.add(block)
+    kept, _ = tracemalloc.get_traced_memory()
+    found = evidence.doubt(), evidence.target(obs), evidence.column(obs, 1e4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == (None, ("counts", 1e4), None)
+    assert kept <= 16 * n_cells
+    assert peak - kept <= 24 * n_cells + 12 * 2**20
+
+
+def plain_target(sums: Floats, scale: Floats, obs: pd.DataFrame) -> tuple[str, float] | None:
+    """The same by the whole arrays at once."""
+    full = sums > 0
+    for name, total in {"counts": sums, **{f"obs/{name}": obs[name].to_numpy(np.float64) for name in obs}}.items():
+        if name != "counts" and not (total[full] != total[full][:1]).any():
+            continue
+        ratio = total[full] / scale[full]
+        middle = np.median(ratio) if len(ratio) else 0.0
+        if 0 < middle < np.inf and np.abs(ratio / middle - 1).max() < 1e-5:
+            return name, float(f"{middle:.6g}")
+    return None
+
+
+@given(data=st.data())
+def test_a_target_is_that_of_all_cells_whatever_the_ranges_they_are_read_in(data):
+    n = data.draw(st.integers(1, 12))
+    sums = np.array(data.draw(st.lists(st.sampled_from([0.0, 3.0, 50.0, 7000.0]), min_size=n, max_size=n)))
+    total = np.array(data.draw(st.lists(st.sampled_from([-1.0, 2.0, 9.0, np.nan, np.inf]), min_size=n, max_size=n)))
+    noise = data.draw(st.sampled_from([0.0, 4e-6, 9e-6, 2e-5])) * np.linspace(-1, 1, n)
+    of = data.draw(st.sampled_from([np.maximum(sums, 1.0), np.where(total > 0, total, 1.0), np.arange(1.0, n + 1)]))
+    scale = np.where(np.isfinite(of), of * (1 + noise) / 1e4, 1.0).astype(np.float32)
+    obs = pd.DataFrame({"same": np.full(n, 5.0), "total": total, "twice": 2 * sums})
+    evidence = Evidence(n)
+    evidence._sums[:], evidence._scale[:], evidence._n_cells = sums, scale, n
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("titin.builder.evidence._CELLS_AT_A_TIME", data.draw(st.integers(1, 5)))
+        assert evidence.target(obs) == plain_target(sums, scale, obs)
+        column = evidence.column(obs, 1e4)
+    full, wanted = sums > 0, 1e4 * scale.astype(np.float64)
+    close = [name for name in obs if full.any() and (obs[name][full] != obs[name][full].iloc[0]).any()
+             and np.allclose(obs[name][full], wanted[full], 5e-7, 0)]  # fmt: skip
+    assert column == (close[0] if close else None)

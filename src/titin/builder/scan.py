@@ -136,8 +136,8 @@ class Scan:
 class _Tally:
     """Running totals of one pass."""
 
-    def __init__(self, scan: Scan) -> None:
-        self.scan, self.evidence = scan, Evidence()
+    def __init__(self, scan: Scan, n_cells: int) -> None:
+        self.scan, self.evidence = scan, Evidence(n_cells)
 
     def add(self, block: Encoded) -> None:
         scan, kind = self.scan, self.scan.value_kind
@@ -222,7 +222,7 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
         tally = _Tally(Scan(
             kind.name, job.bucket_cells, np.zeros((n_genes, 6)), job.resources.bucket_values // 2, base=kind.base,
             refused=refused,
-        ))  # fmt: skip
+        ), n_cells)  # fmt: skip
 
         def work(block: Block) -> tuple[Block, Encoded, list[tuple[int, Cells]]]:
             encoded = _encode(source, block, kind, job.options.allow_negative)

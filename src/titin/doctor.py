@@ -102,16 +102,18 @@ def look_after(folders: Iterable[Path | str], *, clean: bool) -> list[dict[str, 
 
 def _look_elsewhere(url: str, *, clean: bool) -> list[dict[str, Any]]:
     """What an upload has left that was not finished."""
-    from titin.dataset.remote_target import RemoteTarget
+    from titin.dataset.remote_revision import RemoteRevision
 
-    place = RemoteTarget(url, given_storage_options())
+    place = RemoteRevision(url, given_storage_options())
     n_bytes = place.unfinished()
     if n_bytes is None:
         return []
-    if clean:
+    what = f"unfinished upload of {place.last_name}"
+    if clean and place.finish():
+        what = f"what waited for a change of {place.last_name}, which is finished now"
+    elif clean:
         place.clean()
-    return [{"path": place.name, "bytes": n_bytes, "what": f"unfinished upload of {place.last_name}",
-             "removed": clean}]  # fmt: skip
+    return [{"path": place.name, "bytes": n_bytes, "what": what, "removed": clean}]
 
 
 def _version(name: str) -> str | None:

@@ -262,6 +262,10 @@ def test_the_command_line_takes_urls_where_python_does(
 @pytest.mark.parametrize("place", ["hf://datasets/me/atlas", "s3://bucket/atlas", "https://me:secretword@host/a"])
 @pytest.mark.parametrize("command", HERE)
 def test_where_a_dataset_must_be_here_it_is_said(command: str, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if command == "embed" and place.startswith(
+        "s3://"
+    ):  # where files can be replaced: tests/builder/test_embed_elsewhere
+        return
     with pytest.raises(SystemExit) as done:
         main([*command.split(), place, *HERE[command]])
     assert done.value.code == 2

@@ -12,6 +12,7 @@ from titin.options import (
     choose_progress,
     cluster_option,
     dataset_argument,
+    dataset_or_url_argument,
     donors_option,
     dry_run_option,
     follow_links_option,
@@ -253,7 +254,7 @@ def _words(where: str, option: click.Option, text: str) -> list[str]:
 
 
 @click.command()
-@dataset_argument
+@dataset_or_url_argument
 @click.argument("methods", nargs=-1, metavar="[pca] [harmony] [umap] [tsne] [scvi] [leiden]")
 @force_option
 @click.option(
@@ -288,14 +289,15 @@ def _words(where: str, option: click.Option, text: str) -> list[str]:
 @shared_options
 @former_option("--genes", "--which-genes", type=click.Choice(["all", "hvg"]))
 def embed(
-    dataset: Path, methods: tuple[str, ...], force: bool, which_genes: str | None, seed: int, threads: int | None,
+    dataset: Path | str, methods: tuple[str, ...], force: bool, which_genes: str | None, seed: int, threads: int | None,
     memory: str | None, as_json: bool, quiet: bool, cluster: str | None,
     **chosen: Any,
 ) -> None:  # fmt: skip
     """Compute projections of DATASET and put them into it: those named, or whichever of the three are missing.
 
     DATASET changes in one step when all are computed; interrupted, it is as it was. A projection that is there is
-    computed again, and replaced, with --force only.
+    computed again, and replaced, with --force only. Of a dataset that lies elsewhere, such as s3://bucket/atlas, a copy
+    is fetched into the folder of temporary files, and what is new is sent back.
 
     \b
     titin embed dataset

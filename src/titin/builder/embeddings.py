@@ -1,8 +1,9 @@
 """Adding projections to a dataset that is there, or computing them again."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from titin.atlas import open_atlas
 from titin.builder.projections import ProjectionRequest, TargetDataset, project, record
 from titin.cluster import connect
 from titin.dataset.manifest import Manifest
+from titin.dataset.places import find_place, read_remote_manifest
+from titin.dataset.remote_revision import revised
 from titin.dataset.replace import Draft, revise
 from titin.embed.methods import DEFAULTS, Method, choose_methods
 from titin.errors import OutputError, TitinError
-from titin.files import local_folder
+from titin.files import is_url, local_folder
 from titin.progress import Progress
 from titin.publish import refresh_card
 from titin.resources import MIN_MEMORY, make_resources, peak_memory
@@ -26,7 +29,7 @@ class Embedded:
     Attributes
     ----------
     path
-        The dataset.
+        The dataset: its folder, or its URL.
     manifest
         Its manifest now.
     keys
@@ -39,7 +42,7 @@ class Embedded:
         What a user should know.
     """
 
-    path: Path
+    path: Path | str
     manifest: Manifest
     keys: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -57,6 +60,7 @@ def add_embeddings(
     memory: int | str | None = None,
     cluster: Any = None,
     progress: Progress | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **parameters: Mapping[str, Any],
 ) -> Embedded:
     """Compute projections of a dataset and put them into it, all at once or not at all.
@@ -64,7 +68,8 @@ def add_embeddings(
     Parameters
     ----------
     dataset
-        A dataset folder.
+        A dataset folder; or a URL of storage that can be written, such as ``s3://bucket/atlas``: a copy is then
+        fetched into the folder of temporary files, and what is new is sent back.
     methods
         ``pca``, ``umap``, ``tsne``, with what they stand on where that is missing; where none is given, those of the
         three that are missing.
@@ -78,6 +83,8 @@ def add_embeddings(
         Workers that read the matrix for ``pca``, as for `titin.open`; other methods compute here.
     progress
         Told what is going on.
+    storage_options
+        Of a URL, as for `titin.open`.
     **parameters
         By method, such as ``pca={"n_comps": 30}``; see `titin.embed.methods.METHODS`.
 
@@ -92,15 +99,39 @@ def add_embeddings(
         If a projection cannot be computed, or is there and ``force`` is not given. The dataset is then as it was.
     """
     began = time.perf_counter()
-    folder, progress = local_folder(dataset), progress or Progress()
+    names, progress = list(methods), progress or Progress()
     resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
-    before = Manifest.read(folder)
-    chosen = _choose(before, list(methods), parameters, force)
-    done = Embedded(folder, before)
-    if resources.cluster is not None and (own := [method.name for method in chosen if method.name != "pca"]):
-        progress.note(f"only pca reads the matrix on the cluster: {', '.join(own)} in threads of this machine")
-    if chosen:
+    given = (names, parameters, force)
+
+    def add(folder: Path) -> Embedded:
+        before = Manifest.read(folder)
         asked = ProjectionRequest(seed, resources.beside(before.n_cells), progress, parameters)
+        return _add(folder, before, _choose(before, *given), asked)
+
+    if _is_written_elsewhere(dataset):
+        place = find_place(dataset, storage_options)
+        before = read_remote_manifest(place)
+        done = Embedded(place.name, before)
+        if _choose(before, *given):  # before anything is fetched
+            with revised(os.fspath(dataset), storage_options, progress) as copy:
+                done = replace(add(copy), path=place.name)
+    else:
+        done = add(local_folder(dataset))
+    done.seconds["total"], done.peak_bytes = time.perf_counter() - began, peak_memory()
+    return done
+
+
+def _is_written_elsewhere(dataset: str | Path) -> bool:
+    """Whether it lies on no disk of this machine, but where files can be replaced."""
+    return is_url(dataset) and os.fspath(dataset).partition("://")[0] not in ("hf", "http", "https")
+
+
+def _add(folder: Path, before: Manifest, chosen: list[Method], asked: ProjectionRequest) -> Embedded:
+    """Compute projections of a dataset of this machine."""
+    done = Embedded(folder, before)
+    if asked.resources.cluster is not None and (own := [method.name for method in chosen if method.name != "pca"]):
+        asked.progress.note(f"only pca reads the matrix on the cluster: {', '.join(own)} in threads of this machine")
+    if chosen:
         with revise(folder) as draft:
             for method in chosen:
                 started = time.perf_counter()
@@ -109,7 +140,6 @@ def add_embeddings(
             done.notes = _stale(draft.manifest, chosen)
             refresh_card(draft)
         done.manifest, done.keys = Manifest.read(folder), [method.key for method in chosen]
-    done.seconds["total"], done.peak_bytes = time.perf_counter() - began, peak_memory()
     return done
 
 

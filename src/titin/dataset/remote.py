@@ -16,6 +16,7 @@ from titin.dataset.answers import Asker, ServerAnswer, find_asker, mark_of
 from titin.dataset.folder import DatasetFolder, Mark
 from titin.errors import DatasetError, TitinError
 from titin.extras import MissingPackageError
+from titin.files import MOST_TEXT
 from titin.masking import mask
 from titin.retry import CutError, explain_reading, is_passing, retry, status_of, within
 from titin.storage import check_known, hide_secrets, translate
@@ -132,7 +133,8 @@ class RemoteFolder(DatasetFolder):
     def explain_absence(self) -> tuple[str, str]:
         """Say that there is no such bucket, or that an upload was not finished, if that is why."""
         with suppress(FileNotFoundError):
-            self.mark(UPLOAD)
+            if self.mark(UPLOAD)[0] <= MOST_TEXT and b'"revision"' in self.read(UPLOAD):
+                return "a change of it was not finished", "`titin doctor URL --clean` finishes it"
             return "an upload to it was not finished", "`titin build … --resume` finishes it"
         bucket = self._root.partition("/")[0]
         if self._protocol not in OBJECTS or self._ask("", lambda: bool(self._fs.exists(bucket))):

@@ -126,7 +126,7 @@ class RemoteTarget(RemoteFolder):
         }  # fmt: skip
         token = secrets.token_hex(8)
         self._abort_parts()
-        self._write(UPLOAD, _document(token, own, earlier))
+        self._write(UPLOAD, upload_document(token, own, earlier))
         if layout.MANIFEST in there:
             self._remove(layout.MANIFEST)
         progress.start(f"sending to {self.name}", sum(entry["bytes"] for entry in own.values()), "bytes")
@@ -283,9 +283,10 @@ class RemoteTarget(RemoteFolder):
                 self._ask("", partial(call, "abort_multipart_upload", **part))
 
 
-def _document(token: str, files: Mapping[str, Any], earlier: Iterable[str]) -> bytes:
+def upload_document(token: str, files: Mapping[str, Any], earlier: Iterable[str], **more: Any) -> bytes:
+    """What says that an upload is on its way: the files that come, and those of the dataset that is there."""
     document = {"what": "an upload of a titin dataset, unless titin.json lies beside it", "id": token,
-                "files": dict(files), "earlier": sorted(earlier)}  # fmt: skip
+                "files": dict(files), "earlier": sorted(earlier), **more}  # fmt: skip
     return json.dumps(document, indent=2).encode()
 
 

@@ -213,6 +213,27 @@ def test_scores_of_gene_sets_by_every_method(study: tuple[Path, Path], tmp_path:
     assert json.loads(target.read_text())
 
 
+def test_groups_measures_each_way_beside_a_plain_pass(twin: Path, tmp_path: Path):
+    titin.build(twin, tmp_path / "dataset", project=())
+    done = run("groups.py", "--dataset", tmp_path / "dataset", "--repeats", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["cells"], found["genes"]) == (CELLS, GENES)
+    plain, *ways = found["ways"]
+    assert plain["of_a_plain_pass"] == 1
+    assert len(ways) == 4
+    assert all(way["seconds"] > 0 and way["first_seconds"] > 0 and way["of_a_plain_pass"] > 0 for way in ways)
+
+
+def test_groups_says_what_the_dataset_lacks(tmp_path: Path):
+    plain = ad.AnnData(sparse.random(30, 20, 0.3, format="csr", random_state=0, dtype=np.float32))
+    plain.write_h5ad(tmp_path / "plain.h5ad")
+    titin.build(tmp_path / "plain.h5ad", tmp_path / "dataset", project=())
+    done = run("groups.py", "--dataset", tmp_path / "dataset")
+    assert done.returncode == 2
+    assert "lacks donors, cell types or ages" in done.stderr
+
+
 def _dense(X: object) -> np.ndarray:
     return X.toarray() if sparse.issparse(X) else np.asarray(X)
 

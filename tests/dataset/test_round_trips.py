@@ -90,6 +90,7 @@ def small(made_once: MadeOnce) -> titin.Atlas:
 def server(atlas: titin.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The handler, of a copy that may be changed; what was just looked at is not looked at again while a test lasts."""
     monkeypatch.setattr(store, "_JUST_NOW", 3600.0)
+    monkeypatch.setattr(store, "_FAR_SHARE", 1)  # as a row group is a small part of a file elsewhere
     folder = shutil.copytree(atlas.folder, tmp_path / "copy")
     handler = type("Handler", (Counting,), {"folder": folder, "asked": [], "after": {}})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -40,7 +40,8 @@ from titin.parallel import ordered_map
 
 _RESTORE = "restore it, or build the dataset again"
 _GAP = 2**16  # bytes read for nothing, rather than twice
-_FAR_GAP, _SPARE = 2**21, 2**23  # the same far away, as long as no more than these are read for nothing in all
+_FAR_GAP, _FAR_SHARE = 2**21, 8  # the same far away, but no more than this part of a file,
+_SPARE = 2**23  # and as long as no more than these are read for nothing in all
 _SMALL = 2**18  # entries of a column that are read whole as quickly as some of its pages are found
 _JUST_NOW = 1.0  # seconds for which a file that was looked at is not looked at once more
 _AT_ONCE = 8  # reads far away, each of which costs a round trip
@@ -439,11 +440,11 @@ class Store:
         is spared bytes.
         """
         first, end = min(a for a, _ in ranges), max(a + n for a, n in ranges)
-        size = next(iter(self._marks.get(shard, ())), None)
+        size = next(iter(self._marks.get(shard, ())), self.manifest.files[shard]["bytes"])
         if isinstance(size, int) and end > size:
             raise DamagedPageError(f"its footer names byte {end:,} of {size:,}")
         wasted = end - first - sum(n for _, n in ranges)
-        spared = _GAP < wasted <= min(_FAR_GAP, self._spare) and self._place.remote
+        spared = self._place.remote and _GAP < wasted <= min(_FAR_GAP, self._spare, size // _FAR_SHARE)
         if spared:
             self._spare -= wasted
         if spared or wasted <= _GAP:

@@ -65,11 +65,11 @@ def joint_model(
 ) -> JointModel:
     """Test every gene of every type for a change that its protocols have in common, and for a difference of it.
 
-    Each protocol keeps its own intercept, nuisance terms and residual scale; the contrast is one coefficient for all,
-    and its interaction with the protocol is tested beside. Log counts are not weighed by the count (limma-trend): see
-    the notes. The values of a donor in different protocols are correlated, as by a random effect of the
-    donor. Where protocols share no donors, there is nothing to correlate, and the same model is one of independent
-    units.
+    Each protocol keeps its own intercept and nuisance terms; the contrast is one coefficient for all, and its
+    interaction with the protocol is tested beside. Log counts are not weighed by the count (limma-trend): see the
+    notes. The values of a donor in different protocols are correlated, as by a random effect of the donor. Where
+    protocols share no donors, there is nothing to correlate, and the same model is one of independent units, with a
+    residual scale for each protocol.
 
     Parameters
     ----------
@@ -89,10 +89,13 @@ def joint_model(
 
     Notes
     -----
-    Weights by count also scale what donors differ by, which does not fall with the count; with correlated donors that
-    makes p-values too small. In R the nearest are limma's ``lmFit(block=donor, correlation=…)``, and dream (Hoffman &
-    Roussos, Bioinformatics 37, 192 (2021)), which estimates a variance component a gene, and takes it for known but for
-    the degrees of freedom.
+    Weights, by count or by protocol, also scale what donors differ by, which is the same in both protocols. Where a
+    donor's values are highly correlated, little is needed to do harm: divided by unequal scales, what is left of the
+    contrast and of the donor in the difference of two values is taken for knowledge of the contrast that is as precise
+    as that difference, and p-values are too small. So all units weigh alike.
+
+    In R the nearest are limma's ``lmFit(block=donor, correlation=…)``, and dream (Hoffman & Roussos, Bioinformatics
+    37, 192 (2021)), which estimates a variance component a gene, and takes it for known but for the degrees of freedom.
 
     Examples
     --------
@@ -129,7 +132,7 @@ def joint_model(
         **found.settings, "normalisation": "trimmed mean of M values (TMM)",
         "model": "protocols together, the contrast in common, other terms apart; donors random",
         "correlation": _CORRELATION[correlation],
-        "weights": "one for each protocol and type, by its residual variances",
+        "weights": "none; where protocols share no donors, one for each protocol and type, by its residual variances",
         "adjustment": "Benjamini-Hochberg over the genes of one type (adj_p_value)",
         "adjustment_across_types": f"Benjamini-Hochberg over those of all types ({ACROSS})",
     }  # fmt: skip
@@ -204,9 +207,11 @@ def _facts(patterns: Sequence[Pattern], fit: MixedFit, test: MixedTest, shared: 
 def _fit(comparisons: Sequence[ExpressionComparison], genes: NDArray[np.int64], correlation: str) -> MixedFit:
     values = [own.log_values()[np.searchsorted(own.genes, genes)] for own in comparisons]
     y = np.concatenate(values, axis=1)
-    precision = [_precision(own, part) for own, part in zip(comparisons, values, strict=True)]
-    weights = np.broadcast_to(np.repeat(precision, [part.shape[1] for part in values]), y.shape)
     block = np.concatenate([own.compared.units["donor"].astype(str) for own in comparisons])
+    precision = [1.0] * len(comparisons)  # donors differ as much in one protocol as in the other
+    if len(np.unique(block)) == len(block):
+        precision = [_precision(own, part) for own, part in zip(comparisons, values, strict=True)]
+    weights = np.broadcast_to(np.repeat(precision, [part.shape[1] for part in values]), y.shape)
     design, added = joint_design([own.compared.design for own in comparisons])
     grid = CORRELATIONS
     if correlation == "consensus":
@@ -216,12 +221,7 @@ def _fit(comparisons: Sequence[ExpressionComparison], genes: NDArray[np.int64], 
 
 
 def _precision(comparison: ExpressionComparison, values: Floats) -> float:
-    """Weight of all units of a protocol: the inverse of its geometric mean residual variance over the genes.
-
-    Weights by count, as voom's, also scale what donors differ by, which does not fall with the count. Where a donor's
-    values are correlated, the differences between them count for most, and show it: on data in which nothing changes,
-    8 % of the genes have p < 0.05.
-    """
+    """Weight of all units of a protocol: the inverse of its geometric mean residual variance over the genes."""
     design = comparison.compared.design
     variance = fit_linear_models(values, design.matrix, design.contrast).variance
     return float(np.exp(-np.log(variance[variance > 0]).mean()))

@@ -11,11 +11,15 @@ from titin.ageing.kernels import Floats
 from titin.ageing.linear_models import PriorShape
 from titin.ageing.mixed_kernels import fit_on_grid, maximise_mixture, maximise_restricted_likelihood
 
-# closer towards 1, where the precision of differences within a block, 1 / (1 - correlation), changes faster
-CORRELATIONS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97])
+# Closer towards 1, where the precision of differences within a block, 1 / (1 - correlation), changes faster. Genes of
+# many counts by which donors differ much have 0.99 and more, and too small p-values where that is out of reach.
+CORRELATIONS = np.array(
+    [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.93, 0.965, 0.98, 0.99, 0.995, 0.9975, 0.999]
+)
 _GENES_OF_UNIFORM = 10.0  # that a uniform distribution of the correlations counts for beside the genes
 _STEPS = 60
-_ROUNDS = 4  # of variances and correlations in turn
+_ROUNDS = 40  # of variances and correlations in turn, at most
+_SETTLED = 0.02  # change of a logarithm of the prior variance, at any correlation, that ends them
 _TRIM = 0.15  # of either end of the genes' correlations, before their mean
 _HIGHEST, _ABOVE_LOWEST = 0.99, 0.01  # correlations from the ends of what is possible
 _LEAST_DF, _MOST_DF = 1e-6, 1e8  # of the prior, for the likelihood: none, and infinitely many
@@ -212,7 +216,9 @@ def moderate_mixed(fit: MixedFit, *, prior: PriorShape = "trend", robust: bool =
         maximise_mixture(likelihood, shares, _GENES_OF_UNIFORM, _STEPS)
         posterior = likelihood * shares
         posterior /= posterior.sum(axis=1, keepdims=True)
-        shift = common.shift_with(fit, posterior)
+        shift, last = common.shift_with(fit, posterior), shift
+        if np.abs(shift - last).max() < _SETTLED:
+            break
     squared = 2 * np.log(fit.unscaled) + np.log(common.variance(fit.rss, fit.df))
     mean = (posterior * squared).sum(axis=1)
     spread = (posterior * (squared - mean[:, None]) ** 2).sum(axis=1)
@@ -257,8 +263,11 @@ class _CommonVariance:
         return moderated
 
     def shift_with(self, fit: MixedFit, posterior: Floats) -> Floats:
-        """By how much variances rise with the correlation: the line of their logarithms on Fisher's z of it."""
-        z = np.arctanh(fit.correlations)
+        """By how much variances rise with the correlation: the line of their logarithms on that of 1 / (1 - it).
+
+        Its slope is 1 where genes differ in how much donors do, and not in how much units of a donor do.
+        """
+        z = -np.log1p(-fit.correlations)
         log = np.log(self.variance(fit.rss, fit.df) / self.prior_variance[:, None])
         z = z - (posterior * z).sum() / len(log)
         spread = (posterior * z**2).sum()

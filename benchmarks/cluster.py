@@ -56,9 +56,14 @@ def _scores(atlas: Any, options: dict[str, Any]) -> list[Any]:
     return [score_gene_sets(atlas, threads=options.get("threads")).table.to_numpy()]
 
 
+def _variances(atlas: Any, _: dict[str, Any]) -> list[Any]:
+    return [atlas.expression.groupby(atlas.roles["donor"]).var().to_numpy()]
+
+
 PASSES: dict[str, Callable[[Any, dict[str, Any]], list[Any]]] = {
     "validate": _validate, "PCA of all genes": _pca, "variable genes": _highly_variable,
     "PCA of variable genes": _pca_of_variable, "pseudobulk": _pseudobulk, "scores of gene sets": _scores,
+    "variances by donor": _variances,
 }  # fmt: skip
 
 

@@ -204,7 +204,13 @@ def results(atlas: Any, threads: int, progress: Progress | None = None) -> dict[
     sums = pseudobulk(atlas, threads=threads, progress=progress)
     found |= {"counts": sums.counts.toarray(), "detected": sums.detected.toarray()}
     table = gene_statistics(atlas, batch, threads=threads, progress=progress).table
-    return found | {"statistics": table.select_dtypes("number").to_numpy()}
+    found["statistics"] = table.select_dtypes("number").to_numpy()
+    expression, some = atlas.expression, atlas.expression.iloc[::-3]
+    groups = expression.groupby(batch)
+    for name in ("sum", "var", "min", "max"):
+        found |= {f"groups {name}": getattr(groups, name)().to_numpy(), f"all {name}": getattr(expression, name)()}
+        found |= {f"some {name}": getattr(some, name)(), f"cells {name}": getattr(some, name)(axis=1)}
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -1,4 +1,7 @@
-"""Sums, moments and extremes over cells or genes, streamed: a block of cells in memory, never the matrix."""
+"""Sums, moments and extremes over cells or genes, streamed: blocks of cells in memory, never the matrix.
+
+Nothing depends on the number of threads, or on whether the workers of a cluster read.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -10,14 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.csr import column_map
-from titin.atlas.kernels import add_deviations, add_sums, describe_rows, widen
+from titin.atlas.kernels import describe_rows
+from titin.atlas.lane_sums import EXTREMES, MOMENTS, SUMS, Lane, Sums, add_lane, describe_lane, make_lanes
 from titin.atlas.matrix import MatrixReader
 from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read_block, split_rows
 from titin.atlas.selection import SelectionError, check_memory
+from titin.cluster import spread
 from titin.dataset.block import Block
 from titin.parallel import ordered_map
 
 Floats = NDArray[np.float64]
+LANE_BYTES = 2**25  # of sums, of which each thread then has its own
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,32 @@ class Question:
         """Number of genes."""
         return self.reader.n_genes if self.columns is None else len(self.columns)
 
+    @property
+    def by_genes(self) -> bool:
+        """Whether reading whole genes is less than reading the cells."""
+        return self.columns is not None and self.reader.columns_are_cheaper(self.rows, self.columns)
+
+    @property
+    def column_of(self) -> NDArray[np.int32]:
+        """Column of each token, -1 for none."""
+        return column_map(self.reader.n_genes, self.reader.tokens(self.columns))
+
+    def order(self) -> Positions | slice:
+        """Places, in the order asked for, of the cells in the dataset's order."""
+        return slice(None) if self.rows is None else np.argsort(self.rows, kind="stable")
+
+    def lanes(self, order: Positions | slice, groups: Positions | None = None) -> Iterator[Lane]:
+        """Yield the cells by some thousand in the dataset's order, with the group of each."""
+        own = None if groups is None else groups[order]
+
+        def group_of(rows: slice) -> Positions:
+            return np.zeros(rows.stop - rows.start, np.int64) if own is None else own[rows]
+
+        yield from make_lanes(split_rows(self.reader.store, None if self.rows is None else self.rows[order]), group_of)
+
     def parts(self) -> Iterator[Part]:
         """Yield the cells by row group in the dataset's order, or all at once where reading whole genes is less."""
-        if self.columns is not None and self.reader.columns_are_cheaper(self.rows, self.columns):
+        if self.columns is not None and self.by_genes:
             X = self.reader.csr(self.rows, self.columns)
             block = Block(0, X.indptr.astype(np.int64), X.indices, X.data)
             everything = np.arange(self.n_rows)
@@ -82,25 +111,21 @@ def sums(question: Question, groups: Positions | None = None, n_groups: int = 1)
     -------
     float64, groups × genes.
     """
-    (total,) = _totals(question, n_groups, 1)
-    for part in question.parts():
-        add_sums(*_entries(part), _groups_of(part, groups), part.column_of, total)
+    (total,) = _gather(question, SUMS, groups, n_groups)
     return total
 
 
 def moments(question: Question, groups: Positions | None = None, n_groups: int = 1) -> tuple[Floats, Floats]:
     """Mean of each gene over the cells of each group, and the sum of squared distances from it.
 
-    Stored values by Welford's recurrence, so that nothing is lost where the variance is small beside the mean; then
-    the zeros, all at once.
+    Stored values by Welford's recurrence, so that nothing is lost where the variance is small beside the mean, some
+    thousand cells at a time; then the zeros, all at once.
 
     Returns
     -------
     float64, groups × genes each; NaN for an empty group.
     """
-    mean, squares, seen = _totals(question, n_groups, 3)
-    for part in question.parts():
-        add_deviations(*_entries(part), _groups_of(part, groups), part.column_of, mean, squares, seen)
+    mean, squares, seen = _gather(question, MOMENTS, groups, n_groups)
     sizes = group_sizes(question, groups, n_groups)[:, None]
     with np.errstate(invalid="ignore"):
         share = seen / sizes
@@ -114,10 +139,7 @@ def extremes(question: Question, groups: Positions | None = None, n_groups: int 
     -------
     float64, groups × genes each; NaN for an empty group.
     """
-    low, high, seen = _totals(question, n_groups, 3)
-    low[:], high[:] = np.inf, -np.inf
-    for part in question.parts():
-        widen(*_entries(part), _groups_of(part, groups), part.column_of, low, high, seen)
+    low, high, seen = _gather(question, EXTREMES, groups, n_groups)
     sizes = group_sizes(question, groups, n_groups)[:, None]
     low, high = np.where(seen < sizes, np.minimum(low, 0), low), np.where(seen < sizes, np.maximum(high, 0), high)
     return np.where(sizes > 0, low, np.nan), np.where(sizes > 0, high, np.nan)
@@ -134,10 +156,18 @@ def describe_cells(question: Question) -> Floats:
     if question.n_columns == 0:
         described[:, 0] = 0
         return described
-    for part in question.parts():
-        out = np.empty((len(part.rows), 4))
-        describe_rows(*_entries(part), part.column_of, question.n_columns, out)
-        described[part.places] = out
+    if question.by_genes:
+        (part,) = question.parts()
+        describe_rows(*_entries(part), part.column_of, question.n_columns, described)
+        return described
+    order, resources = question.order(), question.reader.resources
+    ordered, done = np.empty_like(described), 0
+    shared = question.reader.store, question.column_of, question.n_columns
+    for found in spread(describe_lane, shared, question.lanes(order), resources.threads, resources.cluster):
+        ordered[done : done + len(found)] = found
+        done += len(found)
+    give_back_memory()
+    described[order] = ordered
     return described
 
 
@@ -148,11 +178,24 @@ def group_sizes(question: Question, groups: Positions | None, n_groups: int) -> 
     return np.bincount(groups[groups >= 0], minlength=n_groups)
 
 
-def _totals(question: Question, n_groups: int, n: int) -> list[Floats]:
-    size = n * n_groups * question.n_columns * 8
+def _gather(question: Question, sums: Sums, groups: Positions | None, n_groups: int) -> list[Floats]:
+    """Add up all cells, lane by lane; or one after another, where the sums are too large to be there several times."""
+    shape, resources = (n_groups, question.n_columns), question.reader.resources
+    size = 8 * len(sums.start) * n_groups * question.n_columns
     what = f"statistics of {n_groups:,} groups × {question.n_columns:,} genes"
-    check_memory(size, question.reader.resources.result, what, "choose genes first: expression.loc[:, genes]")
-    return [np.zeros((n_groups, question.n_columns)) for _ in range(n)]
+    check_memory(size, resources.result, what, "choose genes first: expression.loc[:, genes]")
+    if size > LANE_BYTES or question.by_genes:
+        arrays = sums.arrays(shape)
+        for part in question.parts():
+            sums.add(*_entries(part), _groups_of(part, groups), part.column_of, *arrays)
+        return arrays
+    total: list[Floats] | None = None
+    shared = question.reader.store, question.column_of, sums, shape
+    lanes = question.lanes(question.order(), groups)
+    for found in spread(add_lane, shared, lanes, resources.threads, resources.cluster, add=sums.joined):
+        total = sums.joined(total, found)
+    give_back_memory()
+    return sums.arrays(shape) if total is None else total
 
 
 def _entries(part: Part) -> tuple[Any, ...]:

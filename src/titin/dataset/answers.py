@@ -6,6 +6,7 @@ each of which would be a round trip: `titin.dataset.store.Store` compares what t
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from titin.dataset.folder import Mark
 
 Part = tuple[int, int]  # first byte and end
 _LENGTH = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PIECE = 1 << 20
 
 
@@ -46,6 +48,8 @@ def find_asker(protocol: str, fs: Any) -> Asker | None:
     fs
         Of fsspec, for this protocol.
     """
+    if protocol == "hf":
+        return partial(_ask_hub, fs)
     ask = {"http": _ask_http, "https": _ask_http, "s3": _ask_s3, "s3a": _ask_s3}.get(protocol)
     if ask is None or not fs.async_impl:
         return None
@@ -62,6 +66,8 @@ def mark_of(protocol: str, info: Mapping[str, Any]) -> Mark:
     """What the answers of `find_asker` say of a file, of what fsspec has found out about it."""
     if protocol.startswith("http"):
         return info["size"], info.get("ETag", ""), info.get("Last-Modified", "")
+    if protocol == "hf":
+        return (info["size"],)
     return info["size"], info.get("ETag", "")
 
 
@@ -119,6 +125,68 @@ async def _ask_s3(fs: Any, path: str, part: Part | None, most: int) -> ServerAns
         found["Body"].close()
     length = _whole_length(found.get("ContentRange")) if part is not None else found["ContentLength"]
     return ServerAnswer(data, None if length is None else (length, found.get("ETag", "")))
+
+
+class HubStart(NamedTuple):
+    """The manifest of a dataset on the Hub, and the commit it was read from.
+
+    Attributes
+    ----------
+    commit
+        None where the Hub does not say.
+    data
+        None where there is no such file.
+    """
+
+    commit: str | None
+    data: bytes | None
+
+
+def start_on_hub(repo: str, revision: str, file: str, most: int, endpoint: Any, token: Any) -> HubStart:
+    """Read a file at a branch, tag or commit of a dataset on the Hub, whose answer says which commit that is.
+
+    Parameters
+    ----------
+    most
+        Bytes of it; where it has more, one more is read.
+    endpoint, token
+        None for what huggingface_hub finds.
+    """
+    hub = import_module("huggingface_hub")
+    hub.utils.validate_repo_id(repo)
+    answer = _get_from_hub(repo, revision, file, (0, most + 1), endpoint, token)
+    first = answer.history[0] if answer.history else answer  # large files are elsewhere
+    commit = first.headers.get("X-Repo-Commit", "")
+    there = answer.status_code != HTTPStatus.NOT_FOUND
+    return HubStart(commit if _COMMIT.fullmatch(commit) else None, bytes(answer.content) if there else None)
+
+
+def _ask_hub(fs: Any, path: str, part: Part | None, most: int) -> ServerAnswer:
+    owner, name, file = path.removeprefix("datasets/").split("/", 2)
+    name, _, revision = name.partition("@")
+    answer = _get_from_hub(f"{owner}/{name}", revision, file, part or (0, most + 1), fs.endpoint, fs.token)
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        raise FileNotFoundError(path)
+    length = _whole_length(answer.headers.get("Content-Range"))
+    if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return ServerAnswer(b"", None if length is None else (length,))
+    data = bytes(answer.content)
+    if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
+        length = len(data)
+        data = data if part is None else data[part[0] : part[1]]
+    return ServerAnswer(data, None if length is None else (length,))
+
+
+def _get_from_hub(repo: str, revision: str, file: str, part: Part, endpoint: Any, token: Any) -> Any:
+    """The answer to one request, which may have been sent on; of errors only that there is no such file, or part."""
+    hub = import_module("huggingface_hub")
+    url = hub.hf_hub_url(repo, file, repo_type="dataset", revision=revision, endpoint=endpoint)
+    headers = hub.utils.build_hf_headers(token=token) | {"Accept-Encoding": "identity"} | _range(part)
+    answer = hub.utils.get_session().get(url, headers=headers, timeout=hub.constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    none = answer.status_code == HTTPStatus.NOT_FOUND and answer.headers.get("X-Error-Code") == "EntryNotFound"
+    if not none and answer.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        hub.utils.hf_raise_for_status(answer)
+    return answer
 
 
 def _range(part: Part | None) -> dict[str, str]:

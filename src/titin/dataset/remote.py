@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from titin.dataset.answers import Asker, ServerAnswer, find_asker, mark_of
+from titin.dataset import layout
+from titin.dataset.answers import Asker, HubStart, ServerAnswer, find_asker, mark_of, start_on_hub
 from titin.dataset.folder import DatasetFolder, Mark
 from titin.errors import DatasetError, TitinError
 from titin.extras import MissingPackageError
@@ -67,9 +68,11 @@ class RemoteFolder(DatasetFolder):
         self._protocol = url.partition("://")[0]
         self._options = translate(self._protocol, options or {})
         hide_secrets(self._options)
-        self._url = self._pin(url.rstrip("/"))
+        self._url, came = self._pin(url.rstrip("/"))
         self.pinned = self._url.startswith(_HUB)
         self._connect()
+        if came is not None:
+            self._tails[layout.MANIFEST], self._sizes[layout.MANIFEST] = came, len(came)
 
     def _connect(self) -> None:
         self._sizes: dict[str, int] = {}
@@ -173,6 +176,8 @@ class RemoteFolder(DatasetFolder):
             if answer.mark is not None:
                 self._note(file, answer.mark)
             data = answer.data
+        elif len(held := self._tails.get(file, b"")) == self._sizes.get(file):
+            data = held
         else:
             size = self._size(file)
             if most is not None and size > most:
@@ -311,10 +316,10 @@ class RemoteFolder(DatasetFolder):
             reason, hint = reason.replace("let you read", "let you write"), hint.replace("may read", "may write")
         return self._refusal(f"{what} cannot be {self._act}: {reason}", hint)
 
-    def _pin(self, url: str) -> str:
-        """Replace the revision of a dataset on the Hub by the commit it stands for."""
+    def _pin(self, url: str) -> tuple[str, bytes | None]:
+        """Replace the revision of a dataset on the Hub by the commit it stands for; its manifest comes with that."""
         if not url.startswith(_HUB):
-            return url
+            return url, None
         try:
             from huggingface_hub import HfApi
         except ImportError as error:
@@ -325,13 +330,18 @@ class RemoteFolder(DatasetFolder):
         if not (owner and name):
             raise TitinError(f"{url} names no dataset", "write it like hf://datasets/user/repo or …/repo@revision")
 
-        known = {key: self._options[key] for key in ("endpoint", "token") if key in self._options}
+        known = {key: self._options.get(key) for key in ("endpoint", "token")}
+        revision = revision.replace("%2F", "/")
+        file = f"{folder}/{layout.MANIFEST}" if folder else layout.MANIFEST
 
-        def ask() -> Any:
-            return HfApi(**known).dataset_info(f"{owner}/{name}", revision=revision.replace("%2F", "/") or None)
+        def ask() -> HubStart:
+            start = start_on_hub(f"{owner}/{name}", revision or "main", file, MOST_TEXT, **known)
+            if start.commit is not None:
+                return start
+            return HubStart(HfApi(**known).dataset_info(f"{owner}/{name}", revision=revision or None).sha, None)
 
         try:
-            info = retry(lambda: within(_SECONDS, ask), f"asking for {self.name}", note=_LOG.warning,
+            start = retry(lambda: within(_SECONDS, ask), f"asking for {self.name}", note=_LOG.warning,
                          attempts=_ATTEMPTS, pause=_PAUSE)  # fmt: skip
         except Exception as error:
             reason, hint = explain_reading(error)
@@ -340,7 +350,7 @@ class RemoteFolder(DatasetFolder):
                 reason, hint = "the Hub knows no such dataset or revision, or your token may not see it", (
                     "check its name, its revision and your token")  # fmt: skip
             raise DatasetError(f"{self.name} cannot be opened: {reason}", hint) from None
-        return f"{_HUB}{owner}/{name}@{info.sha}" + (f"/{folder}" if folder else "")
+        return f"{_HUB}{owner}/{name}@{start.commit}" + (f"/{folder}" if folder else ""), start.data
 
     def __getstate__(self) -> dict[str, Any]:
         return {"name": self.name, "_url": self._url, "pinned": self.pinned, "_protocol": self._protocol,

@@ -42,7 +42,8 @@ MARKERS = """async () => {
     await titin.markers(protocol, type); // those of all types are found together
     return (performance.now() - began) / 1000;
 }"""
-TYPES = "async () => new Set((await titin.composition()).charts.map(({ type }) => type)).size"
+ROWS = """() => [...document.querySelectorAll("#sheet table")]
+    .find(({ caption }) => caption.textContent === "Genes by type").tBodies[0].rows.length"""
 COLOUR = """async (gene) => {
     const before = titin.traffic().bytes, began = performance.now();
     await titin.colour({ gene });
@@ -66,7 +67,8 @@ PAGE = """async (state) => {
     const before = titin.traffic().bytes, began = performance.now();
     await titin.setState(state);
     const sheet = document.querySelector("#sheet");
-    do await new Promise(requestAnimationFrame); while (sheet.hasAttribute("aria-busy"));
+    const undrawn = () => [...sheet.querySelectorAll(".chart")].some((one) => one.clientWidth && !one.firstChild);
+    do await new Promise(requestAnimationFrame); while (sheet.hasAttribute("aria-busy") || undrawn());
     sheet.getBoundingClientRect(); // waits for the layout
     return { ms: performance.now() - began, bytes: titin.traffic().bytes - before };
 }"""
@@ -79,6 +81,7 @@ def main() -> int:
     parser.add_argument("--genes", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3, help="openings, of which the median counts")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pages", action="store_true", help="only the pages of what changes with age, by every level")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     words = [sys.executable, "-m", "titin", "explore", str(options.dataset), "--no-browser", "--json"]
@@ -86,7 +89,8 @@ def main() -> int:
     try:
         address = json.loads("".join(server.stdout.readline() for _ in range(4)))["address"]
         found = measure(address, options, server.pid)
-        found["server memory after comparisons, MB"] = memory(server.pid)
+        if not options.pages:
+            found["server memory after comparisons, MB"] = memory(server.pid)
     finally:
         server.terminate()
         server.wait(20)
@@ -110,13 +114,17 @@ def measure(address: str, options: argparse.Namespace, server: int) -> dict[str,
     with sync_playwright() as playwright:
         arguments = [*ARGUMENTS, "--enable-precise-memory-info"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        names = titin.open(options.dataset).var_names
+        drawn = np.random.default_rng(options.seed).permutation(names)
+        genes, others = drawn[: options.genes + 1], [str(gene) for gene in drawn[options.genes + 1 :][:60]]
+        if options.pages:
+            page = browser.new_page(viewport={"width": 1400, "height": 900})
+            show(page, address)
+            return every_level(page, options.dataset, genes, others)
         openings = [opening(browser, address) for _ in range(options.repeats)]
         found = {name: float(np.median([one[name] for one in openings])) for name in openings[0]}
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         show(page, address)
-        names = titin.open(options.dataset).var_names
-        drawn = np.random.default_rng(options.seed).permutation(names)
-        genes, others = drawn[: options.genes + 1], [str(gene) for gene in drawn[options.genes + 1 :][:60]]
         first, *rest = [page.evaluate(COLOUR, str(gene)) for gene in genes]
         found["first gene, ms"], found["first gene read, kB"] = first["ms"], first["bytes"] / 1000
         for share in (50, 95):
@@ -129,13 +137,22 @@ def measure(address: str, options: argparse.Namespace, server: int) -> dict[str,
         corners += [extent["x"] + extent["width"] / 2, extent["y"] + extent["height"] / 2]
         lassos = [page.evaluate(LASSO, (corners + 0.01 * k).tolist()) for k in range(5)]
         found["lasso to counts, ms"] = float(np.median(lassos[1:]))
-        for number, level in enumerate(Manifest.read(options.dataset).ageing):
-            pages = ageing_pages(page, level, [str(gene) for gene in genes], others)
-            found |= {f"{name}, by {level}" if number else name: value for name, value in pages.items()}
+        found |= every_level(page, options.dataset, genes, others)
         found["server memory, MB"] = memory(server)
         found |= selections(page, corners.tolist(), others[:12], server)
         found["browser memory of the page, MB"] = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
         browser.close()
+    return found
+
+
+def every_level(page: Any, dataset: Path, genes: list[str], others: list[str]) -> dict[str, float]:
+    """Pages of what changes with age by each level of cell types; none where the dataset holds no tables of it."""
+    found: dict[str, float] = {}
+    manifest = Manifest.read(dataset)
+    for number, (level, names) in enumerate(manifest.ageing_files.items()):
+        pages = ageing_pages(page, level, [str(gene) for gene in genes], others)
+        pages["tables, MB"] = sum(manifest.files[name]["bytes"] for name in names) / 1e6
+        found |= {f"{name}, by {level}" if number else name: value for name, value in pages.items()}
     return found
 
 
@@ -147,12 +164,13 @@ def ageing_pages(page: Any, level: str, genes: list[str], others: list[str]) -> 
 
     first, *cards = [show(page="gene", card=gene) for gene in genes]
     dots = [show(page="dots", dots=others[20 * k : 20 * k + 20]) for k in range(3)]
+    rows = page.evaluate(ROWS)
     pages = []
     for _ in range(5):
         pages.append(show(page="composition"))
         show(page="gene", card=genes[0])
     return {
-        "cell types": page.evaluate(TYPES),
+        "types of the dot plot": rows,
         "first gene card, ms": first["ms"],
         "first gene card read, kB": first["bytes"] / 1000,
         **{f"gene card p{share}, ms": float(np.percentile([one["ms"] for one in cards], share)) for share in (50, 95)},

@@ -151,7 +151,7 @@ export function stackedBars(bars, width, label) {
     const room = Math.max(40, width - left - right);
     return [
       shape("text", { x: left - 6, y: 20 * i + 13, "text-anchor": "end" }, short(visible(bar.label), 15)),
-      ...bar.parts.map((part) => {
+      ...bar.parts.filter((part) => part.share > 0).map((part) => {
         const made = shape("rect", { x, y: 20 * i + 2, width: room * part.share, height: 15, fill: part.colour }, shape("title", {}, visible(part.text)));
         x += room * part.share;
         return made;

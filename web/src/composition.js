@@ -4,7 +4,7 @@ import { keyOf, placeName } from "./ageing.js";
 import { smallMultiples, stackedBars } from "./charts.js";
 import { pText } from "./genecard.js";
 import { css, labelColours, oklch } from "./palette.js";
-import { chart, saveTable, sheetTable } from "./sheet.js";
+import { chart, folded, saveTable, sheetTable } from "./sheet.js";
 import { count, element, measure, percent, sentence, several, visible } from "./text.js";
 
 /** @typedef {import("./ageing.js").Ageing} Ageing */
@@ -60,9 +60,9 @@ export function compositionPage(ageing, act) {
           `×${measure(test.fold)} (${measure(test.low)} to ${measure(test.high)})`, pText(test.p), pText(test.adjusted)] : [])),
     ] : []),
     ...bars(found, act.dark),
-    element("details", {}, element("summary", {}, "Every donor as a table"),
+    folded("Every donor as a table", () => [
       sheetTable("Cells of every donor", [{ head: "donor" }, { head: "protocol" }, { head: "age", number: true }, { head: "cells", number: true }, ...found.types.map((type) => ({ head: visible(type), number: true }))],
-        found.preparations.map((one) => [visible(one.donor), visible(one.protocol), measure(one.age), count(one.cells), ...found.types.map((type) => count(one.own.get(type) ?? 0))]))),
+        found.preparations.map((one) => [visible(one.donor), visible(one.protocol), measure(one.age), count(one.cells), ...found.types.map((type) => count(one.own.get(type) ?? 0))]))]),
     saveTable("composition", about, ["donor", "protocol", "age", "n_cells", ...found.types], () => found.preparations.map((one) => [one.donor, one.protocol, one.age, one.cells, ...found.types.map((type) => one.own.get(type) ?? 0)])),
   ];
 }

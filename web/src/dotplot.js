@@ -122,7 +122,7 @@ function draw(dots, genes, label, width, dark) {
   const y = (/** @type {number} */ row) => top + 18 * row + 9;
   const radius = (/** @type {number} */ share) => Math.sqrt(share) * Math.min(8.5, step / 2 - 0.5);
   const end = y(dots.length) + 6;
-  return figure(Math.max(width, left + step * genes.length + 20), end + 40, `Dot plot of ${several(genes.length, "gene")} in ${several(dots.length, "row")} of types; the numbers are in the table below`,
+  return figure(Math.max(width, left + step * genes.length + 20), end + 54, `Dot plot of ${several(genes.length, "gene")} in ${several(dots.length, "row")} of types; the numbers are in the table below`,
     ...genes.map((gene, i) => shape("text", { transform: `translate(${(left + step * (i + 0.5) + 4).toFixed(1)},${top - 6}) rotate(-60)` }, short(visible(gene.symbol), 14))),
     ...dots.flatMap((row, k) => [
       shape("line", { x1: left, x2: left + step * genes.length, y1: y(k), y2: y(k), stroke: line }),
@@ -131,7 +131,7 @@ function draw(dots, genes, label, width, dark) {
         shape("title", {}, visible(`${dot.gene.symbol} in ${label(dot)}: ${measure(dot.mean)}, ${percent(dot.share, 1)} of cells, ${several(dot.donors, "donor")}`)))),
     ]),
     ...[0, 0.25, 0.5, 0.75, 1].map((t, i) => shape("rect", { x: 8 + 26 * i, y: end + 8, width: 26, height: 10, fill: css(ramp(t, dark)) })),
-    shape("text", { x: 8, y: end + 32, fill: soft }, measure(low)), shape("text", { x: 138, y: end + 32, "text-anchor": "end", fill: soft }, `${measure(high)} log2(CPM + 1)`),
+    shape("text", { x: 8, y: end + 32, fill: soft }, measure(low)), shape("text", { x: 138, y: end + 32, "text-anchor": "end", fill: soft }, measure(high)), shape("text", { x: 8, y: end + 46, fill: soft }, "log2(CPM + 1)"),
     ...[0.1, 0.5, 1].flatMap((share, i) => [
       shape("circle", { cx: 190 + 52 * i, cy: end + 13, r: radius(share), fill: soft }),
       shape("text", { x: 190 + 52 * i, y: end + 32, "text-anchor": "middle", fill: soft }, `${100 * share} %`)]));

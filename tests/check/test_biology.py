@@ -1,6 +1,7 @@
 """Biology of the demo atlas, in which sex genes, markers, MALAT1, mitochondrial genes and ageing genes are planted."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,21 @@ def test_gene_counts_are_the_same_in_small_batches_and_of_many_genes(demo, monke
     assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
     monkeypatch.setattr("titin.study.groups._FEW_GENES", 49)
     assert np.array_equal(by.gene_counts(context.atlas, genes), whole)
+
+
+def test_counts_of_many_genes_by_many_groups_are_in_memory_once(demo):
+    """With donors the groups grow, to hundreds of megabytes: no second array of that size is made."""
+    context = Changed(demo)
+    genes = context.atlas.var_names.tolist()
+    n_cells = len(context.obs)
+    every = CellGroups(pd.DataFrame({"n_cells": np.ones(20 * n_cells, np.int64)}), np.arange(n_cells, dtype=np.int32))
+    tracemalloc.start()
+    counts = every.gene_counts(context.atlas, genes)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(counts[:n_cells], context.atlas.counts[:, genes].toarray())
+    assert not counts[n_cells:].any()
+    assert peak < 1.5 * counts.nbytes
 
 
 def test_cells_that_lack_a_donor_belong_to_no_unit(demo):

@@ -13,7 +13,7 @@ from scipy.stats import mannwhitneyu
 from test_biology import Changed, run
 
 from titin.check.findings import Outcome
-from titin.check.swaps import Labelled, Swap, find_swaps, related, separation
+from titin.check.swaps import Labelled, Swap, find_swaps, mean_of, related, separation
 
 MARKERS = {0: ["a1", "a2", "shared"], 1: ["b1", "b2", "shared"], 2: ["c1", "c2"]}
 
@@ -204,3 +204,17 @@ def test_stray_reads_of_the_other_sex_are_a_warning_at_most(demo: Path) -> None:
     changed.__dict__["atlas"] = lost
     findings = run(changed, "biology.sex").findings
     assert {f.severity for f in findings} == {"warning"}
+
+
+@pytest.mark.parametrize("n_genes", [1, 2, 7, 40])
+def test_a_mean_of_genes_is_numpys_bit_for_bit(n_genes):
+    values = np.random.default_rng(n_genes).gamma(0.5, 2.0, (n_genes, 999)).astype(np.float32)
+    found = mean_of(lambda gene: values[int(gene)], [str(i) for i in range(n_genes)])
+    assert found.dtype == np.float32
+    assert found.tobytes() == np.mean(list(values), axis=0).tobytes()
+
+
+def test_a_mean_of_genes_leaves_their_values_as_they_are():
+    values = np.ones(5, np.float32)
+    assert mean_of(lambda _: values, ["a", "b"]).tolist() == [1.0] * 5
+    assert values.tolist() == [1.0] * 5

@@ -13,7 +13,7 @@ from titin.check.dataset import CheckedDataset, bundled
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
 from titin.dataset import layout
-from titin.study.groups import group_by
+from titin.study.groups import CellGroups, group_by
 
 CERTAINTY = 0.95  # that some donors are exchanged, from which it is said
 _PRIOR = 0.01  # of any exchange in a dataset, before its genes are looked at
@@ -224,8 +224,10 @@ def _matches(dataset: CheckedDataset) -> Iterator[tuple[tuple[str, str], Match]]
     in_two = by.table[enough].groupby("donor")["protocol"].nunique()
     if (in_two > 1).sum() < _FEWEST_DONORS:
         return
-    profiles = donor_profiles(by.gene_counts(dataset.atlas, _genes(dataset))[enough.to_numpy()],
-                              by.table[enough].reset_index(drop=True))  # fmt: skip
+    number = np.full(len(by) + 1, -1, np.int32)  # the last one is that of cells of no group
+    number[np.flatnonzero(enough)] = np.arange(int(enough.sum()))
+    own = CellGroups(by.table[enough].reset_index(drop=True), number[by.codes])
+    profiles = donor_profiles(own.gene_counts(dataset.atlas, _genes(dataset)), own.table)
     for one, other in combinations(sorted(profiles), 2):
         match = match_donors(profiles[one], profiles[other])
         if match is not None:

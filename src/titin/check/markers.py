@@ -12,7 +12,7 @@ from titin.check.biology import units
 from titin.check.dataset import CheckedDataset, normalised, present
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
-from titin.check.swaps import CERTAINTY, FEWEST_DONORS, MOST, Labelled, Swap, find_swaps, related
+from titin.check.swaps import CERTAINTY, FEWEST_DONORS, MOST, Labelled, Swap, find_swaps, mean_of, related
 from titin.dataset import layout
 from titin.features import gene_sets
 from titin.presets import MARKERS
@@ -132,7 +132,7 @@ def _rows(
     codes = labels.cat.codes.to_numpy(np.int64)
     rows: list[dict[str, Any]] = []
     for name, genes in sets.items():
-        score = np.mean([normalised(dataset, gene) for gene in genes], axis=0)
+        score = mean_of(lambda gene: normalised(dataset, gene), genes)
         others = np.array([(name, other) not in alike for other in names])
         areas, counted = _areas(score, np.where(others[codes], codes, -1), len(names), by)
         own, best = names.index(name), int(np.argmax(np.nan_to_num(areas, nan=-1)))

@@ -23,6 +23,14 @@ FEWEST_DONORS = 3  # of whom that can be said
 Values = Callable[[str], NDArray[np.floating[Any]]]
 
 
+def mean_of(values: Values, genes: Sequence[str]) -> NDArray[Any]:
+    """Mean of genes for each cell, a gene at a time: all of them at once would be the most that is in memory."""
+    total = np.array(values(genes[0]))
+    for gene in genes[1:]:
+        total += values(gene)
+    return np.asarray(total / len(genes))
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Cells to be compared.
@@ -179,7 +187,7 @@ def _weigh(
 ) -> Swap | None:
     """Compare two types cell by cell; None where it is not likely that each has the markers of the other."""
     one, other = cells.types == a, cells.types == b
-    scores = [np.mean([values(g) for g in own[pair]], axis=0) for pair in ((a, b), (b, a))]
+    scores = [mean_of(values, own[pair]) for pair in ((a, b), (b, a))]
     both = separation(scores[0] - scores[1], one, other, cells)
     first, second = separation(scores[0], one, other, cells), separation(scores[1], other, one, cells)
     if both is None or first is None or second is None or both.p > _LIKELY:

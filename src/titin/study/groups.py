@@ -56,7 +56,9 @@ class CellGroups:
         total = np.zeros((len(self), len(genes)))
         if len(genes) > _FEW_GENES:
             for block in atlas.iter_blocks(counts=True, genes=list(genes)):
-                total += self._sums(self.codes[block.rows], block.X)
+                sums = self._sums(self.codes[block.rows], block.X)
+                # in place: a dense copy of the sums would be as large as all of them
+                total[np.repeat(np.arange(len(self)), np.diff(sums.indptr)), sums.indices] += sums.data
             return total
         batch = max(1, _BATCH_VALUES // max(len(self.codes), 1))
         for first in range(0, len(genes), batch):

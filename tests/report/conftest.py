@@ -1,6 +1,7 @@
 """A report to look at."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,9 +13,14 @@ from titin.progress import Progress
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo(made_once):
     """The report of a small demo as the command writes it: what the command said, and the dataset."""
-    folder = tmp_path_factory.mktemp("report")
+    folder = made_once("report", _make_report)
+    told = json.loads((folder / "told.json").read_text("utf-8"))
+    return told["said"] | {key: str(folder / told[key]) for key in ("path", "folder")}, folder / told["dataset"]
+
+
+def _make_report(folder):
     report = make_demo(folder, n_cells=1500, n_genes=500, seed=1, force=False, progress=Progress())
     path = report.path
     finding = {"severity": "warning", "message": "A <b>bold</b> finding.", "where": None, "hint": None}
@@ -43,4 +49,7 @@ def demo(tmp_path_factory):
     CliRunner().invoke(cli, ["annotate", str(path), "--cell-type-level", "0", "-q"], catch_exceptions=False)
     run = CliRunner().invoke(cli, ["report", str(path), "-o", str(folder / "report.html"), "--json", "-q"],
                              catch_exceptions=False)  # fmt: skip
-    return json.loads(run.stdout), path
+    said = json.loads(run.stdout)
+    places = {"dataset": path, "path": Path(said["path"]), "folder": Path(said["folder"])}  # the folder will be moved
+    told = {"said": said} | {key: str(place.relative_to(folder)) for key, place in places.items()}
+    (folder / "told.json").write_text(json.dumps(told), "utf-8")

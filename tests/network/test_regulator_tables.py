@@ -113,7 +113,7 @@ def test_how_they_were_made_is_told(kept: Path) -> None:
 
 def test_they_are_files_of_the_format(kept: Path) -> None:
     report = validate(kept, checks=["derived.regulators", "integrity"])
-    assert [found.message for _, found in report.findings() if found.severity == "error"] == []
+    assert [found.message for _, found in report.findings("error")] == []
     assert report["derived.regulators"].outcome.read == "8 changes and 96 values of donors and 80 edges"
     assert "config_name: regulator_edges" in (kept / layout.CARD).read_text("utf-8")
 

@@ -10,6 +10,8 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import nullcontext
+from itertools import chain, islice
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -26,6 +28,8 @@ _IN_FLIGHT = 2  # items sent ahead for each thread of a worker
 _PATIENCE = 60.0  # seconds without any worker before a pass gives up
 _LOOK = 2.0  # seconds between two looks at whether there are workers
 _CONNECT = 10.0  # seconds in which a scheduler answers
+_TOGETHER = 4  # items of one task, where there are many
+_NEAR = 1.0  # seconds in which a worker answers
 _KEPT = 8  # things that a worker keeps ready between items
 
 _kept: OrderedDict[str, Any] = OrderedDict()
@@ -99,6 +103,7 @@ class Cluster:
         self.client = client
         self._sent: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
         self._wait_for_workers()
+        self._direct = all(map(_is_reached, self._workers()))  # results then make no detour by the scheduler
         for worker, found in self.ask(_introduction()).items():
             if found is None:
                 raise TitinError(
@@ -150,8 +155,14 @@ class Cluster:
         *,
         add: Callable[[Any, Any], Any] | None = None,
         told: Callable[[Item], object] = lambda _: None,
+        together: bool = True,
     ) -> Iterator[Any]:
         """Yield as `spread` does.
+
+        Parameters
+        ----------
+        together
+            Whether several items may be one task, where there are many: not if each result is large.
 
         Raises
         ------
@@ -160,6 +171,18 @@ class Cluster:
         """
         digests, payloads = zip(*(self._send(each) for each in shared), strict=True) if shared else ((), ())
         name = getattr(function, "__qualname__", "task").strip("_")
+        size = _TOGETHER if add is None else FOLD
+        rest = iter(items)
+        ahead = list(islice(rest, 2 * size * self.n_threads))
+        items = chain(ahead, rest)
+        if together and len(ahead) == 2 * size * self.n_threads:
+
+            def submit_all(batch: list[Item]) -> tuple[list[Item], Any]:
+                task = _run_all, add, __version__, function, digests, list(payloads), batch
+                return batch, self._submit(*task, key=f"titin-{name}-{uuid4().hex}")
+
+            yield from self._in_batches(submit_all, items, size, add, told)
+            return
 
         def submit(item: Item) -> tuple[Item, Any]:
             key = f"titin-{name}-{uuid4().hex}"
@@ -183,6 +206,21 @@ class Cluster:
         finally:
             for future in batch:
                 future.release()
+
+    def _in_batches(
+        self, submit: Callable[[list[Item]], tuple[list[Item], Any]], items: Iterable[Item], size: int,
+        add: Callable[[Any, Any], Any] | None, told: Callable[[Item], object],
+    ) -> Iterator[Any]:  # fmt: skip
+        """Yield results of tasks of several items, or one sum of each: those that tasks of one item each give."""
+        rest = iter(items)
+        for batch, future in self._ahead(submit, iter(lambda: list(islice(rest, size)), [])):
+            found = self._result(future)
+            for item in batch:
+                told(item)
+            if add is None:
+                yield from found
+            else:
+                yield found
 
     def _sum(self, add: Callable[[Any, Any], Any] | None, batch: list[Any]) -> Any:
         return self._result(self._submit(_fold, add, batch, key=f"titin-add-{uuid4().hex}"))
@@ -249,7 +287,7 @@ class Cluster:
         """
         self._wait(future)
         try:
-            return future.result()
+            return self.client.gather(future, direct=self._direct)
         except CancelledError as error:
             raise self._lost(error) from error
         except BaseException as error:
@@ -328,6 +366,16 @@ def _reach(distributed: Any, address: str) -> Any:
         ) from error
 
 
+def _is_reached(address: str) -> bool:
+    """Whether a worker can be reached from here."""
+    found = _TCP.fullmatch(address)
+    try:
+        with socket.create_connection((found[1], int(found[2])), timeout=_NEAR) if found else nullcontext():
+            return found is not None
+    except (OSError, TypeError):
+        return False
+
+
 def _introduction() -> Callable[[], str | None]:
     """What asks a worker for its titin: a function within one travels whole, which titin there need not have."""
 
@@ -378,7 +426,16 @@ def _take(digest: str, data: bytes) -> Any:
         return _kept[digest]
 
 
-def _fold(add: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
+def _run_all(
+    add: Callable[[Any, Any], Any] | None, version: str, function: Callable[..., Any], digests: Sequence[str],
+    payloads: list[bytes], items: list[Any],
+) -> Any:  # fmt: skip
+    """Work on several items, on a worker: a list of results, or their sum."""
+    results = (_run(version, function, digests, payloads, item) for item in items)
+    return list(results) if add is None else _fold(add, results)
+
+
+def _fold(add: Callable[[Any, Any], Any], parts: Iterable[Any]) -> Any:
     total = None
     for part in parts:
         total = add(total, part)

@@ -75,7 +75,7 @@ def gram_matrix(reader: BlockReader, threads: int, advance: Advance) -> tuple[Fl
         grams = (_gram_of(reader, run, threads, advance) for run in runs)
     else:
         told = reader.cells_of_lanes
-        grams = reader.cluster.map(_gram_of, (reader,), runs, told=lambda run: advance(told(run)))
+        grams = reader.cluster.map(_gram_of, (reader,), runs, told=lambda run: advance(told(run)), together=False)
     gram, sums = np.zeros((reader.n_genes, reader.n_genes)), np.zeros(reader.n_genes)
     for its_gram, its_sums in grams:
         gram += its_gram

@@ -214,7 +214,7 @@ def results(atlas: Any, threads: int, progress: Progress | None = None) -> dict[
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_passes_give_the_same_numbers(client: Any, dataset: Path, lost: bool) -> None:
     expected = results(titin.open(dataset), 2)
     killing = Killing(client) if lost else None
@@ -226,6 +226,7 @@ def test_passes_give_the_same_numbers(client: Any, dataset: Path, lost: bool) ->
     assert left_over(client) == []
 
 
+@pytest.mark.slow
 def test_sums_do_not_depend_on_threads(dataset: Path) -> None:
     one, three = (results(titin.open(dataset), threads) for threads in (1, 3))
     for name, values in one.items():
@@ -239,6 +240,7 @@ def test_a_function_within_a_function_is_not_sent(client: Any, dataset: Path) ->
         list(reader.spread(lambda block: block.n_cells, 2))
 
 
+@pytest.mark.slow
 def test_embed_writes_the_same_bytes(
     workers: Any, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +255,7 @@ def test_embed_writes_the_same_bytes(
     assert "only pca reads the matrix on the cluster: leiden in threads of this machine" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_analyses_take_a_cluster_where_they_read_all(
     workers: Any, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,7 +92,8 @@ def joint_model(
     Weights, by count or by protocol, also scale what donors differ by, which is the same in both protocols. Where a
     donor's values are highly correlated, little is needed to do harm: divided by unequal scales, what is left of the
     contrast and of the donor in the difference of two values is taken for knowledge of the contrast that is as precise
-    as that difference, and p-values are too small. So all units weigh alike.
+    as that difference, and p-values are too small. So all units weigh alike. The difference of the contrast between
+    protocols is one within donors, of errors alone, which have the scale of the protocol.
 
     In R the nearest are limma's ``lmFit(block=donor, correlation=…)``, and dream (Hoffman & Roussos, Bioinformatics
     37, 192 (2021)), which estimates a variance component a gene, and takes it for known but for the degrees of freedom.
@@ -132,7 +133,8 @@ def joint_model(
         **found.settings, "normalisation": "trimmed mean of M values (TMM)",
         "model": "protocols together, the contrast in common, other terms apart; donors random",
         "correlation": _CORRELATION[correlation],
-        "weights": "none; where protocols share no donors, one for each protocol and type, by its residual variances",
+        "weights": "one for each protocol and type, by its residual variances; for the contrast itself none where "
+                   "protocols share donors",
         "adjustment": "Benjamini-Hochberg over the genes of one type (adj_p_value)",
         "adjustment_across_types": f"Benjamini-Hochberg over those of all types ({ACROSS})",
     }  # fmt: skip
@@ -160,23 +162,26 @@ def _test_type(patterns: Sequence[Pattern], correlation: str) -> tuple[pd.DataFr
     """Table of the genes, pattern after pattern, without their names; and what is to be said of the test."""
     from scipy import stats
 
-    fit = MixedFit.concatenate([_fit(own, genes, correlation) for own, genes in patterns])
-    test = moderate_mixed(fit, prior="trend")
+    shared = _shared_donors(patterns)
+    scaled, alike = (
+        MixedFit.concatenate([_fit(own, genes, correlation, scaled=scaled) for own, genes in patterns])
+        for scaled in (True, not shared)
+    )
+    differ, test = (moderate_mixed(fit, prior="trend") for fit in (scaled, alike))
     half = stats.t.ppf(0.975, test.df) * test.standard_error
     sizes = [len(genes) for _, genes in patterns]
     donors = [{donor for comparison in own for donor in comparison.compared.donors} for own, _ in patterns]
     n_cells = [sum(comparison.n_cells for comparison in own) for own, _ in patterns]
-    shared = _shared_donors(patterns)
     table = pd.DataFrame({
         "n_protocols": np.repeat([len(own) for own, _ in patterns], sizes),
         "n_donors": np.repeat([len(own) for own in donors], sizes), "n_cells": np.repeat(n_cells, sizes),
-        "mean_log_cpm": fit.mean, "log2_fold_change": test.effect, "ci_low": test.effect - half,
+        "mean_log_cpm": alike.mean, "log2_fold_change": test.effect, "ci_low": test.effect - half,
         "ci_high": test.effect + half, "standard_error": test.standard_error, "t": test.t, "df": test.df,
         "p_value": test.p_value, "adj_p_value": adjust(test.p_value),
-        "correlation": test.correlation if shared else np.nan, "interaction_f": test.f,
-        "interaction_p_value": test.f_p_value, "interaction_adj_p_value": adjust(test.f_p_value),
+        "correlation": test.correlation if shared else np.nan, "interaction_f": differ.f,
+        "interaction_p_value": differ.f_p_value, "interaction_adj_p_value": adjust(differ.f_p_value),
     })  # fmt: skip
-    return table, _facts(patterns, fit, test, shared)
+    return table, _facts(patterns, alike, test, shared)
 
 
 def _facts(patterns: Sequence[Pattern], fit: MixedFit, test: MixedTest, shared: list[str]) -> dict[str, Any]:
@@ -204,13 +209,18 @@ def _facts(patterns: Sequence[Pattern], fit: MixedFit, test: MixedTest, shared: 
     return facts
 
 
-def _fit(comparisons: Sequence[ExpressionComparison], genes: NDArray[np.int64], correlation: str) -> MixedFit:
+def _fit(
+    comparisons: Sequence[ExpressionComparison], genes: NDArray[np.int64], correlation: str, *, scaled: bool
+) -> MixedFit:
+    """Fit the genes that these protocols have; ``scaled``: each divided by its residual scale.
+
+    The contrast is one of donors, who differ as much in one protocol as in the other. Its difference between protocols
+    is one within donors: of errors alone, which have the scale of the protocol.
+    """
     values = [own.log_values()[np.searchsorted(own.genes, genes)] for own in comparisons]
     y = np.concatenate(values, axis=1)
     block = np.concatenate([own.compared.units["donor"].astype(str) for own in comparisons])
-    precision = [1.0] * len(comparisons)  # donors differ as much in one protocol as in the other
-    if len(np.unique(block)) == len(block):
-        precision = [_precision(own, part) for own, part in zip(comparisons, values, strict=True)]
+    precision = [_precision(own, part) if scaled else 1.0 for own, part in zip(comparisons, values, strict=True)]
     weights = np.broadcast_to(np.repeat(precision, [part.shape[1] for part in values]), y.shape)
     design, added = joint_design([own.compared.design for own in comparisons])
     grid = CORRELATIONS

@@ -22,20 +22,24 @@ def titin(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str
 
     atlas = package.open(settings["dataset"])
     several = {f"part {i}": path for i, path in enumerate(settings.get("parts") or [])}
-    genes = None
+    genes, label = None, settings["label"]
     if settings.get("dense"):
         detected = atlas.var["n_cells"].sort_values(ascending=False, kind="stable")
         genes = list(detected.index[: settings["dense"]])
+    if settings.get("columns"):
+        genes = list(atlas.var_names[settings["columns"]])
+    order = np.random.default_rng(0).permutation(atlas.n_obs)
     loader = package.Loader(
         several or atlas, settings["batch"], genes=genes, values=settings.get("values", "lognorm"),
-        dense=bool(settings.get("dense")), threads=settings["threads"], cache=settings.get("cache") or False,
-        obs=[settings["label"]], weights=settings.get("weights"),
+        dense=genes is not None, threads=settings["threads"], cache=settings.get("cache") or False,
+        obs=[label] if label else [], weights=settings.get("weights"),
+        sampler=package.load.SequentialSampler(order) if settings.get("order") == "single cells" else None,
     )  # fmt: skip
 
     def epoch(number: int) -> Batches:
         loader.set_epoch(number)
         for X, obs in loader:
-            yield X, obs[settings["label"]]
+            yield X, obs[label] if label else None
 
     return epoch, ("titin", "pyarrow", "numba")
 
@@ -48,8 +52,10 @@ def annbatch(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[
 
     zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": settings["threads"]})
 
+    label = settings["label"]
+
     def load(group: Any) -> Any:
-        obs = anndata.io.read_elem(group["obs"])[[settings["label"]]]
+        obs = anndata.io.read_elem(group["obs"])[[label]] if label else None
         return anndata.AnnData(X=anndata.io.sparse_dataset(group["X"]), obs=obs)
 
     def epoch(_: int) -> Batches:
@@ -59,7 +65,7 @@ def annbatch(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[
         )  # fmt: skip
         loader.use_collection(DatasetCollection(settings["collection"]), load_adata=load)
         for batch in loader:
-            yield batch["X"], batch["obs"][settings["label"]]
+            yield _dense(batch["X"], settings), batch["obs"][label] if label else None
 
     return epoch, ("annbatch", "anndata", "zarr", "zarrs")
 
@@ -93,7 +99,7 @@ def scdataset(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple
     from torch.utils.data import DataLoader
 
     adata = anndata.read_h5ad(settings["source"], backed="r")
-    labels = adata.obs[settings["label"]].to_numpy()
+    labels = adata.obs[settings["label"]].to_numpy() if settings["label"] else np.empty(adata.n_obs, object)
 
     def fetch(collection: Any, indices: Any) -> Any:
         indices = np.asarray(indices)
@@ -110,7 +116,8 @@ def scdataset(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple
             adata, BlockShuffling(block_size=settings["block"]), batch_size=settings["batch"],
             fetch_factor=settings["buffer"], fetch_callback=fetch, batch_callback=pick, seed=number,
         )  # fmt: skip
-        yield from DataLoader(data, batch_size=None)
+        for X, found in DataLoader(data, batch_size=None):
+            yield _dense(X, settings), found if settings["label"] else None
 
     return epoch, ("scDataset", "anndata", "torch")
 
@@ -123,12 +130,13 @@ def soma(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tuple[str,
     def epoch(number: int) -> Batches:
         with tiledbsoma.Experiment.open(settings["collection"]) as experiment, experiment.axis_query("RNA") as query:
             data = ExperimentDataset(
-                query, layer_name="data", obs_column_names=[settings["label"]], batch_size=settings["batch"],
+                query, layer_name="data", obs_column_names=[settings["label"] or "soma_joinid"],
+                batch_size=settings["batch"],
                 shuffle=True, shuffle_chunk_size=settings["block"], seed=number, return_sparse_X=True,
                 io_batch_size=settings["block"] * settings["buffer"],
             )  # fmt: skip
             for X, obs in experiment_dataloader(data, num_workers=0):
-                yield X, obs[settings["label"]]
+                yield _dense(X, settings), obs[settings["label"]] if settings["label"] else None
 
     return epoch, ("tiledbsoma", "tiledbsoma-ml", "torch")
 
@@ -157,15 +165,22 @@ def cellstream(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tupl
     import cellstream as package
 
     store = package.open(settings["collection"])
-    labels = package.read_obs(settings["collection"])[settings["label"]].to_numpy()
+    obs, label = package.read_obs(settings["collection"]), settings["label"]
+    labels = obs[label].to_numpy() if label else None
 
     def epoch(number: int) -> Batches:
-        order = np.random.default_rng(number).permutation(len(labels))
+        order = np.random.default_rng(number).permutation(len(obs))
         for start in range(0, len(order), settings["batch"]):
             rows = order[start : start + settings["batch"]]
-            yield store.gather_rows(rows, n_threads=settings["threads"]), labels[rows]
+            X = store.gather_rows(rows, n_threads=settings["threads"])
+            yield _dense(X, settings), labels[rows] if label else None
 
     return epoch, ("cellstream", "anndata")
+
+
+def _dense(X: Any, settings: dict[str, Any]) -> Any:
+    """Some columns as an array, where columns are asked for."""
+    return X[:, settings["columns"]].toarray() if settings.get("columns") else X
 
 
 def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -180,13 +195,13 @@ def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
             if first is None:
                 first = time.perf_counter() - began
             cells += X.shape[0]
-            if number == 0 and len(entropies) < 300:
+            if number == 0 and len(entropies) < 300 and labels is not None:
                 entropies.append(_entropy(labels))
                 sizes.append(X.shape[0])
             if time.perf_counter() - start > settings["seconds"]:
                 break
         speeds.append(cells / (time.perf_counter() - start))
-    return {"cells_per_second": speeds, "first_batch_seconds": first, "entropy": float(np.mean(entropies)),
+    return {"cells_per_second": speeds, "first_batch_seconds": first, "entropy": float(np.mean(entropies or [np.nan])),
             "libraries": {library: version(library) for library in libraries}}  # fmt: skip
 
 

@@ -5,6 +5,7 @@ python _peers.py annbatch SOURCE TARGET THREADS   annbatch's converter to a shuf
 python _peers.py soma SOURCE TARGET               tiledbsoma's converter
 python _peers.py scdl SOURCE TARGET               bionemo-scdl's converter
 python _peers.py cellstream SOURCE TARGET         cellstream's store of single cells
+python _peers.py first SOURCE TARGET N LABEL      its first cells, with one column of obs
 python _peers.py genes KIND PLACE N               seconds of each of N genes over all cells: titin, backed, soma
 """
 
@@ -66,6 +67,16 @@ def cellstream(source: str, target: str) -> None:
     print(json.dumps({"libraries": {"cellstream": version("cellstream")}}))
 
 
+def first(source: str, target: str, n: str, label: str) -> None:
+    """Write the first cells of a file, or all, as a CSR matrix."""
+    import anndata
+    from scipy import sparse
+
+    adata = anndata.read_h5ad(source, backed="r")
+    part = adata[: int(n)].to_memory()
+    anndata.AnnData(sparse.csr_matrix(part.X), part.obs[[label]], part.var[[]]).write_h5ad(target)
+
+
 def genes(kind: str, place: str, n: str) -> None:
     """Time genes drawn at random, one after the other, by a reader that is open."""
     import numpy as np
@@ -116,5 +127,6 @@ def _soma_genes(place: str) -> Genes:
 
 
 if __name__ == "__main__":
-    known = {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl, "cellstream": cellstream, "genes": genes}
+    known = {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl, "cellstream": cellstream, "first": first,
+             "genes": genes}  # fmt: skip
     known[sys.argv[1]](*sys.argv[2:])

@@ -1,6 +1,7 @@
 """How fast minibatches come: titin's Loader and its peers on the same cells, batch size and kind of shuffle.
 
 python benchmarks/load.py --dataset DATASET [--source TWIN.h5ad] [--annbatch-python PYTHON --collection FOLDER]
+python benchmarks/load.py --peers cellstream annbatch --source TWIN.h5ad --peer-python PYTHON
 """
 
 import argparse
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import _contest
 from _measure import (
     HERE,
     BenchmarkError,
@@ -21,6 +23,7 @@ from _measure import (
     finish,
     load_average,
     machine,
+    measure_and_report,
     note,
     read_once,
     run,
@@ -36,6 +39,8 @@ LOADERS = HERE / "_loaders.py"
 def main() -> int:
     """Parse, measure, print."""
     options = parse()
+    if options.peers is not None:
+        return measure_and_report(options, _contest.contest, _contest.report)
     document = measure(options)
     if options.json is not None:
         text = json.dumps(document, indent=2)
@@ -48,7 +53,12 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, required=True, help="a dataset that titin built")
+    parser.add_argument("--dataset", type=Path, help="a dataset that titin built; not with --peers")
+    parser.add_argument("--peers", nargs="*", metavar="PEER", help="load the first --cells of --source by these and by "
+                        f"titin, in turn, in several ways: {', '.join(_contest.KNOWN)}")  # fmt: skip
+    parser.add_argument("--cells", type=int, default=60_000, help="with --peers (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=3, help="with --peers (default: %(default)s)")
+    parser.add_argument("--work", type=Path, help="with --peers, where to work; what is written there is removed")
     parser.add_argument("--source", type=Path, help="its source, for scDataset and annbatch's conversion")
     parser.add_argument("--annbatch-python", type=Path, help="an interpreter that has annbatch[zarrs]")
     parser.add_argument("--collection", type=Path, help="annbatch's collection; made from --source where it is missing")
@@ -64,7 +74,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, help="write everything measured; - for stdout")
     parser.add_argument("--markdown", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.peers is None and options.dataset is None:
+        parser.error("give --dataset, or --peers")
+    return options
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

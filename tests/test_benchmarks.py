@@ -88,6 +88,23 @@ def test_a_revision_is_compared_with_the_checkout(twin: Path, tmp_path: Path):
     assert "no-such-revision" in done.stderr
 
 
+def test_loaders_are_compared_by_turns_in_every_way(twin: Path, tmp_path: Path):
+    asked = ["load.py", "--source", twin, "--peer-python", sys.executable, "--cells", CELLS // 2, "--turns", 1,
+             "--epochs", 2, "--seconds", 1, "--threads", 1, "--work", tmp_path]  # fmt: skip
+    done = run(*asked, "--peers", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["dataset"]["n_cells"] == CELLS // 2
+    assert len(found["ways"]) == 10
+    assert all(list(way["rates"]) == ["titin", "titin, cached"] for way in found["ways"])
+    assert min(rate for way in found["ways"] for rates in way["rates"].values() for rate in rates) > 0
+    assert {way["way"]["order"] for way in found["ways"]} == {"blocks", "single cells"}
+    assert not list(tmp_path.iterdir())
+    done = run(*asked, "--peers", "no-such-peer")
+    assert done.returncode == 2
+    assert "there is no peer no-such-peer" in done.stderr
+
+
 def test_build_says_what_is_missing(tmp_path: Path):
     done = run("build.py", "--twin-script", tmp_path / "twin.py")
     assert done.returncode == 2

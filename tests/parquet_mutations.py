@@ -30,8 +30,10 @@ from titin.dataset import layout
 from titin.errors import TitinError
 from titin.jit import Kernel
 from titin.load.tokens import tokens
+from titin.publish.upload import public_copy
 
 N_CELLS, N_GENES = 70, 30
+SEED = 20
 Change = Callable[[pa.Table], pa.Table]
 
 
@@ -317,6 +319,11 @@ COMMANDS = [
     "report DATASET -o report.html --force",
 ]  # fmt: skip
 
+REWRITERS = [
+    "publish", "relabel DATASET --drop note -q", "roles DATASET --chemistry none -q",
+    "subset DATASET --where score>0 -o part --force -q", "site DATASET -o site --force -q",
+]  # fmt: skip
+
 
 class WrongError(Exception):
     """A reader gave something else than the files say."""
@@ -383,6 +390,33 @@ def _command(line: str, dataset: Path) -> str:
             raise WrongError(f"{line} ends with {done.code}") from None
         return f"exit {done.code or 0}"
     return "exit 0"
+
+
+def rewrite(dataset: Path, number: int, place: Path) -> dict[str, str]:
+    """Have what writes a dataset anew take a changed one; what came of it, or WrongError with the command."""
+    name, part, change, writer = mutations(dataset, SEED)[number]
+    said = {}
+    for command in REWRITERS:
+        copy = Path(shutil.copytree(dataset, place / "dataset"))
+        try:
+            apply(copy, part, change, writer)
+        except (ArithmeticError, LookupError, TypeError, ValueError, pa.ArrowException):
+            shutil.rmtree(copy)
+            return {}
+        try:
+            said[command] = _public(copy) if command == "publish" else _command(command, copy)
+        except Exception as error:
+            raise WrongError(f"{name}: {command}") from error
+        shutil.rmtree(copy)
+    return said
+
+
+def _public(dataset: Path) -> str:
+    try:
+        with public_copy(dataset, "me/x", "mit", exact_ages=False):
+            return "exit 0"
+    except TitinError:
+        return "exit 2"
 
 
 def run(dataset: Path, kind: str, numbers: list[int], seed: int, *, commands: bool) -> None:

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import parquet_mutations
-from parquet_mutations import WrongError, _compare, make, mutations
+from parquet_mutations import PARTS, SEED, WrongError, _compare, make, mutations, rewrite
 
 KINDS = ("log1p", "counts", "real")
-SEED = 20
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +73,35 @@ def test_all_changed_parquet_is_refused_or_read_as_it_is(datasets, tmp_path, kin
 def test_commands_say_what_is_wrong_with_changed_parquet(datasets, tmp_path, kind, many):
     dataset = datasets(kind)
     came_of(dataset, kind, seeded(dataset, many), tmp_path, commands=True)
+
+
+CHANGED = [
+    "expression: genes twice", "expression: genes as NAME", "expression, genes: of double", "expression: age twice",
+    "expression_panel: G0 twice", "feature_metadata: no n_cells", "feature_metadata: n_cells twice",
+    "feature_metadata, n_cells: of string", "projection_X_umap: no columns but the first",
+    "sample_metadata, age: first is 4611686018427387904",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_writes_a_dataset_anew_refuses_columns_that_are_not_the_formats(datasets, tmp_path, monkeypatch, name):
+    dataset = datasets("log1p")
+    (number,) = [k for k, m in enumerate(mutations(dataset, SEED)) if m[0].rpartition(", by ")[0] == name]
+    monkeypatch.chdir(tmp_path)
+    told = rewrite(dataset, number, tmp_path)
+    assert set(told.values()) <= {"exit 0", "exit 2"}
+    assert told["publish"] == "exit 2" or "first is" in name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_writes_a_dataset_anew_takes_or_refuses_any_changed_table(datasets, tmp_path, monkeypatch, kind, part):
+    monkeypatch.chdir(tmp_path)
+    dataset = datasets(kind)
+    of_table = [k for k, m in enumerate(mutations(dataset, SEED)) if m[0].startswith(f"{part}: ")]
+    told = [rewrite(dataset, number, tmp_path) for number in of_table]
+    assert sum(map(bool, told)) > 10
 
 
 def test_what_differs_from_a_plain_reader_is_found():

@@ -417,7 +417,7 @@ def is_list_of_format(name: str, dtype: pa.DataType) -> bool:
     >>> is_list_of_format("genes", pa.list_(pa.uint16())), is_list_of_format("genes", pa.list_(pa.int64()))
     (True, False)
     """
-    return pa.types.is_list(dtype) and str(dtype.value_type) in _LIST_TYPES[name]
+    return pa.types.is_list(dtype) and str(dtype.value_type) in _LIST_TYPES.get(name, ())
 
 
 _CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}

@@ -13,7 +13,7 @@ import pandas as pd
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft, revise
-from titin.errors import OutputError
+from titin.errors import DatasetError, OutputError
 from titin.files import local_folder
 from titin.presets import Preset, choose_preset, preset_of, record_preset
 from titin.publish import croissant as machine
@@ -121,16 +121,19 @@ def draw_previews(facts: CardFacts, folder: Path) -> list[str]:
     if key is None:
         return []
     entry = facts.manifest.obsm[key]
-    names = [name for name in facts.schema(entry["file"]).names if name != layout.CELL_ID][:2]
-    places = facts.table(entry["file"], names)
+    x, y = facts.axes(key)
+    places = facts.table(entry["file"], [x, y])
+    if len(places) != len(facts.obs):
+        raise DatasetError(f"{entry['file']} has {len(places):,} rows for {len(facts.obs):,} cells",
+                           "restore it, or build the dataset again")  # fmt: skip
     drawn = []
     for column, palette in _colours(facts):
-        if column in names:
+        if column in (x, y):
             continue
         name = preview_name(key, column)
         table = places.assign(**{column: facts.obs[column].to_numpy()})
         title = column if facts.synthetic is None else f"{column}; synthetic data"
-        embedding(table, x=names[0], y=names[1], color=column, palette=palette, title=title, save=folder / name)
+        embedding(table, x=x, y=y, color=column, palette=palette, title=title, save=folder / name)
         drawn.append(name)
     return drawn
 

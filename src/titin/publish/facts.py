@@ -1,6 +1,7 @@
 """What a card is made of: the manifest, and what is computed from the files."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from titin.check.hub import dataset_info
 from titin.dataset import layout
@@ -23,6 +25,7 @@ from titin.presets import CardTexts, Preset
 from titin.study.design import Study
 
 _SPLIT = "train"
+_RESTORE = "restore it, or build the dataset again"
 _MAPS = ("umap", "tsne")  # preferred
 
 
@@ -126,23 +129,59 @@ class CardFacts:
         Raises
         ------
         DatasetError
-            If a file cannot be read.
+            If a file cannot be read, or has a column twice.
         """
         first = self.folder / self.manifest.shards(file)[0]
         try:
-            return pq.read_schema(first)
+            schema = pq.read_schema(first)
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"{first} cannot be read: {error}", "restore it, or build again") from error
+            raise DatasetError(f"{first} cannot be read: {error}", _RESTORE) from error
+        for name, n in Counter(schema.names).items():
+            if n > 1:
+                raise DatasetError(f"{first} has {n} columns {name}", _RESTORE)
+        return schema
 
     def table(self, file: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Read a table, or some columns of it, all shards; column by column, so that no other form of it is whole."""
-        names = self.schema(file).names if columns is None else columns
+        """Read a table, or some columns of it, all shards; column by column, so that no other form of it is whole.
+
+        Raises
+        ------
+        DatasetError
+            If it cannot be read, or has no such column.
+        """
+        there = self.schema(file).names
+        names = there if columns is None else columns
+        if missing := [name for name in names if name not in there]:
+            raise DatasetError(f"{self.folder / file} has no column {missing[0]}", _RESTORE)
         shards = [pq.ParquetFile(self.folder / shard) for shard in self.manifest.shards(file)]
         try:
             return pd.DataFrame({name: _column(shards, name) for name in names}, copy=False)
+        except (KeyError, OSError, ValueError, pa.ArrowException) as error:
+            raise DatasetError(f"{self.folder / file} is damaged: {error}", _RESTORE) from error
         finally:
             for shard in shards:
                 shard.close()
+
+    def numbers(self, file: str, column: str) -> NDArray[Any]:
+        """A column of numbers of a table; raises as `table`, and where there is something else in it."""
+        found = self.table(file, [column])[column]
+        if not pd.api.types.is_numeric_dtype(found):
+            raise DatasetError(f"{self.folder / file}: the column {column} holds no numbers", _RESTORE)
+        return found.to_numpy()
+
+    def axes(self, key: str) -> tuple[str, str]:
+        """The first two columns of an embedding.
+
+        Raises
+        ------
+        DatasetError
+            If its file has fewer.
+        """
+        file = self.manifest.obsm[key]["file"]
+        names = [name for name in self.schema(file).names if name != layout.CELL_ID]
+        if len(names) < 2:
+            raise DatasetError(f"{self.folder / file} has {len(names)} of the two columns that a map has", _RESTORE)
+        return names[0], names[1]
 
     @cached_property
     def obs(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from titin.dataset import layout, shapes
 from titin.dataset.arrow import ParquetFile
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft
+from titin.dataset.store import Store
 from titin.dataset.strict_json import read_json
 from titin.dataset.swap import write_json
 from titin.dataset.tables import encode_values, with_pandas_index
@@ -351,9 +352,19 @@ def coarsen_ages(draft: Draft, exact: ExactAges) -> None:
 
 
 def _rewrite(draft: Draft, file: str, dropped: set[str], changed: Mapping[str, Column]) -> None:
-    """Write a table again, row group by row group, its other columns as they are."""
-    shards = draft.manifest.shards(file)
-    schema = pq.read_schema(draft.folder / shards[0])
+    """Write a table again, row group by row group, its other columns as they are.
+
+    Raises
+    ------
+    DatasetError
+        If the table cannot be read, or has other columns than the format.
+    """
+    store = Store(draft.folder)
+    shards = store.shards(file)
+    schema = store.footer(shards[0]).schema.to_arrow_schema()
+    for field in schema:
+        if pa.types.is_nested(field.type) and not pa.types.is_dictionary(field.type):
+            store.list_dtype(shards[0], field.name)  # refuses what the format has not
     mine = {name: change for name, change in changed.items() if name in schema.names}
     kept = [name for name in schema.names if name not in dropped]
     if not mine and len(kept) == len(schema.names):
@@ -363,18 +374,29 @@ def _rewrite(draft: Draft, file: str, dropped: set[str], changed: Mapping[str, C
     scratch = draft.folder.parent / "coarse"
     scratch.mkdir(exist_ok=True)
     target = ParquetFile(scratch, file, written)
-    for shard in shards:
-        source = pq.ParquetFile(draft.folder / shard)
-        for group in range(source.metadata.num_row_groups):
-            part = source.read_row_group(group, columns=kept)
-            arrays = [mine[name](part.column(name)) if name in mine else part.column(name) for name in kept]
-            target.write(pa.table(arrays, names=kept).cast(written).combine_chunks())
+    for part in _parts(store, shards, kept, mine, written):
+        target.write(part)
     for shard in shards:
         draft.remove(shard)
     for name in target.close():
         (scratch / name).replace(draft.replace(name))
         draft.manifest.files[name] = describe_file(draft.folder / name)
     scratch.rmdir()
+
+
+def _parts(
+    store: Store, shards: list[str], kept: list[str], changed: Mapping[str, Column], written: pa.Schema
+) -> Iterator[pa.Table]:
+    """Each row group of a table, as it is to be written."""
+    for shard in shards:
+        try:
+            source = store.parquet(shard)
+            for group in range(source.metadata.num_row_groups):
+                part = source.read_row_group(group, columns=kept)
+                columns = [changed[name](part.column(name)) if name in changed else part.column(name) for name in kept]
+                yield pa.table(columns, names=kept).cast(written).combine_chunks()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise store.damaged(shard, error) from error
 
 
 def _to_bins(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:

@@ -229,7 +229,7 @@ def _no_ages(profile: Profile, numbers: NDArray[np.float64]) -> str:
     if ((numbers < 0) & ~np.isin(numbers, (-1, -9, -99, -999))).any():
         return f"numbers below 0 ({profile.named()}): no ages"
     known = np.sort(numbers[numbers >= 0])
-    codes = len(numbers) > 1 and not (known % 1).any() and np.array_equal(known, np.arange(known[0], known[-1] + 1))
+    codes = len(known) > 1 and not (known % 1).any() and bool((np.diff(known) == 1).all())
     if codes and known[0] <= 1 and known[-1] <= 3:
         return f"codes rather than ages ({profile.named(4)})"
     return ""

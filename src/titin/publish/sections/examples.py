@@ -1,6 +1,5 @@
 """What people do first, as code that runs where the files are: X and y, a picture, fractions of cell types."""
 
-from titin.dataset import layout
 from titin.markdown import block, code, section
 from titin.publish.facts import CardFacts
 from titin.publish.sections.quickstart import imports, quoted, read
@@ -73,7 +72,7 @@ def _plot(facts: CardFacts) -> str:
     if key is None or not genes:
         return ""
     file = facts.manifest.obsm[key]["file"]
-    x, y = [name for name in facts.schema(file).names if name != layout.CELL_ID][:2]
+    x, y = facts.axes(key)
     shown = [f"panel[{quoted(genes[0])}]"]
     titles = [genes[0]]
     if facts.ages is not None and str(facts.ages.name) in facts.schema(facts.layout.expression_panel).names:

@@ -182,8 +182,7 @@ def _range(facts: CardFacts, field: pa.Field) -> str:
 
 def _genes(facts: CardFacts) -> str:
     config = _config(facts, "feature_metadata")
-    frame = facts.table(config.file, [layout.N_CELLS])
-    n_cells = frame[layout.N_CELLS].to_numpy()
+    n_cells = facts.numbers(config.file, layout.N_CELLS)
     shares = [
         f"{int((n_cells > share * facts.manifest.n_cells).sum()):,} in more than {share:.0%}" for share in (0.5, 0.1)
     ]

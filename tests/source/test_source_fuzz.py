@@ -195,7 +195,8 @@ def changed(bases: dict[str, Path], folder: Path, seed: int) -> Path:
         return path
     for _ in range(draw.choice([1, 1, 2, 3])):
         with contextlib.suppress(KeyError, OSError, RuntimeError), h5py.File(path, "r+") as file:
-            draw.choice(OF_STRUCTURE)(file, draw.choice(nodes(file)), draw)
+            if left := nodes(file):  # an earlier change may have taken all
+                draw.choice(OF_STRUCTURE)(file, draw.choice(left), draw)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +58,8 @@ class CellGroups:
         if len(genes) > _FEW_GENES:
             for block in atlas.iter_blocks(counts=True, genes=list(genes)):
                 sums = self._sums(self.codes[block.rows], block.X)
-                # in place: a dense copy of the sums would be as large as all of them
-                total[np.repeat(np.arange(len(self)), np.diff(sums.indptr)), sums.indices] += sums.data
+                for group, (first, last) in enumerate(pairwise(sums.indptr)):  # a dense copy would be as large as total
+                    total[group, sums.indices[first:last]] += sums.data[first:last]
             return total
         batch = max(1, _BATCH_VALUES // max(len(self.codes), 1))
         for first in range(0, len(genes), batch):

@@ -217,6 +217,8 @@ def measure_and_report(
     report: Callable[..., str],
 ) -> int:
     """Measure in a folder that is removed, and write or print what was found, as ``--json`` and ``--markdown`` say."""
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="titin-benchmark-", dir=options.work) as folder:
         document = measure(options, Path(folder))
     text = json.dumps(document, indent=2)

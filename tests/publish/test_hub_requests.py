@@ -37,7 +37,7 @@ def test_open_and_one_gene_are_five_requests_on_the_hub(
         files = {f"sub/{path.name}": File(path.read_bytes()) for path in local.folder.iterdir()}
         hub.repos["me/atlas"] = Repo(commits={sha: files}, branches={"main": sha, "v1": sha})
         settings = os.environ | {"HF_ENDPOINT": address, "HF_TOKEN": "hf_secretsecretsecret", "HF_HUB_DISABLE_XET": "1"}
-        settings |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(tmp_path / "home")}
+        settings |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
 
         def read(url: str) -> subprocess.CompletedProcess[str]:
             hub.requests.clear()

@@ -35,7 +35,7 @@ def read_ageing_tables(atlas: Atlas, cell_type_level: int | str | None = None) -
 
     Examples
     --------
-    >>> tables = read_ageing_tables(titin.open("dataset"), "annotation_level1")  # doctest: +SKIP
+    >>> tables = read_ageing_tables(titin.open("dataset"), "cell_type_fine")  # doctest: +SKIP
     >>> tables.groups.groupby("cell_type")["n_cells"].sum()  # doctest: +SKIP
     """
     kept = {level_name(level): names for level, names in atlas.manifest.ageing_files.items()}

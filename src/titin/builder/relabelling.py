@@ -412,6 +412,9 @@ def _write_tables(draft: Draft, known: _FormerDataset, new: _NewLabels, progress
             now = {before: after for after, before in renamed.items()}
             copied = [field.with_name(now.get(field.name, field.name)) for field in pq.read_schema(shards[0])
                       if field.name not in (layout.CELL_ID, *manifest.obs["labels"])]  # fmt: skip
+            if twice := sorted({field.name for field in copied} & set(labels.column_names)):
+                raise DatasetError(f"{shards[0].name} has a column {twice[0]} that is none of the labels which "
+                                   f"{layout.MANIFEST} names", "build the dataset again")  # fmt: skip
             schema = with_pandas_index(pa.schema([*labels.schema, *copied]), layout.CELL_ID)
             written = splice_columns(Path(scratch), name, shards, labels, schema, renamed)
             _put(draft, name, Path(scratch), written)

@@ -360,7 +360,7 @@ _SHOWN_ERROR = 300
 
 # runs by itself: offline, in an empty cache, away from whatever the caller has set up
 _SCRIPT = """
-import json, sys
+import json, os, sys
 import datasets
 datasets.disable_progress_bars()
 folder, wanted = json.load(sys.stdin)
@@ -380,6 +380,7 @@ for name, load in wanted.items():
         cause = error.__cause__ or error
         found["error"] = f"{type(error).__name__}: {cause}"
 print("\\n" + json.dumps(answer), flush=True)
+os._exit(0)  # threads of its libraries were seen to abort the process when it ended by itself
 """
 
 

@@ -257,6 +257,16 @@ def test_every_command_runs_what_the_gate_takes_or_refuses_it_in_words(part: int
     assert check_commands(stranger, rng.sample(changes, 6), list(LONG), capsys) == 6
 
 
+@pytest.mark.parametrize(("place", "value"), [
+    (("obs", "derived"), {"x": {}}), (("obs", "derived", "age_numeric", "unit"), "x" * 300), (("obs", "labels"), []),
+])  # fmt: skip
+def test_what_obs_is_made_of_is_read_or_refused(
+    place: tuple[str, ...], value: Any, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["info", "card", "relabel", "roles", "subset", "wide"]
+    check_commands(stranger, [(place, value)], names, capsys)
+
+
 @pytest.mark.parametrize("content", [
     b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 100_000,
     b'{"format": "titin", "format": "titin"}',

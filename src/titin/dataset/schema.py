@@ -132,7 +132,8 @@ def _array(value: Any) -> None:
         raise refuse(value["shape"], "the number of columns").under("shape")
 
 
-_ORIGIN = record({}, {"from": text(), "column": scalar, "file": optional(text()), "unit": optional(text()),
+_AGE_UNIT = one_of("years", "months", "weeks", "days", "unknown")  # of ages
+_ORIGIN = record({}, {"from": text(), "column": scalar, "file": optional(text()), "unit": optional(_AGE_UNIT),
                       "species": optional(texts), "within": optional(real(0)),
                       "type": one_of("number", "text")})  # fmt: skip
 _RELABELLED = record({"columns": list_of(scalar), "dropped": list_of(scalar)},

@@ -204,6 +204,10 @@ class CardFacts:
             return self.stored.get(columns, columns)
 
         roles = {role: stored(columns) for role, columns in self.manifest.roles.items()}
+        for name in self.manifest.derived:
+            if name not in self.obs:
+                raise DatasetError(f"{layout.MANIFEST} names a derived column {name}, which the cells have not",
+                                   _RESTORE)  # fmt: skip
         return Study(self.obs, roles, self.obs[list(self.manifest.derived)])
 
     def column(self, role: str) -> str | None:

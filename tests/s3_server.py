@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
 
 
@@ -126,7 +128,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_s3() -> Iterator[Server]:
-    """Start the server and its proxy on free ports of this machine."""
+    """Start the server and its proxy on free ports of this machine; the environment is as clients need it meanwhile."""
     from moto.server import ThreadedMotoServer
 
     behind = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -140,9 +142,20 @@ def serve_s3() -> Iterator[Server]:
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.state = Server(f"http://127.0.0.1:{proxy.server_address[1]}", (host, port))
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    try:
-        yield handler.state
-    finally:
-        proxy.shutdown()
-        proxy.server_close()
-        behind.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        try:
+            yield handler.state
+        finally:
+            proxy.shutdown()
+            proxy.server_close()
+            behind.stop()
+
+
+def s3_of(server: Server) -> Any:
+    """The server as s3fs sees it, without anything kept."""
+    import s3fs
+
+    return s3fs.S3FileSystem(endpoint_url=server.endpoint, key="testing-key", secret="testing-secret",
+                             use_listings_cache=False)  # fmt: skip

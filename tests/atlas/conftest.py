@@ -32,7 +32,7 @@ def sharded(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(demo.folder, report.path, report.manifest)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The library `datasets`, which must not look for anything outside."""
     with pytest.MonkeyPatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -75,3 +76,15 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="class")
+def bucket() -> Iterator[Any]:
+    """A server of object storage with a bucket ``atlases``."""
+    pytest.importorskip("s3fs", reason="needs `pip install 'titin[s3]'`")
+    pytest.importorskip("moto.server", reason="needs `pip install 'moto[s3]' flask flask-cors`")
+    from s3_server import s3_of, serve_s3
+
+    with serve_s3() as server:
+        s3_of(server).mkdir("atlases")
+        yield server

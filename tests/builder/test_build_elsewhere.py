@@ -1,7 +1,6 @@
 """A dataset built to a bucket: the same files, its manifest last; whatever goes wrong leaves a dataset or none."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 import titin
+from s3_server import Fault, s3_of
 from titin.cli import main
 from titin.dataset import remote, remote_target
 from titin.dataset.remote import UPLOAD
@@ -246,25 +246,13 @@ def test_commands_that_write_here_refuse_a_url(folder: Path, capsys: pytest.Capt
 class TestS3:
     """Against moto's server."""
 
-    @pytest.fixture(scope="class")
-    def running(self) -> Iterator[Any]:
-        pytest.importorskip("s3fs", reason="needs `pip install 'titin[s3]'`")
-        pytest.importorskip("moto.server", reason="needs `pip install 'moto[s3]' flask flask-cors`")
-        from s3_server import serve_s3
-
-        with serve_s3() as server:
-            os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
-            fs_of(server).mkdir("atlases")
-            yield server
-
     @pytest.fixture
-    def server(self, running: Any) -> Any:
-        running.reset()
-        return running
+    def server(self, bucket: Any) -> Any:
+        bucket.reset()
+        return bucket
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_it_is_built_there(self, server: Any, made: Path, folder: Path) -> None:
-        from s3_server import Fault
 
         server.faults += [
             Fault("503", "PUT .*expression", 2),
@@ -274,7 +262,7 @@ class TestS3:
         options = server.options
         titin.build(made / "atlas.h5ad", "s3://atlases/one", project=(), storage_options=options)
         seen = list(server.requests)
-        assert there(fs_of(server), "atlases/one") == here(folder)
+        assert there(s3_of(server), "atlases/one") == here(folder)
         puts = [path.rpartition("/")[2].partition("?")[0] for method, path, _ in seen if method == "PUT"]
         assert (puts[0], puts[-1]) == (UPLOAD, "titin.json")
         read = [path for method, path, _ in seen if method == "GET" and ".parquet" in path]
@@ -297,7 +285,7 @@ class TestS3:
         server.requests.clear()
         assert target._is_same("large", large, {"bytes": 12 << 20, "sha256": "by its ETag"})
         assert [method for method, _, _ in server.requests] == ["HEAD"]
-        fs = fs_of(server)
+        fs = s3_of(server)
         for name in ("parts/left", "other/left"):
             fs.call_s3("create_multipart_upload", Bucket="atlases", Key=name)
         target._abort_parts()
@@ -307,7 +295,6 @@ class TestS3:
     def test_what_a_server_refuses_keeps_what_was_built(
         self, server: Any, made: Path, folder: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from s3_server import Fault
 
         server.faults.append(Fault("403", "PUT .*_expression.parquet"))
         options = [f"--storage-options={key}={value}" for key, value in server.options.items()]
@@ -317,7 +304,7 @@ class TestS3:
         assert done.value.code == 2
         said = capsys.readouterr().err
         assert "cannot be written: the server does not let you write it (status 403)" in said
-        assert "titin.json" not in there(fs_of(server), "atlases/two")
+        assert "titin.json" not in there(s3_of(server), "atlases/two")
         server.reset()
         main(["doctor", "s3://atlases/two", *options, "--json"])
         left = json.loads(capsys.readouterr().out)["leftovers"]
@@ -328,7 +315,7 @@ class TestS3:
         assert "give --resume to go on with it" in capsys.readouterr().err
         main([*build, "--resume", "--json"])
         assert json.loads(capsys.readouterr().out)["path"] == "s3://atlases/two"
-        assert there(fs_of(server), "atlases/two") == here(folder)
+        assert there(s3_of(server), "atlases/two") == here(folder)
         assert list(own_cache.iterdir()) == []
 
     @pytest.mark.slow
@@ -336,7 +323,6 @@ class TestS3:
     def test_a_killed_upload_leaves_no_dataset_and_is_cleaned(
         self, server: Any, made: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from s3_server import Fault
 
         stalled = Fault("slow", "PUT .*by_gene", seconds=5)
         server.faults.append(stalled)
@@ -351,7 +337,7 @@ class TestS3:
             titin.open("s3://atlases/three", storage_options=server.options)
         main(["doctor", "s3://atlases/three", "--clean", *options])
         assert "removed: s3://atlases/three" in capsys.readouterr().out
-        fs = fs_of(server)
+        fs = s3_of(server)
         assert set(there(fs, "atlases/three")) <= {Path(stalled_file(made)).name}  # which came after the kill, or not
         main([*build, "--force"])
         titin.open("s3://atlases/three", storage_options=server.options)
@@ -359,10 +345,3 @@ class TestS3:
 
 def stalled_file(made: Path) -> str:
     return titin.open(made / "dataset").store.manifest.layout.expression_by_gene
-
-
-def fs_of(server: Any) -> Any:
-    import s3fs
-
-    return s3fs.S3FileSystem(endpoint_url=server.endpoint, key="testing-key", secret="testing-secret",
-                             use_listings_cache=False)  # fmt: skip

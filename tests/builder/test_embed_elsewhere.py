@@ -1,7 +1,6 @@
 """Projections put into a dataset of a bucket: what is new is sent, and wherever it stops no dataset is lost."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 import titin
+from s3_server import Fault, s3_of
 from titin.builder import add_embeddings
 from titin.check import validate
 from titin.cli import main
@@ -273,31 +273,18 @@ def test_what_waits_and_is_missing_is_said(memory: Any, folder: Path, changed: P
 class TestS3:
     """Against moto's server."""
 
-    @pytest.fixture(scope="class")
-    def running(self) -> Iterator[Any]:
-        pytest.importorskip("s3fs", reason="needs `pip install 'titin[s3]'`")
-        pytest.importorskip("moto.server", reason="needs `pip install 'moto[s3]' flask flask-cors`")
-        from s3_server import serve_s3
-
-        with serve_s3() as server:
-            os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
-            fs_of(server).mkdir("atlases")
-            yield server
-
     @pytest.fixture
-    def server(self, running: Any, folder: Path) -> Any:
-        running.reset()
+    def server(self, bucket: Any, folder: Path) -> Any:
+        bucket.reset()
         for name, data in here(folder).items():
-            fs_of(running).pipe_file(f"atlases/muscle/{name}", data)
-        running.reset()
-        return running
+            s3_of(bucket).pipe_file(f"atlases/muscle/{name}", data)
+        bucket.reset()
+        return bucket
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_busy_servers_and_lost_connections_are_outlived(
         self, server: Any, changed: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from s3_server import Fault
-
         server.faults += [
             Fault("503", "GET .*expression", 2), Fault("reset", "PUT .*projection", 1), Fault("503", "HEAD", 1),
             Fault("503", "PUT .*titin.json", 2), Fault("reset", "DELETE|POST", 1),
@@ -307,7 +294,7 @@ class TestS3:
         said = capsys.readouterr().out
         assert json.loads(said)["path"] == url
         assert "testing-secret" not in said
-        assert set(there(fs_of(server), "atlases/muscle")) == set(here(changed))
+        assert set(there(s3_of(server), "atlases/muscle")) == set(here(changed))
         found = titin.open(url, storage_options=server.options)
         np.testing.assert_array_equal(found.obsm["X_pca"], titin.open(changed).obsm["X_pca"])
 
@@ -317,7 +304,6 @@ class TestS3:
     def test_a_killed_one_leaves_a_whole_dataset(
         self, at: str, server: Any, folder: Path, changed: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from s3_server import Fault
 
         stalled = Fault("slow", at, seconds=5)
         server.faults.append(stalled)
@@ -335,10 +321,3 @@ class TestS3:
 
 def options_of(server: Any) -> list[str]:
     return [f"--storage-options={key}={value}" for key, value in server.options.items()]
-
-
-def fs_of(server: Any) -> Any:
-    import s3fs
-
-    return s3fs.S3FileSystem(endpoint_url=server.endpoint, key="testing-key", secret="testing-secret",
-                             use_listings_cache=False)  # fmt: skip

@@ -1,7 +1,6 @@
 """A dataset on a real S3 server: the same as here in few requests, whatever the server does; errors are sentences."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from titin.publish import upload
 
 pytest.importorskip("s3fs", reason="needs `pip install 'titin[s3]'`")
 pytest.importorskip("moto.server", reason="needs `pip install 'moto[s3]' flask flask-cors`")
-from s3_server import Fault, Server, serve_s3
+from s3_server import Fault, Server, s3_of, serve_s3
 
 URL = "s3://atlases/muscle"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of botocore and moto
@@ -41,19 +40,11 @@ def atlas(made_once: Callable[[str, Callable[[Path], object]], Path]) -> titin.A
 def running(atlas: titin.Atlas) -> Iterator[Server]:
     """The server, with the dataset on it and a second bucket."""
     with serve_s3() as server:
-        os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
-        fs = files_of(server)
+        fs = s3_of(server)
         fs.mkdir("atlases")
         for path in atlas.folder.iterdir():
             fs.pipe_file(f"atlases/muscle/{path.name}", path.read_bytes())
         yield server
-
-
-def files_of(server: Server) -> Any:
-    import s3fs
-
-    return s3fs.S3FileSystem(endpoint_url=server.endpoint, key="testing-key", secret="testing-secret",
-                             use_listings_cache=False)  # fmt: skip
 
 
 @pytest.fixture
@@ -125,7 +116,7 @@ def test_it_is_validated_where_it_is(server: Server, atlas: titin.Atlas, capsys:
 
 
 def test_a_damaged_file_there_is_found(server: Server, atlas: titin.Atlas) -> None:
-    fs, name = files_of(server), f"muscle/{atlas.store.manifest.layout.expression}"
+    fs, name = s3_of(server), f"muscle/{atlas.store.manifest.layout.expression}"
     whole = fs.cat_file(f"atlases/{name}")
     fs.pipe_file(f"atlases/{name}", whole[:-9] + b"x" + whole[-8:])
     try:
@@ -195,7 +186,7 @@ def test_options_of_the_command_line_reach_the_server(server: Server, capsys: py
 
 
 def test_a_public_bucket_needs_no_credentials(server: Server, atlas: titin.Atlas) -> None:
-    fs = files_of(server)
+    fs = s3_of(server)
     for path in fs.ls("atlases/muscle"):
         fs.chmod(path, "public-read")
     opened = titin.open(URL, storage_options={"endpoint": server.endpoint, "anonymous": True, "requester_pays": True})

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ pytest.importorskip("huggingface_hub", reason="needs `pip install huggingface_hu
 pytest.importorskip("s3fs", reason="needs `pip install 'titin[s3]'`")
 pytest.importorskip("moto.server", reason="needs `pip install 'moto[s3]' flask flask-cors`")
 import s3_server
-from s3_server import Server, serve_s3
+from s3_server import Server, s3_of, serve_s3
 
 URL = "s3://atlases/muscle"
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -28,8 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 def bucket(dataset: Path) -> Iterator[Server]:
     """The server, with the licensed dataset on it."""
     with serve_s3() as server:
-        os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
-        fs = files_of(server)
+        fs = s3_of(server)
         fs.mkdir("atlases")
         for path in dataset.iterdir():
             fs.pipe_file(f"atlases/muscle/{path.name}", path.read_bytes())
@@ -57,15 +55,8 @@ def publish(own_settings: dict[str, str]) -> Iterator[Worker]:
     worker.process.communicate()
 
 
-def files_of(server: Server) -> Any:
-    import s3fs
-
-    return s3fs.S3FileSystem(endpoint_url=server.endpoint, key="testing-key", secret="testing-secret",
-                             use_listings_cache=False)  # fmt: skip
-
-
 def on_s3(server: Server) -> dict[str, bytes]:
-    fs = files_of(server)
+    fs = s3_of(server)
     return {path.rpartition("/")[2]: fs.cat_file(path) for path in fs.find("atlases/muscle")}
 
 

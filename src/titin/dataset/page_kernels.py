@@ -30,7 +30,7 @@ def _varint(data, at):
 
 @kernel
 def read_headers(data, at, headers):
-    """Read headers of data pages, in Thrift's compact protocol, each behind the page before.
+    """Read headers of format 1 data pages, in Thrift's compact protocol, each behind the page before.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def read_headers(data, at, headers):
         if at < 0 or data[at] != 0 or at + 1 >= len(data) or data[at + 1] != 0:  # both structs end
             break
         at += 2
-        if min(outer[:3].min(), inner[:2].min()) < 0 or outer[2] > len(data) - at:
+        if outer[0] != 0 or min(outer[:3].min(), inner[:2].min()) < 0 or outer[2] > len(data) - at:
             break
         headers[n, :4] = outer
         headers[n, 4:6] = inner[:2]
@@ -209,6 +209,37 @@ def unpack_deltas(data, out):
             n = stop
             at = end
     return total if seen >> np.uint32(1) >> np.uint32(8 * out.itemsize - 1) == 0 else -1
+
+
+@kernel
+def decode_deltas(page, n, lengths, row, out):
+    """`read_rows` of a page and `unpack_deltas` of its values; row, where the values begin, and their number."""
+    row, at = read_rows(page, n, lengths, row)
+    return row, at, unpack_deltas(page[at:], out) if at >= 0 and row >= 0 else 0
+
+
+@kernel
+def decode_two_bytes(page, n, lengths, row, out, width):
+    """`read_rows` of a page and `join_two_bytes` of its values, each of ``width`` streams, the others of which are 0.
+
+    Returns
+    -------
+    row, at, n
+        As `read_rows`, and the number of values: -1 if they run past the page or ``out``, -2 if one is too large.
+    """
+    row, at = read_rows(page, n, lengths, row)
+    if at < 0 or row < 0:
+        return row, at, 0
+    values = page[at:]
+    n_values = len(values) // width
+    if n_values * width != len(values) or n_values > len(out):
+        return row, at, -1
+    rest = values[2 * n_values :]
+    others = np.uint8(0)
+    for i in range(len(rest)):
+        others |= rest[i]
+    join_two_bytes(values, out[:n_values])
+    return row, at, n_values if others == 0 else -2
 
 
 @kernel

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from titin.dataset.page_kernels import (
     NO_CHECKSUM,
+    decode_deltas,
+    decode_two_bytes,
     join_bytes,
-    join_two_bytes,
     read_headers,
     read_rows,
-    unpack_deltas,
 )
 from titin.dataset.thrift import Bytes, read_struct
 
@@ -34,7 +34,6 @@ _MAX_PAGE = 2**31 - 1  # bytes, and entries; Parquet counts both in 32 bits
 _MAX_OVERHEAD = 16  # bytes a page may have beyond those of its elements: for each entry, and _SLACK for the page
 _SLACK = 4096
 _HEADERS = 64  # that are read at a time
-_UNKNOWN = "a page that is no format 1 data page"
 _codec: list[pa.Codec] = []
 
 
@@ -122,8 +121,7 @@ def find_chunk(metadata: Any, group: int, column: str, dtype: np.dtype, *, flat:
 
 def with_entries(data: Bytes, chunk: PageChunk) -> PageChunk:
     """A chunk of some pages of a column, with the number of entries that these have; raises as `decode_lists`."""
-    entries = sum(header.n_entries for header, _ in _headers(data, chunk))
-    return replace(chunk, n_entries=entries)
+    return replace(chunk, n_entries=sum(header.n_entries for header in _headers(data, chunk)))
 
 
 def count_page_rows(
@@ -143,13 +141,13 @@ def count_page_rows(
     """
     rows, places = [0], [chunk.offset]
     lengths = np.zeros(chunk.n_rows, np.int64)
-    for header, at in _headers(data, chunk):
+    for header in _headers(data, chunk):
         if flat:
             row = rows[-1] + header.n_entries
         else:
-            row, _ = _read_rows(_decompress(data[at : at + header.compressed], header), header, lengths, rows[-1])
+            row, _ = _read_rows(_decompress(data, header), header, lengths, rows[-1])
         rows.append(row)
-        places.append(chunk.offset + at + header.compressed)
+        places.append(chunk.offset + header.at + header.compressed)
     return np.array(rows, np.int64), np.array(places, np.int64)
 
 
@@ -181,11 +179,11 @@ def decode_lists(data: Bytes, chunk: PageChunk, out: NDArray[Any] | None = None)
     if len(elements) != chunk.n_entries or elements.dtype != chunk.dtype:
         raise ValueError(f"no room for {chunk.n_entries} elements of {chunk.dtype}")
     indptr = np.zeros(chunk.n_rows + 1, np.int64)
-    filled = entries = row = 0
+    lengths, filled, entries, row = indptr[1:], 0, 0, 0
     for header, page in _pages(data, chunk):
         entries += header.n_entries
-        row, values = _read_rows(page, header, indptr[1:], row)
-        filled += _decode(values, header.encoding, chunk.width, elements[filled:])
+        row, n = _decode(page, header, chunk.width, lengths, row, elements[filled:])
+        filled += n
     if entries != chunk.n_entries or row != chunk.n_rows:
         raise DamagedPageError("fewer rows than the footer says")
     np.cumsum(indptr, out=indptr)
@@ -211,71 +209,87 @@ def decode_numbers(data: Bytes, chunk: PageChunk) -> NDArray[Any]:
 
 def _pages(data: Bytes, chunk: PageChunk) -> Iterator[tuple["_Header", NDArray[np.uint8]]]:
     """Header and bytes of each page."""
-    for header, at in _headers(data, chunk):
-        yield header, _decompress(data[at : at + header.compressed], header)
+    for header in _headers(data, chunk):
+        yield header, _decompress(data, header)
 
 
-def _headers(data: Bytes, chunk: PageChunk) -> Iterator[tuple["_Header", int]]:
-    """Header of each page and where what follows it lies; together they have no more entries than the footer says."""
+def _headers(data: Bytes, chunk: PageChunk) -> list["_Header"]:
+    """Header of each page; together they have no more entries than the footer says."""
     if len(data) != chunk.length:
         raise DamagedPageError("the file ends early")
     end = entries = 0
-    for header, at in _read_headers(data):
+    headers = _read_headers(data)
+    for header in headers:
         entries += header.n_entries
         if entries > chunk.n_entries:
             raise DamagedPageError("more entries than the footer says")
         if header.uncompressed > header.n_entries * (chunk.width + _MAX_OVERHEAD) + _SLACK:
             raise DamagedPageError(f"a page of {header.uncompressed:,} bytes for {header.n_entries:,} entries")
-        yield header, at
-        end = at + header.compressed
+        end = header.at + header.compressed
     if end != len(data):
         raise DamagedPageError("a page ends early")
+    return headers
 
 
-def _read_headers(data: Bytes) -> Iterator[tuple["_Header", int]]:
-    """Each header and where its page begins: many at a time where they are as the format writes them."""
-    page_bytes, found, at = np.frombuffer(data, np.uint8), np.empty((_HEADERS, 7), np.int64), 0
+def _read_headers(data: Bytes) -> list["_Header"]:
+    """Every header: many at a time where they are as the format writes them."""
+    headers: list[_Header] = []
+    page_bytes, found, at = np.frombuffer(data, np.uint8), np.empty((_HEADERS, len(_Header._fields)), np.int64), 0
     while at < len(data):
         n = read_headers(page_bytes, at, found)
-        for kind, uncompressed, compressed, checksum, entries, encoding, at in found[:n].tolist():
-            yield _known(_Header(uncompressed, compressed, entries, encoding, checksum), kind), at
-            at += compressed
-        if n < _HEADERS and at < len(data):
-            header, at = _read_header(data, at)
-            yield header, at
-            at += header.compressed
+        headers += map(_Header._make, found[:n].tolist())
+        if n == 0:
+            headers.append(_read_header(data, at))
+        at = headers[-1].at + headers[-1].compressed
+    return headers
 
 
-def _decode(values: NDArray[np.uint8], encoding: int, width: int, out: NDArray[Any]) -> int:
-    """Decode the elements of a page into the front of ``out``; their number."""
-    if encoding == _DELTA_BINARY_PACKED and out.dtype.kind == "u" and width == 4:
-        n = int(unpack_deltas(values, out))
+def _decode(
+    page: NDArray[np.uint8], header: "_Header", width: int, lengths: NDArray[np.int64], row: int, out: NDArray[Any]
+) -> tuple[int, int]:
+    """Decode a page: its entries are added to the lengths of its rows, its elements put into the front of ``out``.
+
+    Returns
+    -------
+    row, n
+        The number of rows begun so far, and of the page's elements.
+    """
+    if header.encoding == _DELTA_BINARY_PACKED and out.dtype.kind == "u" and width == 4:
+        row, at, n = decode_deltas(page, header.n_entries, lengths, row, out)
+        _refuse_rows(row, at)
         if n < 0:
             raise DamagedPageError("deltas that run past the page, or an element too large for its type")
-        return n
-    if encoding == _BYTE_STREAM_SPLIT:
+        return row, n
+    if header.encoding != _BYTE_STREAM_SPLIT:
+        raise UnsupportedPageError(f"encoding {header.encoding}")
+    if out.dtype == np.uint16:
+        row, at, n = decode_two_bytes(page, header.n_entries, lengths, row, out, width)
+        _refuse_rows(row, at)
+    else:
+        row, values = _read_rows(page, header, lengths, row)
         n, rest = divmod(len(values), width)
         if rest or n > len(out):
-            raise DamagedPageError("elements that run past the page")
-        if out.dtype.kind == "u" and out.dtype.itemsize < width and values[n * out.dtype.itemsize :].max(initial=0):
-            raise DamagedPageError("an element too large for its type")
-        if out.dtype == np.uint16:
-            join_two_bytes(values, out[:n])
+            n = -1
+        elif out.dtype.kind == "u" and out.dtype.itemsize < width and values[n * out.dtype.itemsize :].max(initial=0):
+            n = -2
         else:
             join_bytes(values, n, out[:n].view(np.uint8), out.dtype.itemsize)
-        return n
-    raise UnsupportedPageError(f"encoding {encoding}")
+    if n < 0:
+        raise DamagedPageError("elements that run past the page" if n == -1 else "an element too large for its type")
+    return row, n
 
 
 def _decompress(data: Bytes, header: "_Header") -> NDArray[np.uint8]:
+    """The bytes of a page."""
     if not _codec:
         _codec.append(pa.Codec("zstd"))
-    if len(data) != header.compressed:
+    stored = data[header.at : header.at + header.compressed]
+    if len(stored) != header.compressed:
         raise DamagedPageError("a page ends early")
-    if header.checksum != NO_CHECKSUM and zlib.crc32(data) != header.checksum & 0xFFFFFFFF:
+    if header.checksum != NO_CHECKSUM and zlib.crc32(stored) != header.checksum & 0xFFFFFFFF:
         raise DamagedPageError("a page does not fit its checksum")
     try:
-        page = _codec[0].decompress(data, header.uncompressed)
+        page = _codec[0].decompress(stored, header.uncompressed)
     except (OSError, pa.ArrowException) as error:
         raise DamagedPageError(f"a page cannot be decompressed ({error})") from error
     return np.frombuffer(page, np.uint8)
@@ -286,37 +300,41 @@ def _read_rows(
 ) -> tuple[int, NDArray[np.uint8]]:
     """Add a page's entries to the lengths of its rows; the number of rows begun so far, and the page's values."""
     row, at = read_rows(page, header.n_entries, lengths, row)
+    _refuse_rows(row, at)
+    return row, page[at:]
+
+
+def _refuse_rows(row: int, at: int) -> None:
+    """Refuse what `read_rows` has found damaged."""
     if at < 0:
         raise DamagedPageError("levels that run past the page")
     if row < 0:
         raise DamagedPageError("row lengths that do not fit the footer")
-    return row, page[at:]
 
 
 class _Header(NamedTuple):
+    """The header of a data page, as `read_headers` has it."""
+
+    kind: int
     uncompressed: int
     compressed: int
+    checksum: int  # of four bytes, with a sign; NO_CHECKSUM without one
     n_entries: int
     encoding: int
-    checksum: int  # of four bytes, with a sign; NO_CHECKSUM without one
+    at: int  # where the page begins, behind its header
 
 
-def _read_header(data: Bytes, at: int) -> tuple[_Header, int]:
-    """Parse any page header (Thrift compact protocol) and return it with the position behind it."""
+def _read_header(data: Bytes, at: int) -> _Header:
+    """Parse any page header (Thrift compact protocol)."""
     try:
         fields, at = read_struct(data, at)
         page = fields[5]
-        header = _Header(fields[2], fields[3], page[1], page[2], fields.get(4, NO_CHECKSUM))
-        return _known(header, fields.get(1)), at
+        header = _Header(fields[1], fields[2], fields[3], fields.get(4, NO_CHECKSUM), page[1], page[2], at)
+        sizes = header.uncompressed, header.compressed, header.n_entries
+        if header.kind == _DATA_PAGE and 0 <= min(sizes) <= max(sizes) <= _MAX_PAGE:
+            return header
     except (IndexError, struct.error):
         raise DamagedPageError("a page header ends early") from None
     except (KeyError, TypeError, ValueError):
-        raise UnsupportedPageError(_UNKNOWN) from None
-
-
-def _known(header: _Header, kind: Any) -> _Header:
-    """A header of a page that the format has."""
-    sizes = header[:3]
-    if kind != _DATA_PAGE or not 0 <= min(sizes) <= max(sizes) <= _MAX_PAGE:
-        raise UnsupportedPageError(_UNKNOWN)
-    return header
+        pass
+    raise UnsupportedPageError("a page that is no format 1 data page")

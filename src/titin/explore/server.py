@@ -213,7 +213,7 @@ def _pieces(place: DatasetFolder, name: str, first: int, end: int, mark: Mark) -
         if not piece or (not place.remote and place.mark(name) != mark):
             raise OSError(f"{name} was replaced or cut off while it was read")
         first += len(piece)
-        yield piece
+        yield bytes(piece)
 
 
 def _tag(content: bytes) -> str:

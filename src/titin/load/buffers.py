@@ -44,12 +44,12 @@ class ArrayPool:
     def _find(self, size: int) -> NDArray[np.uint8]:
         for _ in range(len(self._free)):
             try:
-                memory = self._free.popleft()
+                memory = self._free.pop()  # the last one used, which may still be in the processor's cache
             except IndexError:  # another thread was faster
                 break
             if len(memory) >= size:
                 return memory
-            self._free.append(memory)
+            self._free.appendleft(memory)
         return np.empty(size + size // 4 + 64, np.uint8)
 
 
@@ -103,6 +103,8 @@ class RowGroups:
         self.store, self.manifest = store, store.manifest
         self.groups = all_groups(store)
         self.firsts = np.array([g.first_row for g in self.groups], np.int64)
+        self._sizes = np.array([g.n_rows for g in self.groups], np.int64)
+        self._n_elements: dict[tuple[RowGroup, str], int] = {}
         exact = [layout.LEVELS] if levels and self.manifest.value_kind.has_levels else []
         self._columns = [layout.GENES, entry_column(store), *exact]
 
@@ -117,18 +119,34 @@ class RowGroups:
         """Row group of each cell."""
         return np.searchsorted(self.firsts, cells, side="right") - 1
 
-    def read(self, groups: Sequence[int], pool: ThreadPoolExecutor, space: "Space") -> tuple[Cells, NDArray[np.int64]]:
-        """Decode some row groups.
+    def read_cells(
+        self, cells: NDArray[np.int64], pool: ThreadPoolExecutor, space: "Space"
+    ) -> tuple[Cells, NDArray[np.int64]]:
+        """Decode the row groups that hold some cells.
+
+        Returns
+        -------
+        cells, places
+            The cells of the groups, and which of these each cell is (int64).
+
+        Raises
+        ------
+        DatasetError
+            As for `read`.
+        """
+        group = self.of_cells(cells)
+        own = np.flatnonzero(np.bincount(group, minlength=len(self.groups)))
+        shift = -self.firsts  # from a position in the dataset to one among the cells of the groups
+        shift[own] += np.cumsum(self._sizes[own]) - self._sizes[own]
+        return self.read(own.tolist(), pool, space), cells + shift[group]
+
+    def read(self, groups: Sequence[int], pool: ThreadPoolExecutor, space: "Space") -> Cells:
+        """Decode some row groups, one after another.
 
         Parameters
         ----------
         space
             Holds the elements until it is used again.
-
-        Returns
-        -------
-        cells, positions
-            The cells of the groups, and the position in the dataset of each (int64).
 
         Raises
         ------
@@ -138,7 +156,6 @@ class RowGroups:
         own = [self.groups[g] for g in groups]
         rooms = [self._rooms(column, own, space) for column in self._columns]
         parts = list(pool.map(self._read_group, own, zip(*rooms, strict=True)))
-        positions = np.concatenate([np.arange(g.first_row, g.first_row + g.n_rows) for g in own])
         (tokens, starts, lengths), (data, _, _), *rest = (
             _place(space.arrays[column], rooms[k], [part[k] for part in parts])
             for k, column in enumerate(self._columns)
@@ -147,13 +164,19 @@ class RowGroups:
             levels, level_starts, level_lengths = rest[0]
         else:
             levels, level_starts, level_lengths = np.empty(0, np.float32), np.zeros_like(starts), np.zeros_like(starts)
-        return Cells(starts, lengths, level_starts, level_lengths, tokens, data, levels), positions
+        return Cells(starts, lengths, level_starts, level_lengths, tokens, data, levels)
 
     def _rooms(self, column: str, groups: Sequence[RowGroup], space: "Space") -> list[_Room]:
         """Where the elements of each row group go."""
-        ends = np.cumsum([0, *(self.store.elements(group, column) for group in groups)]).tolist()
+        ends = np.cumsum([0, *(self._elements(group, column) for group in groups)]).tolist()
         array = space.room(column, ends[-1], self.store.list_dtype(groups[0].shard, column))
         return [_Room(a, array[a:b]) for a, b in pairwise(ends)]
+
+    def _elements(self, group: RowGroup, column: str) -> int:
+        key = group, column
+        if key not in self._n_elements:
+            self._n_elements[key] = self.store.elements(group, column)
+        return self._n_elements[key]
 
     def _read_group(self, group: RowGroup, rooms: Sequence[_Room]) -> list[NDArray[np.int64]]:
         """Decode the columns of a row group into their rooms; the lengths of their lists."""

@@ -310,7 +310,7 @@ def _write(groups: RowGroups, folder: Path, pool: ThreadPoolExecutor) -> None:
         files = [stack.enter_context((folder / name).open("xb")) for name in _ELEMENTS]
         for first in range(0, len(groups.groups), _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, len(groups.groups)))
-            cells, _ = groups.read(numbers, pool, space)
+            cells = groups.read(numbers, pool, space)
             at = 0
             for group in numbers:
                 # without the gaps that empty lists leave between row groups

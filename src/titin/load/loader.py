@@ -36,10 +36,11 @@ from titin.load.samplers import (
     Weights,
 )
 from titin.load.studies import Dataset, Studies, study_of
-from titin.parallel import map_ahead, ordered_map, read_ahead
+from titin.parallel import map_ahead, ordered_map
 from titin.resources import available_threads
 from titin.study.roles import role_columns
 
+_LOADS = 2  # that are read at the same time: where one ends, not all threads have something of it to do
 _FAR_THREADS = 16  # of reading far away, where each waits for a round trip
 _FAR_LOADS, _FAR_CELLS = 4, 32_768  # that are read at the same time there, and their cells: about 200 MB decoded
 
@@ -116,9 +117,9 @@ class Batch(NamedTuple):
 class Loader:
     """Iterate over minibatches of a dataset, or of several as one.
 
-    One epoch runs so: (1) the sampler plans loads, each the cells to hold in memory together; (2) a thread reads the
-    load after the current one, its row groups decoded by a pool of threads; (3) the pool cuts batches out of the
-    current load, looking every value up, while the caller works on those that are ready. Memory follows
+    One epoch runs so: (1) the sampler plans loads, each the cells to hold in memory together; (2) the two loads after
+    the current one are read, their row groups decoded by a pool of threads; (3) others cut batches out of the current
+    load, looking every value up, while the caller works on those that are ready. Memory follows
     ``buffer_cells``. An exception in any thread is raised here; leaving the loop stops them all.
 
     Parameters
@@ -155,7 +156,7 @@ class Loader:
     seed
         Of the order.
     buffer_cells
-        Cells in memory at a time; twice as many while the next load is read.
+        Cells in memory at a time; three times as many while the next two loads are read.
     threads
         That decode and cut batches; all processors where not given.
     cache
@@ -326,7 +327,7 @@ class Loader:
             if far and not self._cache:  # one load after the other would leave the connection idle in between
                 loads = map_ahead(reader, plan, _FAR_LOADS, weigh=len, most=_FAR_CELLS)
             else:
-                loads = read_ahead(map(reader, plan))
+                loads = map_ahead(reader, plan, _LOADS, weigh=lambda _: 1, most=_LOADS)
             with closing(loads), closing(self._cut(loads)) as batches:
                 for batch in batches:
                     self._handed_out += 1

@@ -5,7 +5,9 @@ import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -233,10 +235,16 @@ class SparsePiece(NamedTuple):
     def cut(self, start: int, stop: int) -> sparse.csr_matrix:
         """Some rows."""
         first, last = self.indptr[start], self.indptr[stop]
-        X = sparse.csr_matrix((stop - start, self.n_columns), dtype=np.float32)
+        X = copy(_empty(stop - start, self.n_columns))
         X.data, X.indices = self.values[first:last], self.indices[first:last]
         X.indptr = (self.indptr[start : stop + 1] - first).astype(np.int32)
         return X
+
+
+@lru_cache(16)
+def _empty(n_rows: int, n_columns: int) -> sparse.csr_matrix:
+    """A matrix to copy: scipy takes longer to make one than all else that a batch takes."""
+    return sparse.csr_matrix((n_rows, n_columns), dtype=np.float32)
 
 
 class LoadReader:
@@ -317,9 +325,8 @@ class DatasetReader:
             space = idle.pop()
         except IndexError:
             space = Space()
-        numbers = np.unique(self._groups.of_cells(positions)).tolist()
-        cells, held = self._groups.read(numbers, self._pool, space)
-        found = Held(cells, np.searchsorted(held, positions), positions, self)
+        cells, places = self._groups.read_cells(positions, self._pool, space)
+        found = Held(cells, places, positions, self)
         weakref.finalize(found, idle.append, space).atexit = False
         return found
 

@@ -103,7 +103,7 @@ class LocalFolder(DatasetFolder):
         """Read part of a file, into memory that may be written to: numba takes 50 µs to look at any other."""
         handle = os.open(self.folder / file, os.O_RDONLY)
         try:
-            memory = memoryview(np.empty(length, np.uint8))
+            memory = np.empty(length, np.uint8).data
             return memory[: os.preadv(handle, [memory], offset)]
         finally:
             os.close(handle)

@@ -3,7 +3,7 @@
 import pytest
 
 from titin.ageing.design import NotTestableError
-from titin.errors import DatasetError, OutputError, SourceError, TitinError, reason_of
+from titin.errors import ClusterError, DatasetError, OutputError, SourceError, TitinError, reason_of
 from titin.section import Section
 
 
@@ -18,7 +18,7 @@ def test_an_answer_that_cannot_be_given_is_told(error: type[TitinError]) -> None
     assert section.facts["missing"] == ["too few donors"]
 
 
-@pytest.mark.parametrize("error", [DatasetError, OutputError])
+@pytest.mark.parametrize("error", [ClusterError, DatasetError, OutputError])
 def test_damage_is_never_taken_for_an_answer(error: type[TitinError]) -> None:
     def part() -> None:
         raise error("a file is damaged", "restore it")

@@ -1,6 +1,7 @@
 """Passes over a dataset, item by item in order: in threads of this process, or on the workers of a Dask cluster."""
 
 import hashlib
+import io
 import pickle
 import re
 import socket
@@ -10,13 +11,13 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import chain, islice
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from titin import __version__
-from titin.errors import TitinError
+from titin.errors import ClusterError, TitinError
 from titin.extras import quiet, require
 from titin.masking import mask
 from titin.parallel import ordered_map
@@ -25,12 +26,14 @@ Item = TypeVar("Item")
 
 FOLD = 8  # results that are added up where they are before they travel; sums depend on it, in their last bits
 _IN_FLIGHT = 2  # items sent ahead for each thread of a worker
+_MANY = 8  # likewise, where some items take much longer than others
 _PATIENCE = 60.0  # seconds without any worker before a pass gives up
 _LOOK = 2.0  # seconds between two looks at whether there are workers
 _CONNECT = 10.0  # seconds in which a scheduler answers
 _TOGETHER = 4  # items of one task, where there are many
 _NEAR = 1.0  # seconds in which a worker answers
 _KEPT = 8  # things that a worker keeps ready between items
+_PIECE = 32 * 2**20  # bytes of a pickle that are sent at a time
 
 _kept: OrderedDict[str, Any] = OrderedDict()
 _kept_lock = threading.Lock()
@@ -47,6 +50,7 @@ def spread(
     *,
     add: Callable[[Any, Any], Any] | None = None,
     told: Callable[[Item], object] = lambda _: None,
+    apart: bool = False,
 ) -> Iterator[Any]:
     """Yield ``function(*shared, item)`` in the order of ``items``, a bounded number of which are in flight.
 
@@ -67,9 +71,13 @@ def spread(
         Given it, sums of `FOLD` results each are yielded.
     told
         Told of each item that is done, in order.
+    apart
+        Whether each item is a task of its own, of which a cluster has more waiting: where they take seconds, and some
+        much longer than others.
     """
     if cluster is not None:
-        yield from cluster.map(function, shared, items, add=add, told=told)
+        ahead = _MANY if apart else _IN_FLIGHT
+        yield from cluster.map(function, shared, items, add=add, told=told, together=not apart, ahead=ahead)
         return
     total, n = None, 0
     for item, found in ordered_map(lambda item: (item, function(*shared, item)), items, threads):
@@ -101,7 +109,7 @@ class Cluster:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self._sent: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
+        self._sent: weakref.WeakKeyDictionary[Any, tuple[str, list[Any]]] = weakref.WeakKeyDictionary()
         self._wait_for_workers()
         self._direct = all(map(_is_reached, self._workers()))  # results then make no detour by the scheduler
         for worker, found in self.ask(_introduction()).items():
@@ -156,13 +164,16 @@ class Cluster:
         add: Callable[[Any, Any], Any] | None = None,
         told: Callable[[Item], object] = lambda _: None,
         together: bool = True,
+        ahead: int = _IN_FLIGHT,
     ) -> Iterator[Any]:
         """Yield as `spread` does.
 
         Parameters
         ----------
         together
-            Whether several items may be one task, where there are many: not if each result is large.
+            Whether several items may be one task, where there are many: not if each result is large, or an item long.
+        ahead
+            Items that are sent ahead for each thread of a worker: more where some take much longer than others.
 
         Raises
         ------
@@ -170,12 +181,23 @@ class Cluster:
             If all workers are lost, or the scheduler, or several workers over the same item.
         """
         digests, payloads = zip(*(self._send(each) for each in shared), strict=True) if shared else ((), ())
+        try:
+            yield from self._map(function, digests, payloads, items, add, told, together, ahead)
+        finally:
+            if large := [digest for digest, pieces in zip(digests, payloads, strict=True) if len(pieces) > 1]:
+                self._forget(large)
+
+    def _map(
+        self, function: Callable[..., Any], digests: Sequence[str], payloads: Sequence[list[Any]],
+        items: Iterable[Item], add: Callable[[Any, Any], Any] | None, told: Callable[[Item], object], together: bool,
+        ahead: int,
+    ) -> Iterator[Any]:  # fmt: skip
         name = getattr(function, "__qualname__", "task").strip("_")
         size = _TOGETHER if add is None else FOLD
         rest = iter(items)
-        ahead = list(islice(rest, 2 * size * self.n_threads))
-        items = chain(ahead, rest)
-        if together and len(ahead) == 2 * size * self.n_threads:
+        first = list(islice(rest, 2 * size * self.n_threads))
+        items = chain(first, rest)
+        if together and len(first) == 2 * size * self.n_threads:
 
             def submit_all(batch: list[Item]) -> tuple[list[Item], Any]:
                 task = _run_all, add, __version__, function, digests, list(payloads), batch
@@ -190,7 +212,7 @@ class Cluster:
 
         batch: list[Any] = []
         try:
-            for item, future in self._ahead(submit, items):
+            for item, future in self._ahead(submit, items, ahead):
                 batch.append(future)
                 self._wait(future)
                 told(item)
@@ -225,9 +247,11 @@ class Cluster:
     def _sum(self, add: Callable[[Any, Any], Any] | None, batch: list[Any]) -> Any:
         return self._result(self._submit(_fold, add, batch, key=f"titin-add-{uuid4().hex}"))
 
-    def _ahead(self, submit: Callable[[Item], tuple[Item, Any]], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+    def _ahead(
+        self, submit: Callable[[Item], tuple[Item, Any]], items: Iterable[Item], ahead: int = _IN_FLIGHT
+    ) -> Iterator[tuple[Item, Any]]:
         """Submit items, some of them ahead; what nobody waits for any more is forgotten, and so cancelled."""
-        window = max(2, _IN_FLIGHT * self.n_threads)
+        window = max(2, ahead * self.n_threads)
         waiting: deque[tuple[Item, Any]] = deque()
         try:
             for item in items:
@@ -247,17 +271,22 @@ class Cluster:
         except Exception as error:
             raise self._lost(error) from error
 
-    def _send(self, thing: Any) -> tuple[str, Any]:
-        """The digest of a thing, and its pickle as a task that any worker does again if another is lost."""
+    def _send(self, thing: Any) -> tuple[str, list[Any]]:
+        """The digest of a thing, and its pickle as tasks that any worker does again if another is lost."""
         lasting = getattr(thing, "lasting", False)
         if lasting and thing in self._sent:
             return self._sent[thing]
-        data = pickle.dumps(thing, protocol=5)
-        digest = hashlib.sha256(data).hexdigest()
-        sent = digest, self._submit(_same, data, key=f"titin-shared-{uuid4().hex}")
+        pieces = _Pieces(lambda data: self._submit(_same, data, key=f"titin-shared-{uuid4().hex}"))
+        pickle.dump(thing, pieces, protocol=5)
+        sent = pieces.finish()
         if lasting:
             self._sent[thing] = sent
         return sent
+
+    def _forget(self, digests: Sequence[str]) -> None:
+        """Have workers give up what is large and no longer needed; those that are lost have."""
+        with suppress(Exception):
+            self.client.run(_drop, digests, on_error="ignore")
 
     def _wait(self, future: Any) -> None:
         """Wait until a task is done or has failed, as long as there are workers to do it."""
@@ -271,7 +300,7 @@ class Cluster:
                     raise self._lost(None) from None
                 alone_since = None if self._workers() else alone_since or time.monotonic()
                 if alone_since is not None and time.monotonic() - alone_since > _PATIENCE:
-                    raise TitinError(
+                    raise ClusterError(
                         f"all workers of {mask(self.address)} are lost", "start workers, and run the command again"
                     ) from None
             except CancelledError as error:
@@ -313,10 +342,10 @@ class Cluster:
                 )
             time.sleep(0.2)
 
-    def _lost(self, error: BaseException | None) -> TitinError:
+    def _lost(self, error: BaseException | None) -> ClusterError:
         why = f": {error}" if error is not None and str(error) else ""
         said = f"the connection to the scheduler at {mask(self.address)} is lost{why}"
-        return TitinError(said, "run the command again; nothing was written")
+        return ClusterError(said, "run the command again; what is not finished was not written")
 
 
 def connect(cluster: Any) -> Cluster | None:
@@ -395,7 +424,7 @@ def _explained(error: BaseException, worker: str = "") -> BaseException:
         said = f"worker {worker} has no titin" if worker else "a worker has no titin, or another version of it"
         return TitinError(said, f"install titin {__version__} where the workers run")
     if type(error).__name__ == "KilledWorker":
-        return TitinError(
+        return ClusterError(
             "several workers were lost over the same part of the dataset, probably for want of memory",
             "give each worker more memory or fewer threads, and run the command again",
         )
@@ -407,28 +436,82 @@ def _same(data: bytes) -> bytes:
     return data
 
 
-def _run(version: str, function: Callable[..., Any], digests: Sequence[str], payloads: list[bytes], item: Any) -> Any:
+class _Pieces:
+    """What is pickled into, and sends it piece by piece: it may be as large as the memory that is left."""
+
+    def __init__(self, send: Callable[[bytes], Any]) -> None:
+        self._send, self._sent = send, list[Any]()
+        self._digest, self._rest = hashlib.sha256(), bytearray()
+
+    def write(self, data: Any) -> None:
+        view = pickle.PickleBuffer(data).raw()
+        self._digest.update(view)
+        for start in range(0, len(view), _PIECE):
+            self._rest += view[start : start + _PIECE]
+            if len(self._rest) >= _PIECE:
+                self._flush()
+
+    def finish(self) -> tuple[str, list[Any]]:
+        """The digest of all, and what was sent."""
+        self._flush()
+        return self._digest.hexdigest(), self._sent
+
+    def _flush(self) -> None:
+        if self._rest:
+            self._sent.append(self._send(bytes(self._rest)))
+            self._rest = bytearray()
+
+
+class _Joined(io.RawIOBase):
+    """Pieces as one file, which needs no copy of them all."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._rest = deque(memoryview(piece) for piece in pieces)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            return 0
+        piece = self._rest.popleft()
+        n = min(len(buffer), len(piece))
+        buffer[:n] = piece[:n]
+        if n < len(piece):
+            self._rest.appendleft(piece[n:])
+        return n
+
+
+def _run(
+    version: str, function: Callable[..., Any], digests: Sequence[str], payloads: list[list[bytes]], item: Any
+) -> Any:
     """Work on an item, on a worker."""
     if version != __version__:
         said = f"a worker has titin {__version__}, and what it is sent is of titin {version}"
         raise TitinError(said, "install the same version where the workers run")
-    return function(*(_take(digest, data) for digest, data in zip(digests, payloads, strict=True)), item)
+    return function(*(_take(digest, pieces) for digest, pieces in zip(digests, payloads, strict=True)), item)
 
 
-def _take(digest: str, data: bytes) -> Any:
+def _take(digest: str, pieces: list[bytes]) -> Any:
     """What a pickle holds: the same for all items, with the footers and pages that it has found by then."""
     with _kept_lock:
         if digest not in _kept:
-            _kept[digest] = pickle.loads(data)  # noqa: S301 - a worker runs what its scheduler sends, this included
+            _kept[digest] = pickle.load(io.BufferedReader(_Joined(pieces)))  # noqa: S301 - a worker runs what is sent
         _kept.move_to_end(digest)
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
         return _kept[digest]
 
 
+def _drop(digests: Sequence[str]) -> None:
+    with _kept_lock:
+        for digest in digests:
+            _kept.pop(digest, None)
+
+
 def _run_all(
     add: Callable[[Any, Any], Any] | None, version: str, function: Callable[..., Any], digests: Sequence[str],
-    payloads: list[bytes], items: list[Any],
+    payloads: list[list[bytes]], items: list[Any],
 ) -> Any:  # fmt: skip
     """Work on several items, on a worker: a list of results, or their sum."""
     results = (_run(version, function, digests, payloads, item) for item in items)

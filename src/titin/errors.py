@@ -35,14 +35,18 @@ class DatasetError(TitinError):
     """A dataset folder is missing something, or is not one."""
 
 
+class ClusterError(TitinError):
+    """The workers of a cluster, or its scheduler, are lost on the way."""
+
+
 def reason_of(error: TitinError) -> str:
     """Why a question cannot be answered, to be told in place of the answer.
 
     Raises
     ------
-    DatasetError, OutputError
-        The error itself: what is damaged, or cannot be written, is no answer.
+    ClusterError, DatasetError, OutputError
+        The error itself: what is lost, damaged, or cannot be written, is no answer.
     """
-    if isinstance(error, DatasetError | OutputError):
+    if isinstance(error, ClusterError | DatasetError | OutputError):
         raise error
     return str(error.args[0])

@@ -235,7 +235,7 @@ def limit_options(command: Command, *, memory: str = "1GiB") -> Command:
 
 cluster_option = click.option(
     "--cluster", cls=ByHand, envvar="TITIN_CLUSTER", metavar="ADDRESS",
-    help="Dask scheduler whose workers read the matrix, e.g. tcp://host:8786.  [default: threads of this process]",
+    help="Dask scheduler whose workers do the work, e.g. tcp://host:8786.  [default: threads of this process]",
 )  # fmt: skip
 
 

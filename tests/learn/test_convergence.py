@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from titin.learn import Model, run_benchmark
 from titin.learn.fitting import iterations_exhausted
-from titin.learn.run import _told_in_notes
+from titin.learn.fold_work import side_by_side
 
 SHORT = LogisticRegression(max_iter=2)
 CASES = {
@@ -36,7 +36,7 @@ def test_solvers_that_stop_early_are_told_from_others(estimator: object, limit: 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 8))
     y = (X @ rng.normal(size=8) + rng.normal(size=60) > 0).astype(int) + (X[:, 0] > 1)
-    with _told_in_notes():
+    with side_by_side():
         if hasattr(estimator, "fit"):
             estimator.fit(X, y)
     assert iterations_exhausted(estimator) == limit

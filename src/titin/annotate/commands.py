@@ -16,6 +16,7 @@ from titin.options import (
     ByHand,
     choose_progress,
     class_options,
+    cluster_option,
     dataset_or_url_argument,
     force_option,
     limit_options,
@@ -60,13 +61,14 @@ _OF_MODELS = ("vote", "assigned_from")
 @seed_option
 @force_option
 @preset_option
+@cluster_option
 @partial(limit_options, memory="2GiB")
 @shared_options
 def annotate(
     dataset: Path | str, output: Path | None, cell_type_level: str | None, folds: int | None, class_donors: int,
     class_cells: int, model: str | None, celltypist: Path | None, vote: str | None, assigned_from: float,
     save_model: Path | None, seed: int, force: bool, preset: str | None, threads: int | None, memory: str | None,
-    as_json: bool, quiet: bool,
+    as_json: bool, quiet: bool, cluster: str | None,
 ) -> None:  # fmt: skip
     """Check the labels of DATASET on donors that a model has not seen, or label it by a model of another.
 
@@ -83,7 +85,10 @@ def annotate(
     progress = choose_progress(quiet)
     from titin.atlas import open_atlas
 
-    atlas = open_atlas(dataset, memory=memory or "2GiB", threads=threads, preset=preset)
+    if cluster is not None and save_model is not None:
+        progress.note("a model of all donors is trained in threads of this machine, not on the cluster")
+        cluster = None
+    atlas = open_atlas(dataset, memory=memory or "2GiB", threads=threads, preset=preset, cluster=cluster)
     common: dict[str, Any] = {"threads": atlas.reader.resources.threads, "progress": progress}
     trained: dict[str, Any] = {"cell_type_level": cell_type_level, "seed": seed, **common}
     if save_model is not None:

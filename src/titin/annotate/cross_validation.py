@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,19 +11,21 @@ from numpy.typing import NDArray
 from titin.annotate.confident_learning import alike_types, confident_calls, flag_labels, rank_labels
 from titin.annotate.contradicted import without_contradicted
 from titin.annotate.label_check import LabelCheck, make_label_check
-from titin.annotate.linear_model import LabelModel, entropy, one_blas_thread, probabilities
+from titin.annotate.linear_model import LabelModel, entropy, probabilities
 from titin.annotate.review import name_markers, review_groups
 from titin.annotate.training import TrainingCells, draw_cells, fit_label_model, read_training_cells
 from titin.atlas import Atlas
 from titin.atlas.passes import BlockReader
+from titin.blas import one_blas_thread
+from titin.cluster import spread
 from titin.dataset.block import Block
 from titin.errors import TitinError
-from titin.parallel import ordered_map
 from titin.progress import Progress
 from titin.study.design import Study, choose_level, level_columns, need
 from titin.text import count
 
 MIN_DONORS, MIN_CELLS = 3, 10
+_NEEDED_BY = "a label model"
 MOST_FOLDS = 20  # donors up to which each is a fold of its own
 _FOLDS = 10  # else
 METHOD = (
@@ -104,7 +107,7 @@ def check_labels(
     fold_of = _deal(labels.names, folds, seed)
     cells, weight = draw_cells(labels.donors, labels.names, labels.codes, seed=seed)
     training = read_training_cells(atlas, cells, weight, labels.donors, threads=threads, progress=progress)
-    models = _fit(atlas, training, labels, fold_of, min_donors, min_cells, threads, progress)
+    models = _fit(_Training(atlas, training, labels, fold_of, min_donors, min_cells), threads, progress)
     if not models:
         largest = max(int(np.bincount(codes[codes >= 0]).max(initial=0)) for codes, _ in labels.levels.values())
         raise TitinError(
@@ -154,47 +157,60 @@ def _deal(names: Sequence[str], folds: int | None, seed: int) -> NDArray[np.int6
     return fold_of
 
 
-Models = dict[tuple[str, int], tuple[LabelModel, NDArray[np.int64], NDArray[np.int32]]]
+FoldModel = tuple[LabelModel, NDArray[np.int64], NDArray[np.int32]]
+Models = dict[tuple[str, int], FoldModel]
 
 
-def _fit(
-    atlas: Atlas, training: TrainingCells, labels: _Labels, fold_of: NDArray[np.int64], min_donors: int, min_cells: int,
-    threads: int, progress: Progress,
-) -> Models:  # fmt: skip
-    """Fit a model for each level and fold, on the cells of the other folds' donors.
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What the models of all folds are fitted to, and what a type needs."""
+
+    atlas: Atlas
+    cells: TrainingCells
+    labels: _Labels
+    fold_of: NDArray[np.int64]
+    min_donors: int
+    min_cells: int
+
+
+def _fit(training: _Training, threads: int, progress: Progress) -> Models:
+    """Fit a model for each level and fold, in threads or on the atlas's cluster.
 
     Returns
     -------
     dict
         Of level and fold: the model, the code of each of its types, and the place of each token among its genes.
     """
-    jobs = [(level, fold) for level in labels.levels for fold in range(int(fold_of.max()) + 1)]
+    jobs = [(level, fold) for level in training.labels.levels for fold in range(int(training.fold_of.max()) + 1)]
     progress.start("models", len(jobs), "models")
-
-    def fit(job: tuple[str, int]) -> tuple[LabelModel, NDArray[np.int64], NDArray[np.int32]] | None:
-        level, fold = job
-        codes, types = labels.levels[level]
-        own = codes[training.cells]
-        known = (fold_of[training.donor] != fold) & (own >= 0)
-        needed = max(1, min_donors - 1), min_cells
-        enough = _enough(own[known], training.donor[known], len(types), *needed)
-        if len(enough) < 2:
-            return None
-        place = np.full(len(types), -1)
-        place[enough] = np.arange(len(enough))
-        rows = np.flatnonzero(known & (np.where(own >= 0, place[own], -1) >= 0))
-        rows = rows[without_contradicted(atlas, training, rows, place[own[rows]], len(enough), *needed)]
-        model, column = fit_label_model(atlas, training, rows, place[own[rows]], [types[k] for k in enough])
-        return model, enough, column
-
-    found: Models = {}
-    with one_blas_thread():
-        for job, made in zip(jobs, ordered_map(fit, jobs, threads), strict=True):
-            if made is not None:
-                found[job] = made
-            progress.advance(1)
+    cluster = training.atlas.reader.resources.cluster
+    with one_blas_thread(_NEEDED_BY):
+        made = spread(_fit_fold, (training,), jobs, threads, cluster, told=lambda _: progress.advance(1), apart=True)
+        found = {job: model for job, model in zip(jobs, made, strict=True) if model is not None}
     progress.finish()
     return found
+
+
+def _fit_fold(training: _Training, job: tuple[str, int]) -> FoldModel | None:
+    """Fit the model of a level and fold, on the cells of the other folds' donors; none where fewer than two types can.
+
+    Folds run side by side, each with one thread of BLAS, and no sum depends on the number of threads.
+    """
+    level, fold = job
+    cells, (codes, types) = training.cells, training.labels.levels[level]
+    own = codes[cells.cells]
+    known = (training.fold_of[cells.donor] != fold) & (own >= 0)
+    needed = max(1, training.min_donors - 1), training.min_cells
+    enough = _enough(own[known], cells.donor[known], len(types), *needed)
+    if len(enough) < 2:
+        return None
+    place = np.full(len(types), -1)
+    place[enough] = np.arange(len(enough))
+    rows = np.flatnonzero(known & (np.where(own >= 0, place[own], -1) >= 0))
+    with one_blas_thread(_NEEDED_BY):
+        rows = rows[without_contradicted(training.atlas, cells, rows, place[own[rows]], len(enough), *needed)]
+        model, column = fit_label_model(training.atlas, cells, rows, place[own[rows]], [types[k] for k in enough])
+    return model, enough, column
 
 
 def _enough(
@@ -211,38 +227,50 @@ def _judge(
 ) -> pd.DataFrame:
     """Let every cell be judged by the models that have not seen its donor, in one pass."""
     n = atlas.n_obs
-    kept = {level: (np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan))
-            for level in labels.levels}  # fmt: skip
+    kept = {level: _unjudged(n) for level in labels.levels}
     cell_fold = np.where(labels.donors >= 0, fold_of[labels.donors], -1)
-    reader = BlockReader(atlas, values="per_10k")
-
-    def judge(block: Block) -> int:
-        own = slice(block.start, block.start + block.n_cells)
-        for fold in np.unique(cell_fold[own]):
-            rows = np.flatnonzero(cell_fold[own] == fold)
-            for level, (predicted, p_label, p_predicted, spread) in kept.items():
-                if (level, int(fold)) not in models:
-                    continue
-                model, types, column = models[level, int(fold)]
-                p = probabilities(model.scores(block, rows, column))
-                best, at = p.argmax(axis=1), rows + block.start
-                predicted[at], p_predicted[at] = types[best], p[np.arange(len(rows)), best]
-                spread[at] = entropy(p)
-                place = np.full(len(labels.levels[level][1]), -1)
-                place[types] = np.arange(len(types))
-                label = labels.levels[level][0][at]
-                mine = np.where(label >= 0, place[label], -1)
-                p_label[at] = np.where(mine >= 0, p[np.arange(len(rows)), mine], np.nan)
-        return block.n_cells
-
     progress.start("label check", n, "cells")
-    with one_blas_thread():
-        for n_cells in reader.map(judge, threads):
-            progress.advance(n_cells)
+    with one_blas_thread(_NEEDED_BY):
+        judge = partial(_judge_block, labels, cell_fold, models)
+        for rows, found in BlockReader(atlas, values="per_10k").spread(judge, threads, advance=progress.advance):
+            for level, judged in found.items():
+                for whole, part in zip(kept[level], judged, strict=True):
+                    whole[rows] = part
     progress.finish()
     named = pd.CategoricalDtype(sorted({name for _, types in labels.levels.values() for name in types}))
     tables = [_level_table(atlas, level, labels, named, *values) for level, values in kept.items()]
     return pd.concat(tables, ignore_index=True)
+
+
+Judged = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def _unjudged(n: int) -> Judged:
+    """Code of the predicted type, p of the label and of that type, entropy: of cells that nobody has judged."""
+    return np.full(n, -1, np.int64), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+
+
+def _judge_block(labels: _Labels, cell_fold: NDArray[np.int64], models: Models, block: Block) -> dict[str, Judged]:
+    """Judge the cells of a block, by level; see `_unjudged`."""
+    own = slice(block.start, block.start + block.n_cells)
+    found = {level: _unjudged(block.n_cells) for level in labels.levels}
+    for fold in np.unique(cell_fold[own]):
+        rows = np.flatnonzero(cell_fold[own] == fold)
+        for level, (predicted, p_label, p_predicted, spread_out) in found.items():
+            if (level, int(fold)) not in models:
+                continue
+            model, types, column = models[level, int(fold)]
+            with one_blas_thread(_NEEDED_BY):
+                p = probabilities(model.scores(block, rows, column))
+            best = p.argmax(axis=1)
+            predicted[rows], p_predicted[rows] = types[best], p[np.arange(len(rows)), best]
+            spread_out[rows] = entropy(p)
+            place = np.full(len(labels.levels[level][1]), -1)
+            place[types] = np.arange(len(types))
+            label = labels.levels[level][0][own][rows]
+            mine = np.where(label >= 0, place[label], -1)
+            p_label[rows] = np.where(mine >= 0, p[np.arange(len(rows)), mine], np.nan)
+    return found
 
 
 def _level_table(

@@ -1,7 +1,6 @@
 """A label model: one logistic regression a cell type over chosen genes, each type against all the rest."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,15 +83,6 @@ def entropy(p: NDArray[np.float64]) -> NDArray[np.float64]:
     share /= share.sum(axis=1, keepdims=True)
     found: NDArray[np.float64] = -(share * np.log(share)).sum(axis=1) / np.log(p.shape[1])
     return found
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread a fold: folds run side by side, and no sum depends on the number of threads."""
-    from titin.extras import require
-
-    with require("threadpoolctl", "a label model").threadpool_limits(1, "blas"):
-        yield
 
 
 def fit_one_against_rest(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.annotate.linear_model import LabelModel, entropy, one_blas_thread, probabilities
+from titin.annotate.linear_model import LabelModel, entropy, probabilities
 from titin.annotate.training import draw_cells, fit_label_model, read_training_cells
 from titin.atlas import Atlas
 from titin.atlas.passes import BlockReader
+from titin.blas import one_blas_thread
 from titin.dataset.block import Block
 from titin.errors import TitinError
 from titin.progress import Progress
@@ -23,6 +25,7 @@ from titin.text import count
 UNASSIGNED = "Unassigned"
 LEAST_COVERAGE = 0.5
 ASSIGNED_FROM = 0.5  # probability, as in CellTypist
+_NEEDED_BY = "a label model"
 _NAMED = 5
 
 
@@ -95,7 +98,7 @@ def train_label_model(
     place = np.full(len(types) + 1, -1)
     place[enough] = np.arange(len(enough))
     rows = np.flatnonzero(place[own] >= 0)
-    with one_blas_thread():
+    with one_blas_thread(_NEEDED_BY):
         model, _ = fit_label_model(atlas, training, rows, place[own[rows]], [str(types[int(k)]) for k in enough])
     manifest = atlas.manifest
     model.facts.update({
@@ -188,20 +191,21 @@ def _apply(
     column[atlas.reader.genes.token[places]] = np.arange(len(places))
     reader = BlockReader(atlas, values="per_10k")
     predicted, top, spread = np.empty(atlas.n_obs, np.int64), np.empty(atlas.n_obs), np.empty(atlas.n_obs)
-
-    def label(block: Block) -> int:
-        p = probabilities(model.scores(block, np.arange(block.n_cells), column))
-        own = slice(block.start, block.start + block.n_cells)
-        predicted[own] = p.argmax(axis=1)
-        top[own], spread[own] = p.max(axis=1), entropy(p)
-        return block.n_cells
-
     progress.start("labels", reader.n_cells, "cells")
-    with one_blas_thread():
-        for n_cells in reader.map(label, threads):
-            progress.advance(n_cells)
+    with one_blas_thread(_NEEDED_BY):
+        for rows, found in reader.spread(partial(_label_block, model, column), threads, advance=progress.advance):
+            predicted[rows], top[rows], spread[rows] = found
     progress.finish()
     return predicted, top, spread
+
+
+def _label_block(
+    model: LabelModel, column: NDArray[np.int32], block: Block
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Likeliest type of each cell of a block, its probability, and the entropy of all."""
+    with one_blas_thread(_NEEDED_BY):
+        p = probabilities(model.scores(block, np.arange(block.n_cells), column))
+    return p.argmax(axis=1), p.max(axis=1), entropy(p)
 
 
 def _clusters(atlas: Atlas, name: str) -> pd.Series:

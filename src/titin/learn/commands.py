@@ -13,6 +13,7 @@ from titin.options import (
     ByHand,
     choose_progress,
     class_options,
+    cluster_option,
     dataset_or_url_argument,
     force_option,
     former_option,
@@ -49,6 +50,7 @@ from titin.options import (
 @seed_option
 @preset_option
 @force_option
+@cluster_option
 @partial(limit_options, memory="2GiB")
 @shared_options
 @former_option("--min-donors", "--class-donors", type=click.IntRange(2))

@@ -1,23 +1,22 @@
 """The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from titin.atlas import Atlas, open_atlas
+from titin.cluster import spread
 from titin.dataset.leftovers import clear
 from titin.dataset.swap import scratch
-from titin.errors import DatasetError, OutputError, TitinError
+from titin.errors import OutputError, TitinError
 from titin.learn.boards import Row, read_board, restore_rows, write_board
 from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_units
-from titin.learn.fitting import FittedFeatures, FoldResult, fit_features, run_fold
+from titin.learn.fitting import FoldResult
+from titin.learn.fold_work import Failure, FoldWork, SharedFold, run_on_worker, side_by_side
 from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
 from titin.learn.models import CLASS_FEATURES, Model, TrainingContext, find_models
 from titin.learn.permutations import STRATA, DonorPermutations, donor_strata
@@ -45,7 +44,6 @@ from titin.study.design import OBS, Study, add_obs_column
 from titin.study.gaps import Complete, say_left_out
 
 MEMORY = "2GiB"
-_LONGEST = 300  # of what an error says
 _FEW = 1000  # arrangements of donors, below which the least p that there can be is told
 _VERSION = 6  # of what results are made by: one more where the same key would give other numbers
 
@@ -205,6 +203,7 @@ def run_benchmark(
     preset: Preset | str | Path | None = None,
     threads: int | None = None,
     memory: int | str | None = None,
+    cluster: Any = None,
     progress: Progress | None = None,
 ) -> Benchmark:
     """Run models on tasks of a dataset with donors held out, and write predictions, scores and a leaderboard.
@@ -248,11 +247,14 @@ def run_benchmark(
         What is known of the atlas beforehand; that of the dataset where not given. An open dataset has its own.
     threads, memory
         As for `titin.open`; 2 GiB where not given.
+    cluster
+        As for `titin.open`: its workers run the folds. An open dataset has its own.
 
     Raises
     ------
     TitinError
-        If a task, model or split is not known, or the results are of other splits.
+        If a task, model or split is not known, or the results are of other splits; if the cluster is lost, or a model
+        cannot be sent there.
     OutputError
         If the folder holds files that are no benchmark's.
     MemoryLimitError
@@ -261,9 +263,11 @@ def run_benchmark(
     progress = progress or Progress()
     threads = make_resources(threads).threads
     if isinstance(dataset, Atlas):
+        if cluster is not None:
+            raise TitinError("an open dataset has a cluster of its own, or none", "give it to titin.open")
         atlas = dataset
     else:
-        atlas = open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset)
+        atlas = open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset, cluster=cluster)
     folder = Path(output) if output is not None else _beside(atlas)
     if save_clock is not None and Path(save_clock).exists() and not force:
         raise OutputError(f"{save_clock} is there already", "give --force to replace it, or another name")
@@ -447,8 +451,6 @@ def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, in
         return 0, total
     for job, _ in pending:
         _need_library(job)
-    from threadpoolctl import threadpool_limits
-
     whole = WHOLE_CELLS if any(job.model.features.partition(":")[0] in CLASS_FEATURES for job, _ in pending) else 0
     moments = gather_moments(run.atlas, run.design, threads=run.threads, whole_cells=whole, progress=run.progress)
     levels: dict[str, BenchmarkUnits] = {job.level: run.units[job.level] for job, _ in pending}
@@ -456,90 +458,65 @@ def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, in
     gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},
                             threads=run.threads, progress=run.progress)  # fmt: skip
     run.progress.start("folds", n_pending, "folds")
-    with _told_in_notes(), threadpool_limits(1):  # side by side, folds wait for each other less than threads of one do
-        for done in ordered_map(lambda group: _run_together(run, group, gathered), _together(pending), run.threads):
-            run.progress.advance(done)
+    for done in _run_folds(run, pending, gathered):
+        run.progress.advance(done)
     run.progress.finish()
     return n_pending, total - n_pending
 
 
-@contextmanager
-def _told_in_notes() -> Iterator[None]:
-    """Leave out scikit-learn's warnings of what is found in each result and noted: which models did not converge."""
-    from sklearn.exceptions import ConvergenceWarning
+def _run_folds(
+    run: _BenchmarkRun, pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]], gathered: dict[str, Gathered]
+) -> Iterator[int]:
+    """Run folds in threads, or on the workers of the atlas's cluster; yield numbers of those whose results are kept."""
+    jobs, cluster = [job for job, _ in pending], run.atlas.reader.resources.cluster
+    dealt = [run.dealt(job.task) if run.refitted(job) else None for job in jobs]
+    work, together = FoldWork(jobs, gathered, dealt, run.seed), _together(pending)
+    if cluster is not None:
+        found = spread(run_on_worker, (work,), together, run.threads, cluster, apart=True)
+        for shared, results in zip(together, found, strict=True):
+            for place, result in results:
+                _keep(run, jobs[place], shared.fold, result)
+            yield len(shared.jobs)
+        return
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+    def run_here(shared: SharedFold) -> int:
+        for place, result in work.results(shared):
+            _keep(run, jobs[place], shared.fold, result)
+        return len(shared.jobs)
+
+    with side_by_side():
+        yield from ordered_map(run_here, together, run.threads)
 
 
-def _together(pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]]) -> list[list[tuple[BenchmarkJob, Fold]]]:
-    """Jobs on the same fold with the same features, which are then made once."""
-    groups: dict[tuple[Any, ...], list[tuple[BenchmarkJob, Fold]]] = {}
-    for job, folds in pending:
+def _together(pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]]) -> list[SharedFold]:
+    """Jobs on the same fold with the same features."""
+    groups: dict[tuple[Any, ...], tuple[list[int], Fold]] = {}
+    for place, (job, folds) in enumerate(pending):
         for fold in folds:
             of = (job.task.name, job.split.name, job.level, fold.number, job.model.features, job.model.max_units)
-            groups.setdefault(of, []).append((job, fold))
-    return list(groups.values())
+            groups.setdefault(of, ([], fold))[0].append(place)
+    return [SharedFold(tuple(places), fold) for places, fold in groups.values()]
 
 
-def _run_together(run: _BenchmarkRun, together: list[tuple[BenchmarkJob, Fold]], gathered: dict[str, Gathered]) -> int:
-    """Run models on a fold, whose features they share; how many. What one cannot do is its own failure."""
-    job, fold = together[0]
-    data = gathered[job.level]
-    features = _attempt(run, together, data, lambda: fit_features(
-        job.model.features, data, fold, job.task, job.model.max_units))  # fmt: skip
-    if features is None:
-        return len(together)
-    for job, fold in together:
-        result = _attempt(run, [(job, fold)], data, partial(_run_one, run, job, fold, data, features))
-        if result is None:
-            continue
-        if result.limit is not None:
-            named = f"{job.task.name}, {job.split.name}, {job.model.name}"
-            run.notes.append(f"{named} did not converge in {result.limit} iterations")
-        if result.tunes_across_donors:
-            run.notes.append(f"{job.model.name} chooses its parameters on folds that share donors: it is fitted too "
-                             "closely; give its search a splitter by groups, such as GroupKFold")  # fmt: skip
-        where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
-        for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
-            if table is not None:
-                run.store.write(table, run.store.path(*where, kind), key)
-        run.store.write(result.predictions, run.store.path(*where), key)
-    return len(together)
-
-
-_T = TypeVar("_T")
-
-
-def _run_one(run: _BenchmarkRun, job: BenchmarkJob, fold: Fold, data: Gathered, features: FittedFeatures) -> FoldResult:
-    dealt = run.dealt(job.task) if run.refitted(job) else None
-    return run_fold(job.model, job.task, data, fold, features, seed=run.seed, dealt=dealt)
-
-
-def _attempt(
-    run: _BenchmarkRun, jobs: Sequence[tuple[BenchmarkJob, Fold]], data: Gathered, work: Callable[[], _T]
-) -> _T | None:
-    """Do a part of a fold; where that cannot be done, note it of the models that it is for, and return None.
-
-    Raises
-    ------
-    DatasetError, OSError, MemoryError
-        Which are no fault of a model.
-    """
-    try:
-        return work()
-    except (DatasetError, OSError, MemoryError):
-        raise
-    except TitinError as error:
-        reason, crashed = str(error.args[0]), False
-    except Exception as error:
-        reason, crashed = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}", True
-    for job, fold in jobs:
-        donors = () if job.split.leaky else sorted(set(data.units.obs["donor"].iloc[fold.test].astype(str)))
+def _keep(run: _BenchmarkRun, job: BenchmarkJob, fold: Fold, result: FoldResult | Failure) -> None:
+    """Write what a model did on a fold, and note what is to be told of it."""
+    if isinstance(result, Failure):
+        obs = run.units[job.level].obs
+        donors = () if job.split.leaky else sorted(set(obs["donor"].iloc[fold.test].astype(str)))
         run.not_evaluated.append(NotEvaluated(job.task.name, job.split.name, job.level, job.model.name, tuple(donors),
-                                              reason, crashed))  # fmt: skip
-    return None
+                                              result.reason, result.crashed))  # fmt: skip
+        return
+    if result.limit is not None:
+        named = f"{job.task.name}, {job.split.name}, {job.model.name}"
+        run.notes.append(f"{named} did not converge in {result.limit} iterations")
+    if result.tunes_across_donors:
+        run.notes.append(f"{job.model.name} chooses its parameters on folds that share donors: it is fitted too "
+                         "closely; give its search a splitter by groups, such as GroupKFold")  # fmt: skip
+    where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
+    for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
+        if table is not None:
+            run.store.write(table, run.store.path(*where, kind), key)
+    run.store.write(result.predictions, run.store.path(*where), key)
 
 
 def _need_library(job: BenchmarkJob) -> None:

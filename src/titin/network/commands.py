@@ -25,6 +25,7 @@ from titin.options import (
     PATH,
     ByHand,
     choose_progress,
+    cluster_option,
     dataset_or_url_argument,
     force_option,
     format_option,
@@ -83,11 +84,13 @@ _OF_ACTIVITIES = ("method", "formula", "per_cell")
 @format_option("both", *TABLE_FORMATS, default="both")
 @force_option
 @preset_option
+@cluster_option
 @partial(limit_options, memory="2GiB")
 @shared_options
 def network(
     dataset: Path | str, output: Path | None, file_format: str, figures: bool, force: bool, preset: str | None,
-    threads: int | None, memory: str | None, as_json: bool, quiet: bool, **asked: Any,
+    threads: int | None, memory: str | None, as_json: bool, quiet: bool, cluster: str | None,
+    **asked: Any,
 ) -> None:  # fmt: skip
     """Say which regulators are active in each type of DATASET, which genes go with them, and what changes with age.
 
@@ -120,7 +123,9 @@ def network(
     from titin.study.conditions import Where
     from titin.study.flagged import WITHOUT_FLAGGED
 
-    atlas = open_atlas(dataset, threads=threads, memory=memory or "2GiB", preset=preset)
+    atlas = open_atlas(dataset, threads=threads, memory=memory or "2GiB", preset=preset, cluster=cluster)
+    if cluster is not None and asked["backend"] != "none":
+        progress.note("the cluster reads what activities are made of: networks in threads of this machine")
     known, reference = (None if asked[name] is None else read_network(asked[name], option) for name, option in
                         (("network_file", "--network"), ("reference", "--reference")))  # fmt: skip
     if known is None and asked["regulators"] is None:

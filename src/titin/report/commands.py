@@ -7,6 +7,7 @@ import click
 from titin.options import (
     WITHOUT_FLAGGED,
     choose_progress,
+    cluster_option,
     dataset_argument,
     force_option,
     limit_options,
@@ -27,11 +28,13 @@ from titin.options import (
 @seed_option
 @force_option
 @preset_option
+@cluster_option
 @limit_options
 @shared_options
 def report(
     dataset: Path, output: Path | None, without_flagged: bool, network_file: Path | None, seed: int, force: bool,
     preset: str | None, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    cluster: str | None,
 ) -> None:  # fmt: skip
     """Write what DATASET holds and what changes with age into one HTML file, with a CSV for each figure beside it.
 
@@ -45,6 +48,6 @@ def report(
 
     done = write_report(
         dataset, output, without_flagged=without_flagged, network=network_file, seed=seed, force=force,
-        threads=threads, memory=memory, preset=preset, progress=progress,
+        threads=threads, memory=memory, preset=preset, cluster=cluster, progress=progress,
     )  # fmt: skip
     print_result(document_of_report(done), as_json, describe_report)

@@ -82,6 +82,7 @@ def write_report(
     threads: int | None = None,
     memory: int | str | None = None,
     preset: Preset | str | Path | None = None,
+    cluster: Any = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ReportResult:
@@ -103,7 +104,7 @@ def write_report(
         computed. Where none is given, what `titin network` has left beside the dataset is shown, and nothing computed.
     seed
         Of what is drawn.
-    threads, memory, preset
+    threads, memory, preset, cluster
         As for `titin.open`.
     force
         Replace what is there.
@@ -117,12 +118,12 @@ def write_report(
     DatasetError
         If there is no dataset, or it is damaged.
     TitinError
-        If matplotlib is not installed, or the preset leaves out a section that does not exist.
+        If matplotlib is not installed, the preset leaves out a section that does not exist, or the cluster is lost.
     """
     check_installed("matplotlib", "a report")
     began = time.perf_counter()
     folder = local_folder(dataset)
-    atlas = open_atlas(folder, threads=threads, memory=memory, preset=preset)
+    atlas = open_atlas(folder, threads=threads, memory=memory, preset=preset, cluster=cluster)
     planned = _all_sections(atlas.preset)
     path = _choose_path(folder, output, force)
     numbers = path.with_name(f"{path.stem}_files")

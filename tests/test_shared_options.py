@@ -24,11 +24,9 @@ FORMER = {
     "de", "composition", "programmes", "senescence", "fibres", "stemcells", "variance")}  # fmt: skip
 
 
-# build is told which columns there are, age what stands in them, relabel what will; bench trains, annotate applies;
-# validate is told how thoroughly to look, age tables by which levels of labels
+# build is told which columns there are, age what stands in them, relabel what will; bench trains, annotate applies
 TWO_MEANINGS = {
     "--cell-type": {"COLUMN", "NAME"}, "--obs": {"COLUMNS", "TABLE"}, "--model": {"NAME", "DATASET|FILE"},
-    "--level": {None, "NAME"},
 }  # fmt: skip
 
 

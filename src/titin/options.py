@@ -110,6 +110,13 @@ SEED: dict[str, Any] = {"type": int, "default": 0, "show_default": True, "envvar
                         "help": "Seed of whatever is drawn at random."}  # fmt: skip
 seed_option = click.option("--seed", **SEED)
 LEVEL: dict[str, Any] = {"metavar": "LEVEL", "help": "Level of cell types, by column or place."}
+levels_option = click.option(
+    "--cell-type-level",
+    "levels",
+    multiple=True,
+    show_default="coarsest; repeat for several, all for every level",
+    **LEVEL,
+)
 licence_option = click.option(
     "--license", "licence", cls=ByHand, metavar="ID", help="Licence of the data as the Hub calls it, e.g. cc-by-4.0."
 )

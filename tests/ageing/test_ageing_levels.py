@@ -256,15 +256,15 @@ def test_without_types_all_cells_are_one(tmp_path: Path) -> None:
 
 def test_the_command_says_what_it_has_put_there(copy: Path) -> None:
     run = CliRunner().invoke(
-        cli, ["age", "tables", str(copy), "--level", "annotation_level1", "--level", "2", "--json"]
+        cli, ["age", "tables", str(copy), "--cell-type-level", "annotation_level1", "--cell-type-level", "2", "--json"]
     )
     assert run.exit_code == 0, run.output
     document = json.loads(run.stdout)
     assert list(document["levels"]) == ["annotation_level1", "annotation_level2"]
     assert document["groups"] == sum(own["groups"] for own in document["levels"].values())
     assert sum(document["files"].values()) == sum(own["bytes"] for own in document["levels"].values())
-    run = CliRunner().invoke(cli, ["age", "tables", str(copy), "--level", "all", "--quiet"])
+    run = CliRunner().invoke(cli, ["age", "tables", str(copy), "--cell-type-level", "all", "--quiet"])
     assert run.exit_code == 0, run.output
     assert re.search(r"by annotation_level0 \(.* by annotation_level2 \(", run.stdout.replace("\n", " "))
-    refused = CliRunner().invoke(cli, ["age", "tables", str(copy), "--level", "clusters"]).exception
+    refused = CliRunner().invoke(cli, ["age", "tables", str(copy), "--cell-type-level", "clusters"]).exception
     assert "no level 'clusters'" in str(refused)

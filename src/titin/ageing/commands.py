@@ -26,6 +26,7 @@ from titin.options import (
     format_option,
     former_option,
     genes_option,
+    levels_option,
     limit_options,
     output_option,
     preset_option,
@@ -136,11 +137,7 @@ def write_findings(
 
 @click.command()
 @dataset_argument
-@click.option(
-    "--level", "levels", multiple=True, metavar="NAME", show_default="coarsest",
-    help="Level of cell types that they are by, or its place (0 is the coarsest); repeat for several, all for every "
-         "level. The dataset then holds these, and no others.",
-)  # fmt: skip
+@levels_option
 @cluster_option
 @limit_options
 @shared_options
@@ -152,10 +149,11 @@ def tables(
 
     The counts of donors by type and protocol, and which genes and fractions of types change with age, as `titin age de`
     and `titin age composition` find them without options. `titin site` writes them into the site by itself, by the
-    coarsest level where DATASET holds none.
+    coarsest level where DATASET holds none. DATASET then holds the levels of cell types that were asked for, and no
+    others.
 
     \b
-    titin age tables dataset --level all
+    titin age tables dataset --cell-type-level all
     titin explore dataset
     """  # noqa: D301 - \b is click's
     from titin.ageing.ageing_tables import write_ageing_tables

@@ -46,7 +46,7 @@ def read_ageing_tables(atlas: Atlas, cell_type_level: int | str | None = None) -
     except TitinError as error:
         raise TitinError(
             f"the dataset does not hold what changes with age by {cell_type_level!r}",
-            f"it holds it by {', '.join(kept)}; `titin age tables DATASET --level NAME` finds it",
+            f"it holds it by {', '.join(kept)}; `titin age tables DATASET --cell-type-level LEVEL` finds it",
         ) from error
     store = atlas.store
     groups, by_gene = store.table(names.groups), store.table(names.by_gene)

@@ -59,10 +59,8 @@ def as_atlas(atlas: titin.Atlas, tokens_first: sparse.csr_matrix) -> np.ndarray:
 
 def test_every_excuse_names_a_package_that_is_tried_here():
     needed = re.findall(r"<!-- not run: (.*?) -->", PAGE)
-    # several processes: test_distributed.py; several datasets: test_studies.py
-    assert set(needed) == {
-        "needs sklearn", "needs torch", "needs tensorflow", "needs several processes", "needs several datasets",
-    }  # fmt: skip
+    # several processes: test_distributed.py
+    assert set(needed) == {"needs sklearn", "needs torch", "needs tensorflow", "needs several processes"}
 
 
 def test_scikit_learn(atlas):
@@ -90,6 +88,25 @@ def test_tensorflow(atlas):
 def test_batches_resume_where_they_stopped(atlas):
     names = run("Minibatches", "Samplers", "Going on where one stopped")
     assert isinstance(names["X"], sparse.csr_matrix)
+
+
+def test_several_datasets(tmp_path, monkeypatch):
+    from titin.demo import make_demo
+    from titin.progress import Progress
+
+    monkeypatch.chdir(tmp_path)
+    sizes = {"Lund": (800, 400), "Kiel": (500, 300)}
+    for seed, (name, (n_cells, n_genes)) in enumerate(sizes.items(), 1):
+        make_demo(tmp_path / name.lower(), n_cells=n_cells, n_genes=n_genes, seed=seed, force=False,
+                  progress=Progress())  # fmt: skip
+        assert f"-o {name.lower()} --n-cells {n_cells} --n-genes {n_genes} --seed {seed} " in PAGE
+    names = run("Several datasets")
+    genes = {name: set(titin.open(folder).var_names) for name, folder in names["datasets"].items()}
+    assert set(names["joint"].genes) == genes["Lund"] & genes["Kiel"]
+    assert set(names["wider"].genes) == genes["Lund"] | genes["Kiel"] == set(names["wider"].measured.index)
+    assert names["mask"].shape == names["X"].shape
+    assert names["studies"].obs["study"].value_counts().to_dict() == {name: n for name, (n, _) in sizes.items()}
+    assert not set(names["studies"].obs_names[names["train"]]) & set(names["studies"].obs_names[names["test"]])
 
 
 def test_cells_without_titin(atlas):

@@ -13,10 +13,13 @@ from scipy import sparse
 
 import titin
 from titin.check import validate
-from titin.dataset import layout, store
+from titin.dataset import layout, opened_files, row_group
 from titin.dataset.folder import LocalFolder
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.page_index import find_page_indexes
+from titin.dataset.pages import find_chunk
+from titin.dataset.row_group import PageReader
+from titin.dataset.store import Store
 from titin.errors import DatasetError
 
 CELLS, GENES = 400, 120
@@ -43,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """No column is so small that it is read whole."""
-    monkeypatch.setattr(store, "_SMALL", 0)
+    monkeypatch.setattr(row_group, "_SMALL", 0)
 
 
 def by_gene(dataset: Path) -> Path:
@@ -69,7 +72,7 @@ def test_no_more_than_its_pages_is_read(made: Path, monkeypatch: pytest.MonkeyPa
     atlas = titin.open(made)
     names = atlas.var_names[np.argsort(atlas.reader.genes.token)]
     _ = atlas[names[0]], atlas[names[40]]
-    monkeypatch.setattr(store, "_GAP", 0)
+    monkeypatch.setattr(opened_files, "_GAP", 0)
     read, own = [], LocalFolder.read_range
     monkeypatch.setattr(LocalFolder, "read_range", lambda *of: read.append(of[3]) or own(*of))
     _ = atlas[names[1]], atlas[names[41]]
@@ -78,11 +81,11 @@ def test_no_more_than_its_pages_is_read(made: Path, monkeypatch: pytest.MonkeyPa
 
 def test_pages_are_as_small_as_the_format_says(made: Path) -> None:
     """A page holds more than one gene only while it is below its size."""
-    opened = store.Store(made)
+    opened, reader = Store(made), PageReader()
     for group in opened.row_groups(opened.manifest.layout.expression_by_gene):
         lists = opened.read_lists(group, [layout.COUNTS])[0]
-        chunk = store.find_chunk(opened.footer(group.shard), group.index, layout.COUNTS, lists.elements.dtype)
-        places = opened._page_places(group, chunk)
+        chunk = find_chunk(opened.footer(group.shard), group.index, layout.COUNTS, lists.elements.dtype)
+        places = reader.places_of(opened, group, chunk)
         n, lengths = np.diff(lists.indptr[places.first_row]), np.diff(lists.indptr)
         longest = np.maximum.reduceat(lengths, places.first_row[:-1])
         assert len(n) > 3

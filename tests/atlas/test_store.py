@@ -15,7 +15,8 @@ from open_datasets import Opened, damage, make
 
 import titin
 from titin.dataset import layout
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.errors import DatasetError, TitinError
 
 

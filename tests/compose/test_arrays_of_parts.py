@@ -16,7 +16,7 @@ from small_studies import build_study, exported, make_study
 import titin
 from titin.atlas import kept_arrays
 from titin.dataset.manifest import Manifest
-from titin.dataset.store import RowGroup
+from titin.dataset.row_group import RowGroup
 from titin.errors import TitinError
 
 GENES = [f"G{i}" for i in range(24)]

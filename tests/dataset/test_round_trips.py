@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import titin
-from titin.dataset import layout, places, store
+from titin.dataset import layout, opened_files, places
 from titin.errors import DatasetError
 
 pytest.importorskip("aiohttp", reason="needs `pip install aiohttp`")
@@ -89,8 +89,8 @@ def small(made_once: MadeOnce) -> titin.Atlas:
 @pytest.fixture
 def server(atlas: titin.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The handler, of a copy that may be changed; what was just looked at is not looked at again while a test lasts."""
-    monkeypatch.setattr(store, "_JUST_NOW", 3600.0)
-    monkeypatch.setattr(store, "_FAR_SHARE", 1)  # as a row group is a small part of a file elsewhere
+    monkeypatch.setattr(opened_files, "_JUST_NOW", 3600.0)
+    monkeypatch.setattr(opened_files, "_FAR_SHARE", 1)  # as a row group is a small part of a file elsewhere
     folder = shutil.copytree(atlas.folder, tmp_path / "copy")
     handler = type("Handler", (Counting,), {"folder": folder, "asked": [], "after": {}})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -134,7 +134,7 @@ def test_a_file_that_is_small_is_read_with_its_footer(server: Any, small: titin.
 def test_pages_of_many_genes_are_read_apart(server: Any, atlas: titin.Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     for spare in (0, 1 << 23):  # bytes that may be read for nothing
-        monkeypatch.setattr(store, "_SPARE", spare)
+        monkeypatch.setattr(opened_files, "_SPARE", spare)
         far = titin.open(server.url)
         far.counts_of(atlas.var_names[0])
         server.asked.clear()
@@ -187,7 +187,7 @@ def test_later_the_manifest_is_looked_at_beside_a_new_file(
     server: Any, atlas: titin.Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = titin.open(server.url)
-    monkeypatch.setattr(store, "_JUST_NOW", 0.0)
+    monkeypatch.setattr(opened_files, "_JUST_NOW", 0.0)
     server.asked.clear()
     assert far.obs.equals(atlas.obs)
     assert taken(server) == sorted([("GET", atlas.layout.sample_metadata), ("HEAD", layout.MANIFEST)])

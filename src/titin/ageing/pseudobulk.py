@@ -21,7 +21,8 @@ from titin.dataset.arrow import ParquetFile, list_arrays, list_column
 from titin.dataset.block import GeneBlock, bounded_runs
 from titin.dataset.kernels import first_disorder
 from titin.dataset.replace import revise
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.errors import TitinError
 from titin.extras import check_installed
 from titin.progress import Progress

@@ -18,7 +18,8 @@ from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.manifest import Manifest
 from titin.dataset.pages import Lists
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.errors import TitinError
 
 _NAMED = 4  # studies named in a sentence

@@ -12,7 +12,8 @@ from titin.atlas.csr import column_map, row_blocks
 from titin.atlas.kernels import find_levels
 from titin.atlas.row_groups import all_groups, read_gene_block, read_levels
 from titin.dataset import layout
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.dataset.transforms import log_unit_of
 from titin.parallel import ordered_map
 

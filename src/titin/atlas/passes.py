@@ -17,7 +17,7 @@ from titin.atlas.row_groups import ChosenRows, Positions, give_back_memory, read
 from titin.cluster import spread
 from titin.dataset import layout
 from titin.dataset.block import Block
-from titin.dataset.store import RowGroup
+from titin.dataset.row_group import RowGroup
 from titin.parallel import ordered_map
 
 _LANE_CELLS = 4096  # summed in float32 at most, before float64

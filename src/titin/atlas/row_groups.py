@@ -14,7 +14,8 @@ from titin.dataset.block import Block, GeneBlock
 from titin.dataset.codec import decode_values
 from titin.dataset.kernels import all_stored, first_disorder
 from titin.dataset.pages import Lists
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.errors import DatasetError
 from titin.parallel import ordered_map
 

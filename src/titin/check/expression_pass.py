@@ -17,7 +17,8 @@ from titin.cluster import Cluster, spread
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
 from titin.dataset.pages import Lists
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.dataset.transforms import log_unit_of
 from titin.errors import TitinError
 from titin.progress import Progress

@@ -14,7 +14,8 @@ from titin.check.passes import PanelReader, gene_difference
 from titin.check.registry import check
 from titin.cluster import spread
 from titin.dataset import layout
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.dataset.transforms import MAX_ULP
 from titin.errors import DatasetError
 

@@ -18,7 +18,8 @@ from titin.dataset.kernels import scatter_columns
 from titin.dataset.kinds import ValueKind
 from titin.dataset.layout import Layout
 from titin.dataset.pages import Lists
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 from titin.errors import DatasetError
 from titin.parallel import ordered_map
 from titin.progress import Progress

@@ -1,7 +1,7 @@
 """One request for part of a file far away, and what the answer says of the file it is from.
 
 Which file an answer is from is in its headers. So a file needs no look at it before a read, nor a second one after it,
-each of which would be a round trip: `titin.dataset.store.Store` compares what the answers say.
+each of which would be a round trip: `titin.dataset.opened_files.OpenedFiles` compares what the answers say.
 """
 
 import re

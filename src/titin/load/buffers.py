@@ -13,7 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from titin.atlas.row_groups import all_groups, entry_column, read_entries
 from titin.dataset import layout
-from titin.dataset.store import RowGroup, Store
+from titin.dataset.row_group import RowGroup
+from titin.dataset.store import Store
 
 _KEPT = 12
 

@@ -192,6 +192,12 @@ def test_learn_says_what_is_found_of_what_was_planted(study: tuple[Path, Path], 
     found = json.loads(target.read_text())
     assert [row["folds"] > 10 and row["peak_gib"] > 0.1 for row in found["runs"]] == [True, True]
     assert 0.6 < found["planted_auroc"]["elastic_net"] <= 1
+    done = run("learn.py", dataset, "--task", "cell_type_0", "--model", "logistic", "--json", target)
+    assert done.returncode == 0, done.stderr
+    (alone,) = json.loads(target.read_text())["runs"]
+    f1 = {row["model"]: row for row in alone["scores"] if row["metric"] == "macro_f1"}
+    assert 0.5 < f1["logistic"]["low"] <= f1["logistic"]["value"] <= f1["logistic"]["high"]
+    assert "known markers are among the 50 genes" in done.stdout
 
 
 @pytest.mark.parametrize(("script", "names"), [

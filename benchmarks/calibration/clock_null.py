@@ -4,13 +4,15 @@
 
 Each run makes a small twin of the muscle atlas without an effect of age, whose genes vary between donors as in real
 pseudobulk, and benchmarks clocks on it with one donor left out. Printed are the runs in which each model's p is below
-0.05, and those in which that of the best of them is. Exact are the p of models that are fitted to permuted ages.
+0.05, with the exact 95 % interval, and those in which that of the best of them is. Exact are the p of models that are
+fitted to permuted ages.
 """
 
 from pathlib import Path
 
 import pandas as pd
 from paired_twins import build, load_twin_script
+from rates import say_rate
 from repeated import parse, repeat
 
 from titin.learn import run_benchmark
@@ -36,7 +38,9 @@ def summary(rows: list[dict]) -> list[str]:
     lines = ["| model | p | null twins | p < 0.05 | smallest p | median p |", "|---|---|---:|---:|---:|---:|"]
     for (model, kind), mine in pd.DataFrame(rows).groupby(["model", "kind"], sort=False):
         p = mine["p"]
-        lines.append(f"| {model} | {kind} | {len(p)} | {int((p < 0.05).sum())} | {p.min():.3f} | {p.median():.2f} |")
+        found = int((p < 0.05).sum())
+        lines.append(f"| {model} | {kind} | {len(p)} | {found}: {say_rate(found, len(p))} | {p.min():.3f} "
+                     f"| {p.median():.2f} |")  # fmt: skip
     return lines
 
 

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rates import say_rate
+from twins import deal_ages
 from whole_twins import WHOLE, whole_twin
 
 import titin
@@ -47,7 +47,7 @@ def main() -> None:
     for sums, truth in twins(chosen):
         rng = np.random.default_rng(chosen.seed)
         for _ in range(max(chosen.shuffles, 1)):
-            for name, table in test(shuffle(sums, rng) if chosen.shuffles else sums, truth).items():
+            for name, table in test(deal_ages(sums, rng) if chosen.shuffles else sums, truth).items():
                 found[name].append(table)
         say(found, planted=chosen.planted)
 
@@ -84,13 +84,6 @@ def read(path: Path) -> tuple[Pseudobulk, dict[str, float]]:
     """Pseudobulk and planted effects of a dataset that was built from a twin."""
     atlas = titin.open(path)
     return pseudobulk(atlas), atlas.uns["truth"]["age_log_fold_change"]
-
-
-def shuffle(sums: Pseudobulk, rng: np.random.Generator) -> Pseudobulk:
-    """The same with the ages dealt out among the donors anew."""
-    ages = sums.groups.drop_duplicates("donor").set_index("donor")["age"]
-    dealt = pd.Series(rng.permutation(ages), ages.index)
-    return replace(sums, groups=sums.groups.assign(age=sums.groups["donor"].map(dealt).astype(float)))
 
 
 def test(sums: Pseudobulk, truth: dict[str, float]) -> dict[str, pd.DataFrame]:

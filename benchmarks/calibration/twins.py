@@ -1,5 +1,6 @@
 """Pseudobulks of synthetic twins of the muscle atlas, made in memory; genes vary between donors as in real ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,10 @@ def twin(
     sums, detected = which @ counts.astype(np.int64), which @ (counts > 0).astype(np.int64)
     truth = pd.Series(atlas.uns["truth"]["age_log_fold_change"], dtype=float)
     return Pseudobulk(groups, sums.tocsr(), detected.tocsr(), names, [LEVEL]), truth
+
+
+def deal_ages(sums: Pseudobulk, rng: np.random.Generator) -> Pseudobulk:
+    """The same with the ages dealt out among the donors anew."""
+    ages = sums.groups.drop_duplicates("donor").set_index("donor")["age"]
+    dealt = pd.Series(rng.permutation(ages), ages.index)
+    return replace(sums, groups=sums.groups.assign(age=sums.groups["donor"].map(dealt).astype(float)))

@@ -1,5 +1,7 @@
 """Passes in threads and on workers of a Dask LocalCluster: python benchmarks/cluster.py --dataset DATASET.
 
+With --source ATLAS.h5ad that file is built in either way, too, without projections; all files have to be equal.
+
 Each pass is done in threads and on the workers by turns, after once for kernels and caches; told are medians, and the
 processor time of all processes together. Results have to be equal, bit for bit. With --address the workers are those of
 a scheduler that runs already.
@@ -10,8 +12,10 @@ import hashlib
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ from titin.ageing import pseudobulk
 from titin.check import validate
 from titin.embed.pca import pca
 from titin.features import highly_variable, score_gene_sets
+from titin.source import open_source
 
 
 def _validate(atlas: Any, options: dict[str, Any]) -> list[Any]:
@@ -67,6 +72,12 @@ PASSES: dict[str, Callable[[Any, dict[str, Any]], list[Any]]] = {
 }  # fmt: skip
 
 
+def _build(source: Path, options: dict[str, Any]) -> list[Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        built = titin.build(source, Path(folder) / "dataset", project=(), **options)
+        return [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(built.path.iterdir())}]
+
+
 def _digest(found: list[Any]) -> str:
     digest = hashlib.sha256()
     for part in found:
@@ -79,18 +90,30 @@ def _cpu(client: Client) -> float:
     return time.process_time() + sum(client.run(time.process_time).values())
 
 
-def _measure(client: Client, dataset: Path, workers: int, runs: int, passes: list[str]) -> list[dict[str, Any]]:
+def _measure(client: Client, options: argparse.Namespace, workers: int) -> tuple[list[dict[str, Any]], int]:
+    """What each pass took, and the number of cells."""
     ways = {"threads": {"threads": workers}, "cluster": {"cluster": client, "threads": 1}}
-    atlases = {way: titin.open(dataset, **options) for way, options in ways.items()}
+    passes: dict[str, Callable[[str], list[Any]]] = {}
+    n_cells = 0
+    if options.dataset is not None:
+        atlases = {way: titin.open(options.dataset, **own) for way, own in ways.items()}
+        n_cells = atlases["threads"].n_obs
+        passes |= {
+            name: partial(lambda work, way: work(atlases[way], ways[way]), work) for name, work in PASSES.items()
+        }
+    if options.source is not None:
+        with open_source(options.source) as source:
+            n_cells = source.X.shape[0]
+        passes["build"] = lambda way: _build(options.source, ways[way])
     told = []
-    for name in passes:
+    for name in options.passes or passes:
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         cpu: dict[str, list[float]] = {way: [] for way in ways}
         digests = set()
-        for turn in range(runs + 1):
-            for way, options in ways.items():
+        for turn in range(options.runs + 1):
+            for way in ways:
                 began, spent = time.perf_counter(), _cpu(client)
-                digests.add(_digest(PASSES[name](atlases[way], options)))
+                digests.add(_digest(passes[name](way)))
                 if turn:
                     seconds[way].append(time.perf_counter() - began)
                     cpu[way].append(_cpu(client) - spent)
@@ -101,28 +124,33 @@ def _measure(client: Client, dataset: Path, workers: int, runs: int, passes: lis
             **{f"{way}_cpu_seconds": statistics.median(own) for way, own in cpu.items()},
         })  # fmt: skip
         print(f"{name}: {told[-1]['speed']:.2f}", file=sys.stderr)
-    return told
+    return told, n_cells
 
 
 def main() -> int:
     """Measure passes in threads and on workers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--dataset", type=Path, help="Dataset that is read.")
+    parser.add_argument("--source", type=Path, help="Atlas that is built.")
     parser.add_argument("--workers", type=int, default=2, help="Processes of one thread each, and threads beside.")
     parser.add_argument("--address", help="Scheduler of a cluster that runs already, instead.")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--pass", dest="passes", action="append", choices=PASSES, help="Only this; repeat for several.")
+    parser.add_argument(
+        "--pass", dest="passes", action="append", choices=[*PASSES, "build"], help="Only this; repeat for several."
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.dataset is None and options.source is None:
+        parser.error("give --dataset, --source or both")
     if options.address is None:
         local = LocalCluster(n_workers=options.workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
         with local, Client(local, set_as_default=False) as client:
-            told = _measure(client, options.dataset, options.workers, options.runs, options.passes or list(PASSES))
+            told, n_cells = _measure(client, options, options.workers)
     else:
         with Client(options.address, set_as_default=False) as client:
             workers = sum(client.nthreads().values())
-            told = _measure(client, options.dataset, workers, options.runs, options.passes or list(PASSES))
-    document = {"cells": titin.open(options.dataset).n_obs, "workers": options.workers, "address": options.address,
+            told, n_cells = _measure(client, options, workers)
+    document = {"cells": n_cells, "workers": options.workers, "address": options.address,
                 "load_average": load_average(), "passes": told}  # fmt: skip
     if options.json:
         print(json.dumps(document, indent=2))

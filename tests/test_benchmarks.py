@@ -52,11 +52,11 @@ def test_build_measures_time_memory_and_sizes(twin: Path, tmp_path: Path):
 def test_cluster_compares_results_and_seconds(twin: Path, tmp_path: Path):
     pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
     dataset = titin.build(twin, tmp_path / "dataset", project=()).path
-    done = run("cluster.py", "--dataset", dataset, "--runs", 1, "--pass", "variable genes", "--pass", "pseudobulk",
-               "--json")  # fmt: skip
+    done = run("cluster.py", "--dataset", dataset, "--source", twin, "--runs", 1, "--pass", "variable genes",
+               "--pass", "pseudobulk", "--pass", "build", "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["passes"]
-    assert [one["pass"] for one in found] == ["variable genes", "pseudobulk"]
+    assert [one["pass"] for one in found] == ["variable genes", "pseudobulk", "build"]
     assert all(one["equal"] and one["speed"] > 0 and one["cluster_cpu_seconds"] > 0 for one in found)
 
 

@@ -296,13 +296,13 @@ def test_a_command_without_clusters_says_so(
 ) -> None:
     monkeypatch.setenv("TITIN_CLUSTER", "tcp://127.0.0.1:1")
     with pytest.raises(SystemExit):
-        main(["build", str(tmp_path / "none.h5ad"), "-o", str(tmp_path / "dataset")])
-    assert "build uses no cluster: it runs in threads of this machine" in capsys.readouterr().err
+        main(["subset", str(tmp_path / "none"), "-o", str(tmp_path / "dataset")])
+    assert "subset uses no cluster: it runs in threads of this machine" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["build", str(tmp_path / "none.h5ad"), "-o", str(tmp_path / "dataset"), "-q"])
+        main(["subset", str(tmp_path / "none"), "-o", str(tmp_path / "dataset"), "-q"])
     assert "uses no" not in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
-        main(["build", str(tmp_path / "none.h5ad"), "--cluster", "tcp://127.0.0.1:1"])
+        main(["subset", str(tmp_path / "none"), "--cluster", "tcp://127.0.0.1:1"])
     assert ended.value.code == 2
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import nullcontext, suppress
 from itertools import chain, islice
@@ -165,7 +165,7 @@ class Cluster:
         told: Callable[[Item], object] = lambda _: None,
         together: bool = True,
         ahead: int = _IN_FLIGHT,
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Yield as `spread` does.
 
         Parameters
@@ -195,7 +195,7 @@ class Cluster:
         name = getattr(function, "__qualname__", "task").strip("_")
         size = _TOGETHER if add is None else FOLD
         rest = iter(items)
-        first = list(islice(rest, 2 * size * self.n_threads))
+        first = list(islice(rest, 2 * size * self.n_threads if together else 0))
         items = chain(first, rest)
         if together and len(first) == 2 * size * self.n_threads:
 

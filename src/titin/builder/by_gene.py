@@ -1,6 +1,7 @@
 """The matrix by gene: filed by strips of genes as the cells come, then gathered and written a strip at a time."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,15 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.builder.cell_buckets import Bucket
+from titin.builder.cell_groups import Groups
 from titin.builder.job import GENES, BuildJob
 from titin.builder.scan import Scan
+from titin.cluster import Cluster
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.block import bounded_runs
+from titin.dataset.encoded_groups import EncodedGroups
 from titin.dataset.kernels import append_parts
 from titin.dataset.layout import required
-from titin.dataset.spill import Spill, run_length
+from titin.dataset.spill import Spill, SpilledPart, run_length
 from titin.parallel import ordered_map, read_ahead
 
 _TAKEN_APART = "run"  # intermediate file: the strips of one run of them
@@ -69,39 +72,24 @@ class GeneFiler:
         self._runs = [run[[0, -1]].tolist() for run in Strips.of(scan).runs]
         self.spill = Spill(job.work / GENES, len(self._runs))
 
-    def append(self, bucket: Bucket) -> None:
-        """File the next bucket."""
+    def append(self, gene_indptr: NDArray[np.int64], rows: NDArray[np.uint16], counts: NDArray[Any]) -> None:
+        """File the next bucket: rows within it and counts, gene by gene; see `titin.builder.cell_buckets.Bucket`."""
         for run, (first, last) in enumerate(self._runs):
-            indptr = bucket.gene_indptr[first : last + 1]
+            indptr = gene_indptr[first : last + 1]
             own = slice(indptr[0], indptr[-1])
-            self.spill.append(run, np.diff(indptr).astype(np.uint32), bucket.rows[own], bucket.gene_counts[own])
+            self.spill.append(run, np.diff(indptr).astype(np.uint32), rows[own], counts[own])
 
 
 def write_genes(job: BuildJob, scan: Scan, spill: Spill) -> list[str]:
     """Write ``expression_by_gene`` from what was filed by gene; return the names of its files."""
-    n_cells_by_token = scan.n_cells_by_gene[scan.source_columns]
-    groups = row_groups(n_cells_by_token)
-    genes = job.gene_names(scan.source_columns)
-    element = layout.list_of(pa.from_numpy_dtype(scan.element))
-    schema = job.index_schema(pa.schema([
-        required(layout.GENE, pa.string()), required(layout.GENE_ID, pa.string()),
-        required(layout.TOKEN, pa.int32()), required(layout.N_CELLS, pa.int64()),
-        required(layout.CELLS, layout.list_of(pa.uint32())),
-        required(scan.value_kind.entries, element),
-    ]), layout.GENE)  # fmt: skip
-    file = ParquetFile(job.out, job.layout.expression_by_gene, schema, page_bytes=layout.GENE_PAGE_BYTES)
+    groups = GeneGroups.of(job, scan)
     job.progress.start("write expression by gene", scan.nnz, "values")
+    if job.resources.cluster is not None:
+        return _write_on_workers(job, scan, spill, groups, job.resources.cluster)
+    file = ParquetFile(job.out, job.layout.expression_by_gene, groups.schema, page_bytes=layout.GENE_PAGE_BYTES)
     for strip in read_ahead(_gathered(job, scan, spill)):
-        last = strip.first + len(strip.sizes)
-        for a, b in groups[(groups[:, 0] >= strip.first) & (groups[:, 0] < last)].tolist():
-            offsets = strip.indptr[a - strip.first : b + 1 - strip.first]
-            names = genes.slice(a, b - a)
-            file.write(pa.Table.from_arrays([
-                names.column(layout.GENE), names.column(layout.GENE_IDS),
-                pa.array(np.arange(a, b, dtype=np.int32)), pa.array(n_cells_by_token[a:b]),
-                list_column(offsets, strip.cells), list_column(offsets, strip.counts),
-            ], schema=schema))  # fmt: skip
-            job.progress.advance(int(offsets[-1] - offsets[0]))
+        groups.write(strip, file)
+        job.progress.advance(len(strip.cells))
     return file.close()
 
 
@@ -128,6 +116,99 @@ class _Strip:
     @property
     def indptr(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.sizes)])
+
+
+@dataclass(frozen=True)
+class GeneGroups:
+    """``expression_by_gene``: names, token, number of cells, cells and counts of each gene.
+
+    Attributes
+    ----------
+    schema
+        Of the file.
+    names
+        Symbol and stable id of each token.
+    n_cells
+        int64, of each token.
+    bounds
+        int64, groups × 2; see `row_groups`.
+    """
+
+    schema: pa.Schema
+    names: pa.Table
+    n_cells: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, job: BuildJob, scan: Scan) -> "GeneGroups":
+        """Those of a build."""
+        n_cells = scan.n_cells_by_gene[scan.source_columns]
+        element = layout.list_of(pa.from_numpy_dtype(scan.element))
+        schema = job.index_schema(pa.schema([
+            required(layout.GENE, pa.string()), required(layout.GENE_ID, pa.string()),
+            required(layout.TOKEN, pa.int32()), required(layout.N_CELLS, pa.int64()),
+            required(layout.CELLS, layout.list_of(pa.uint32())),
+            required(scan.value_kind.entries, element),
+        ]), layout.GENE)  # fmt: skip
+        return cls(schema, job.gene_names(scan.source_columns), n_cells, row_groups(n_cells))
+
+    def write(self, strip: "_Strip", file: Groups) -> None:
+        """Write the row groups of a strip."""
+        last = strip.first + len(strip.sizes)
+        for a, b in self.bounds[(self.bounds[:, 0] >= strip.first) & (self.bounds[:, 0] < last)].tolist():
+            offsets = strip.indptr[a - strip.first : b + 1 - strip.first]
+            names = self.names.slice(a, b - a)
+            file.write(pa.Table.from_arrays([
+                names.column(layout.GENE), names.column(layout.GENE_IDS),
+                pa.array(np.arange(a, b, dtype=np.int32)), pa.array(self.n_cells[a:b]),
+                list_column(offsets, strip.cells), list_column(offsets, strip.counts),
+            ], schema=self.schema))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _FiledStrip:
+    """A strip as its values are filed: tokens of its first gene and of the one behind its last."""
+
+    first: int
+    end: int
+    step: int
+    part: SpilledPart
+
+
+def _write_on_workers(job: BuildJob, scan: Scan, spill: Spill, groups: GeneGroups, cluster: Cluster) -> list[str]:
+    """Write the file as in threads, byte for byte; the workers gather and encode strips, and write nothing."""
+    file = ParquetFile(job.out, job.layout.expression_by_gene, groups.schema)
+
+    def write(filed: Spill, starts: NDArray[np.int64], step: int) -> None:
+        bounds = enumerate(pairwise(starts.tolist()))
+        strips = (_FiledStrip(first, end, step, filed.part(number)) for number, (first, end) in bounds)
+        with closing(cluster.map(_encode_strip, (groups, scan.element), strips, together=False)) as results:
+            for n_values, encoded in results:
+                for group in encoded:
+                    file.write_encoded(group)
+                job.progress.advance(n_values)
+
+    strips = Strips.of(scan)
+    try:
+        if strips.in_run == 1:
+            write(spill, strips.starts, scan.bucket_cells)
+            return file.close()
+        for run, starts in enumerate(strips.runs):
+            with Spill(job.work / f"{_TAKEN_APART}.{run}", len(starts) - 1) as apart:
+                _take_apart(job, scan, spill.groups(run), starts, apart)
+                write(apart, starts, 0)
+        return file.close()
+    finally:
+        file.abandon()
+
+
+def _encode_strip(groups: GeneGroups, element: np.dtype, strip: _FiledStrip) -> tuple[int, list[bytes]]:
+    """Gather and encode a strip, on a worker; return its number of values, and its row groups."""
+    tokens = np.array([strip.first, strip.end], np.int64)
+    joined, _ = _join(list(strip.part.groups()), tokens, 0, strip.step, element)
+    encoding = EncodedGroups(groups.schema, page_bytes=layout.GENE_PAGE_BYTES)
+    groups.write(joined, encoding)
+    return len(joined.cells), encoding.groups
 
 
 def _gathered(job: BuildJob, scan: Scan, spill: Spill) -> Iterator[_Strip]:

@@ -1,5 +1,6 @@
 """Cells on their way to their final order: filed on disk by buckets of it, and sorted a bucket at a time."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +14,7 @@ from titin.dataset import layout
 from titin.dataset.codec import Encoded
 from titin.dataset.kernels import copy_runs, transpose
 from titin.dataset.kinds import ValueKind
-from titin.dataset.spill import Spill, run_length
+from titin.dataset.spill import Spill, SpilledPart, run_length
 from titin.parallel import ordered_map
 
 Cells = tuple[NDArray[Any], ...]
@@ -135,7 +136,7 @@ def sorted_buckets(
     def sort(filed: Spill, first: int) -> Iterator[Bucket]:
         def work(bucket: int) -> Bucket:
             start = first + bucket * bucket_cells
-            return _sort_bucket(filed.read(bucket), start, min(bucket_cells, n_cells - start), tokens, element)
+            return sort_bucket(filed.read(bucket), start, min(bucket_cells, n_cells - start), tokens, element)
 
         return ordered_map(work, range(filed.n_buckets), max(1, job.resources.threads - 1))
 
@@ -143,18 +144,82 @@ def sorted_buckets(
         yield from sort(spill, 0)
         return
     for run, first in enumerate(range(0, n_cells, cells_a_run)):
-        n_buckets = -(-min(cells_a_run, n_cells - first) // bucket_cells)
-        with Spill(job.work / _TAKEN_APART, n_buckets) as apart:
-            for group in spill.groups(run):
-                for bucket, cells in _cut(tuple(group), bucket_cells):
-                    apart.append(bucket, *cells)
+        with _taken_apart(job, spill, bucket_cells, run, _TAKEN_APART) as apart:
             yield from sort(apart, first)
 
 
-def _sort_bucket(
+def _taken_apart(job: BuildJob, spill: Spill, bucket_cells: int, run: int, name: str) -> Spill:
+    """File the cells of a run by its buckets, in an intermediate file of this name."""
+    n_cells = job.source.X.shape[0]
+    cells_a_run = run_cells(n_cells, bucket_cells)
+    n_buckets = -(-min(cells_a_run, n_cells - run * cells_a_run) // bucket_cells)
+    apart = Spill(job.work / name, n_buckets)
+    try:
+        for group in spill.groups(run):
+            for bucket, cells in _cut(tuple(group), bucket_cells):
+                apart.append(bucket, *cells)
+    except BaseException:
+        apart.discard()
+        raise
+    return apart
+
+
+@dataclass(frozen=True)
+class FiledBucket:
+    """A bucket as the first pass has filed it: cells ``start`` …, in no order."""
+
+    start: int
+    n_cells: int
+    part: SpilledPart
+
+    @property
+    def end(self) -> int:
+        """The cell behind its last."""
+        return self.start + self.n_cells
+
+
+class FiledBuckets:
+    """All buckets in their order, to be read by other processes; a context manager, which lets go of them.
+
+    Parameters
+    ----------
+    job, spill, bucket_cells
+        As for `sorted_buckets`.
+    """
+
+    def __init__(self, job: BuildJob, spill: Spill, bucket_cells: int) -> None:
+        self._job, self._spill, self._bucket_cells = job, spill, bucket_cells
+        self._apart: deque[tuple[int, Spill]] = deque()  # and the first cell behind it
+
+    def __iter__(self) -> Iterator[FiledBucket]:
+        n_cells, size = self._job.source.X.shape[0], self._bucket_cells
+        cells_a_run = run_cells(n_cells, size)
+        for run, first in enumerate(range(0, n_cells, cells_a_run)):
+            filed, numbers = self._spill, range(run, run + 1)
+            if cells_a_run > size:
+                filed = _taken_apart(self._job, self._spill, size, run, f"{_TAKEN_APART}.{run}")
+                self._apart.append((first + cells_a_run, filed))
+                numbers = range(filed.n_buckets)
+            for number, start in zip(numbers, range(first, n_cells, size), strict=False):
+                yield FiledBucket(start, min(size, n_cells - start), filed.part(number))
+
+    def are_done(self, cells: int) -> None:
+        """Say that the first cells are needed no more."""
+        while self._apart and self._apart[0][0] <= cells:
+            self._apart.popleft()[1].discard()
+
+    def __enter__(self) -> "FiledBuckets":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._apart:
+            self._apart.popleft()[1].discard()
+
+
+def sort_bucket(
     groups: list[list[NDArray[Any]]], start: int, n_cells: int, tokens: NDArray[np.int32], element: np.dtype
 ) -> Bucket:
-    """Put a bucket's cells in place and its genes in token order, by transposing twice."""
+    """Put a bucket's cells in place and its genes in token order, by transposing twice; ``groups`` are let go of."""
     lengths, level_lengths = np.zeros(n_cells, np.int64), np.zeros(n_cells, np.int64)
     scale = np.ones(n_cells, np.float32)
     for local, n, n_levels, group_scale, *_ in groups:

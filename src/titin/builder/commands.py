@@ -83,13 +83,14 @@ from titin.options import (
 @resume_option
 @dry_run_option
 @storage_option
+@cluster_option
 @limit_options
 @shared_options
 @former_option("--method", "--technology")
 def build(
     atlas: Path, output: Path | str | None, preset: str | None, technology: str | None, donors: Path | None,
     roles: dict[str, Any], no_shuffle: bool, project: str | None, no_project: bool, force: bool, resume: bool,
-    dry_run: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    dry_run: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool, cluster: str | None,
     obs: tuple[str, ...], obsm: tuple[str, ...],
     **chosen: Any,
 ) -> None:  # fmt: skip
@@ -119,7 +120,7 @@ def build(
     if dry_run:
         print_result(plan(atlas, output, force=force, **choices), as_json, terminal.describe_plan)
         return
-    report = build_dataset(atlas, output, force=force, resume=resume, progress=progress, **choices)
+    report = build_dataset(atlas, output, force=force, resume=resume, cluster=cluster, progress=progress, **choices)
     print_result(terminal.report_document(report), as_json, terminal.describe_report)
 
 
@@ -139,7 +140,7 @@ def _names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
 
 
-_OF_BATCH = ("force", "resume", "dry-run", "threads", "memory", "json", "quiet", "debug", "storage-options")
+_OF_BATCH = ("force", "resume", "dry-run", "threads", "memory", "json", "quiet", "debug", "storage-options", "cluster")
 _PATHS = ("donors", "preset")
 _ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
 
@@ -228,7 +229,9 @@ def _row_choices(row: Any, options: dict[str, click.Option]) -> dict[str, Any]:
         raise TitinError(
             f"{row.where}: {error.format_message()}", "`titin build --help` tells what it takes"
         ) from error
-    for name in ("atlas", "output", "method", "force", "resume", "dry_run", "threads", "memory", "as_json", "quiet"):
+    for name in (
+        "atlas", "output", "method", "force", "resume", "dry_run", "threads", "memory", "cluster", "as_json", "quiet"
+    ):  # fmt: skip
         given.pop(name, None)
     roles = {role: column for role in layout.ROLES if (column := given.pop(role))}
     donors = given.pop("donors")

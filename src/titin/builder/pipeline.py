@@ -24,6 +24,7 @@ from titin.builder.opening import keep_names_once, let_go_of_cells, open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
+from titin.builder.sight import check_sight
 from titin.builder.workspace import Workspace, check_target
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
@@ -164,6 +165,8 @@ def build_from(
             progress.note(f"files of the interrupted build are damaged or missing: done again are {steps}")
         run = _BuildRun(job, workspace, tissue, method, elsewhere)
         try:
+            if resources.cluster is not None and not workspace.published:
+                check_sight(resources.cluster, source, workspace)
             manifest = _explained(source, run.everything)
         except OSError as error:
             full = disk_error(error, workspace.target.parent)
@@ -209,7 +212,7 @@ def missing_projections(options: Options, present: Iterable[str]) -> list[Method
     return [method for method in choose_methods(options.projections, keys) if not method.is_among(keys)]
 
 
-_STEPS = 3  # to be raised where what a finished step leaves for the next ones takes another form
+_STEPS = 4  # to be raised where what a finished step leaves for the next ones takes another form
 
 
 def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Method]) -> dict[str, Any]:
@@ -359,7 +362,8 @@ class _BuildRun:
     def _do_projection(self, method: Method, manifest: Manifest) -> dict[str, Any]:
         job, out = self.job, self.job.out
         place = TargetDataset(out, out.joinpath, lambda: job.source.uns)
-        return try_project(method, place, manifest, ProjectionRequest(job.options.seed, job.resources, job.progress))
+        here = replace(job.resources, cluster=None)  # a lost cluster would be noted as a projection that failed
+        return try_project(method, place, manifest, ProjectionRequest(job.options.seed, here, job.progress))
 
     def _manifest(
         self, panel: dict[str, Any], files: list[str], tables: dict[str, Any], cells: CellTable, sha256: str

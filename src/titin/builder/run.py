@@ -9,6 +9,7 @@ from typing import Any
 from titin.builder.dry_run import plan_build
 from titin.builder.options import make_options
 from titin.builder.pipeline import BuildReport, Elsewhere, build_dataset
+from titin.cluster import connect
 from titin.files import is_url, local_folder
 from titin.load.cache import cache_home
 from titin.presets import Preset
@@ -26,6 +27,7 @@ def build(
     resume: bool = False,
     threads: int | None = None,
     memory: int | str | None = None,
+    cluster: Any = None,
     progress: Progress | None = None,
     donors: str | Path | None = None,
     roles: dict[str, Any] | None = None,
@@ -53,6 +55,9 @@ def build(
         All processors where not given. The files do not depend on it.
     memory
         Bytes, or text such as ``"1GiB"`` (the default). The files do not depend on it.
+    cluster
+        Workers that encode the matrices, as for `titin.open`; the files do not depend on it. They have to find source
+        and output by the same paths.
     progress
         Told what is going on.
     donors
@@ -80,7 +85,7 @@ def build(
         With what is wrong, where, and what to do. There is then no dataset at ``output`` that was not there before.
     """
     chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
-    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
     elsewhere = _elsewhere(output, storage_options, force=force, resume=resume)
     target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
     return build_dataset(

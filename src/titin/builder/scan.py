@@ -1,5 +1,7 @@
 """First pass over the source: encode every cell, gather each gene's sums, and file the cells by where they will go."""
 
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from titin.builder.cell_buckets import Cells, file_block, run_cells
 from titin.builder.evidence import Evidence, cell_sums
 from titin.builder.job import CELLS, BuildJob
+from titin.builder.scan_on_workers import EncodedRows, encode_on_workers
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.codec import Encoded, InvalidValueError, RefusedError, encode
@@ -224,17 +227,14 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
             refused=refused,
         ), n_cells)  # fmt: skip
 
-        def work(block: Block) -> tuple[Block, Encoded, list[tuple[int, Cells]]]:
-            encoded = _encode(source, block, kind, job.options.allow_negative)
-            return block, encoded, file_block(encoded, job.positions[block.start :], cells_a_run, n_genes)
-
         job.progress.start("read and encode", n_cells, "cells")
-        for block, encoded, filed in ordered_map(work, chain([first], blocks), job.resources.threads):
-            tally.add(encoded)
-            tally.scan.n_beyond += block.n_beyond
-            for bucket, arrays in filed:
-                spill.append(bucket, *arrays)
-            job.progress.advance(block.n_cells)
+        with closing(_encoded(job, kind, chain([first], blocks), cells_a_run)) as parts:
+            for part in parts:
+                tally.add(part.encoded)
+                tally.scan.n_beyond += part.n_beyond
+                for bucket, arrays in part.filed:
+                    spill.append(bucket, *arrays)
+                job.progress.advance(part.n_cells)
         found = tally.finish(job.source.obs)
         spill.finish()
         return found, spill
@@ -244,6 +244,46 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
         raise
     finally:
         blocks.close()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Cells of the source that are encoded, and as they are to be filed."""
+
+    n_cells: int
+    n_beyond: int
+    encoded: Encoded
+    filed: list[tuple[int, Cells]]
+
+
+def _encoded(job: BuildJob, kind: ValueKind, blocks: Iterable[Block], cells_a_run: int) -> Generator[_Part, None, None]:
+    """Encode all cells, in the order of the source: in threads, or on the workers of a cluster if these can read it.
+
+    Parameters
+    ----------
+    blocks
+        The source, which workers read themselves.
+    """
+    source, n_genes = job.source, job.source.X.shape[1]
+
+    def part(start: int, n_cells: int, n_beyond: int, encoded: Encoded) -> _Part:
+        return _Part(n_cells, n_beyond, encoded, file_block(encoded, job.positions[start:], cells_a_run, n_genes))
+
+    def here(block: Block) -> _Part:
+        encoded = _encode(source, block, kind, job.options.allow_negative)
+        return part(block.start, block.n_cells, block.n_beyond, encoded)
+
+    def there(rows: EncodedRows) -> _Part:
+        with _naming_cells(source, rows.start, kind):
+            return part(rows.start, rows.n_cells, rows.n_beyond, rows.encoded())
+
+    cluster = job.resources.cluster
+    distant = None if cluster is None else encode_on_workers(job, kind, cluster)
+    if distant is None:
+        yield from ordered_map(here, blocks, job.resources.threads)
+        return
+    with closing(distant):
+        yield from ordered_map(there, distant, job.resources.threads)
 
 
 def kind_of_head(
@@ -290,16 +330,23 @@ def _not_of(source: Source, kind: ValueKind, cells: list[str]) -> SourceError:
 
 
 def _encode(source: Source, block: Block, kind: ValueKind, allow_negative: bool) -> Encoded:
-    try:
+    with _naming_cells(source, block.start, kind):
         return encode(
             block.indptr, block.indices, block.data, source.X.shape[1], kind.name, base=kind.base,
             witness=block.counts, allow_negative=allow_negative,
         )  # fmt: skip
+
+
+@contextmanager
+def _naming_cells(source: Source, start: int, kind: ValueKind) -> Iterator[None]:
+    """Say which cell of the source is meant where a block that begins at ``start`` cannot be encoded."""
+    try:
+        yield
     except RefusedError as refusal:
         # the first alone, because the other cells of its block depend on the memory given
-        raise _RefusedAt(kind, source.obs.index[block.start + refusal.cells[:1]].astype(str).tolist()) from None
+        raise _RefusedAt(kind, source.obs.index[start + refusal.cells[:1]].astype(str).tolist()) from None
     except InvalidValueError as error:
-        cell = source.obs.index[block.start + error.cell]
+        cell = source.obs.index[start + error.cell]
         raise SourceError(*_explain(source.X, str(source.path), error, cell, source.var.index)) from None
 
 

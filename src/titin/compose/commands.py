@@ -9,6 +9,7 @@ from titin.options import (
     PATH,
     WHERE,
     choose_progress,
+    cluster_option,
     dataset_or_url_argument,
     force_option,
     genes_option,
@@ -79,12 +80,14 @@ def subset(
 @licence_option
 @force_option
 @resume_option
+@cluster_option
 @limit_options
 @shared_options
 def merge(
     sources: tuple[Path, ...], output: Path | None, studies: tuple[str, ...], join: Literal["inner", "outer"],
     merge_counts: bool, gene_aliases: Path | None, preset: str | None, tissue: str | None, technology: str | None,
     licence: str | None, force: bool, resume: bool, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
+    cluster: str | None,
 ) -> None:  # fmt: skip
     """Put several studies, datasets or files as for build, together as one dataset.
 
@@ -102,6 +105,6 @@ def merge(
     report = write_merged(
         sources, output, studies=studies or None, join=join, counts=merge_counts, gene_aliases=gene_aliases,
         preset=preset, tissue=tissue, method=technology, licence=licence, force=force, resume=resume, threads=threads,
-        memory=memory, progress=progress,
+        memory=memory, cluster=cluster, progress=progress,
     )  # fmt: skip
     print_result(terminal.report_document(report), as_json, terminal.describe_report)

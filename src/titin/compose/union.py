@@ -15,6 +15,7 @@ import pandas as pd
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
+from titin.cluster import connect
 from titin.compose.joined_arrays import join_arrays
 from titin.compose.joined_genes import JoinedGenes, join_gene_tables
 from titin.compose.stacked import StackedOrigin
@@ -52,6 +53,7 @@ def merge(
     resume: bool = False,
     threads: int | None = None,
     memory: int | str | None = None,
+    cluster: Any = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Put several studies together as one dataset, read and written in blocks.
@@ -83,6 +85,9 @@ def merge(
         As for `titin.build`; where not given, what all datasets agree on.
     force, resume, threads, memory, progress
         As for `titin.build`.
+    cluster
+        Likewise. Its workers encode what this process has read of the studies, so that only the output has to be where
+        they find it.
 
     Returns
     -------
@@ -101,7 +106,7 @@ def merge(
     >>> titin.merge(["one", "other.h5ad"], "both", join="outer")  # doctest: +SKIP
     """
     options = make_options(preset, tissue=tissue, method=method, licence=licence, project=())
-    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
     _check_sources(sources, studies)
     aliases = None if gene_aliases is None else read_gene_aliases(Path(gene_aliases))
     if output is not None:

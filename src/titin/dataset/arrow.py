@@ -1,6 +1,7 @@
 """numpy arrays as Arrow columns, and Parquet files as the format has them."""
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.dataset import layout
+from titin.dataset.encoded_groups import encode_group
 from titin.dataset.pages import Lists
-from titin.dataset.parquet_sink import ParquetSink
+from titin.dataset.parquet_parts import Parts, Target
 
 
 def list_column(indptr: NDArray[np.int64], elements: NDArray[Any]) -> pa.Array:
@@ -54,6 +56,8 @@ def list_arrays(column: pa.ChunkedArray) -> Lists:
 class ParquetFile:
     """A Parquet file, or shards of one, written row group by row group.
 
+    Each row group is encoded by itself (`titin.dataset.encoded_groups`), here or elsewhere: the bytes are the same.
+
     Parameters
     ----------
     folder, name
@@ -71,35 +75,39 @@ class ParquetFile:
         page_bytes: int | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.name, self.shard_bytes = folder, name, shard_bytes
-        self.schema = schema.with_metadata({**(schema.metadata or {}), **layout.file_metadata()})
-        self._options = layout.parquet_options(schema, page_bytes)
-        self._shards: list[Path] = []
-        self._sink: ParquetSink | None = None
+        self.schema = layout.with_file_metadata(schema)
+        self._page_bytes = page_bytes
+        self._target: Target | None = None
 
     def write(self, table: pa.Table) -> None:
-        """Write a table as one row group."""
-        if self._sink is None:
-            self._shards.append(self.folder / f"{self.name}.part{len(self._shards)}")
-            self._sink = ParquetSink(self._shards[-1], self.schema, **self._options)
-        if table.num_rows:  # `datasets` refuses a row group that has none
-            self._sink.write(table, table.num_rows)
-        if self._sink.tell() >= self.shard_bytes:
-            self._close_shard()
+        """Write a table as one row group; one without rows as none, which `datasets` would refuse."""
+        if table.num_rows:
+            self.write_encoded(encode_group(table, self.schema, page_bytes=self._page_bytes))
 
-    def _close_shard(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-        self._sink = None
+    def write_encoded(self, group: bytes) -> None:
+        """Write what `titin.dataset.encoded_groups.encode_group` gave for a table of the same schema."""
+        parts = Parts(io.BytesIO(group), self.name)
+        if self._target is None:
+            self._target = Target(self.folder, self.name, parts.footer)
+        for index, described in enumerate(parts.groups):
+            self._target.add(described, parts.chunks(index))
+        if self._target.size >= self.shard_bytes:
+            self._target.close_shard()
+
+    def abandon(self) -> None:
+        """Close what is still open; it is not finished."""
+        if self._target is not None:
+            self._target.abandon()
 
     def close(self) -> list[str]:
         """Finish the file and return its name, or its shards' names."""
-        if not self._shards:
-            self.write(self.schema.empty_table())
-        self._close_shard()
-        names = [layout.shard(self.name, i, len(self._shards)) for i in range(len(self._shards))]
-        for part, name in zip(self._shards, names, strict=True):
-            part.rename(self.folder / name)
-        return names
+        if self._target is not None:
+            return self._target.close()
+        name = layout.shard(self.name, 0, 1)
+        (self.folder / name).unlink(missing_ok=True)
+        with (self.folder / name).open("xb") as file:  # through no link or pipe that lay there
+            file.write(encode_group(self.schema.empty_table(), self.schema, page_bytes=self._page_bytes))
+        return [name]
 
 
 @dataclass(frozen=True)

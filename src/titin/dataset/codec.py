@@ -32,6 +32,9 @@ class RefusedError(Exception):
         super().__init__(f"cells {cells.tolist()}")
         self.cells = cells
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.cells,)
+
 
 class InvalidValueError(Exception):
     """A value that no dataset can hold.
@@ -49,6 +52,9 @@ class InvalidValueError(Exception):
     def __init__(self, problem: str, cell: int, gene: int, value: float) -> None:
         super().__init__(f"{problem} at cell {cell}, gene {gene}: {value}")
         self.problem, self.cell, self.gene, self.value = problem, cell, gene, value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.cell, self.gene, self.value)
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,18 @@ def scatter_columns(indptr, tokens, values, column, out):
 
 
 @kernel
+def scatter_rows(indptr, genes, values, column, rows, out):
+    """Put the values of the genes that have a column into the rows of ``out`` that the cells have, if they have one."""
+    for c in range(len(indptr) - 1):
+        r = rows[c]
+        if 0 <= r < len(out):
+            for i in range(indptr[c], indptr[c + 1]):
+                j = column[genes[i]]
+                if j >= 0:
+                    out[r, j] = values[i]
+
+
+@kernel
 def append_parts(lengths, rows, counts, first_row, step, cursor, out_rows, out_counts):
     """Append parts of a CSC matrix, each of ``step`` rows more, at each column's cursor; return the row that follows.
 

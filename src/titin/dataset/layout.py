@@ -461,3 +461,8 @@ def file_metadata() -> dict[bytes, bytes]:
     # the Hub looks for the first key, `datasets` writes the second
     return {b"use_content_defined_chunking": chunking, b"content_defined_chunking": chunking,
             b"titin": f'{{"format_version": {FORMAT_VERSION}}}'.encode()}  # fmt: skip
+
+
+def with_file_metadata(schema: pa.Schema) -> pa.Schema:
+    """The schema as it stands in a file, with the metadata of `file_metadata` beside its own."""
+    return schema.with_metadata({**(schema.metadata or {}), **file_metadata()})

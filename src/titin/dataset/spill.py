@@ -3,7 +3,8 @@
 import math
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,23 +132,12 @@ class Spill:
     def groups(self, bucket: int) -> Iterator[list[NDArray[Any]]]:
         """Yield the groups of a bucket in the order they were filed, one read of the file each."""
         self._flush()
-        index, at = self._groups[bucket], 0
-        while at < len(index):
-            dtypes = self._kinds[index[at]]
-            end = at + 2 + len(dtypes)
-            yield self._read_group(index[at + 1], dtypes, index[at + 2 : end].tolist())
-            at = end
+        yield from _groups_of(self._file, self.path, self._kinds, self._groups[bucket])
 
-    def _read_group(self, offset: int, dtypes: _Dtypes, lengths: list[int]) -> list[NDArray[Any]]:
-        arrays = [np.empty(length, dtype) for dtype, length in zip(dtypes, lengths, strict=True)]
-        views = [memoryview(a.data).cast("B") for a in arrays if len(a)]
-        while views:
-            got = os.preadv(self._file, views, offset)
-            if not got:
-                raise OSError(f"{self.path} ends early")
-            offset += got
-            views = _beyond(views, got)
-        return arrays
+    def part(self, bucket: int) -> "SpilledPart":
+        """The groups of a bucket, to be read by another process that sees the file."""
+        self._flush()
+        return SpilledPart(self.path, tuple(self._kinds), self._groups[bucket].tobytes())
 
     def finish(self) -> None:
         """Write everything and the index, so that another process can `reopen` the spill."""
@@ -181,6 +171,54 @@ class Spill:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+
+@dataclass(frozen=True)
+class SpilledPart:
+    """The groups of one bucket of a spill, as long as its file is there; pickled, they are where they lie.
+
+    Attributes
+    ----------
+    path
+        The file.
+    kinds
+        Types of the arrays of a group.
+    index
+        Of each group: kind, offset, a length an array.
+    """
+
+    path: Path
+    kinds: tuple[_Dtypes, ...]
+    index: bytes
+
+    def groups(self) -> Iterator[list[NDArray[Any]]]:
+        """Yield the groups in the order they were filed."""
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            yield from _groups_of(file, self.path, self.kinds, array("q", self.index))
+        finally:
+            os.close(file)
+
+
+def _groups_of(file: int, path: Path, kinds: Sequence[_Dtypes], index: "array[int]") -> Iterator[list[NDArray[Any]]]:
+    at = 0
+    while at < len(index):
+        dtypes = kinds[index[at]]
+        end = at + 2 + len(dtypes)
+        yield _read_group(file, path, index[at + 1], dtypes, index[at + 2 : end].tolist())
+        at = end
+
+
+def _read_group(file: int, path: Path, offset: int, dtypes: _Dtypes, lengths: list[int]) -> list[NDArray[Any]]:
+    arrays = [np.empty(length, dtype) for dtype, length in zip(dtypes, lengths, strict=True)]
+    views = [memoryview(a.data).cast("B") for a in arrays if len(a)]
+    while views:
+        got = os.preadv(file, views, offset)
+        if not got:
+            raise OSError(f"{path} ends early")
+        offset += got
+        views = _beyond(views, got)
+    return arrays
 
 
 def _beyond(views: list[memoryview], done: int) -> list[memoryview]:

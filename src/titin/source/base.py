@@ -4,14 +4,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.dataset.kinds import ValueKind
 from titin.source.inventory import Origin
+
+
+class RowReader(Protocol):
+    """Reads rows of a matrix in any process, where the file is at the same path; made to be pickled."""
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of one stored value and its index."""
+        ...
+
+    def read(self, start: int, indptr: NDArray[np.int64]) -> Block:
+        """Read the cells from ``start`` on whose values lie where ``indptr`` (cells + 1) says."""
+        ...
+
+
+class DistantRows(NamedTuple):
+    """What reads rows of a matrix anywhere, and where the values of each lie (int64, cells + 1)."""
+
+    reader: RowReader
+    indptr: NDArray[np.int64]
 
 
 class Matrix(ABC):
@@ -53,6 +74,10 @@ class Matrix(ABC):
         SourceError
             If the file ends early or its arrays disagree.
         """
+
+    def distant_rows(self) -> DistantRows | None:
+        """What other processes can read its cells with; None where only this one can, or only all of them in order."""
+        return None
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Sparse matrices as they are stored: by row, whose pieces are the blocks, and by column, sorted anew on disk."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.errors import SourceError
+from titin.source.base import DistantRows
 from titin.source.reading import DAMAGED, row_ranges
 from titin.source.stored import INDEX_DTYPE, StoredMatrix, Vector
 
@@ -63,14 +65,31 @@ class CSRMatrix(CompressedMatrix):
 
     def blocks(self, max_bytes: int, scratch: Path) -> Iterator[Block]:  # noqa: ARG002
         """Yield all cells once, in source order; see `Matrix.blocks`."""
-        entry_bytes = self._indices.dtype.itemsize + self.dtype.itemsize
-        for start, stop in row_ranges(self.indptr, entry_bytes, max_bytes):
-            yield self._block(start, stop)
+        rows = _CompressedRows(self._indices, self._data)
+        for start, stop in row_ranges(self.indptr, rows.entry_bytes, max_bytes):
+            yield rows.read(start, self.indptr[start : stop + 1])
 
-    def _block(self, start: int, stop: int) -> Block:
-        first, last = int(self.indptr[start]), int(self.indptr[stop])
-        indices, data = self._indices.read(first, last), self._data.read(first, last)
-        return Block(start, self.indptr[start : stop + 1] - first, indices, data)
+    def distant_rows(self) -> DistantRows | None:
+        """What other processes can read its cells with; see `Matrix.distant_rows`."""
+        if not (self._indices.travels and self._data.travels):
+            return None
+        return DistantRows(_CompressedRows(self._indices, self._data), self.indptr)
+
+
+@dataclass(frozen=True)
+class _CompressedRows:
+    """The arrays of a CSR matrix without its pointers, of which a reader of some cells needs few."""
+
+    indices: Vector
+    data: Vector
+
+    @property
+    def entry_bytes(self) -> int:
+        return self.indices.dtype.itemsize + self.data.dtype.itemsize
+
+    def read(self, start: int, indptr: NDArray[np.int64]) -> Block:
+        first, last = int(indptr[0]), int(indptr[-1])
+        return Block(start, indptr - first, self.indices.read(first, last), self.data.read(first, last))
 
 
 _LEAST_PIECE = 256  # entries; fewer cost more to file than to keep

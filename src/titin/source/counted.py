@@ -22,12 +22,17 @@ def blocks_with_counts(X: Matrix, counts: Matrix | None, max_bytes: int, scratch
             yield block
             continue
         rows = rows or _Rows(counts.blocks(max_bytes, scratch))
-        known, aligned = rows.take(block.n_cells), np.zeros(len(block.data))
-        beyond = align_witness(
-            block.indptr, np.asarray(block.indices, np.int64),
-            known.indptr, np.asarray(known.indices, np.int64), np.asarray(known.data, np.float64), aligned,
-        )  # fmt: skip
-        yield replace(block, counts=aligned, n_beyond=int(beyond))
+        yield with_counts(block, rows.take(block.n_cells))
+
+
+def with_counts(block: Block, known: Block) -> Block:
+    """A block, with the counts that another of the same cells has for its values."""
+    aligned = np.zeros(len(block.data))
+    beyond = align_witness(
+        block.indptr, np.asarray(block.indices, np.int64),
+        known.indptr, np.asarray(known.indices, np.int64), np.asarray(known.data, np.float64), aligned,
+    )  # fmt: skip
+    return replace(block, counts=aligned, n_beyond=int(beyond))
 
 
 class _Rows:

@@ -1,5 +1,6 @@
 """The files that a source consists of, as they were when it was opened: what they are, and whether they stay so."""
 
+import copy
 import hashlib
 import os
 import stat
@@ -160,17 +161,28 @@ class Inventory:
         SourceError
             With what changed.
         """
+        if changed := self.difference():
+            raise SourceError(f"{self.path} changed while it was read: {changed}", _SETTLED)
+
+    def difference(self) -> str:
+        """What is not as it was, of one file of several; nothing where all are."""
         try:
             now = self._look()
         except (OSError, SourceError) as error:
-            raise SourceError(f"{self.path} changed while it was read: {_first_line(error)}", _SETTLED) from error
+            return _first_line(error)
         if now == self.states:
-            return
+            return ""
         names = sorted(name for name in now.keys() | self.states.keys() if now.get(name) != self.states.get(name))
         before, after = self.states.get(names[0]), now.get(names[0])
         more = f" ({len(names):,} files changed in all)" if len(names) > 1 else ""
-        what = f"{names[0]} {_change(before, after)}{more}"
-        raise SourceError(f"{self.path} changed while it was read: {what}", _SETTLED)
+        return f"{names[0]} {_change(before, after)}{more}"
+
+    def from_anywhere(self) -> "Inventory":
+        """The same with absolute paths, for processes that work in other folders."""
+        other = copy.copy(self)
+        other.path = self.path.absolute()
+        other._elsewhere = {name: path.absolute() for name, path in self._elsewhere.items()}
+        return other
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

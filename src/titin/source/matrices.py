@@ -1,6 +1,7 @@
 """A matrix of a source, opened as it is stored, and some columns of one."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.errors import SourceError
+from titin.source.base import DistantRows, RowReader
 from titin.source.budget import Budget
 from titin.source.compressed import CSCMatrix, CSRMatrix
 from titin.source.dense import DenseMatrix
@@ -32,8 +34,9 @@ class ChosenColumns(StoredMatrix):
         super().__init__(matrix.path, matrix.name, (matrix.shape[0], len(columns)), matrix.dtype)
         self.storage = matrix.storage
         self._matrix = matrix
-        self._target = np.full(matrix.shape[1], -1, INDEX_DTYPE)
-        self._target[columns] = np.arange(len(columns), dtype=INDEX_DTYPE)
+        target = np.full(matrix.shape[1], -1, INDEX_DTYPE)
+        target[columns] = np.arange(len(columns), dtype=INDEX_DTYPE)
+        self._columns = _Columns(matrix.path, matrix.name, target)
         if len(columns) == matrix.shape[1]:
             self.nnz = matrix.nnz
 
@@ -43,16 +46,29 @@ class ChosenColumns(StoredMatrix):
 
     def blocks(self, max_bytes: int, scratch: Path) -> Iterator[Block]:
         """Yield all cells once, in source order; see `Matrix.blocks`."""
-        for block in self._matrix.blocks(max_bytes, scratch):
-            yield self._mapped(block)
+        return map(self._columns.take, self._matrix.blocks(max_bytes, scratch))
 
-    def _mapped(self, block: Block) -> Block:
+    def distant_rows(self) -> DistantRows | None:
+        """What other processes can read its cells with; see `Matrix.distant_rows`."""
+        whole = self._matrix.distant_rows()
+        return None if whole is None else DistantRows(_RowsOfColumns(whole.reader, self._columns), whole.indptr)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The place that each column of a matrix has among those that are kept; -1 for none."""
+
+    path: Path
+    name: str
+    target: NDArray[np.int32]
+
+    def take(self, block: Block) -> Block:
         try:
             if len(block.indices) and block.indices.min() < 0:
                 raise IndexError("negative")
-            indices = self._target[block.indices]
+            indices = self.target[block.indices]
         except IndexError:
-            what = f"a cell after cell {block.start:,} names a gene that is not among its {len(self._target):,}"
+            what = f"a cell after cell {block.start:,} names a gene that is not among its {len(self.target):,}"
             raise SourceError(f"{self.path}: {self.name} is damaged: {what}", DAMAGED) from None
         keep = indices >= 0
         if keep.all():
@@ -60,6 +76,19 @@ class ChosenColumns(StoredMatrix):
         position = np.zeros(len(keep) + 1, np.int64)
         np.cumsum(keep, out=position[1:])
         return Block(block.start, position[block.indptr], indices[keep], block.data[keep])
+
+
+@dataclass(frozen=True)
+class _RowsOfColumns:
+    rows: RowReader
+    columns: _Columns
+
+    @property
+    def entry_bytes(self) -> int:
+        return self.rows.entry_bytes
+
+    def read(self, start: int, indptr: NDArray[np.int64]) -> Block:
+        return self.columns.take(self.rows.read(start, indptr))
 
 
 def open_matrix(path: Path, node: Any, name: str, budget: Budget) -> StoredMatrix:

@@ -1,7 +1,10 @@
 """A matrix as it is stored in a source: what CSR, CSC and dense storage have in common."""
 
 import os
+import sys
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from titin.errors import SourceError
+from titin.extras import require
 from titin.source.base import Matrix
 from titin.source.reading import UNKNOWN, reading
 
@@ -55,6 +59,7 @@ class Vector(Protocol):
     """A one-dimensional array of which any range can be read, in native byte order."""
 
     dtype: np.dtype
+    travels: bool  # whether a pickle of it reads the same file in another process, where that is at the same path
 
     def __len__(self) -> int:
         """Return the number of elements."""
@@ -91,7 +96,10 @@ class _LargeChunks:
     def __init__(self, vector: Vector, extent: int) -> None:
         self._vector, self._extent = vector, max(1, extent)
         self._kept: tuple[int, NDArray[Any]] = (-1, np.empty(0, vector.dtype))
-        self.dtype = vector.dtype
+        self.dtype, self.travels = vector.dtype, vector.travels
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": (-1, np.empty(0, self.dtype))}
 
     def __len__(self) -> int:
         return len(self._vector)
@@ -119,6 +127,8 @@ class _LargeChunks:
 
 
 class _Zarr:
+    travels = False  # its store is made by a function that checks every chunk
+
     def __init__(self, path: Path, array: Any, place: str) -> None:
         self._path, self._array, self._place = path, array, place
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
@@ -131,25 +141,48 @@ class _Zarr:
             return np.asarray(self._array[start:stop]).astype(self.dtype, copy=False)
 
 
-class _LibraryH5:
-    """Any dataset, through the HDF5 library, which converts byte order and lets other threads run meanwhile."""
+class _H5:
+    """A dataset of an HDF5 file. What is made of its pickle opens the file anew for each reading, and keeps none open.
+
+    So no worker of a cluster holds a file that somebody wants to write.
+    """
 
     def __init__(self, path: Path, dataset: h5py.Dataset, place: str) -> None:
         self._path, self._dataset, self._place = path, dataset, place
+        self._n, self._filters = int(dataset.shape[0]), "hdf5plugin" in sys.modules
+        self._file, self._name = dataset.file.filename, dataset.name
         self.dtype = dataset.dtype.newbyteorder("=")
+        self.travels = dataset.file.driver == "sec2" and isinstance(self._file, str) and self._name is not None
 
     def __len__(self) -> int:
-        return int(self._dataset.shape[0])
+        return self._n
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_dataset": None, "_file": str(Path(self._file).absolute())}
+
+    @contextmanager
+    def _opened(self) -> Iterator[h5py.Dataset]:
+        if self._dataset is not None:
+            yield self._dataset
+            return
+        if self._filters:
+            require("hdf5plugin", f"the compression of {self._path}")
+        with h5py.File(self._file, "r") as file:
+            yield file[self._name]
+
+
+class _LibraryH5(_H5):
+    """Any dataset, through the HDF5 library, which converts byte order and lets other threads run meanwhile."""
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         out = np.empty(stop - start, self.dtype)
         if len(out):
-            with reading(self._path, f"{self._place}[{start}:{stop}]"):
-                self._dataset.read_direct(out, np.s_[start:stop])
+            with reading(self._path, f"{self._place}[{start}:{stop}]"), self._opened() as dataset:
+                dataset.read_direct(out, np.s_[start:stop])
         return out
 
 
-class _PlainH5:
+class _PlainH5(_H5):
     """An unfiltered dataset in native byte order, copied straight from the file: no chunk cache in between.
 
     Reading a whole atlas so takes 0.6 of the time that the HDF5 library needs. Compressed datasets go through the
@@ -157,23 +190,30 @@ class _PlainH5:
     """
 
     def __init__(self, path: Path, dataset: h5py.Dataset, place: str, extents: tuple[NDArray[np.int64], int]) -> None:
-        self._path, self._dataset, self._place = path, dataset, place
+        super().__init__(path, dataset, place)
         self._offsets, self._extent = extents
         self.dtype = dataset.dtype
 
-    def __len__(self) -> int:
-        return int(self._dataset.shape[0])
-
     def read(self, start: int, stop: int) -> NDArray[Any]:
         out = np.empty(stop - start, self.dtype)
-        with reading(self._path, f"{self._place}[{start}:{stop}]"):
-            # asking HDF5 for the descriptor fails once the file is closed, before a stale one could be read
-            descriptor = self._dataset.file.id.get_vfd_handle()
+        with reading(self._path, f"{self._place}[{start}:{stop}]"), self._descriptor() as descriptor:
             for first, last in self._runs(start, stop):
                 chunk, within = divmod(first, self._extent)
                 offset = int(self._offsets[chunk]) + within * self.dtype.itemsize
                 _read_fully(descriptor, out[first - start : last - start], offset)
         return out
+
+    @contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        if self._dataset is not None:
+            # asking HDF5 for the descriptor fails once the file is closed, before a stale one could be read
+            yield self._dataset.file.id.get_vfd_handle()
+            return
+        descriptor = os.open(self._file, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _runs(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Element ranges that lie in the file without a gap."""

@@ -1,0 +1,204 @@
+"""Column chunks of Parquet files put together as another file, as they lie: no value is decoded.
+
+A file is laid out as pyarrow does it, so that its bytes are those that pyarrow would have written.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from titin.dataset import layout
+from titin.dataset.thrift_fields import I32, I64, Field, Fields, read_fields, write_fields
+from titin.errors import DatasetError
+
+_MAGIC = b"PAR1"
+# field numbers of parquet.thrift
+_N_ROWS, _ROW_GROUPS = 3, 4
+_COLUMNS, _BYTES, _GROUP_ROWS, _GROUP_AT, _GROUP_COMPRESSED, _ORDINAL = 1, 2, 3, 5, 6, 7
+_CHUNK_AT, _META, _OFFSETS_AT, _OFFSETS_BYTES, _INDEX_AT, _INDEX_BYTES = 2, 3, 4, 5, 6, 7
+_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA_AT, _DICTIONARY_AT = 3, 6, 7, 9, 11
+_PAGES, _PAGE_AT = 1, 1
+
+
+@contextmanager
+def as_damage(what: str) -> Iterator[None]:
+    """Say that a footer is damaged, whatever its fields led to; what the system refuses to write is not meant."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        raise DatasetError(f"{what} is damaged: {error}", "restore it, or build again") from error
+
+
+class CopiedChunk:
+    """One column of one row group: what the footer says of it, its pages, and its page index."""
+
+    def __init__(self, parts: "Parts", fields: Fields, name: str) -> None:
+        self.parts, self.name = parts, name
+        self.fields: Fields = dict(fields)
+        self.meta: Fields = dict(fields[_META].value)
+        starts = [self.meta[at].value for at in (_DATA_AT, _DICTIONARY_AT) if at in self.meta]
+        self.start = min(start for start in starts if start > 0)
+        self.size = self.meta[_COMPRESSED].value
+
+    def moved(self, to: int) -> Fields:
+        """What the footer says of it at another place of another file."""
+        shift = to - self.start
+        for at in (_DATA_AT, _DICTIONARY_AT):
+            if self.meta.get(at, Field(I64, 0)).value:
+                self.meta[at] = Field(I64, self.meta[at].value + shift)
+        element, path = self.meta[_PATH].value
+        self.meta[_PATH] = Field(self.meta[_PATH].kind, (element, [self.name.encode(), *path[1:]]))
+        if self.fields[_CHUNK_AT].value:
+            self.fields[_CHUNK_AT] = Field(I64, self.fields[_CHUNK_AT].value + shift)
+        self.fields[_META] = Field(self.fields[_META].kind, self.meta)
+        return self.fields
+
+    def index(self) -> bytes:
+        """The least and largest of each page; empty where there is none."""
+        return self._read(_INDEX_AT, _INDEX_BYTES)
+
+    def offsets(self, shift: int) -> bytes:
+        """Where each page lies, all moved by as many bytes."""
+        found = self._read(_OFFSETS_AT, _OFFSETS_BYTES)
+        if not found:
+            return b""
+        fields, _ = read_fields(found)
+        for page in fields[_PAGES].value[1]:
+            page[_PAGE_AT] = Field(I64, page[_PAGE_AT].value + shift)
+        return write_fields(fields)
+
+    def _read(self, at: int, size: int) -> bytes:
+        if at not in self.fields:
+            return b""
+        return self.parts.read(self.fields[at].value, self.fields[size].value)
+
+
+class Parts:
+    """An open Parquet file, with its footer."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.file, self.name = file, name
+        with as_damage(f"the footer of {name}"):
+            size = file.seek(0, 2)
+            tail = self.read(max(size - 8, 0), 8)
+            if tail[4:] != _MAGIC:
+                raise ValueError("it does not end as one")
+            length = int.from_bytes(tail[:4], "little")
+            self.footer, _ = read_fields(self.read(size - 8 - length, length))
+            self.groups: list[Fields] = self.footer[_ROW_GROUPS].value[1]
+            self._places = [self._columns(group) for group in self.groups]
+            self.group_rows: list[int] = [group[_GROUP_ROWS].value for group in self.groups]
+            if any(not isinstance(rows, int) or rows < 0 for rows in self.group_rows):
+                raise ValueError("its row groups have no number of rows")
+
+    @staticmethod
+    def _columns(group: Fields) -> dict[str, Fields]:
+        chunks: list[Fields] = group[_COLUMNS].value[1]
+        return {chunk[_META].value[_PATH].value[1][0].decode(): chunk for chunk in chunks}
+
+    def chunk(self, group: int, column: str, name: str | None = None) -> CopiedChunk:
+        """One column of one row group, under another name if one is given."""
+        if column not in self._places[group]:
+            said = f"{self.name} has no column {column} in its row group {group}"
+            raise DatasetError(said, "restore it, or build again")
+        return CopiedChunk(self, self._places[group][column], name or column)
+
+    def chunks(self, group: int) -> list[CopiedChunk]:
+        """All columns of one row group."""
+        columns: list[Fields] = self.groups[group][_COLUMNS].value[1]
+        return [CopiedChunk(self, fields, fields[_META].value[_PATH].value[1][0].decode()) for fields in columns]
+
+    def read(self, at: int, size: int) -> bytes:
+        """Bytes of the file.
+
+        Raises
+        ------
+        ValueError
+            If they are not there.
+        """
+        if at < 0 or size < 0:
+            raise ValueError("it names bytes before its first")
+        self.file.seek(at)
+        found = self.file.read(size)
+        if len(found) != size:
+            raise ValueError(f"it ends before byte {at + size:,}")
+        return found
+
+
+class Target:
+    """The file that is written, or its shards; as pyarrow lays one out: chunks, page indexes, footer."""
+
+    def __init__(self, folder: Path, name: str, footer: Fields) -> None:
+        self._folder, self._name, self._footer = folder, name, footer
+        self._parts: list[Path] = []
+        self._file: BinaryIO | None = None
+        self._groups: list[Fields] = []
+        self._indexes: list[list[tuple[bytes, bytes]]] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes written to the shard so far."""
+        return self._file.tell() if self._file else 0
+
+    def add(self, group: Fields, chunks: Sequence[CopiedChunk]) -> None:
+        """Write a row group."""
+        if self._file is None:
+            self._parts.append(self._folder / f"{self._name}.part{len(self._parts)}")
+            self._parts[-1].unlink(missing_ok=True)
+            self._file = self._parts[-1].open("xb")  # through no link or pipe that lay there
+            self._file.write(_MAGIC)
+        at = start = self._file.tell()
+        columns, indexes = [], []
+        for chunk in chunks:
+            self._file.write(chunk.parts.read(chunk.start, chunk.size))
+            indexes.append((chunk.index(), chunk.offsets(at - chunk.start)))
+            columns.append(chunk.moved(at))
+            at += chunk.size
+        element, _ = group[_COLUMNS].value
+        uncompressed = sum(chunk.meta[_UNCOMPRESSED].value for chunk in chunks)
+        described = {**group, _COLUMNS: Field(group[_COLUMNS].kind, (element, columns)),
+                     _BYTES: Field(I64, uncompressed)}  # fmt: skip
+        for number, value in ((_GROUP_AT, start), (_GROUP_COMPRESSED, at - start), (_ORDINAL, len(self._groups))):
+            if number in group:
+                described[number] = Field(group[number].kind, value)
+        self._groups.append(described)
+        self._indexes.append(indexes)
+
+    def abandon(self) -> None:
+        """Close what is still open; it is not finished."""
+        if self._file is not None:
+            self._file.close()
+
+    def close_shard(self) -> None:
+        """Write page indexes and footer of a shard."""
+        if self._file is None:
+            return
+        for group, indexes in zip(self._groups, self._indexes, strict=True):
+            self._place_indexes(group, [index for index, _ in indexes], _INDEX_AT, _INDEX_BYTES)
+        for group, indexes in zip(self._groups, self._indexes, strict=True):
+            self._place_indexes(group, [offsets for _, offsets in indexes], _OFFSETS_AT, _OFFSETS_BYTES)
+        rows = sum(group[_GROUP_ROWS].value for group in self._groups)
+        kind, (element, _) = self._footer[_ROW_GROUPS]
+        footer = write_fields({**self._footer, _N_ROWS: Field(I64, rows),
+                               _ROW_GROUPS: Field(kind, (element or 12, self._groups))})  # fmt: skip
+        self._file.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+        self._file.close()
+        self._file, self._groups, self._indexes = None, [], []
+
+    def _place_indexes(self, group: Fields, indexes: Sequence[bytes], at: int, size: int) -> None:
+        columns: list[Any] = group[_COLUMNS].value[1]
+        for fields, index in zip(columns, indexes, strict=True):
+            if self._file is not None and index:
+                fields[at] = Field(I64, self._file.tell())
+                fields[size] = Field(I32, len(index))
+                self._file.write(index)
+
+    def close(self) -> list[str]:
+        """Finish the file and return its name, or its shards' names."""
+        self.close_shard()
+        names = [layout.shard(self._name, i, len(self._parts)) for i in range(len(self._parts))]
+        for part, name in zip(self._parts, names, strict=True):
+            part.rename(self._folder / name)
+        return names

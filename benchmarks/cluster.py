@@ -25,14 +25,17 @@ from distributed import Client, LocalCluster
 import titin
 from _measure import BenchmarkError, finish, load_average, table
 from titin.ageing import pseudobulk
+from titin.annotate import check_labels
 from titin.check import validate
 from titin.embed.pca import pca
 from titin.features import highly_variable, score_gene_sets
+from titin.learn import run_benchmark
 from titin.source import open_source
 
 
 def _validate(atlas: Any, options: dict[str, Any]) -> list[Any]:
-    report = validate(atlas.folder, checks=["matrix", "integrity"], **options)
+    where = {name: options[name] for name in ("threads", "cluster") if name in options}
+    report = validate(atlas.folder, checks=["matrix", "integrity"], **where)
     return [{k: v for k, v in check.items() if k not in ("seconds", "memory_bytes")}
             for check in report.document()["checks"]]  # fmt: skip
 
@@ -65,10 +68,24 @@ def _variances(atlas: Any, _: dict[str, Any]) -> list[Any]:
     return [atlas.expression.groupby(atlas.roles["donor"]).var().to_numpy()]
 
 
+def _folds(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    with tempfile.TemporaryDirectory(prefix="titin-benchmark-") as folder:
+        run_benchmark(atlas, Path(folder) / "results", tasks=["age", "sex"], models=["ridge", "logistic"],
+                      splits=["leave_one_donor_out"], permutations=100, figures=False,
+                      threads=options["here"])  # fmt: skip
+        files = sorted((Path(folder) / "results" / "predictions").rglob("*.parquet"))
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+
+
+def _label_check(atlas: Any, options: dict[str, Any]) -> list[Any]:
+    table = check_labels(atlas, threads=options["here"]).table
+    return [table[name].to_numpy() for name in ("p_label", "p_predicted", "entropy", "flagged")]
+
+
 PASSES: dict[str, Callable[[Any, dict[str, Any]], list[Any]]] = {
     "validate": _validate, "PCA of all genes": _pca, "variable genes": _highly_variable,
     "PCA of variable genes": _pca_of_variable, "pseudobulk": _pseudobulk, "scores of gene sets": _scores,
-    "variances by donor": _variances,
+    "variances by donor": _variances, "folds of the benchmark": _folds, "check of labels": _label_check,
 }  # fmt: skip
 
 
@@ -92,14 +109,17 @@ def _cpu(client: Client) -> float:
 
 def _measure(client: Client, options: argparse.Namespace, workers: int) -> tuple[list[dict[str, Any]], int]:
     """What each pass took, and the number of cells."""
-    ways = {"threads": {"threads": workers}, "cluster": {"cluster": client, "threads": 1}}
+    ways: dict[str, dict[str, Any]] = {
+        "threads": {"threads": workers}, "cluster": {"cluster": client, "threads": 1}
+    }  # fmt: skip
+    here = {"here": workers}  # threads that read here what folds are made of: the workers wait meanwhile
     passes: dict[str, Callable[[str], list[Any]]] = {}
     n_cells = 0
     if options.dataset is not None:
         atlases = {way: titin.open(options.dataset, **own) for way, own in ways.items()}
         n_cells = atlases["threads"].n_obs
         passes |= {
-            name: partial(lambda work, way: work(atlases[way], ways[way]), work) for name, work in PASSES.items()
+            name: partial(lambda work, way: work(atlases[way], ways[way] | here), work) for name, work in PASSES.items()
         }
     if options.source is not None:
         with open_source(options.source) as source:

@@ -8,6 +8,7 @@ from scipy import sparse
 
 import titin
 from titin.ageing import Pseudobulk, gene_statistics, pseudobulk, write_pseudobulk
+from titin.ageing.pseudobulk import _narrow
 from titin.demo import write_demo_atlas
 from titin.errors import TitinError
 
@@ -170,3 +171,15 @@ def test_a_file_of_other_groups_is_not_taken(tmp_path, monkeypatch):
     found = pseudobulk(titin.open(tmp_path / "dataset"))  # what d3 means has changed since the file was written
     assert set(found.groups["donor"].dropna()) == {"d0", "d1", "d2"}
     assert found.counts.sum() == 400
+
+
+@pytest.mark.parametrize(("ends", "kind"), [
+    ((0, 0), np.uint8), ((0, 255), np.uint8), ((0, 256), np.uint16), ((3, 70_000), np.uint32), ((0, 2**40), np.uint64),
+    ((-1, 200), np.int16), ((-1, 2**31), np.int64), ((), np.uint8),
+])  # fmt: skip
+def test_what_travels_takes_few_bytes_and_is_the_same(ends, kind):
+    values = np.array(ends, np.int64)
+    found = _narrow(values)
+    assert found.dtype == kind
+    assert found.astype(np.int64).tolist() == list(ends)
+    assert np.concatenate([found, found], dtype=np.int64).tolist() == [*ends, *ends]

@@ -279,7 +279,11 @@ def sum_groups(
     progress.start("pseudobulk", atlas.n_vars, "genes")
     parts = list(map_genes(atlas, work, threads=threads, advance=progress.advance))
     progress.finish()
-    lengths, groups, sums, detected = (np.concatenate(part) for part in zip(*parts, strict=True))
+    kinds = np.int64, np.int32, np.int64, np.int64
+    lengths, groups, sums, detected = (
+        np.concatenate(part, dtype=kind) for part, kind in zip(zip(*parts, strict=True), kinds, strict=True)
+    )
+    del parts
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     by_gene = [sparse.csc_matrix((data, groups, indptr), (n_groups, atlas.n_vars)) for data in (sums, detected)]
     return Pseudobulk(cells.table, _csr(by_gene[0]), _csr(by_gene[1]), gene_names(atlas), cells.levels)
@@ -291,7 +295,13 @@ def _sum_genes(codes: NDArray[Any], n_groups: int, block: GeneBlock) -> tuple[ND
     groups, sums, detected = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64)
     sum_by_group(block.indptr, block.cells, block.stored, codes, n_groups, ends, groups, sums, detected)
     n = int(ends[-1]) if len(ends) else 0
-    return np.diff(ends, prepend=0), groups[:n].copy(), sums[:n].copy(), detected[:n].copy()
+    return np.diff(ends, prepend=0), *(_narrow(found[:n]) for found in (groups, sums, detected))
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Integers in as few bytes as they take, as most of them are small and they may have far to go; a copy."""
+    ends = int(values.min(initial=0)), int(values.max(initial=0))
+    return values.astype(np.result_type(*map(np.min_scalar_type, ends)))
 
 
 def _csr(matrix: Any) -> sparse.csr_matrix:

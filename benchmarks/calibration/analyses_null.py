@@ -5,10 +5,11 @@ pseudobulk, and runs every analysis of `titin age` that gives p on it, with its 
 of p, the share of single tests below 0.05 and 0.001; how many of its families (the tests of a type and protocol, over
 which adj_p_value is adjusted) have one at an adjusted p < 0.05; and in how many runs something is found when p is
 adjusted over all tests of the result, which is what the command's first sentence tells. Families of a run share its
-donors, so that their interval is too narrow; that of runs is exact. `--contrast "bs(age, df=3)"` asks it of F tests.
+donors, so that their interval is too narrow; that of runs is exact. `--contrast "bs(age, df=3)"` asks it of F tests;
+`--only composition stemcells` runs these analyses alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,14 @@ PLACES = ("cell_type", "protocol", "direction")
 ASKED: dict[str, dict[str, Any]] = {"composition": {"min_sample_cells": 0}}  # samples of small twins are small
 
 
-def trial(folder: Path, cells: int, genes: int, seed: int, script: Path, contrast: str) -> list[dict]:
+def trial(
+    folder: Path, cells: int, genes: int, seed: int, script: Path, contrast: str, only: Sequence[str] = ()
+) -> list[dict]:
     """One row an analysis, result and column of p, of one null twin."""
     adata, _ = load_twin_script(script).build(cells, genes, seed, False, True)
     atlas = titin.open(build(adata, folder / "null"))
     rows = []
-    for analysis in ANALYSES:
+    for analysis in [one for one in ANALYSES if not only or one.name in only]:
         for name, p, families in p_columns(atlas, analysis, contrast):
             hits = [bool((adjust(p[own]) < 0.05).any()) for own in families]
             rows.append({"seed": seed, "of": name, "tests": len(p), "p < 0.05": int((p < 0.05).sum()),
@@ -85,9 +88,10 @@ def main() -> None:
     """Print the table."""
     parser = parse(__doc__, runs=40, cells=8000, genes=3000)
     parser.add_argument("--contrast", default="age")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in ANALYSES], default=[], metavar="NAME")
     chosen = parser.parse_args()
     rows = repeat(lambda folder, seed: trial(folder, chosen.cells, chosen.genes, seed, chosen.twin_script,
-                                             chosen.contrast), chosen)  # fmt: skip
+                                             chosen.contrast, chosen.only), chosen)  # fmt: skip
     print("\n".join(summary(rows)))
 
 

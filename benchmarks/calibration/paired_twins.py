@@ -59,6 +59,6 @@ def build(adata: ad.AnnData, folder: Path) -> Path:
     for column in adata.obs.select_dtypes("category"):
         adata.obs[column] = adata.obs[column].cat.remove_unused_categories()
     adata.write_h5ad(folder / "twin.h5ad")
-    titin.build(folder / "twin.h5ad", folder / "dataset", preset="muscle", donors=folder / "donors.csv")
+    titin.build(folder / "twin.h5ad", folder / "dataset", preset="muscle", donors=folder / "donors.csv", project=())
     (folder / "twin.h5ad").unlink()
     return folder / "dataset"

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import titin
+from titin.builder.ages import CellMetadata
+from titin.builder.cell_table import make_cell_table
 from titin.builder.metadata import _EmbeddingRows
-from titin.builder.opening import keep_names_once, let_go_of_cells
+from titin.builder.opening import keep_on_disk, let_go_of_cells, open_chosen
+from titin.builder.options import make_options
 from titin.dataset.tables import encode_table
-from titin.source import open_source
+from titin.source.names import Names
 
 
 @given(st.integers(1, 40), st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), st.integers(1, 17), st.integers(0, 9))
@@ -46,16 +49,30 @@ def atlas(tmp_path):
     return path
 
 
-def test_names_that_stand_once_are_the_names(atlas) -> None:
-    with open_source(atlas) as source:
-        names, column = source.obs.index, source.obs["donor"].tolist()
-        keep_names_once(source, pa.chunked_array([names.to_list()]))
-        assert source.obs.index.astype(str).tolist() == names.tolist()
+def test_a_table_on_disk_is_the_table(atlas, tmp_path) -> None:
+    source, choices = open_chosen(atlas, make_options(), 2**30)
+    with source:
+        names, numbers = source.obs.index.to_list(), source.obs["n"].tolist()
+        genes = pa.table({"gene": source.var.index.to_list(), "gene_ids": source.var.index.to_list()})
+        cells = make_cell_table(CellMetadata(source.obs, choices, {}, genes, make_options()), np.arange(60)[::-1])
+        kept = keep_on_disk(source, cells, tmp_path / "cells.arrow")
+        assert kept.rows.equals(cells.rows)
+        assert kept.label_table.equals(cells.label_table)
+        assert (kept.records, kept.labels, kept.described) == (cells.records, cells.labels, cells.described)
+        assert source.obs.index.to_list() == names
         assert source.obs.index.name == "barcode"
-        assert source.obs["donor"].tolist() == column
+        assert {name: source.obs[name].tolist() for name in source.obs} == {"n": numbers}
         let_go_of_cells(source)
         assert len(source.obs) == 0
-        assert list(source.obs.columns) == ["donor", "n"]
+
+
+@given(st.lists(st.one_of(st.text("ab", max_size=2), st.none()), max_size=40), st.booleans())
+def test_names_that_repeat_are_found_whatever_holds_them(names: list[str | None], arrow: bool) -> None:
+    array = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(names, pa.string())]))
+    found = Names.of(pd.Index(array) if arrow else pd.Index(names, dtype=object), "cell")
+    assert found.missing.tolist() == [i for i, name in enumerate(names) if not name]
+    repeated = [name for i, name in enumerate(names) if name and name in names[:i]]
+    assert found.repeated.to_list() == list(dict.fromkeys(repeated))
 
 
 def test_what_was_built_is_the_source(atlas, tmp_path) -> None:

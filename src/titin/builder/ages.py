@@ -1,7 +1,7 @@
 """Ages of the cells at build: read from the column with that role, and from a table of donors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 from titin.builder.options import Options
 from titin.dataset import layout
 from titin.errors import TitinError
+from titin.source.names import without_names
 from titin.study.age_conflicts import find_contradictions
 from titin.study.donor_tables import DonorTable, read_donor_table
 from titin.study.entries import read_entries
@@ -54,6 +55,12 @@ class CellMetadata:
     def roles(self) -> dict[str, Any]:
         """Column of each role; of ``cell_type`` a list."""
         return columns_of(self.choices)
+
+    @property
+    def unnamed(self) -> "CellMetadata":
+        """The same of cells that have numbers for names."""
+        ages = {name: (column.reset_index(drop=True), origin) for name, (column, origin) in (self.ages or {}).items()}
+        return replace(self, obs=without_names(self.obs), ages=None if self.ages is None else ages)
 
     def species(self) -> Species:
         """Which animals the cells are of."""

@@ -36,6 +36,8 @@ class CellTable:
         Names of the columns that are titin's, each with what it was made from; see `Manifest.derived`.
     notes
         What a user should know about the ages.
+    described
+        What the structure file says of obs: its columns, and the cells of each category.
     """
 
     rows: OrderedRows
@@ -43,6 +45,7 @@ class CellTable:
     labels: list[str]
     derived: dict[str, dict[str, Any]]
     notes: list[str]
+    described: dict[str, Any]
 
     @property
     def label_table(self) -> OrderedRows:
@@ -67,10 +70,11 @@ def make_cell_table(cells: CellMetadata, source_rows: NDArray[np.int64]) -> Cell
     source_rows
         Row of ``cells.obs`` of the cell at each position of the dataset.
     """
+    named, cells = cells.obs, cells.unnamed
     obs, roles = cells.obs, cells.roles
     reserved = set(layout.CELL_COLUMNS)
     ages = read_cell_ages(cells)
-    table, records = encode_table(obs, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns))
+    table, records = encode_table(named, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns))
     for name, values in ages.columns.items():
         kind = pa.float64() if pd.api.types.is_float_dtype(values.dtype) else pa.string()
         table = table.append_column(name, pa.array(values.to_numpy(), kind, from_pandas=True))
@@ -80,7 +84,9 @@ def make_cell_table(cells: CellMetadata, source_rows: NDArray[np.int64]) -> Cell
     study = Study(obs, roles, pd.DataFrame(ages.columns, index=obs.index))
     notes = [choice.warning for choice in cells.choices.values() if choice.warning] + ages.notes + study.warnings
     known = [name for name in ages.derived if name in layout.AGES]
-    return CellTable(OrderedRows(table.combine_chunks(), source_rows), records, [*labels, *known], ages.derived, notes)
+    described = _described(obs, roles["cell_type"])
+    rows = OrderedRows(table.combine_chunks(), source_rows)
+    return CellTable(rows, records, [*labels, *known], ages.derived, notes, described)
 
 
 def write_cell_table(folder: Path, names: layout.Layout, cells: CellTable) -> list[str]:
@@ -96,8 +102,7 @@ def _encoded(column: pa.ChunkedArray, order: NDArray[np.int64]) -> pa.ChunkedArr
     return encoded.take(pa.array(places))
 
 
-def describe_obs(obs: pd.DataFrame, cell_types: Sequence[Any]) -> dict[str, Any]:
-    """What the structure file says of obs: its columns, and the cells of each category."""
+def _described(obs: pd.DataFrame, cell_types: Sequence[Any]) -> dict[str, Any]:
     counted = (c for c in obs.columns if c not in cell_types and _is_counted(obs[c]))
     return {
         "obs_columns": [str(c) for c in obs.columns],

@@ -139,7 +139,7 @@ def _sample(
         metadata.write_gene_table(job, scanned)
         lost: dict[str, str] = {}
         metadata.write_projections(job, lost)
-        metadata.write_documents(job, scanned, lost)
+        metadata.write_documents(job, scanned, cells.described, lost)
         seconds = time.perf_counter() - began
         spill.close()
         by_gene.close()

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from titin.builder.cell_table import describe_obs
 from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
@@ -135,8 +134,10 @@ def projection_file(names: layout.Layout, key: str, taken: list[str]) -> str:
     return next(name for name in candidates if name.lower() not in used)
 
 
-def write_documents(job: BuildJob, scan: Scan, left_out: dict[str, str]) -> list[str]:
-    """Write uns and the structure file."""
+def write_documents(
+    job: BuildJob, scan: Scan, obs_described: dict[str, Any], left_out: dict[str, str]
+) -> list[str]:  # fmt: skip
+    """Write uns and the structure file, with what it says of obs."""
     document, lost = encode_uns(job.source.uns)
     left_out |= {f"uns/{path.lstrip('/')}": reason for path, reason in lost.items()}
     write_json(job.out / job.layout.unstructured_metadata, document)
@@ -144,7 +145,7 @@ def write_documents(job: BuildJob, scan: Scan, left_out: dict[str, str]) -> list
     structure = {
         "obsm_keys": list(job.source.obsm),
         "var_columns": [str(c) for c in job.source.var.columns],
-        **describe_obs(job.source.obs, job.roles["cell_type"]),
+        **obs_described,
         "shape": [n_cells, n_genes],
         "nonzeros": scan.nnz,
         "sparsity": 100 * (1 - scan.nnz / (n_cells * n_genes)),

@@ -1,16 +1,20 @@
 """The source of a build, opened as chosen, and the roles of its columns."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from titin.builder.cell_table import CellTable
 from titin.builder.options import Options
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.resources import give_back
 from titin.source import Source, open_source
+from titin.source.names import without_names
 from titin.study.roles import RoleChoice, columns_of
 
 
@@ -22,7 +26,9 @@ def open_chosen(path: Path, options: Options, memory: int) -> tuple[Source, dict
     TitinError
         If the source cannot be read, or a column that was given for a role is not there or was left out.
     """
-    source = open_source(path, memory=memory, **options.of_source(), follow_links=options.follow_links)
+    source = open_source(
+        path, memory=memory, **options.of_source(), follow_links=options.follow_links, arrow_names=True
+    )
     try:
         choices = _roles(source, options)
     except BaseException:
@@ -39,29 +45,53 @@ def let_go(source: Source) -> None:
     give_back()
 
 
-def keep_names_once(source: Source, names: pa.ChunkedArray) -> None:
-    """Let the names of the cells stand in memory once, as Arrow has them: as Python's they take thrice as much.
+def keep_on_disk(source: Source, cells: CellTable, file: Path) -> CellTable:
+    """Let the table of cells lie in a file that is mapped, as its size follows the cells whatever the memory.
 
     Parameters
     ----------
     source
-        Its tables are needed for no more roles, so that columns that were not chosen are let go of, too.
-    names
-        Of the cells, in the order of obs.
+        Its tables are needed for no more roles: of obs the names and the numbers remain, which may be totals of cells.
+    cells
+        Of all of obs.
+    file
+        To be written.
+
+    Returns
+    -------
+    CellTable
+        The same, from the file.
     """
-    index = source.obs.index
-    source.obs.index = pd.Index(pd.arrays.ArrowExtensionArray(names), name=index.name)
-    source.skipped_obs = pd.DataFrame
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, cells.rows.schema) as writer:
+        writer.write_table(cells.rows.table)
+    mapped = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    stored = {record["name"]: record["column"] for record in cells.records[1:]}
+    numbers = {name: _numbers(source.obs[name], mapped.column(stored[name])) for name in source.obs
+               if pd.api.types.is_numeric_dtype(source.obs[name].dtype)}  # fmt: skip
+    names = pd.Index(pd.arrays.ArrowExtensionArray(mapped.column(layout.CELL_ID)), name=source.obs.index.name)
+    _replace_obs(source, pd.DataFrame(numbers, index=names, copy=False))
+    return replace(cells, rows=replace(cells.rows, table=mapped))
+
+
+def _numbers(column: pd.Series, stored: pa.ChunkedArray) -> Any:
+    """The numbers of a column where they are stored, if they are stored as they are."""
+    kept = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf" and stored.num_chunks == 1
+    if not kept or stored.null_count or stored.type != pa.from_numpy_dtype(column.dtype):
+        return column.array
+    return stored.chunk(0).to_numpy()
+
+
+def _replace_obs(source: Source, obs: pd.DataFrame) -> None:
+    source.obs, source.skipped_obs = obs, pd.DataFrame
+    for part in source.parts.values():
+        part.obs = obs
     give_back()
 
 
 def let_go_of_cells(source: Source) -> None:
     """Free the table of cells of a source, once it is written."""
-    source.obs = source.obs.iloc[:0].copy()
-    source.ages, source.skipped_obs = None, pd.DataFrame
-    for part in source.parts.values():
-        part.obs = source.obs
-    give_back()
+    source.ages = None
+    _replace_obs(source, without_names(source.obs.iloc[:0]).copy())
 
 
 def _roles(source: Source, options: Options) -> dict[str, RoleChoice]:
@@ -73,10 +103,11 @@ def _roles(source: Source, options: Options) -> dict[str, RoleChoice]:
                     f"obs column {column!r} is to be the {_word(role)}, but is {source.left_out[f'obs/{column}']}",
                     "keep it, or name another column for that role",
                 )
-    choices = options.choose_roles(source.obs)
+    obs = without_names(source.obs)
+    choices = options.choose_roles(obs)
     skipped = source.skipped_obs()
     if skipped.shape[1]:
-        everything = columns_of(options.choose_roles(pd.concat([source.obs, skipped], axis=1)))
+        everything = columns_of(options.choose_roles(pd.concat([obs, without_names(skipped)], axis=1)))
         for role in layout.ROLES:
             for column in _columns(everything[role]):
                 if column in skipped.columns:

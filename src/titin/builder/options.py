@@ -14,6 +14,7 @@ from titin.presets import Preset, choose_preset
 from titin.publish import check_licence
 from titin.source import Source
 from titin.source.choice import OPTIONS, Choice
+from titin.source.names import without_names
 from titin.study.age_units import UNITS
 from titin.study.roles import RoleChoice, choose_roles
 
@@ -147,8 +148,9 @@ def choose_prefix(source: Source, roles: dict[str, Any], options: Options) -> tu
     TitinError
         If a given tissue or method has no letter or digit to make a file name of.
     """
-    tissue = _slug(options.tissue) if options.tissue else _only(source.obs, "tissue") or _slug(source.path.stem)
-    method = _slug(options.method) if options.method else _method(source.obs, roles)
+    obs = without_names(source.obs)
+    tissue = _slug(options.tissue) if options.tissue else _only(obs, "tissue") or _slug(source.path.stem)
+    method = _slug(options.method) if options.method else _method(obs, roles)
     for option, given, made in (("--tissue", options.tissue, tissue), ("--technology", options.method, method)):
         if given and not made:
             raise TitinError(f"{option} {given!r} cannot begin a file name", "use letters and digits")

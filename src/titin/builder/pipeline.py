@@ -20,7 +20,7 @@ from titin.builder.job import CELLS, GENES, SCAN, BuildJob
 from titin.builder.kept_arrays import write_arrays
 from titin.builder.matrix import write_cells
 from titin.builder.notes import describe_recovery, left_out, notes
-from titin.builder.opening import keep_names_once, let_go_of_cells, open_chosen
+from titin.builder.opening import keep_on_disk, let_go_of_cells, open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
@@ -295,7 +295,7 @@ class _BuildRun:
     def _everything_of_the_source(self) -> Manifest:
         """All steps that read the source; what they found, but for the sizes of the files."""
         cells = make_cell_table(self.job.cells, self.job.source_rows)
-        keep_names_once(self.job.source, cells.rows.table.column(layout.CELL_ID))
+        cells = keep_on_disk(self.job.source, cells, self.job.work / "cells.arrow")
         self._step("scan", self._do_scan, [SCAN, *Spill.files(CELLS)])
         written = self._step("cells", lambda: self._do_cells(cells), [SCAN, *Spill.files(GENES)])
         checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
@@ -352,7 +352,7 @@ class _BuildRun:
         gene_files, var = metadata.write_gene_table(self.job, self.scan)
         projections, obsm = metadata.write_projections(self.job, lost)
         beside, arrays = write_arrays(self.job, self.scan.source_columns, lost)
-        documents = metadata.write_documents(self.job, self.scan, lost)
+        documents = metadata.write_documents(self.job, self.scan, cells.described, lost)
         files += gene_files + projections + beside + documents
         return {"files": files, "var": var, "obsm": obsm, "arrays": arrays, "left_out": lost}
 

@@ -19,7 +19,7 @@ from titin.atlas import Atlas, open_atlas
 from titin.atlas.row_groups import read_scales
 from titin.atlas.tables import read_derived, read_obs
 from titin.builder.ages import CellMetadata, donor_names
-from titin.builder.cell_table import CellTable, describe_obs, make_cell_table, write_cell_table
+from titin.builder.cell_table import CellTable, make_cell_table, write_cell_table
 from titin.builder.evidence import total_column
 from titin.builder.job import panel_names
 from titin.builder.label_tables import ObsChange, change_obs, read_label_table
@@ -454,7 +454,7 @@ def _write_structure(draft: Draft, new: _NewLabels) -> None:
     except (OSError, ValueError) as error:
         said = f"{layout.STRUCTURE} is not as titin writes it: {error}"
         raise DatasetError(said, "restore it, or build the dataset again") from error
-    structure |= describe_obs(new.obs, new.cells.roles["cell_type"])
+    structure |= new.table.described
     write_json(draft.replace(layout.STRUCTURE), structure)
 
 

@@ -74,8 +74,11 @@ def encode_table(
     """
     if frame.index.nlevels > 1 or frame.columns.nlevels > 1:
         raise SourceError("an index of several levels names the rows or columns", "Join its levels to one text.")
-    index, record = _encode_column(frame.index, f"the index ({index_name})")
-    index = index.dictionary_decode() if pa.types.is_dictionary(index.type) else index
+    if isinstance(frame.index.dtype, pd.ArrowDtype) and pa.types.is_string(frame.index.dtype.pyarrow_dtype):
+        index, record = pa.array(frame.index.array), {"kind": "object"}  # what it is to Python
+    else:
+        index, record = _encode_column(frame.index, f"the index ({index_name})")
+        index = index.dictionary_decode() if pa.types.is_dictionary(index.type) else index
     if not pa.types.is_string(index.type) or index.null_count:
         found = "a missing name" if index.null_count else f"{frame.index.dtype}, not text"
         raise SourceError(f"the index ({index_name}) holds {found}", "Give each row a name that is text.")

@@ -70,10 +70,12 @@ class Budget:
         The source.
     memory
         Bytes, as given with ``--memory``.
+    arrow_names
+        Whether names of cells are read as Arrow has them; see `titin.source.open_source`.
     """
 
-    def __init__(self, path: Path, memory: int) -> None:
-        self.path, self.memory = path, memory
+    def __init__(self, path: Path, memory: int, *, arrow_names: bool = False) -> None:
+        self.path, self.memory, self.arrow_names = path, memory, arrow_names
         self._taken = 0
 
     def claim(self, node: Any, place: str, *, as_json: bool = False) -> None:

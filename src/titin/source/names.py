@@ -20,6 +20,7 @@ _OTHER_IDS = r"(FBgn|WBGene|ZFIN:|MGI:|HGNC:|RGD:|SGD:|AT[1-5CM]G)\w+(\.\d+)?"
 _MORE_ID_COLUMNS = frozenset({"ensemblid", "ensgid", "geneid", "geneids", "featureid", "accession", "ensemblgeneid",
                               "entrezid", "entrez", "ncbigeneid", "hgncid", "mgiid", "flybaseid"})  # fmt: skip
 _UNNAMED = "unnamed"
+_AT_ONCE = 1 << 16  # names that are looked at
 _WAYS = {
     "cell": "Give --make-unique, which appends -1, -2, … as scanpy's obs_names_make_unique, or prefix the names by "
     "their sample.",
@@ -38,8 +39,9 @@ class Names(NamedTuple):
     @classmethod
     def of(cls, names: pd.Index, kind: str) -> "Names":
         """Look for what is wrong with the names of cells (``cell``) or genes (``gene``)."""
-        missing = np.asarray(names.isna() | (names == ""))
-        return cls(kind, np.flatnonzero(missing), names[names.duplicated(keep="first") & ~missing].unique())
+        missing = np.asarray(names.isna() | (names == ""), bool)
+        alike = _alike(names) & ~missing
+        return cls(kind, np.flatnonzero(missing), names[alike][names[alike].duplicated()].unique())
 
     @property
     def fine(self) -> bool:
@@ -58,6 +60,21 @@ class Names(NamedTuple):
         index = f"Name every {self.kind} in the index of {'obs' if self.kind == 'cell' else 'var'}, or give "
         way = f"{index}--make-unique." if len(self.missing) else _WAYS[self.kind]
         return SourceError(f"{path}: {self.said()}", way)
+
+
+def _alike(names: pd.Index) -> np.ndarray:
+    """Which names may occur more than once, by hashes: a table of millions of names would be the largest thing here."""
+    parts = (names[start : start + _AT_ONCE].to_numpy(object) for start in range(0, len(names), _AT_ONCE))
+    hashes = np.concatenate([np.empty(0, np.uint64), *(pd.util.hash_array(part, categorize=False) for part in parts)])
+    ordered = np.sort(hashes)
+    return np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def without_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The same columns with numbers for names, which pandas would make Python's text of again and again."""
+    plain = table.copy(deep=False)
+    plain.index = pd.RangeIndex(len(table))
+    return plain
 
 
 def _shown(names: pd.Index) -> str:

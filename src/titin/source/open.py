@@ -34,6 +34,7 @@ def open_source(
     keep_all: bool = False,
     follow_links: bool = False,
     memory: int = DEFAULT_MEMORY,
+    arrow_names: bool = False,
 ) -> Source:
     """Open an atlas; its format is told from its content.
 
@@ -66,6 +67,8 @@ def open_source(
         and virtual datasets of HDF5) instead of refusing it. That ``path`` itself is a link is nothing unusual.
     memory
         Bytes; what declares to need more, and is not of a file large enough to hold so much, is not read.
+    arrow_names
+        Give names of cells as text of Arrow where the file has them as text: a fifth of the memory of Python's.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def open_source(
             raise SourceError(str(error), "Save its content as a file, and give that.") from None
     inventory = Inventory(path, follow_links=follow_links)
     with reading(path, "what it holds"):  # whatever libraries raise at any part of it
-        source = _open(inventory, choice, Budget(path, memory))
+        source = _open(inventory, choice, Budget(path, memory, arrow_names=arrow_names))
     if inventory.links:
         places = sorted(inventory.links)
         first = ", ".join(f"{place} ({inventory.links[place]})" for place in places[:3])

@@ -4,7 +4,10 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+_AT_ONCE = 1 << 16  # names that are Python's strings at a time, which take some 200 bytes each
 
 
 def decode(value: Any) -> str:
@@ -51,3 +54,9 @@ def is_text(node: Any) -> bool:
 def read_text(node: Any) -> NDArray[np.object_]:
     """Read a whole dataset of text as Python strings, whatever its encoding is said to be."""
     return decode_all(np.asarray(node[()]))
+
+
+def read_names(node: Any) -> pa.ChunkedArray:
+    """Read a dataset of one dimension as `read_text` does, into Arrow's memory, which takes a fifth of Python's."""
+    parts = (decode_all(np.asarray(node[start : start + _AT_ONCE])) for start in range(0, node.shape[0], _AT_ONCE))
+    return pa.chunked_array([pa.array(part, pa.string()) for part in parts], pa.string())

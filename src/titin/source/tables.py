@@ -15,7 +15,7 @@ from titin.source.budget import Budget, Descent
 from titin.source.elements import read_native
 from titin.source.gaps import Gaps
 from titin.source.reading import UNKNOWN, attribute, attributes, child, encoding, is_group, members, reading
-from titin.source.strings import decode, decode_all, is_text, read_text
+from titin.source.strings import decode, decode_all, is_text, read_names, read_text
 
 _INDEX = ("_index", "index", "row_names", "rownames", "row.names", "names")  # where no attribute says which it is
 _CATEGORIES = "__categories"  # of anndata 0.7 and SeuratDisk: the labels of all columns, beside the columns
@@ -130,8 +130,7 @@ class _Group:
         names = self.columns if choose is None else choose(self.columns)
         if gaps is not None:
             gaps.check_table(self.place, self.index_key, [*names, _CATEGORIES])
-        index = self._read(self.index_key)
-        index = index if np.ndim(index) else np.atleast_1d(index)  # anndata reads one old text as a scalar
+        index = self._read_names()
         values = {}
         for name in names:
             try:
@@ -144,6 +143,18 @@ class _Group:
         if self.index_key not in _INDEX or (self.index_key != "_index" and encoding(self.group)):
             table.index.name = self.index_key
         return table
+
+    def _read_names(self) -> Any:
+        """The index: names of cells as Arrow has them, as there may be many."""
+        where = f"{self.place}/{self.index_key}"
+        if self.place == "obs" and self.budget.arrow_names:
+            with reading(self.path, where):
+                node = child(self.group, self.index_key)
+                if not is_group(node) and node.ndim == 1 and is_text(node):
+                    self.budget.claim(node, where)
+                    return pd.Index(pd.arrays.ArrowExtensionArray(read_names(node)))
+        index = self._read(self.index_key)
+        return index if np.ndim(index) else np.atleast_1d(index)  # anndata reads one old text as a scalar
 
     def _check_length(self, name: str, values: Any, n_rows: int) -> None:
         if np.ndim(values) and len(values) != n_rows:

@@ -36,6 +36,7 @@ from titin.study.roles import RoleChoice, columns_of
 _SAMPLE_VALUES = 4_000_000
 _CELL_ID_BYTES = 6  # compressed, as barcodes are
 _SPILLED_BYTES = 4.2  # a stored value in each of the two intermediate files
+_TABLE_BYTES = 100  # a cell in the table that is mapped while a build runs
 
 
 class _Head(Matrix):
@@ -103,7 +104,7 @@ def plan_build(
         "roles": roles, "roles_found": {role: choice.document() for role, choice in choices.items()},
         "obs_columns": columns, "ages": sampled["ages"], "projections": [method.key for method in methods],
         "files": files, "bytes": sum(files.values()),
-        "scratch_bytes": int(stored * _SPILLED_BYTES * 2), "free_bytes": _free(target),
+        "scratch_bytes": int(stored * _SPILLED_BYTES * 2 + n_cells * _TABLE_BYTES), "free_bytes": _free(target),
         "memory_bytes": resources.needed(n_cells), "seconds": round(sampled["seconds"] * n_cells / head, 1),
         "left_out": sampled["left_out"], "notes": sampled["notes"],
     }  # fmt: skip

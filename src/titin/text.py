@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import date, time
+from itertools import islice
 from typing import Any
 
 from titin.visible import visible, visible_json
@@ -52,6 +53,29 @@ def count(n: int, noun: str) -> str:
     """
     thing, of, rest = noun.partition(" of ")
     return f"{n:,} {thing}{'' if n == 1 else 's'}{of}{rest}"
+
+
+def say_some(names: Collection[Any], most: int, between: str = ", ") -> str:
+    """The first of some names, and how many more there are.
+
+    Examples
+    --------
+    >>> say_some(["a", "b", "c"], 2), say_some(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    more = len(names) - most
+    return between.join(map(str, islice(names, most))) + (f" and {more:,} more" if more > 0 else "")
+
+
+def say_first(names: Collection[Any], most: int) -> str:
+    """The first of some names, with dots for the others.
+
+    Examples
+    --------
+    >>> say_first(["a", "b", "c"], 2), say_first(["a", "b"], 2)
+    ('a, b …', 'a, b')
+    """
+    return ", ".join(map(str, islice(names, most))) + (" …" if len(names) > most else "")
 
 
 def number(value: Any) -> str:

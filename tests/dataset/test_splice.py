@@ -11,7 +11,7 @@ from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile, list_column
 from titin.dataset.splice import splice_columns
 from titin.dataset.tables import with_pandas_index
-from titin.dataset.thrift_fields import read_fields, write_fields
+from titin.dataset.thrift import read_fields, write_fields
 from titin.errors import DatasetError
 
 ROWS, GROUP = 5_000, 700

@@ -26,6 +26,7 @@ from titin.errors import TitinError
 from titin.progress import Progress
 from titin.study.design import ALL_CELLS
 from titin.study.groups import CellGroups, cell_keys, group_by
+from titin.text import say_first
 
 SIDE = "A"  # column of the design: 1 for cells of A, 0 for those of B
 _KEYS = ("donor", "protocol", "chemistry", "sex", "study")
@@ -265,4 +266,4 @@ def _donors(n: int) -> str:
 def _told(names: Sequence[str]) -> str:
     if not names:
         return "none"
-    return f"{len(names)} ({', '.join(names[:_NAMED])}{' …' if len(names) > _NAMED else ''})"
+    return f"{len(names)} ({say_first(names, _NAMED)})"

@@ -13,7 +13,7 @@ from titin.ageing.comparison import name_contrast, say_vif
 from titin.ageing.verdict import clearest_first, say_p, say_unit
 from titin.results import Result
 from titin.study.gaps import say_left_out
-from titin.text import count, json_safe, records_table
+from titin.text import count, json_safe, records_table, say_some
 
 _SHOWN, _BRIEF = 12, 3  # rows of the main result, and of each other
 _PLACES = 4  # that are named of those left out for one reason
@@ -206,7 +206,7 @@ def _describe_result(name: str, result: Mapping[str, Any], only: Mapping[str, An
         lines.append("of these nothing could be tested: too few counts, or too few donors with such cells")
     lines += _say_skipped(result["not_tested"], each="cell_types" in only)
     lines += say_left_out(result.get("cells_left_out") or {}, result.get("donors_left_out") or [])
-    told_notes = [f"{_some(places)}: {note}" for note, places in result["notes"].items()]
+    told_notes = [f"{say_some(places, _PLACES)}: {note}" for note, places in result["notes"].items()]
     more = len(told_notes) - _NOTES
     return [*lines, *told_notes[:_NOTES], *([f"and {more} more such notes in {name}.json"] if more > 0 else [])]
 
@@ -248,7 +248,7 @@ def _row_for_people(row: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
 def _say_skipped(reasons: Mapping[str, Sequence[str]], *, each: bool) -> list[str]:
     """What was not compared: how many, with the commonest reason; or each reason with its types and protocols."""
     if each or len(reasons) < 2:
-        return [f"not evaluable: {_some(places)}: {reason}" for reason, places in reasons.items()]
+        return [f"not evaluable: {say_some(places, _PLACES)}: {reason}" for reason, places in reasons.items()]
     reason, places = max(reasons.items(), key=lambda entry: len(entry[1]))
     n = sum(map(len, reasons.values()))
     return [f"not evaluable: {n} others, {len(places)} of them for: {reason} (the JSON has each with its reason)"]
@@ -270,9 +270,3 @@ def say_files(files: Sequence[str]) -> list[str]:
     lines = [f"wrote {stem}{endings[0]}" + (f" (and {', '.join(endings[1:])})" if endings[1:] else "")
              for stem, endings in tables.items()]  # fmt: skip
     return [*lines, *(f"wrote {folder}: {count(n, 'figure')}" for folder, n in figures.items())]
-
-
-def _some(places: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
-    return ", ".join(places[:_PLACES]) + more

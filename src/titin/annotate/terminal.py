@@ -9,7 +9,7 @@ import pandas as pd
 from titin.annotate.label_check import CIRCULAR, LabelCheck
 from titin.annotate.linear_model import LabelModel
 from titin.annotate.transfer import CellLabels, facts_of
-from titin.text import count, json_safe, percent, table
+from titin.text import count, json_safe, percent, say_some, table
 from titin.visible import visible
 
 _GROUPS, _TYPES, _PAIRS = 12, 10, 5  # lines of each
@@ -36,12 +36,12 @@ def describe_check(document: Mapping[str, Any]) -> str:
         lines.append(visible(f"{level}: {said}"))
         if found["alike"]:
             pairs = [" and ".join(pair) for pair in found["alike"]]
-            lines.append(visible(f"  too alike to be evaluable: {_some(pairs, _PAIRS, '; ')}"))
+            lines.append(visible(f"  too alike to be evaluable: {say_some(pairs, _PAIRS, '; ')}"))
     lines += ["", *_review(document["review"]), *_weakest(document)]
     for level, reasons in document["not_evaluable"].items():
         if reasons:
             named = [f"{name} ({why})" for name, why in reasons.items()]
-            lines.append(visible(f"not evaluable, {level}: {_some(named, _NAMED, ', ')}"))
+            lines.append(visible(f"not evaluable, {level}: {say_some(named, _NAMED)}"))
     lines += [visible(f"warning: {said}") for said in settings.get("warnings", [])]
     lines += [f"note: {document['caveat']}", *(visible(f"wrote {file}") for file in document["files"])]
     return "\n".join(lines)
@@ -84,11 +84,6 @@ def _share(row: Mapping[str, Any], what: str) -> str:
     return f"{row[what]:.0%}" + ("" if low is None else f" ({low:.0%} to {high:.0%})")
 
 
-def _some(names: Sequence[str], most: int, between: str) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return between.join(names[:most]) + more
-
-
 def labels_document(labels: CellLabels, files: Sequence[Path]) -> dict[str, Any]:
     """What a model calls the cells, but the cells themselves, JSON-safe."""
     voted = labels.table["voted"].value_counts() if "voted" in labels.table else pd.Series(dtype=int)
@@ -104,7 +99,7 @@ def describe_labels(document: Mapping[str, Any]) -> str:
     settings, missing = document["settings"], document["missing_genes"]
     lines = [visible(f"model: {facts_of(settings['model'])}"),
              visible(f"genes: {document['coverage']:.1%} of its {settings['n_genes']:,}"
-                     + (f"; not here: {_some(missing, _NAMED, ', ')}" if missing else "")), ""]  # fmt: skip
+                     + (f"; not here: {say_some(missing, _NAMED)}" if missing else "")), ""]  # fmt: skip
     called = [row for row in document["types"] if row["n_cells"]]
     rows = [(row["cell_type"], f"{row['n_cells']:,}", f"{row['share']:.1%}",
              f"{row['mean_p']:.2f}", f"{document['voted'].get(row['cell_type'], 0):,}" if document["voted"] else "")
@@ -133,7 +128,7 @@ def model_document(model: LabelModel, path: Path) -> dict[str, Any]:
 
 def describe_model(document: Mapping[str, Any]) -> str:
     """Say what was trained and written."""
-    named = _some(document["classes"], 2 * _NAMED, ", ")
+    named = say_some(document["classes"], 2 * _NAMED)
     return "\n".join([
         visible(f"model {facts_of(document['facts'])}: {count(len(document['classes']), 'type')} ({named}), "
                 f"{document['n_genes']:,} genes"),

@@ -21,6 +21,7 @@ from titin.dataset.pages import Lists
 from titin.dataset.row_group import RowGroup
 from titin.dataset.store import Store
 from titin.errors import TitinError
+from titin.text import say_first
 
 _NAMED = 4  # studies named in a sentence
 
@@ -154,9 +155,8 @@ def unmeasured_columns(manifest: Manifest, studies: Sequence[str]) -> list[str]:
 
 def say_not_comparable(n: int, studies: Sequence[str]) -> str:
     """In words, how many genes take no part; without a full stop."""
-    named = ", ".join(studies[:_NAMED]) + (" …" if len(studies) > _NAMED else "")
-    return (f"{n:,} {'gene was' if n == 1 else 'genes were'} not measured by all of the studies {named}: not evaluable "
-            "between them, and left out")  # fmt: skip
+    return (f"{n:,} {'gene was' if n == 1 else 'genes were'} not measured by all of the studies "
+            f"{say_first(studies, _NAMED)}: not evaluable between them, and left out")  # fmt: skip
 
 
 def refuse_none(studies: Sequence[str]) -> TitinError:

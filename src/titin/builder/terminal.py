@@ -10,7 +10,7 @@ from titin.dataset.description import describe_roles, describe_values
 from titin.dataset.manifest import Manifest
 from titin.embed.methods import METHODS
 from titin.study.columns import rows_of_columns
-from titin.text import count, size, table
+from titin.text import count, say_first, size, table
 
 _SHOWN = 3  # barcodes that are named
 
@@ -117,8 +117,7 @@ def describe_relabel(document: dict[str, Any]) -> str:
     for word, what in (("unmatched", "of the table that no cell has"), ("unlisted", "that the table has no row of")):
         if names := document[word]:
             noun = "barcode" if word == "unmatched" else "cell"
-            shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-            said.append(f"{count(len(names), noun)} {what}: {shown}")
+            said.append(f"{count(len(names), noun)} {what}: {say_first(names, _SHOWN)}")
     for role, found in document["other_roles"].items():
         said.append(f"{role.replace('_', ' ')}: {_columns(found['now'])}, formerly {_columns(found['former'])}")
     lines = [*said, "", describe_roles(document["roles"], document["roles_found"])] if said else [

@@ -14,8 +14,8 @@ from titin.atlas.comparable import ComparableStore
 from titin.atlas.row_groups import gene_blocks
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
+from titin.check.kept_tables import read_told
 from titin.check.registry import check
-from titin.check.told_tables import read_told
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 from titin.dataset.block import GeneBlock

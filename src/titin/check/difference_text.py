@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from titin.text import count, number, table
+from titin.text import count, number, say_first, table
 
 _NAMES = 5  # of cells, genes or columns that are named
 _PAIRS = 12  # rows of a cross table that are shown
@@ -27,11 +27,7 @@ def _names(document: Mapping[str, Any], part: str) -> Iterator[str]:
     found = document[part]
     for side in ("a", "b"):
         if names := found[f"only_{side}"]:
-            yield f"{part}: {len(names):,} of {found[side]:,} are in {side} only: {_some(names)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMES]) + (" …" if len(names) > _NAMES else "")
+            yield f"{part}: {len(names):,} of {found[side]:,} are in {side} only: {say_first(names, _NAMES)}"
 
 
 def _values(found: Mapping[str, Any], what: str) -> Iterator[str]:
@@ -39,7 +35,7 @@ def _values(found: Mapping[str, Any], what: str) -> Iterator[str]:
         yield f"{what}: a stores {kinds[0]}, b stores {kinds[1]}"
     if found["cells"]:
         yield (f"{what}: {count(found['cells'], 'cell')} and {count(found['genes'], 'gene')} differ: "
-               f"{_some(found['first_cells'])}; {_some(found['first_genes'])}")  # fmt: skip
+               f"{say_first(found['first_cells'], _NAMES)}; {say_first(found['first_genes'], _NAMES)}")  # fmt: skip
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from titin.check.findings import Problems
 from titin.check.kernels import digest_by_cell, digest_rows, inspect_levels, inspect_lists
-from titin.check.passes import ListReader, PanelReader, compare_panel, value_words, words
+from titin.check.passes import ListReader, PanelReader, compare_panel, first_place, value_words, words
 from titin.cluster import Cluster, spread
 from titin.dataset import layout
 from titin.dataset.codec import decode_values
@@ -189,7 +189,12 @@ class _Reading:
             if len(cells):
                 own = slice(indptr[cells[0]], indptr[cells[0] + 1])
                 found.append(
-                    (sort, len(cells), _describe(code, tokens[own], elements[own], self.n_genes), _place(group, cells))
+                    (
+                        sort,
+                        len(cells),
+                        _describe(code, tokens[own], elements[own], self.n_genes),
+                        first_place(group, cells),
+                    )
                 )
         if elements.dtype.kind == "f":
             bad = ~np.isfinite(elements) | (np.False_ if self.negative else elements < 0)
@@ -197,7 +202,7 @@ class _Reading:
                 at = int(np.flatnonzero(bad)[0])
                 cell = np.array([np.searchsorted(indptr, at, side="right") - 1])
                 said = f"the value {elements[at]} of token {int(tokens[at])}"
-                found.append(("value", int(bad.sum()), said, _place(group, cell)))
+                found.append(("value", int(bad.sum()), said, first_place(group, cell)))
         return found, n_wrong
 
     def _values(
@@ -217,7 +222,7 @@ class _Reading:
                 said = f"{distance[cells[0]]:.1f} units in the last place" if code == 4 else _describe_levels(
                     levels[level_indptr[cells[0]] : level_indptr[cells[0] + 1]]
                 )  # fmt: skip
-                found.append((sort, len(cells), said, _place(group, cells)))
+                found.append((sort, len(cells), said, first_place(group, cells)))
         if (what == 1).any():  # not decodable: the values are not known
             return np.full(len(elements), np.nan), float(distance.max(initial=0.0)), found
         return decode_values(indptr, elements, level_indptr, levels), float(distance.max(initial=0.0)), found
@@ -229,15 +234,10 @@ class _Reading:
         said = f"{n[0]:,} {layout.GENES} and {n[1]:,} {self.reader.columns[1]}"
         n_digests = group.n_rows if self.digest_values else 0
         return _Block(
-            [("lengths", len(cells), said, _place(group, cells))], np.diff(indptr), np.zeros((group.n_rows, 3)),
+            [("lengths", len(cells), said, first_place(group, cells))], np.diff(indptr), np.zeros((group.n_rows, 3)),
             np.zeros((self.n_genes, 4)), np.zeros((self.n_genes, 2), np.uint64), np.zeros((n_digests, 2), np.uint64),
             0.0,
         )  # fmt: skip
-
-
-def _place(group: RowGroup, cells: NDArray[np.int64]) -> str:
-    """The first of some cells of a row group, as ``file, row``; rows are counted over all shards, from 0."""
-    return f"{group.shard}, row {group.first_row + int(cells[0]):,}"
 
 
 def _describe(code: int, tokens: NDArray, elements: NDArray, n_genes: int) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from titin.text import say_some
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -53,8 +55,7 @@ class Repeated:
         """The place, or how many there are and the first of them; empty where there is none."""
         if len(self.places) < 2:
             return "".join(self.places)
-        more = f" and {len(self.places) - _NAMED} more" if len(self.places) > _NAMED else ""
-        return f"{len(self.places)} places ({'; '.join(self.places[:_NAMED])}{more})"
+        return f"{len(self.places)} places ({say_some(self.places, _NAMED, '; ')})"
 
 
 def merge_repeated(findings: Iterable[Finding]) -> list[Repeated]:

@@ -14,6 +14,7 @@ from titin.check.findings import Finding, Outcome, Severity
 from titin.check.registry import check
 from titin.dataset import layout
 from titin.study.roles import role_columns
+from titin.text import say_first
 
 # names that the columns go by, in lower case: upstream's, scanpy's, Seurat's
 QUALITY: dict[str, frozenset[str]] = {
@@ -21,6 +22,7 @@ QUALITY: dict[str, frozenset[str]] = {
     "counts": frozenset({"n_counts", "total_counts", "ncount_rna", "numi", "n_umi", "n_umis", "total_umis"}),
     "percent": frozenset({"percent_mito", "pct_counts_mt", "percent.mt", "percent_mt", "mt_frac", "percent.mito"}),
 }
+_NAMED = 5  # labels or symbols in a sentence
 _SLACK = {"genes": 1e-6, "counts": 1e-5, "percent": 1e-4}  # relative: stored as float32, or summed in it
 
 
@@ -178,7 +180,7 @@ def hierarchy(dataset: CheckedDataset) -> Outcome:
             continue
         worst = str(outside.idxmax())
         parents = ", ".join(f"{name} ({k:,})" for name, k in sorted(table.loc[worst].items(), key=lambda i: -i[1]) if k)
-        names = ", ".join(map(str, outside[outside > 0].index[:5]))
+        names = ", ".join(map(str, outside[outside > 0].index[:_NAMED]))
         said = f"{n:,} of {total:,} cells have another {coarse} than most cells with their {fine} ({names}); "
         said += f"{worst} is in {parents}"
         nested = n <= _NESTED * total
@@ -201,17 +203,13 @@ def categories(dataset: CheckedDataset) -> Outcome:
         counts = column.value_counts(sort=False)
         single, unused = counts[counts == 1].index, counts[counts == 0].index
         if len(single):
-            said = f"{len(single):,} categories have one cell: {_names(single)}"
+            said = f"{len(single):,} categories have one cell: {say_first(single, _NAMED)}"
             hint = "nothing can be learnt of them, or split"
             found.append(Finding(said, _place(dataset, name), hint, "warning" if name in of_roles else None))
         if len(unused):
-            said = f"{len(unused):,} categories have no cell: {_names(unused)}"
+            said = f"{len(unused):,} categories have no cell: {say_first(unused, _NAMED)}"
             found.append(Finding(said, _place(dataset, name), "remove_unused_categories() before building"))
     return Outcome(found, f"{n:,} columns of labels")
-
-
-def _names(labels: pd.Index) -> str:
-    return ", ".join(map(str, labels[:5])) + (" …" if len(labels) > 5 else "")
 
 
 @check("metadata.missing", "No label is missing.", severity="warning")
@@ -275,7 +273,7 @@ def symbols(dataset: CheckedDataset) -> Outcome:
     counts = column.value_counts()
     again = sorted(counts[counts > 1].index)
     if again:
-        said = f"{len(again):,} symbols name several genes: {', '.join(again[:5])}{' …' if len(again) > 5 else ''}"
+        said = f"{len(again):,} symbols name several genes: {say_first(again, _NAMED)}"
         found.append(Finding(said, where, "ask for them by id"))
     empty = np.flatnonzero((column.isna() | (column == "")).to_numpy())
     if len(empty):

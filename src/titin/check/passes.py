@@ -136,23 +136,24 @@ def _look(
     if not np.array_equal(indptr, data_indptr):
         rows = np.flatnonzero(np.diff(indptr) != np.diff(data_indptr))
         said = f"{int(np.diff(indptr)[rows[0]]):,} cells and {int(np.diff(data_indptr)[rows[0]]):,} values"
-        return [("lengths", len(rows), said, _place(group, rows))], digests, np.diff(indptr)
+        return [("lengths", len(rows), said, first_place(group, rows))], digests, np.diff(indptr)
     what = np.empty(group.n_rows, np.uint8)
     found = []
     if inspect_lists(indptr, cells, words(elements), n_cells, what):
         for code, sort in _SORTS.items():
             rows = np.flatnonzero(what == code)
             if len(rows):
-                found.append((sort, len(rows), _SAID[code], _place(group, rows)))
+                found.append((sort, len(rows), _SAID[code], first_place(group, rows)))
     if elements.dtype.kind == "f" and not np.isfinite(elements).all():
         bad = np.flatnonzero(~np.isfinite(elements))
         rows = np.searchsorted(indptr, bad[:1], side="right") - 1
-        found.append(("value", len(bad), f"the value {elements[bad[0]]}", _place(group, rows)))
+        found.append(("value", len(bad), f"the value {elements[bad[0]]}", first_place(group, rows)))
     digest_by_gene(indptr, cells, words(elements), group.first_row, digests, np.empty(group.n_rows))
     return found, digests, np.diff(indptr)
 
 
-def _place(group: RowGroup, rows: NDArray[np.int64]) -> str:
+def first_place(group: RowGroup, rows: NDArray[np.int64]) -> str:
+    """The first of some rows of a row group, as ``file, row``; rows are counted over all shards, from 0."""
     return f"{group.shard}, row {group.first_row + int(rows[0]):,}"
 
 

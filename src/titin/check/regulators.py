@@ -7,8 +7,8 @@ import pandas as pd
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
+from titin.check.kept_tables import read_told
 from titin.check.registry import check
-from titin.check.told_tables import read_told
 from titin.dataset import layout
 from titin.dataset.shapes import list_of, optional, record, text
 from titin.study.design import labels_of

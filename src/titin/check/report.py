@@ -14,7 +14,7 @@ from titin.dataset.swap import write_text
 from titin.errors import OutputError, TitinError
 from titin.files import is_url
 from titin.results import write_document
-from titin.text import count, json_safe
+from titin.text import count, json_safe, say_some
 
 Status = Literal["passed", "note", "warning", "error", "skipped", "crashed"]
 MARKS: dict[Status, str] = {"passed": "✓", "note": "✓", "warning": "!", "error": "✗", "skipped": "–", "crashed": "?"}
@@ -151,8 +151,7 @@ class ValidationReport:
         checks = count(len(ran), "check")
         if errors := self.count("error"):
             where = [result.check.name for result in ran if result.status == "error"]
-            named = ", ".join(where[:_NAMED]) + (f" and {len(where) - _NAMED} more" if len(where) > _NAMED else "")
-            return f"{name} does not pass: {count(errors, 'error')} in {checks}, by {named}."
+            return f"{name} does not pass: {count(errors, 'error')} in {checks}, by {say_some(where, _NAMED)}."
         if self.crashed:
             return f"Of {name} nothing is known: {len(self.crashed)} of {checks} crashed by a bug of titin."
         warnings = self.count("warning")

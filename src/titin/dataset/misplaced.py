@@ -9,6 +9,7 @@ from pathlib import Path
 
 from titin.dataset import layout
 from titin.errors import DatasetError
+from titin.text import say_some
 
 _ATLASES = (".h5ad", ".zarr", ".zarr.zip", ".h5")  # as `titin build` takes them
 _ZARR = (".zgroup", "zarr.json")  # one of them is in every store
@@ -45,9 +46,8 @@ def _look_at(place: Path) -> tuple[str, str]:
     if place.suffix in _RESULTS and _is_dataset(place.with_suffix("")):
         return "it holds results of one", f"give the dataset: {place.with_suffix('')}"
     if found := [str(path) for path in _datasets_in(place)]:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         many = f"it holds {len(found)}" if len(found) > 1 else "it holds one"
-        return many, f"give {'one of them: ' * (len(found) > 1)}{', '.join(found[:_NAMED])}{more}"
+        return many, f"give {'one of them: ' * (len(found) > 1)}{say_some(found, _NAMED)}"
     atlases = [path for path in _entries(place) if _is_atlas(path)]
     return f"it has no {layout.MANIFEST}", _build(atlases[0]) if atlases else "give the folder that `titin build` wrote"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from titin.dataset import layout
-from titin.dataset.thrift_fields import I32, I64, Field, Fields, read_fields, write_fields
+from titin.dataset.thrift import I32, I64, Field, Fields, read_fields, write_fields
 from titin.errors import DatasetError
 
 _MAGIC = b"PAR1"

@@ -1,6 +1,5 @@
 """The file of terms held against the dataset: a proposal where there is none, and no term that nobody has confirmed."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from titin.dataset.swap import write_text
@@ -18,6 +17,7 @@ from titin.exporter.cellxgene_terms import (
     terms_text,
     text_of,
 )
+from titin.text import say_some
 
 _SHOWN = 5
 _CONFIRM = "look through it, correct what is wrong, take the question mark away from what is right, and export again"
@@ -38,14 +38,16 @@ def confirmed_terms(path: Path, tables: StudyTables) -> TermsFile:
     if lacking := _lacking(terms, tables):
         beside = path.with_name(f"{path.stem}.new.toml")
         if beside.exists():
-            raise OutputError(f"{path} says nothing of {_some(lacking)}, and {beside} exists already",
+            raise OutputError(f"{path} says nothing of {say_some(lacking, _SHOWN)}, and {beside} exists already",
                               "complete the one, or remove the other and export again")  # fmt: skip
-        _propose(beside, kept(propose(tables, terms), terms), f"{path} says nothing of {_some(lacking)}", tables)
+        _propose(
+            beside, kept(propose(tables, terms), terms), f"{path} says nothing of {say_some(lacking, _SHOWN)}", tables
+        )
     open_entries = [where for where, entry in terms.entries() if not entry.confirmed]
     if open_entries:
         raise TitinError(
             f"nothing is exported: {len(open_entries):,} {'entry' if len(open_entries) == 1 else 'entries'} of {path} "
-            f"{'is' if len(open_entries) == 1 else 'are'} not confirmed: {_some(open_entries)}", _CONFIRM,
+            f"{'is' if len(open_entries) == 1 else 'are'} not confirmed: {say_some(open_entries, _SHOWN)}", _CONFIRM,
         )  # fmt: skip
     if wrong := [*_misfits(terms, tables), *_contradictions(terms)]:
         raise TitinError(f"{path} holds what the schema of CELLxGENE does not take: {'; '.join(wrong[:_SHOWN])}",
@@ -149,8 +151,3 @@ def _contradictions(terms: TermsFile) -> list[str]:
         found.append(f"development_stage has terms of {', '.join(sorted(map(str, stages - wanted)))}; those of "
                      f"{organism} are of {', '.join(wanted)}")  # fmt: skip
     return found
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")

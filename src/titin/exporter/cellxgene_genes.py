@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from titin.errors import TitinError
 from titin.exporter.cellxgene_schema import gene_id
-from titin.text import count
+from titin.text import count, say_some
 
 _SHOWN = 3
 
@@ -52,7 +52,7 @@ class Genes:
         known = {*self.names, *filter(None, self.ids)}
         out = {name if name in known else gene_id(name) or name for name in leave_out}
         if strange := sorted(out - known):
-            raise TitinError(f"leave_out names {_some(strange)}, which the dataset does not have",
+            raise TitinError(f"leave_out names {say_some(strange, _SHOWN)}, which the dataset does not have",
                              "take it out of the file of terms")  # fmt: skip
         kept = [(at, own) for at, (name, own) in enumerate(zip(self.names, self.ids, strict=True))
                 if own is not None and not {own, name} & out]  # fmt: skip
@@ -62,9 +62,9 @@ class Genes:
         again = pd.Index(ids).duplicated()
         if again.any():
             twice = sorted({own for own, is_again in zip(ids, again, strict=True) if is_again})
-            names = [self.names[at] for at, own in kept if own == twice[0]]
-            raise TitinError(f"{count(len(twice), 'id')} stand for several genes each: {_some(twice)}",
-                             f"name all but one in leave_out of the file of terms, of {_some(names)}")  # fmt: skip
+            names = say_some([self.names[at] for at, own in kept if own == twice[0]], _SHOWN)
+            raise TitinError(f"{count(len(twice), 'id')} stand for several genes each: {say_some(twice, _SHOWN)}",
+                             f"name all but one in leave_out of the file of terms, of {names}")  # fmt: skip
         return np.array([at for at, _ in kept], np.int64), ids
 
 
@@ -97,7 +97,3 @@ def _may_hold_text(column: pd.Series) -> bool:
 
 def _ids(var: pd.DataFrame, column: str) -> list[str | None]:
     return [gene_id(name) for name in (var[column] if column else var.index)]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")

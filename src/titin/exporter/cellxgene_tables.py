@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from titin.errors import TitinError
 from titin.exporter.cellxgene_schema import EMBEDDING, FIELDS, TAKEN_OBS, TAKEN_UNS, TAKEN_VAR, TRUE
 from titin.exporter.cellxgene_terms import FieldTerms, TermsFile, term_of, text_of
+from titin.text import say_some
 
 Note = Callable[[str], None]
 _OWN = "original_"  # begins the name of a column of the source whose name the schema has for itself
@@ -202,5 +203,4 @@ def _plain(value: Any) -> Any:
 
 def _say(note: Note, what: str, names: list[str]) -> None:
     if names:
-        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-        note(f"{what}{', '.join(names[:_SHOWN])}{more}")
+        note(f"{what}{say_some(names, _SHOWN)}")

@@ -35,7 +35,8 @@ from titin.load.samplers import (
     StudySampler,
     Weights,
 )
-from titin.load.studies import Dataset, Studies, study_of
+from titin.load.studies import Studies, study_of
+from titin.load.study_members import Dataset
 from titin.parallel import map_ahead, ordered_map
 from titin.resources import available_threads
 from titin.study.roles import role_columns

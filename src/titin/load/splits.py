@@ -1,289 +1,38 @@
-"""What splitters have in common: folds of donors, their checksum, and the way to JSON and back."""
+"""Splits of cells that keep every donor on one side, and one that does not, to show what that does."""
 
-import hashlib
-import json
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from titin.atlas import Atlas
-from titin.dataset.strict_json import parse_json
-from titin.errors import TitinError
+from titin.load.splitter import (
+    NO_ONE,
+    DonorSplitter,
+    Fold,
+    Indices,
+    Splitter,
+    check_length,
+    count_cells,
+    digest_of,
+    distinct,
+    hashed,
+    in_common,
+    labels,
+    make_fold,
+    read_json,
+    refuse,
+)
 from titin.load.studies import Studies, study_of
 from titin.study.design import ROLES as _ROLES
 from titin.study.design import Study
 from titin.study.roles import named_column
 from titin.study.vocabulary import protocol_of
 
-Indices = NDArray[np.int64]
-Fold = dict[str, list[str]]  # "train" and "test": names of donors
-
-
-class Splitter(ABC):
-    """What the splitters have in common.
-
-    Attributes
-    ----------
-    leaky
-        Whether cells of one donor can be on both sides.
-    digest
-        sha256 of the folds, in hexadecimal: equal digests are equal splits.
-    """
-
-    leaky: ClassVar[bool] = False
-
-    @abstractmethod
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
-        """Yield the positions (int64, ascending) of training and of test cells, fold by fold.
-
-        Parameters
-        ----------
-        X
-            Its first dimension is checked, nothing else of it is looked at.
-        y, groups
-            Not looked at.
-
-        Raises
-        ------
-        TitinError
-            If ``X`` has another number of cells than the splitter was made for.
-        """
-
-    @abstractmethod
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of folds; the arguments are not looked at."""
-
-    @abstractmethod
-    def folds(self) -> pd.DataFrame:
-        """Return a row for each donor and fold in which it is tested: ``donor``, ``fold`` (from 0)."""
-
-    @abstractmethod
-    def _content(self) -> dict[str, Any]:
-        """What the digest is of."""
-
-    @property
-    def digest(self) -> str:
-        """Checksum of the folds."""
-        return digest_of(self._content())
-
-    def to_json(self) -> str:
-        """Write the folds down, so that they stay what they are whatever becomes of this code."""
-        return json.dumps({**self._content(), "digest": self.digest}, indent=1, ensure_ascii=False) + "\n"
-
-
-class DonorSplitter(Splitter):
-    """A splitter whose folds are lists of donors.
-
-    Parameters
-    ----------
-    donors
-        Donor of every cell that will be split, in their order.
-    folds
-        The donors of each side, fold by fold.
-    settings
-        What the folds were made with.
-    missing
-        Take cells without a donor, which are then on neither side; else they are refused.
-    """
-
-    def __init__(
-        self, donors: ArrayLike, folds: Sequence[Fold], settings: dict[str, Any], *, missing: bool = False
-    ) -> None:
-        self.donors = labels(donors, "donor", missing=missing)
-        self.settings = settings
-        self._folds = list(folds)
-        known = {donor for fold in self._folds for side in fold.values() for donor in side}
-        if strange := sorted(set(self.donors) - known - {NO_ONE}):
-            refuse(f"donor {strange[0]!r} is in no fold", "these folds were made for other donors")
-        for number, (train, test) in enumerate(self.split()):
-            if not len(train) or not len(test):
-                side = "test" if len(train) else "train"
-                refuse(f"fold {number} has no cell to {side} on", "make the folds for the donors that are there")
-
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:  # noqa: ARG002
-        """Yield the positions (int64, ascending) of training and of test cells, fold by fold."""
-        check_length(X, len(self.donors))
-        for fold in self._folds:
-            yield np.flatnonzero(self._side(fold, "train")), np.flatnonzero(self._side(fold, "test"))
-
-    def _side(self, fold: Fold, side: str) -> NDArray[np.bool_]:
-        """Mask of the cells of one side."""
-        return np.isin(self.donors, fold[side])
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
-        """Return the number of folds; the arguments are not looked at."""
-        return len(self._folds)
-
-    def folds(self) -> pd.DataFrame:
-        """Return a row for each donor and fold in which it is tested: ``donor``, ``fold`` (from 0)."""
-        rows = [(donor, number) for number, fold in enumerate(self._folds) for donor in fold["test"]]
-        return pd.DataFrame(rows, columns=["donor", "fold"])
-
-    @property
-    def n_without_donor(self) -> int:
-        """Cells that have no donor, and are on neither side."""
-        return int((self.donors == NO_ONE).sum())
-
-    def donors_in_common(self, train: ArrayLike, test: ArrayLike) -> list[str]:
-        """Donors with cells on both sides, given positions; empty for every fold of this splitter."""
-        return in_common(self.donors, train, test)
-
-    def _content(self) -> dict[str, Any]:
-        return {"splitter": type(self).__name__, "settings": self.settings, "folds": self._folds}
-
-    @classmethod
-    def from_json(cls, text: str, donors: ArrayLike) -> Self:
-        """Apply folds that were written down to cells; those cells need not have all of the donors.
-
-        Parameters
-        ----------
-        text
-            From `to_json`.
-        donors
-            Donor of every cell.
-
-        Raises
-        ------
-        TitinError
-            If the text is of another splitter, was changed, or knows a donor not, or if a fold has no cells left.
-        """
-        content = read_json(text, cls.__name__)
-        splitter = cls.__new__(cls)
-        DonorSplitter.__init__(splitter, donors, content["folds"], content["settings"])
-        return splitter
-
-
-def digest_of(content: dict[str, Any]) -> str:
-    """sha256 of what a splitter consists of, in hexadecimal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def read_json(text: str, name: str) -> dict[str, Any]:
-    """Read what `Splitter.to_json` wrote of a splitter of this name.
-
-    Raises
-    ------
-    TitinError
-        If it is of another splitter, or was changed.
-    """
-    try:
-        content = parse_json(text)
-        digest = content.pop("digest")
-        found = content["splitter"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TitinError(f"this is no split that was written down: {error}", "give what to_json returned") from error
-    if found != name:
-        refuse(f"this is a {found}, not a {name}", f"read it with {found}.from_json")
-    if digest_of(content) != digest:
-        refuse("the folds are not what they were when they were written down", "restore the file")
-    return dict(content)
-
-
-NO_ONE = ""  # in place of the name of a donor or protocol that is not known
-
-
-def labels(values: ArrayLike, what: str, n_cells: int | None = None, *, missing: bool = False) -> NDArray[np.object_]:
-    """Names, one a cell, as str; with ``missing``, `NO_ONE` in place of what is missing.
-
-    Raises
-    ------
-    TitinError
-        If one is missing, unless that may be, or there are not ``n_cells``.
-    """
-    column = pd.Series(np.asarray(values, object).ravel())
-    if n_cells is not None and len(column) != n_cells:
-        refuse(f"{len(column):,} values of {what} for {n_cells:,} cells", "give one a cell")
-    if missing:
-        return column.astype(object).where(column.notna(), NO_ONE).astype(str).to_numpy(object)
-    lacking = np.flatnonzero(column.isna())
-    if len(lacking):
-        refuse(
-            f"{len(lacking):,} of {len(column):,} cells have no {what}, the first at position {lacking[0]}",
-            "leave them out before splitting",
-        )
-    return column.astype(str).to_numpy(object)
-
-
-def distinct(donors: ArrayLike, *, missing: bool = False) -> list[str]:
-    """Names of the donors, sorted."""
-    return sorted(set(labels(donors, "donor", missing=missing)) - {NO_ONE})
-
-
-def make_fold(names: Sequence[str], test: Sequence[str]) -> Fold:
-    """A fold in which some donors are tested and all others trained on."""
-    return {"train": sorted(set(names) - set(test)), "test": sorted(test)}
-
-
-def hashed(*parts: object) -> str:
-    """sha256 of some words: an order that looks random and is the same on every machine."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def in_common(donors: NDArray[np.object_], train: ArrayLike, test: ArrayLike) -> list[str]:
-    """Donors with cells on both sides, given positions."""
-    both = set(donors[np.asarray(train, np.int64)]) & set(donors[np.asarray(test, np.int64)])
-    return sorted(both - {NO_ONE})
-
-
-def count_cells(X: Any) -> int:
-    """First dimension of a matrix, table or list."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
-
-
-def check_length(X: Any, n_cells: int) -> None:
-    """Refuse a matrix of other cells than the splitter was made for.
-
-    Raises
-    ------
-    TitinError
-        If the numbers differ.
-    """
-    if X is not None and count_cells(X) != n_cells:
-        refuse(
-            f"X has {count_cells(X):,} cells, the splitter was made for {n_cells:,}",
-            "make it of the donors of X's cells",
-        )
-
-
-def refuse(message: str, hint: str) -> NoReturn:
-    """Raise the error that says so."""
-    raise TitinError(message, hint)
-
-
-def obs_column(atlas: Atlas | Studies, name: str, cells: Any) -> pd.Series:
-    """A column of obs, by role or by name, for the cells chosen; of a role what is known, see `titin.study.entries`.
-
-    Donors that cannot be one person each are warned of.
-    """
-    known = atlas.column_names if isinstance(atlas, Studies) else atlas.obs.columns
-    column = named_column(atlas.roles, known, name)
-    table = atlas.cell_columns(column, cells)
-    if name == "donor":
-        for said in study_of(atlas).warnings:
-            warnings.warn(said, UserWarning, stacklevel=3)
-    return Study(table, atlas.roles).values(name) if name in _ROLES else pd.Series(table[column])
-
-
-def strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list[str]]:
-    """For each donor and column, the values that its cells have, joined."""
-    table = strata if isinstance(strata, pd.DataFrame) else pd.DataFrame(np.asarray(strata, object))
-    columns = [pd.Series(labels(table.iloc[:, i], "stratum", len(donors))) for i in range(table.shape[1])]
-    joined = [column.groupby(donors).agg(lambda values: "+".join(sorted(set(values)))) for column in columns]
-    return {name: [column[name] for column in joined] for name in sorted(set(donors) - {NO_ONE})}
-
-
-def order_key(strata: Sequence[str], salt: str, name: str) -> tuple[str, ...]:
-    """Sorts donors so that those of a stratum, and of its first columns, stand together; else at random."""
-    nested = (tuple(strata[: i + 1]) for i in range(len(strata)))
-    return (*(hashed(salt, *part) for part in nested), hashed(salt, "donor", name))
-
-
-__all__ = ["LeaveOneDonorOut", "ProtocolTransfer", "RandomCellSplit", "Splitter", "StratifiedDonorKFold"]
+__all__ = ["LeaveOneDonorOut", "ProtocolTransfer", "RandomCellSplit", "StratifiedDonorKFold"]
 
 
 class LeaveOneDonorOut(DonorSplitter):
@@ -321,7 +70,7 @@ class LeaveOneDonorOut(DonorSplitter):
         Of `titin.load.Studies`, a donor is held out of all; donors that two studies call alike are different ones.
         Cells without a donor are on neither side; ``n_without_donor`` says how many.
         """
-        return cls(obs_column(atlas, "donor", cells), missing=True)
+        return cls(_obs_column(atlas, "donor", cells), missing=True)
 
 
 class StratifiedDonorKFold(DonorSplitter):
@@ -366,10 +115,10 @@ class StratifiedDonorKFold(DonorSplitter):
             refuse(f"{n_splits} folds {n_repeats} times", "give n_splits 2 or more and n_repeats 1 or more")
         if len(names) < n_splits:
             refuse(f"{len(names)} donors cannot be dealt to {n_splits} folds", "give fewer folds")
-        of_donor = strata_of_donors(labels(donors, "donor", missing=missing), strata)
+        of_donor = _strata_of_donors(labels(donors, "donor", missing=missing), strata)
         folds = []
         for repeat in range(n_repeats):
-            order = sorted(names, key=lambda name: order_key(of_donor[name], f"{seed}:{repeat}", name))
+            order = sorted(names, key=lambda name: _order_key(of_donor[name], f"{seed}:{repeat}", name))
             folds += [make_fold(names, order[number::n_splits]) for number in range(n_splits)]
         settings = {"n_splits": n_splits, "n_repeats": n_repeats, "seed": seed, "strata": of_donor}
         super().__init__(donors, folds, settings, missing=missing)
@@ -385,9 +134,9 @@ class StratifiedDonorKFold(DonorSplitter):
         stratum, ``unknown`` is one.
         """
         names = [strata] if isinstance(strata, str) else list(strata)
-        table = pd.concat([obs_column(atlas, name, cells).rename(i) for i, name in enumerate(names)], axis=1)
+        table = pd.concat([_obs_column(atlas, name, cells).rename(i) for i, name in enumerate(names)], axis=1)
         table = table.astype(object).where(table.notna(), "unknown")
-        return cls(obs_column(atlas, "donor", cells), table, n_splits, n_repeats, seed, missing=True)
+        return cls(_obs_column(atlas, "donor", cells), table, n_splits, n_repeats, seed, missing=True)
 
 
 class ProtocolTransfer(DonorSplitter):
@@ -468,9 +217,9 @@ class ProtocolTransfer(DonorSplitter):
         ``train`` and ``test`` may be any word for cells and for nuclei, such as ``nuclei`` where the atlas has
         ``nucleus``. Cells without a donor or a protocol are on neither side.
         """
-        protocol = obs_column(atlas, "protocol", cells)
+        protocol = _obs_column(atlas, "protocol", cells)
         train, test = (_spelling(name, set(protocol.dropna().astype(str))) for name in (train, test))
-        return cls(obs_column(atlas, "donor", cells), protocol, train, test, seed, missing=True)
+        return cls(_obs_column(atlas, "donor", cells), protocol, train, test, seed, missing=True)
 
 
 def _spelling(name: str, known: set[str]) -> str:
@@ -567,4 +316,32 @@ class RandomCellSplit(Splitter):
     @classmethod
     def from_atlas(cls, atlas: Atlas | Studies, n_splits: int = 5, seed: int = 0, cells: Any = None) -> Self:
         """Make it of the donor column of an atlas, for the cells given, in that order."""
-        return cls(n_splits, seed, obs_column(atlas, "donor", cells), missing=True)
+        return cls(n_splits, seed, _obs_column(atlas, "donor", cells), missing=True)
+
+
+def _obs_column(atlas: Atlas | Studies, name: str, cells: Any) -> pd.Series:
+    """A column of obs, by role or by name, for the cells chosen; of a role what is known, see `titin.study.entries`.
+
+    Donors that cannot be one person each are warned of.
+    """
+    known = atlas.column_names if isinstance(atlas, Studies) else atlas.obs.columns
+    column = named_column(atlas.roles, known, name)
+    table = atlas.cell_columns(column, cells)
+    if name == "donor":
+        for said in study_of(atlas).warnings:
+            warnings.warn(said, UserWarning, stacklevel=3)
+    return Study(table, atlas.roles).values(name) if name in _ROLES else pd.Series(table[column])
+
+
+def _strata_of_donors(donors: NDArray[np.object_], strata: Any) -> dict[str, list[str]]:
+    """For each donor and column, the values that its cells have, joined."""
+    table = strata if isinstance(strata, pd.DataFrame) else pd.DataFrame(np.asarray(strata, object))
+    columns = [pd.Series(labels(table.iloc[:, i], "stratum", len(donors))) for i in range(table.shape[1])]
+    joined = [column.groupby(donors).agg(lambda values: "+".join(sorted(set(values)))) for column in columns]
+    return {name: [column[name] for column in joined] for name in sorted(set(donors) - {NO_ONE})}
+
+
+def _order_key(strata: Sequence[str], salt: str, name: str) -> tuple[str, ...]:
+    """Sorts donors so that those of a stratum, and of its first columns, stand together; else at random."""
+    nested = (tuple(strata[: i + 1]) for i in range(len(strata)))
+    return (*(hashed(salt, *part) for part in nested), hashed(salt, "donor", name))

@@ -2,24 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas import Atlas, AtlasView, open_atlas
+from titin.atlas import Atlas
 from titin.atlas.axes import GeneFinder
 from titin.atlas.selection import Positions, UnknownNameError, resolve
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.load import kernels as _kernels
 from titin.load.loads import LoadedDataset, columns_of_tokens, mode_of
-from titin.masking import mask
+from titin.load.study_members import NAME_EACH, Dataset, open_members
 from titin.study.alignment import Alignment, align, free_name
 from titin.study.design import Study
 from titin.study.gene_aliases import GeneAliases, aliases_of_var, read_gene_aliases
@@ -27,9 +26,7 @@ from titin.study.gene_matching import MatchedGenes, match_genes
 from titin.study.joined_columns import join_columns
 from titin.study.merged_roles import age_units, merge_roles
 
-Dataset = Atlas | AtlasView | str | PathLike[str]
 STUDY = "study"
-_NAME_EACH = 'name them: {"one": dataset, "other": dataset}'
 
 
 class Studies:
@@ -83,7 +80,7 @@ class Studies:
         if join not in ("inner", "outer"):
             raise TitinError(f"genes cannot be joined by {join!r}", "give inner or outer")
         self.join = join
-        self._members = _open(datasets)
+        self._members = open_members(datasets)
         self._firsts = np.cumsum([0, *(member.n_cells for member in self._members.values())])
         self.studies, self._study_codes = self._find_studies()
         aliases = None if gene_aliases is None else read_gene_aliases(Path(gene_aliases))
@@ -261,7 +258,7 @@ class Studies:
             names += own
         name, n = Counter(names).most_common(1)[0]
         if n > 1:
-            raise TitinError(f"{n} studies are called {name!r}", _NAME_EACH)
+            raise TitinError(f"{n} studies are called {name!r}", NAME_EACH)
         return names, np.concatenate(codes)
 
     def _match(self, aliases: GeneAliases | None) -> tuple[MatchedGenes, pd.DataFrame]:
@@ -352,138 +349,3 @@ class _JointCells:
 
     def __init__(self, derived: tuple[pd.DataFrame, dict[str, str]]) -> None:
         self.derived, self.derived_names = derived
-
-
-class _Genes(NamedTuple):
-    """Names of genes in var, and their symbols and ids."""
-
-    names: pd.Index
-    named: pd.DataFrame
-
-
-@dataclass(frozen=True, eq=False)
-class _Member:
-    """A dataset of several.
-
-    Attributes
-    ----------
-    atlas
-        With all of its cells and genes.
-    rows, columns
-        Positions of the cells (ascending) and genes that take part; all where None.
-    inner
-        The studies that it is made of; empty where it is one.
-    """
-
-    atlas: Atlas
-    rows: NDArray[np.int64] | None
-    columns: NDArray[np.int64] | None
-    inner: tuple[str, ...]
-
-    @property
-    def n_cells(self) -> int:
-        return self.atlas.n_obs if self.rows is None else len(self.rows)
-
-    def labels(self) -> NDArray[np.object_] | None:
-        """Study of each cell, where there are several."""
-        if not self.inner:
-            return None
-        column = self.atlas.roles["study"]
-        labels: NDArray[np.object_] = self.atlas.cell_columns([column], self.rows)[column].astype(str).to_numpy(object)
-        return labels
-
-    def genes(self) -> _Genes:
-        axis = self.atlas.reader.genes
-        named = pd.DataFrame({layout.GENE: axis.symbols, layout.GENE_IDS: axis.ids}, dtype=object)
-        if self.columns is None:
-            return _Genes(axis.index, named)
-        return _Genes(axis.index[self.columns], named.iloc[self.columns].reset_index(drop=True))
-
-    def var(self) -> pd.DataFrame:
-        return self.atlas.var if self.columns is None else self.atlas.var.iloc[self.columns]
-
-    def measured(self) -> dict[str, NDArray[np.bool_]]:
-        """By study that it is made of (``""`` where these are not told apart), which of the genes it measured."""
-        if not self.atlas.manifest.studies:
-            return {}
-        whole = self.atlas.measured
-        own = whole if self.columns is None else whole.iloc[self.columns]
-        by_study: dict[str, NDArray[np.bool_]] = {study: own[study].to_numpy(bool) for study in self.inner}
-        by_all = np.logical_and.reduce(own.to_numpy(bool), axis=1)
-        return by_study or {"": by_all}
-
-    def table(self) -> pd.DataFrame:
-        """Obs, rows in any order, without what has a place of its own in the whole: ages in years, and the study."""
-        obs, derived = self.atlas.obs, set(self.atlas.cells.derived_names.values())
-        gone = {*derived, *([self.atlas.roles["study"]] if self.inner else [])}
-        return obs[[name for name in obs.columns if name not in gone]]
-
-    def roles(self) -> dict[str, Any]:
-        """Column of each role; of ``cell_type`` those that there are."""
-        known = set(self.table().columns)
-        return {
-            role: [one for one in column if one in known] if isinstance(column, list) else
-            column if column in known else None
-            for role, column in self.atlas.roles.items() if role != "study"
-        }  # fmt: skip
-
-    def derived(self) -> pd.DataFrame:
-        own = self.atlas.cells.derived
-        return (own if self.rows is None else own.iloc[self.rows]).reset_index(drop=True)
-
-
-def _open(datasets: Mapping[str, Dataset] | Sequence[Dataset]) -> dict[str, _Member]:
-    """The datasets by name."""
-    if isinstance(datasets, str | PathLike) or not isinstance(datasets, Mapping | Sequence):
-        raise TitinError("several datasets are a sequence, or a dict by name", _NAME_EACH)
-    given: list[Any] = list(datasets.values()) if isinstance(datasets, Mapping) else list(datasets)
-    if len(given) < 2:
-        raise TitinError("there are not two datasets", "give one dataset as such: titin.Loader(dataset)")
-    members = [_member(one) for one in given]
-    names = list(map(str, datasets)) if isinstance(datasets, Mapping) else [_name(one.atlas) for one in members]
-    if not all(name.strip() for name in names):
-        raise TitinError("a study has no name", _NAME_EACH)
-    name, n = Counter(names).most_common(1)[0]
-    if n > 1:
-        raise TitinError(f"{n} studies are called {name!r}", _NAME_EACH)
-    contents = Counter(_content(one.atlas) for one in members)
-    same = [name for name, one in zip(names, members, strict=True) if contents[_content(one.atlas)] > 1]
-    if same:
-        raise TitinError(f"{' and '.join(same)} are one and the same", "give each dataset once")
-    return dict(zip(names, members, strict=True))
-
-
-def _member(dataset: Dataset) -> _Member:
-    rows = columns = None
-    if isinstance(dataset, AtlasView):
-        rows, columns, atlas = dataset.rows, dataset.columns, dataset.atlas
-    else:
-        atlas = dataset if isinstance(dataset, Atlas) else open_atlas(dataset)
-    if atlas.whole is not atlas:  # blocks are decoded with all of their genes
-        names = atlas.var_names if columns is None else atlas.var_names[columns]
-        atlas = atlas.whole
-        columns = atlas.gene_positions(names.tolist())
-    if rows is not None:
-        rows = np.sort(np.asarray(rows, np.int64))
-        if len(np.unique(rows)) != len(rows):
-            raise TitinError(f"a part of {atlas.store.name} has a cell twice", "name each cell once")
-    return _Member(atlas, rows, columns, _inner_studies(atlas))
-
-
-def _inner_studies(atlas: Atlas) -> tuple[str, ...]:
-    """The studies that a dataset is made of; none where its column is gone, or says what is none."""
-    known, column = list(atlas.manifest.studies), str(atlas.manifest.roles.get("study"))
-    if not known or column not in atlas.obs:
-        return ()
-    labels = set(atlas.cell_columns([column])[column].astype(str))
-    return tuple(known) if labels <= set(known) else ()
-
-
-def _name(atlas: Atlas) -> str:
-    return Path(mask(atlas.store.name.rstrip("/"))).name
-
-
-def _content(atlas: Atlas) -> tuple[str, ...]:
-    """What is the same of two datasets that are one and the same."""
-    manifest = atlas.manifest
-    return tuple(str(manifest.files[name]["sha256"]) for name in manifest.shards(manifest.layout.expression))

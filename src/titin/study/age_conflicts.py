@@ -17,6 +17,7 @@ from titin.study.ages import read_distinct
 from titin.study.candidates import bare
 from titin.study.entries import read_entries
 from titin.study.identity import longest_follow_up
+from titin.text import say_some
 
 # names of columns that tell the age of the cells, and not that at a diagnosis, a baseline visit or an onset
 _PERSON = "(?:donor|patient|individual|subject|participant|person|mouse|animal|sample|specimen)?"
@@ -69,9 +70,8 @@ class Contradiction:
     def __str__(self) -> str:
         """Say it in one sentence, with the donors."""
         each = [f"{name or 'the cells'} ({one} and {other})" for name, (one, other) in self.donors.items()]
-        more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
         return (f"{self.first!r} and {self.second!r} contradict each other on {self.cells:,} cells: "
-                f"{', '.join(each[:_NAMED])}{more}")  # fmt: skip
+                f"{say_some(each, _NAMED)}")  # fmt: skip
 
 
 def find_contradictions(

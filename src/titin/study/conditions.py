@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from titin.errors import TitinError
 from titin.study.vocabulary import protocol_of, sex_of
+from titin.text import say_first
 
 _OPPOSITE = {"=": "!=", ">": "<=", ">=": "<"}
 _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
@@ -97,7 +98,7 @@ class Condition:
             meant = meaning(value)
             found = {value} & set(known) or {entry for entry in known if meant and meaning(entry) == meant}
             if not found and self.relation == "=":
-                named = ", ".join(sorted(known)[:_NAMED]) + (" …" if len(known) > _NAMED else "")
+                named = say_first(sorted(known), _NAMED)
                 raise TitinError(f"--where {self}: no cell has {value!r} in {self.column!r}", f"it has {named}")
             chosen |= found
         return entries.astype("string").isin(sorted(chosen)).to_numpy(bool)

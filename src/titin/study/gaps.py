@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.dataset import layout
+from titin.text import say_some
 
 CHOSEN = "--where"  # column that is missing of what was not chosen
 _NAMED = 6  # most donors in a sentence
@@ -88,6 +89,5 @@ def say_left_out(cells: Mapping[str, int], donors: Sequence[str] = ()) -> list[s
                         for name, n in cells.items() if n)  # fmt: skip
     said = f"{total:,} cell{'s take' if total != 1 else ' takes'} no part: {reasons}"
     if donors:
-        more = f" and {len(donors) - _NAMED} more" if len(donors) > _NAMED else ""
-        said += f"; of donor{'s' * (len(donors) > 1)} {', '.join(donors[:_NAMED])}{more} no cell is left"
+        said += f"; of donor{'s' * (len(donors) > 1)} {say_some(donors, _NAMED)} no cell is left"
     return [said]

@@ -13,6 +13,7 @@ from titin.dataset import layout
 from titin.errors import TitinError
 from titin.study.alias_matching import MetGene, match_by_alias
 from titin.study.gene_aliases import GeneAliases
+from titin.text import say_first
 
 _VERSIONED = re.compile(r"(ENS[A-Z]*[0-9]{6,})\.[0-9]+")
 _STABLE = re.compile(r"ENS[A-Z]*[0-9]{6,}|(?:FBgn|WBGene)[0-9]{4,}")
@@ -249,7 +250,7 @@ def _unique(names: list[str], ids: list[str]) -> list[str]:
 
 def _said(study: str, own: list[str], join: str, noun: str) -> str:
     what = "left out" if join == "inner" else "kept: zeros of studies that did not measure them say nothing"
-    return f"{len(own):,} {noun} of {study} are not in all studies and are {what}: {_first(own)}"
+    return f"{len(own):,} {noun} of {study} are not in all studies and are {what}: {say_first(own, _NAMED)}"
 
 
 def _about_aliases(
@@ -259,20 +260,16 @@ def _about_aliases(
     for study, own in by_alias.items():
         if not own:
             continue
-        named = _first([f"{name} is {joined}" for name, joined in own.items()])
+        named = say_first([f"{name} is {joined}" for name, joined in own.items()], _NAMED)
         notes.append(f"{len(own):,} {noun} of {study} were matched by alias: {named}")
     for study, names in ambiguous.items():
-        named = _first(names)
+        named = say_first(names, _NAMED)
         notes.append(f"{len(names):,} {noun} of {study} were not matched by alias, as others may be meant: {named}")
     return notes
 
 
-def _first(named: list[str]) -> str:
-    return ", ".join(named[:_NAMED]) + (" …" if len(named) > _NAMED else "")
-
-
 def _count(symbols: list[str], noun: str) -> str:
-    return f"{len(symbols):,} {noun} ({_first(symbols)}) were"
+    return f"{len(symbols):,} {noun} ({say_first(symbols, _NAMED)}) were"
 
 
 def _example(studies: Mapping[str, tuple[pd.Index, pd.DataFrame]]) -> str:

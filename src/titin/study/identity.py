@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.study.candidates import bare
+from titin.text import count, say_some
 
 _LONG_LIVED = 6.0  # years; a study with an older donor is not of mice
 _FOLLOWED_UP = {True: 10.0, False: 0.25}  # years that samples of one donor may lie apart, of the long-lived and of mice
@@ -138,9 +139,9 @@ def _shared_names(donor: pd.Series, obs: pd.DataFrame) -> list[str]:
         names = sorted(pairs["donor"][pairs["donor"].duplicated()].unique())
         if names and all(_GENERIC.fullmatch(name) for name in names):
             are = "donor is" if len(names) == 1 else "donors are"
-            return [f"{len(names)} {are} in several values of {str(part)!r} ({_few(names)}) and counted as one person "
-                    "each: if these are people of one name, make a column of both in the source, and name it with "
-                    "--donor"]  # fmt: skip
+            return [f"{len(names)} {are} in several values of {str(part)!r} ({say_some(names, _NAMED)}) and counted as "
+                    "one person each: if these are people of one name, make a column of both in the source, and name "
+                    "it with --donor"]  # fmt: skip
     return []
 
 
@@ -149,15 +150,11 @@ def describe_clashes(clashes: Clashes) -> list[str]:
     said = []
     if clashes.sexes:
         each = [f"{name} ({_counts(counts)})" for name, counts in clashes.sexes.items()]
-        said.append(f"{_donors(len(each))} of two sexes: {_few(each)}")
+        said.append(f"{count(len(each), 'donor')} of two sexes: {say_some(each, _NAMED)}")
     if clashes.ages:
         each = [f"{name} ({_years(span)})" for name, span in clashes.ages.items()]
-        said.append(f"{_donors(len(each))} of ages too far apart for one: {_few(each)}")
+        said.append(f"{count(len(each), 'donor')} of ages too far apart for one: {say_some(each, _NAMED)}")
     return said
-
-
-def _donors(number: int) -> str:
-    return f"{number} donor{'s' if number != 1 else ''}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -166,7 +163,3 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _years(span: tuple[float, float]) -> str:
     return f"{span[0]:.4g} to {span[1]:.4g} years"
-
-
-def _few(each: Sequence[str]) -> str:
-    return ", ".join(each[:_NAMED]) + (f" and {len(each) - _NAMED} more" if len(each) > _NAMED else "")

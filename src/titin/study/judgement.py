@@ -16,6 +16,7 @@ from titin.study.candidates import bare, is_promising
 from titin.study.entries import find_gap, read_entries
 from titin.study.identity import find_clashes
 from titin.study.vocabulary import PROTOCOL_WORDS, STATUS_WORDS, plain, protocol_of, sex_of
+from titin.text import count, say_first
 
 _ENOUGH = 50  # cells from which the number of different entries says something
 _EVERY_CELL = 0.5  # different entries a cell, from which they are names of cells or free text
@@ -123,8 +124,7 @@ class Profile:
 
     def named(self, most: int = 3) -> str:
         """The first of the different entries, as they are in obs."""
-        shown = sorted(map(str, self.distinct))
-        return ", ".join(shown[:most]) + (" …" if len(shown) > most else "")
+        return say_first(sorted(map(str, self.distinct)), most)
 
 
 Context = Mapping[str, pd.Series]  # values of the roles that were found already; of ``age`` the years
@@ -172,7 +172,7 @@ def _judge_donor(profile: Profile, context: Context) -> Verdict:
     known = " and ".join(["age"] * (ages is not None and not clashes.visits) + ["sex"] * (sex is not None))
     agrees = several or [f"one {known}{' each' * (number > 1)}"] * bool(known)
     agrees = agrees + [f"{len(clashes.visits)} sampled at several ages"] * bool(clashes.visits)
-    return Verdict(", ".join([_counted(number, "donor"), *agrees]) + profile.gap, doubt=len(several))
+    return Verdict(", ".join([count(number, "donor"), *agrees]) + profile.gap, doubt=len(several))
 
 
 def _is_id(profile: Profile) -> bool:
@@ -189,7 +189,7 @@ def _judge_sample(profile: Profile, context: Context) -> Verdict:
     if donor is None or not donor.notna().any():
         if last_resort:
             return _refused("batches, and no donor tells whether they are samples")
-        return Verdict(_counted(number, "sample") + profile.gap)
+        return Verdict(count(number, "sample") + profile.gap)
     of_donor = pd.factorize(donor)[0]
     both = (profile.codes >= 0) & (of_donor >= 0)
     pairs = np.unique(np.column_stack([profile.codes[both], of_donor[both]]), axis=0)
@@ -200,7 +200,7 @@ def _judge_sample(profile: Profile, context: Context) -> Verdict:
     if several and last_resort:
         return _refused(f"{several} of {number} are of several donors")
     held = f"{several} of them of several donors" if several else "each of one donor"
-    return Verdict(f"{_counted(number, 'sample')}, {held}{profile.gap}", doubt=bool(several))
+    return Verdict(f"{count(number, 'sample')}, {held}{profile.gap}", doubt=bool(several))
 
 
 def _judge_age(profile: Profile, _context: Context) -> Verdict:
@@ -218,7 +218,7 @@ def _judge_age(profile: Profile, _context: Context) -> Verdict:
     span = f"{low:.3g} to {high:.3g} years" if number > 1 else f"{low:.3g} years"
     unread = len(years) - read
     rest = f"; {unread:,} cell{'s' if unread != 1 else ''} without" if unread else ""
-    return Verdict(f"{_counted(number, 'age')}, {span}{rest}", doubt=bool(read < _DETECTED * len(years)))
+    return Verdict(f"{count(number, 'age')}, {span}{rest}", doubt=bool(read < _DETECTED * len(years)))
 
 
 def _no_ages(profile: Profile, numbers: NDArray[np.float64]) -> str:
@@ -289,7 +289,7 @@ def _judge_cell_type(profile: Profile, _context: Context) -> Verdict:
     if profile.numbers is not None:
         is_text = isinstance(profile.distinct[0], str)
         return Verdict(f"{number} numbers, which name no cell type", fits=is_text and not profile.is_measured, doubt=1)
-    return Verdict(_counted(number, "type") + profile.gap)
+    return Verdict(count(number, "type") + profile.gap)
 
 
 def _no_names(profile: Profile) -> str:
@@ -306,10 +306,6 @@ def _no_names(profile: Profile) -> str:
 def _is_flag(profile: Profile) -> bool:
     words = profile.words
     return pd.api.types.is_bool_dtype(profile.raw.dtype) or any(words <= pair for pair in _FLAGS) or words in _LETTERS
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 _JUDGES: dict[str, Callable[[Profile, Context], Verdict]] = {

@@ -12,6 +12,7 @@ from titin.dataset import layout
 from titin.study.alignment import Alignment
 from titin.study.entries import read_entries
 from titin.study.roles import RoleChoice
+from titin.text import say_first
 
 _ONE_COLUMN = ("donor", "sample", "age", "sex", "protocol", "chemistry")
 _NAMES = ("donor", "sample")  # what two studies call alike is not the same
@@ -76,7 +77,7 @@ class MergedRoles:
             own = np.where(known, text + "-" + study.astype(object), None)
             found[name] = pd.Series(own, dtype="category")
             self.columns[role] = name
-            shown = ", ".join(shared[:_SHOWN]) + (" …" if len(shared) > _SHOWN else "")
+            shown = say_first(shared, _SHOWN)
             self.notes.append(
                 f"{len(shared):,} names of {role}s are in several studies ({shown}) and are taken for different ones: "
                 f"obs column {name!r} tells them apart"

@@ -9,6 +9,7 @@ from titin.study.age_reasons import BEYOND, NO_UNIT
 from titin.study.age_units import PER_YEAR, UNITS, UNKNOWN, YEARS, unit_of_column
 from titin.study.ages import is_number, parse_ages, read_distinct
 from titin.study.species import Species
+from titin.text import count, say_some
 
 _NAMED = 3  # entries of a reason that are named
 _IN_DOUBT = 0.05  # share of the numbers without a unit that may be beyond the life span, as slips are
@@ -49,7 +50,7 @@ class AgeColumn:
         groups = sorted(by_why, key=lambda group: (-group[1]["n"].sum(), group[0]))
         said = "; ".join(_group(str(why), own, self.rows) for why, own in groups)
         have = "have" if total != 1 else "has"
-        counted = f"{_counted(total, self.rows)} {have} no age that can be read from {self.name!r}"
+        counted = f"{count(total, self.rows)} {have} no age that can be read from {self.name!r}"
         return f"{counted}: {said}" if total else ""
 
     @property
@@ -72,16 +73,11 @@ class AgeColumn:
         return f"{what}, and {known}{ask}"
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' if n != 1 else ''}"
-
-
 def _group(why: str, own: pd.DataFrame, rows: str) -> str:
     """The entries of one reason, and how many rows have them."""
     named = [repr(entry) for entry in own["entry"] if entry is not None]
-    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
-    number = _counted(int(own["n"].sum()), rows)
-    return f"{why}{': ' if named else ''}{', '.join(named[:_NAMED])}{more} ({number})"
+    number = count(int(own["n"].sum()), rows)
+    return f"{why}{': ' if named else ''}{say_some(named, _NAMED)} ({number})"
 
 
 def read_age_column(

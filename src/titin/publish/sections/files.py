@@ -14,7 +14,7 @@ from titin.dataset.manifest import ARRAY_GROUPS, group_of
 from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
 from titin.publish import processing
 from titin.publish.facts import CardConfig, CardFacts
-from titin.text import number, size
+from titin.text import number, say_some, size
 
 _FEW = 12  # categories that are named one by one
 
@@ -225,7 +225,7 @@ def how_made(facts: CardFacts, key: str, entry: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
-    return ", ".join(map(str, value[:4])) + (f" and {len(value) - 4:,} more" if len(value) > 4 else "")
+    return say_some(value, 4)
 
 
 def _extent(facts: CardFacts, config: CardConfig) -> tuple[float, float]:

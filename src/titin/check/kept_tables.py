@@ -1,4 +1,4 @@
-"""Tables that an analysis has put into a dataset, all or none of them, and what they say of how they were made."""
+"""Tables that an analysis keeps in a dataset, all or none of them, and what they say of how they were made."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -46,7 +46,8 @@ class ChosenColumns(StoredMatrix):
 
     def blocks(self, max_bytes: int, scratch: Path) -> Iterator[Block]:
         """Yield all cells once, in source order; see `Matrix.blocks`."""
-        return map(self._columns.take, self._matrix.blocks(max_bytes, scratch))
+        for block in self._matrix.blocks(max_bytes, scratch):
+            yield self._columns.take(block)
 
     def distant_rows(self) -> DistantRows | None:
         """What other processes can read its cells with; see `Matrix.distant_rows`."""

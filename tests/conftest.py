@@ -8,12 +8,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from titin.builder import options
 from titin.check import viewer_rules
+from titin.cluster import disconnect
 from titin.explore import page
 
 # kernels are compiled within the first example, and no test is about time
@@ -127,3 +129,20 @@ def datasets_server() -> Iterator[None]:
         patch.setattr(viewer_rules, "_run", lambda asked, _, home: server.run(viewer_rules._SCRIPT, asked, home))
         yield
     server.close()
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
+    """Two processes of one thread each, of a Dask cluster; no thread of it runs on beside tests of other modules."""
+    distributed = pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
+        yield running
+        disconnect()
+
+
+@pytest.fixture(scope="module")
+def client(workers: Any) -> Iterator[Any]:
+    """A client of `workers`."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(workers, set_as_default=False) as own:
+        yield own

@@ -31,19 +31,6 @@ FOLDERS = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    """Two processes of one thread each."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(workers: Any) -> Iterator[Any]:
-    with distributed.Client(workers, set_as_default=False) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
 def dataset(made_once: FOLDERS) -> Path:
     """6 row groups, so that a pass has a middle."""
     from titin.builder import build

@@ -379,6 +379,12 @@ def connect(cluster: Any) -> Cluster | None:
     return _known[cluster]
 
 
+def disconnect() -> None:
+    """Close the clients that `connect` has made of addresses; those that were given to it are somebody else's."""
+    while _by_address:
+        _by_address.popitem()[1].client.close()
+
+
 _TCP = re.compile(r"(?:(?:tcp|tls)://)?\[?([^\]/]+?)\]?(?::([0-9]{1,5}))?")
 
 

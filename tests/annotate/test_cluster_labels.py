@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,6 @@ from titin.progress import Progress
 
 distributed = pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
 FORMS = ("table", "review", "types", "groups", "confusion", "calibration")
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    """Two processes of one thread each."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(workers: Any) -> Iterator[Any]:
-    with distributed.Client(workers, set_as_default=False) as own:
-        yield own
 
 
 class Killing(Progress):

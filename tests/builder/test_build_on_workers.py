@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,6 @@ from titin.source import open_source
 distributed = pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
 
 N_CELLS, N_GENES = 17_500, 60  # more than a row group of the panel has
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    """Two processes of one thread each."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(workers: Any) -> Iterator[Any]:
-    with distributed.Client(workers, set_as_default=False) as own:
-        yield own
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A report, and the activities of regulators, with the workers of a Dask cluster: the numbers of threads."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ from titin.errors import ClusterError
 from titin.report import write_report
 
 distributed = pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    """Two processes of one thread each."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
-        yield running
 
 
 @pytest.mark.slow

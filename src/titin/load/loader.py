@@ -328,7 +328,7 @@ class Loader:
             if far and not self._cache:  # one load after the other would leave the connection idle in between
                 loads = map_ahead(reader, plan, _FAR_LOADS, weigh=len, most=_FAR_CELLS)
             else:
-                loads = map_ahead(reader, plan, _LOADS, weigh=lambda _: 1, most=_LOADS)
+                loads = map_ahead(reader, plan, 1 if self._cache else _LOADS, weigh=lambda _: 1, most=_LOADS)
             with closing(loads), closing(self._cut(loads)) as batches:
                 for batch in batches:
                     self._handed_out += 1

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.atlas.orders import check_tokens
+from titin.cluster import Cluster
 from titin.dataset import layout
 from titin.dataset.block import Block, GeneBlock
 from titin.dataset.codec import decode_values
@@ -214,20 +215,31 @@ def read_gene_block(store: Store, group: RowGroup, rows: tuple[int, int] | None 
     return GeneBlock(first, indptr, cells, stored)
 
 
-def dataset_blocks(store: Store, *, counts: bool = False, threads: int = 1) -> Generator[Block, None, None]:
+def dataset_blocks(
+    store: Store, *, counts: bool = False, threads: int = 1, cluster: Cluster | None = None
+) -> Generator[Block, None, None]:
     """Yield the cells row group by row group, in the dataset's order, genes as ascending tokens.
 
     Parameters
     ----------
     counts
         Give the integer counts instead of the source's values.
+    threads, cluster
+        That read; the workers of a cluster, where there is one.
 
     Raises
     ------
     DatasetError
         As for `read_block`.
     """
-    yield from ordered_map(lambda group: read_block(store, group, counts=counts), all_groups(store), threads)
+    if cluster is not None:
+        yield from cluster.map(_block_of, (store, counts), all_groups(store), together=False)
+        return
+    yield from ordered_map(lambda group: _block_of(store, counts, group), all_groups(store), threads)
+
+
+def _block_of(store: Store, counts: bool, group: RowGroup) -> Block:
+    return read_block(store, group, counts=counts)
 
 
 def gene_blocks(store: Store, *, threads: int = 1) -> Generator[GeneBlock, None, None]:

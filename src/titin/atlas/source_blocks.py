@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from titin.atlas.kernels import count_chosen, take_chosen
 from titin.atlas.orders import source_columns, source_rows
 from titin.atlas.row_groups import dataset_blocks
+from titin.cluster import Cluster
 from titin.dataset import layout
 from titin.dataset.block import Block
 from titin.dataset.kernels import transpose
@@ -25,7 +26,7 @@ Positions = NDArray[np.int64]
 
 def source_blocks(
     store: Store, scratch: Path, resources: Resources, *, counts: bool = False,
-    rows: Positions | None = None, columns: Positions | None = None,
+    rows: Positions | None = None, columns: Positions | None = None, cluster: Cluster | None = None,
 ) -> Iterator[Block]:  # fmt: skip
     """Yield the cells in the source's order, genes as ascending source columns.
 
@@ -38,6 +39,8 @@ def source_blocks(
     rows, columns
         Rows and columns of the source that are wanted, ascending; all where not given. What comes is numbered by its
         place among them.
+    cluster
+        Whose workers read the dataset, instead of threads.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def source_blocks(
     bucket_cells = int(np.clip(fitting, 1, 65_536))
     with Spill(scratch / "in_source_order", max(1, -(-n_cells // bucket_cells))) as spill:
         found = 0
-        for block in read_ahead(dataset_blocks(store, counts=counts, threads=resources.threads)):
+        read = dataset_blocks(store, counts=counts, threads=resources.threads, cluster=cluster)
+        for block in read_ahead(read):
             found += len(block.data)
             _file(spill, block, place[block.start : block.start + block.n_cells], column_of, bucket_cells)
         if found != manifest.nnz:  # exports make room for as many

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from titin.atlas.kept_arrays import KeptArrays, array_places, read_array
 from titin.atlas.orders import gene_order, source_order
-from titin.atlas.source_blocks import source_blocks
 from titin.atlas.tables import read_embedding, read_loadings, read_obs, read_source_var, read_uns
 from titin.dataset.manifest import RAW
 from titin.dataset.store import Store
@@ -190,7 +189,7 @@ def _write_sparse(job: ExportJob, parent: Any, name: str) -> None:
     data = Appender(group, "data", manifest.nnz, dtype, job.compression)
     indices = Appender(group, "indices", manifest.nnz, index, job.compression)
     ends = [np.zeros(1, np.int64)]
-    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
+    for block in job.blocks():
         data.append(block.data.astype(dtype))
         indices.append(block.indices.astype(index))
         ends.append(block.indptr[1:] + ends[-1][-1])
@@ -213,7 +212,7 @@ def _write_dense(job: ExportJob, parent: Any, name: str) -> None:
     at_once = max(1, job.resources.bucket_values * 4 // (shape[1] * dtype.itemsize)) // rows * rows or rows
     pending = np.zeros((at_once, shape[1]), dtype)
     first = filled = 0
-    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
+    for block in job.blocks():
         for c in range(block.n_cells):
             entries = slice(block.indptr[c], block.indptr[c + 1])
             pending[filled, block.indices[entries]] = block.data[entries].astype(dtype)

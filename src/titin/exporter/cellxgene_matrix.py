@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from titin.atlas.source_blocks import source_blocks
 from titin.dataset.manifest import RAW
 from titin.errors import TitinError
 from titin.exporter.anndata_file import Appender, shape_entry
@@ -133,7 +132,7 @@ def write_float_csr(job: ExportJob, parent: Any, name: str, place: str, genes: G
     indices = Appender(group, "indices", most, index, job.compression)
     lengths = []
     job.progress.start(f"write {place}", n_cells, "cells")
-    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts, columns=genes.columns):
+    for block in job.blocks(columns=genes.columns):
         if job.counts and len(block.data) and block.data.max() > _LARGEST:
             raise TitinError(f"a count of {int(block.data.max()):,} is no float32, as the schema wants them",
                              "export as --format h5ad")  # fmt: skip

@@ -8,6 +8,7 @@ from titin.options import (
     PATH,
     ByHand,
     choose_progress,
+    cluster_option,
     dataset_or_url_argument,
     force_option,
     format_option,
@@ -33,12 +34,13 @@ from titin.options import (
     help="Of cellxgene: terms that a person has confirmed. Where there is no such file, a proposal is written to it.",
 )  # fmt: skip
 @force_option
+@cluster_option
 @limit_options
 @shared_options
 def export(
     dataset: Path | str, file_format: str, output: Path | None, counts: bool | None, genes: list[str] | None,
-    compression: str | None, terms: Path | None, force: bool, threads: int | None, memory: str | None, as_json: bool,
-    quiet: bool,
+    compression: str | None, terms: Path | None, force: bool, cluster: str | None, threads: int | None,
+    memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write DATASET as AnnData (h5ad, zarr), MuData (h5mu), a 10x folder (mtx) or a wide table, in its source's order.
 
@@ -57,7 +59,7 @@ def export(
 
     path = export_dataset(
         dataset, file_format, output, counts=counts, genes=genes, compression=compression, terms=terms,
-        force=force, threads=threads, memory=memory, progress=progress,
+        force=force, threads=threads, memory=memory, progress=progress, cluster=cluster,
     )  # fmt: skip
     document = {"schema_version": 1, "path": str(path), "format": file_format}
     print_result(document, as_json, lambda found: f"wrote {found['path']}")

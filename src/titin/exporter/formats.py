@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from titin.cluster import connect
 from titin.dataset.manifest import Manifest
+from titin.dataset.sight import check_sight
 from titin.dataset.store import Store
 from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
@@ -50,6 +53,7 @@ def export(
     threads: int | None = None,
     memory: int | str | None = None,
     progress: Progress | None = None,
+    cluster: Any = None,
 ) -> Path:
     """Write a dataset in another format, cells and genes in the order of its source.
 
@@ -78,6 +82,8 @@ def export(
         As for `titin.build`.
     progress
         Told what is going on.
+    cluster
+        Whose workers read the dataset instead of threads, as for `titin.open`; what they read is written here.
 
     Returns
     -------
@@ -106,7 +112,9 @@ def export(
             f"{target} holds files that are not an earlier export; it will not be touched", "choose another --output"
         )
     chosen_counts = to == "mtx" and manifest.value_kind.has_counts if counts is None else counts
-    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
+    if resources.cluster is not None:
+        check_sight(store, resources.cluster)
     with scratch(target) as place:
         job = ExportJob(store, place, resources, progress or Progress(), chosen_counts, genes, compression,
                         Path(terms) if terms is not None else None)  # fmt: skip

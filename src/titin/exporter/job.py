@@ -1,9 +1,14 @@
 """What the writers of all formats are given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from titin.atlas.source_blocks import source_blocks
+from titin.dataset.block import Block
 from titin.dataset.manifest import Manifest
 from titin.dataset.store import Store
 from titin.progress import Progress
@@ -40,6 +45,17 @@ class ExportJob:
     def of(self, store: Store) -> "ExportJob":
         """The job as if a further matrix were the matrix: its own values."""
         return replace(self, store=store, counts=False)
+
+    def blocks(self, columns: NDArray[np.int64] | None = None) -> Iterator[Block]:
+        """The cells in the order of the source, read in threads or by the workers of a cluster.
+
+        Parameters
+        ----------
+        columns
+            Of the source, ascending; all where not given.
+        """
+        own = self.resources
+        return source_blocks(self.store, self.scratch, own, counts=self.counts, columns=columns, cluster=own.cluster)
 
     @property
     def manifest(self) -> Manifest:

@@ -16,7 +16,6 @@ from pyarrow import csv
 
 from titin.atlas.axes import GeneAxis, GeneFinder
 from titin.atlas.orders import source_order
-from titin.atlas.source_blocks import source_blocks
 from titin.atlas.tables import read_obs_names
 from titin.dataset import layout
 from titin.dataset.block import Block
@@ -62,7 +61,7 @@ def _write_matrix(job: ExportJob, path: Path) -> None:
         return block.n_cells, gzip.compress(_lines(block, field), _LEVEL)
 
     job.progress.start("write matrix.mtx.gz", manifest.n_cells, "cells")
-    blocks = source_blocks(job.store, job.scratch, job.resources, counts=job.counts)
+    blocks = job.blocks()
     with path.open("wb") as file:
         # a gzip file may be several, one after another: each block is compressed by itself, in a thread
         file.write(gzip.compress(head.encode(), _LEVEL))
@@ -162,7 +161,7 @@ def _tables(job: ExportJob, schema: pa.Schema, columns: NDArray[np.int64], dtype
     column_of[columns] = np.arange(len(columns), dtype=np.int32)
     rows = max(1, _ROW_GROUP_BYTES // max(1, len(columns) * dtype.itemsize))
     job.progress.start("write table", manifest.n_cells, "cells")
-    for block in source_blocks(job.store, job.scratch, job.resources, counts=job.counts):
+    for block in job.blocks():
         for a in range(0, block.n_cells, rows):
             b = min(a + rows, block.n_cells)
             values = np.empty((b - a, len(columns)), dtype, order="F")

@@ -299,16 +299,12 @@ def test_existing_output_is_replaced_only_with_force(twins, tmp_path, to):
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_failure_leaves_the_old_output(twins, tmp_path, monkeypatch, to, kind):
     dataset, _ = twins
-    from titin.exporter import anndata_file as _anndata
-    from titin.exporter import tables as _mtx
-    from titin.exporter import tables as _wide
 
     def fail(*_, **__):
         raise RuntimeError("halfway")
         yield
 
-    for module in (_anndata, _mtx, _wide):
-        monkeypatch.setattr(module, "source_blocks", fail)
+    monkeypatch.setattr("titin.exporter.job.source_blocks", fail)
     target = tmp_path / FORMATS[to]
     if kind == "folder":
         target.mkdir()
@@ -340,13 +336,12 @@ def test_a_folder_that_is_no_earlier_export_is_never_replaced(twins, tmp_path, t
 
 def test_a_full_disk_says_so_and_leaves_nothing(twins, tmp_path, monkeypatch):
     dataset, _ = twins
-    from titin.exporter import tables as _wide
 
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
         yield
 
-    monkeypatch.setattr(_wide, "source_blocks", fail)
+    monkeypatch.setattr("titin.exporter.job.source_blocks", fail)
     with pytest.raises(OutputError, match=r"the disk of .* is full"):
         export(dataset, "wide", tmp_path / "wide.parquet")
     assert list(tmp_path.iterdir()) == []

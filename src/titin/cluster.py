@@ -316,7 +316,7 @@ class Cluster:
         """
         self._wait(future)
         try:
-            return self.client.gather(future, direct=self._direct)
+            return self._fetch(future)
         except CancelledError as error:
             raise self._lost(error) from error
         except BaseException as error:
@@ -324,6 +324,16 @@ class Cluster:
             raise explained from (None if explained is error else error)
         finally:
             future.release()
+
+    def _fetch(self, future: Any) -> Any:
+        """Bring a result here; where nobody gives it in time, the worker that had it may be lost, the last of all."""
+        while True:
+            try:
+                return self.client.sync(self.client._gather, future, direct=self._direct, callback_timeout=_PATIENCE)
+            except TimeoutError:
+                if future.status == "error":  # it is what the task has raised
+                    raise
+                self._wait(future)
 
     def _workers(self) -> dict[str, int]:
         """Threads of each worker, by its address."""

@@ -472,7 +472,7 @@ def test_export_wide_refuses_what_does_not_fit_in_memory(
 
 
 class _Tiny:
-    memory, threads, bucket_values = 100_000, 1, 50_000
+    memory, threads, bucket_values, cluster = 100_000, 1, 50_000, None
 
 
 @pytest.mark.parametrize("given", ["@mine", "@mine.txt", "mine.txt", "./mine", "{}/mine", "{}/mine.txt"])

@@ -24,8 +24,7 @@ from titin.ageing.pseudobulk import Pseudobulk
 from titin.ageing.pseudobulk_scores import pseudobulk_scores
 from titin.features import programme_sets
 
-CAMERA = {"camera, 0.01": "preset_p_value", "camera, estimated": "p_value", "fry": "fry_p_value",
-          "fry, mixed": "mixed_p_value"}  # fmt: skip
+CAMERA = {"camera, 0.01": "preset_p_value", "camera, estimated": "p_value", "fry": "fry_p_value"}
 
 
 def p_of_sets(data: Pseudobulk) -> dict[str, list[np.ndarray]]:

@@ -135,6 +135,11 @@ class Cluster:
         return sum(self._workers().values())
 
     @property
+    def n_workers(self) -> int:
+        """How many there are."""
+        return len(self._workers())
+
+    @property
     def is_running(self) -> bool:
         """Whether the client is connected."""
         return str(self.client.status) == "running"
@@ -186,6 +191,22 @@ class Cluster:
         finally:
             if large := [digest for digest, pieces in zip(digests, payloads, strict=True) if len(pieces) > 1]:
                 self._forget(large)
+
+    def submit(self, function: Callable[[Item], Any], item: Item) -> Any:
+        """Send one item, and return what `result` waits for; given up where that is released before."""
+        return self._submit(_run, __version__, function, (), [], item, key=f"titin-{function.__name__}-{uuid4().hex}")
+
+    def result(self, sent: Any) -> Any:
+        """Wait for what came of an item that was sent by itself.
+
+        Raises
+        ------
+        TitinError
+            If all workers are lost, or the scheduler, or several workers over this item; or it was released.
+        Exception
+            What the function has raised.
+        """
+        return self._result(sent)
 
     def _map(
         self, function: Callable[..., Any], digests: Sequence[str], payloads: Sequence[list[Any]],

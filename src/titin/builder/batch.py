@@ -1,23 +1,18 @@
 """Many datasets built from many sources, one after another or several at once, and what came of each."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
+import math
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
+from titin.builder.batch_process import Processes
 from titin.builder.batch_table import BatchRow, read_batch
+from titin.cluster import connect
 from titin.dataset.swap import put, scratch
 from titin.errors import OutputError, TitinError
 from titin.progress import Progress
@@ -28,7 +23,6 @@ from titin.text import count, size, table
 __all__ = ["BatchJob", "BatchOutcome", "BatchRow", "build_many", "read_batch"]
 
 _NUMBERS = ("n_cells", "n_genes", "bytes", "peak_bytes")
-_STOPPING_SECONDS = 20  # that a build has to leave what it did in order
 
 
 @dataclass(frozen=True)
@@ -78,8 +72,8 @@ class BatchOutcome:
 
 
 def build_many(
-    jobs: Sequence[BatchJob], *, at_once: int = 1, force: bool = False, resume: bool = False,
-    threads: int | None = None, memory: int | str | None = None, progress: Progress | None = None,
+    jobs: Sequence[BatchJob], *, at_once: int | None = None, force: bool = False, resume: bool = False,
+    threads: int | None = None, memory: int | str | None = None, cluster: Any = None, progress: Progress | None = None,
 ) -> list[BatchOutcome]:  # fmt: skip
     """Build many datasets, each in a process of its own; what fails is said, and the others go on.
 
@@ -91,13 +85,18 @@ def build_many(
     jobs
         In the order in which they begin.
     at_once
-        How many are built at a time; they share threads and memory.
+        How many are built at a time: one if not given, and on a cluster as many as it has workers.
     force
         Build datasets again that are there, of another source or other settings.
     resume
         Go on from what an interrupted build has finished.
     threads, memory
-        As for `titin.build`, of all that are built at a time.
+        As for `titin.build`, of all that are built at a time on one machine: on a cluster of each worker, whose own
+        number of threads it is if none is given.
+    cluster
+        Address of a Dask scheduler, or a ``distributed.Client``: each dataset is built by a process that one of its
+        workers starts, and by another if that is lost. All of them have to find the sources and the folders of the
+        outputs by the same paths.
     progress
         Told of each that is done.
 
@@ -109,113 +108,72 @@ def build_many(
     Raises
     ------
     TitinError
-        If the memory is too little for so many at once.
+        If the memory is too little for so many at once, or the cluster cannot be reached or has no workers.
     """
     progress = progress or Progress()
-    whole = make_resources(threads, memory)
-    own_memory = (whole.memory if memory is not None else max(DEFAULT_MEMORY, at_once * MIN_MEMORY)) // at_once
-    if own_memory < MIN_MEMORY:
-        raise TitinError(
-            f"{memory} is too little memory for {count(at_once, 'build')} at a time",
-            f"give --memory {at_once * MIN_MEMORY // 2**20}MiB, or fewer --at-once",
-        )
-    shared = {"threads": max(1, (threads or available_threads()) // at_once), "memory": own_memory, "force": force,
-              "resume": resume}  # fmt: skip
-    workers = _Workers()
+    at_once, builders, shared = _choose_builders(len(jobs), at_once, threads, memory, cluster)
+    shared |= {"force": force, "resume": resume}
     progress.start("building", len(jobs), "sources")
     found: dict[int, BatchOutcome] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix="titin-batch") as pool:
         try:
-            waiting = {pool.submit(workers.do, job, shared): place for place, job in enumerate(jobs)}
+            waiting = {pool.submit(_build, job, shared, builders): n for n, job in enumerate(jobs)}
             for done in as_completed(waiting):
                 outcome = found[waiting[done]] = done.result()
                 why = f": {outcome.why}" if outcome.outcome == "failed" else ""
                 progress.note(f"{outcome.output} {outcome.outcome}{why}")
                 progress.advance(1)
         except BaseException:
-            workers.stop()
+            builders.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     progress.finish()
-    return [found[place] for place in range(len(jobs))]
+    return [found[n] for n in range(len(jobs))]
 
 
-class _Workers:
-    """Processes that build a dataset each."""
+class _Builders(Protocol):
+    """What builds datasets somewhere, several at a time."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running = set[subprocess.Popen[bytes]]()
-        self._stopped = False
-
-    def do(self, job: BatchJob, shared: dict[str, Any]) -> BatchOutcome:
-        """Build one dataset, and say what came of it."""
-        began = time.perf_counter()
-        asked = {"source": str(job.source), "output": str(job.output), "choices": job.choices, **shared}
-        with tempfile.TemporaryFile() as said:
-            process = self._start(said)
-            try:
-                answer = _ask(process, asked)
-            finally:
-                with self._lock:
-                    self._running.discard(process)
-            if answer is None:
-                said.seek(0)
-                answer = _ended(process.returncode, said.read().decode("utf-8", "replace"))
-        answer.setdefault("hint", None)
-        return BatchOutcome(
-            source=str(job.source), output=str(job.output), seconds=round(time.perf_counter() - began, 3), **answer
-        )
-
-    def _start(self, said: Any) -> "subprocess.Popen[bytes]":
-        with self._lock:
-            if self._stopped:
-                raise KeyboardInterrupt
-            process = subprocess.Popen(
-                [sys.executable, "-m", "titin.builder.batch_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=said, env=os.environ | {"PYTHONSAFEPATH": "1"},
-            )  # fmt: skip
-            self._running.add(process)
-        return process
+    def build(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What came of a dataset that is asked for."""
+        ...
 
     def stop(self) -> None:
-        """End all of them, each with what it has finished in order."""
-        with self._lock:
-            self._stopped, running = True, list(self._running)
-        for process in running:
-            with suppress(OSError):
-                process.terminate()
-        for process in running:
-            try:
-                process.wait(_STOPPING_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        """End what is being built, with what it has finished in order."""
+        ...
 
 
-def _ask(process: "subprocess.Popen[bytes]", asked: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer of a process; None if it ended without one."""
-    if process.stdin is None or process.stdout is None:
-        return None
-    with suppress(BrokenPipeError), process.stdin as job, process.stdout as answers:
-        job.write(json.dumps(asked).encode() + b"\n")
-        job.flush()
-        lines = answers.read().splitlines()
-        process.wait()
-        answer: dict[str, Any] | None = json.loads(lines[-1]) if lines else None
-        return answer
-    process.wait()
-    return None
-
-
-def _ended(code: int, said: str) -> dict[str, Any]:
-    """What is said of a process that ended without an answer."""
-    if code == -signal.SIGKILL:
-        why, hint = "it was killed, as the system does where memory is short", "build fewer at once, or free memory"
-    elif code < 0:
-        why, hint = f"it was ended by signal {-code}", "build it by itself to see why"
+def _choose_builders(
+    n_jobs: int, at_once: int | None, threads: int | None, memory: int | str | None, cluster: Any
+) -> tuple[int, _Builders, dict[str, Any]]:
+    """How many are built at a time, where, and threads and memory of each."""
+    whole, workers = make_resources(threads, memory), connect(cluster)
+    if workers is None:
+        at_once = together = at_once or 1
+        own_threads: int | None = max(1, (threads or available_threads()) // at_once)
     else:
-        why, hint = (said.strip().splitlines() or [f"it ended with code {code}"])[-1], "build it by itself to see why"
-    return {"outcome": "failed", "why": why, "hint": hint}
+        at_once = max(1, min(at_once or workers.n_workers, n_jobs))
+        together, own_threads = math.ceil(at_once / workers.n_workers), threads
+    own_memory = (whole.memory if memory is not None else max(DEFAULT_MEMORY, together * MIN_MEMORY)) // together
+    if own_memory < MIN_MEMORY:
+        raise TitinError(
+            f"{memory} is too little memory for {count(together, 'build')} at a time",
+            f"give --memory {together * MIN_MEMORY // 2**20}MiB, or fewer --at-once",
+        )
+    shared = {"threads": own_threads, "memory": own_memory}
+    if workers is None:
+        return at_once, Processes(), shared
+    from titin.builder.batch_on_workers import Workers
+
+    return at_once, Workers(workers, together), shared
+
+
+def _build(job: BatchJob, shared: dict[str, Any], builders: _Builders) -> BatchOutcome:
+    """Build one dataset, and say what came of it."""
+    began = time.perf_counter()
+    source, output = str(job.source), str(job.output)
+    answer = builders.build({"source": source, "output": output, "choices": job.choices, **shared})
+    return BatchOutcome(source=source, output=output, seconds=round(time.perf_counter() - began, 3), **answer)
 
 
 def batch_document(outcomes: Sequence[BatchOutcome], seconds: float) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+from titin.builder.batch_process import STOPPING_SECONDS, failed
 from titin.builder.opening import open_chosen
 from titin.builder.options import Options, make_options
 from titin.builder.pipeline import build_dataset
@@ -46,19 +48,15 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
         return build_row(job)
     except TitinError as error:
-        return _failed(error)
+        return failed(error)
     except OSError as error:
         told = shortage(error) or disk_error(error, Path(job["output"]).parent)
-        return _failed(told or TitinError(str(error), "check the path and its permissions"))
+        return failed(told or TitinError(str(error), "check the path and its permissions"))
     except Exception as error:
         short = shortage(error)
         if short is None and not isinstance(error, MemoryError):
-            return _failed(TitinError(f"a bug of titin: {type(error).__name__}: {error}", "`titin build` tells more"))
-        return _failed(short or TitinError("out of memory", "give --memory less, or close other programs"))
-
-
-def _failed(error: TitinError) -> dict[str, Any]:
-    return {"outcome": "failed", "why": str(error.args[0]), "hint": error.hint}
+            return failed(TitinError(f"a bug of titin: {type(error).__name__}: {error}", "`titin build` tells more"))
+        return failed(short or TitinError("out of memory", "give --memory less, or close other programs"))
 
 
 def build_row(job: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +128,8 @@ def _end_with_batch() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOPPING_SECONDS)
+    os._exit(_STOPPED)  # nobody is there who would
 
 
 def _stop(*_: Any) -> None:

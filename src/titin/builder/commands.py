@@ -149,26 +149,29 @@ _ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
 @click.argument("manifest", type=PATH, metavar="MANIFEST.csv")
 @output_option("no table")
 @click.option(
-    "--at-once", type=click.IntRange(1), default=1, show_default=True, metavar="N",
-    help="Sources to build at a time; they share --threads and --memory.",
+    "--at-once", type=click.IntRange(1), metavar="N", show_default="1, or one a worker",
+    help="Sources to build at a time; those of one machine, or worker, share --threads and --memory.",
 )  # fmt: skip
 @click.option(
     "--anywhere", cls=ByHand, is_flag=True, help="Take paths that lead out of the folder of MANIFEST.csv."
 )  # fmt: skip
 @force_option
 @resume_option
+@cluster_option
 @limit_options
 @shared_options
 def batch(
-    manifest: Path, output: Path | None, at_once: int, anywhere: bool, force: bool, resume: bool, threads: int | None,
-    memory: str | None, as_json: bool, quiet: bool,
+    manifest: Path, output: Path | None, at_once: int | None, anywhere: bool, force: bool, resume: bool,
+    cluster: str | None, threads: int | None, memory: str | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Build a dataset of each row of MANIFEST.csv: columns source, output, and any option of `titin build` by its name.
 
     Paths count from the folder of MANIFEST.csv. Of an option without a value yes or no is written, of one that can be
     given several times the values with ; between; an empty field is as if the option was not given. A dataset that is
     there is skipped if its source and settings are unchanged; what fails is said, and the others go on. --output is a
-    table of what came of each. Exits with 1 if one failed.
+    table of what came of each. Exits with 1 if one failed. With --cluster each is built whole by one of the workers,
+    which have to find sources and outputs by the same paths; --threads and --memory are then those of each worker,
+    its own threads and 1GiB if not given.
 
     \b
     source,output,cell-type,age-unit
@@ -178,6 +181,7 @@ def batch(
     \b
     titin batch studies.csv
     titin batch studies.csv --at-once 2 --memory 2GiB -o outcomes.csv
+    titin batch studies.csv --cluster tcp://host:8786
     """  # noqa: D301 - \b is click's
     progress = choose_progress(quiet)
     import time
@@ -194,7 +198,14 @@ def batch(
     rows = many.read_batch(manifest, known, _PATHS, _OF_BATCH, anywhere=anywhere)
     jobs = [many.BatchJob(row.source, row.output, _row_choices(row, options)) for row in rows]
     outcomes = many.build_many(
-        jobs, at_once=at_once, force=force, resume=resume, threads=threads, memory=memory, progress=progress
+        jobs,
+        at_once=at_once,
+        force=force,
+        resume=resume,
+        threads=threads,
+        memory=memory,
+        cluster=cluster,
+        progress=progress,
     )
     if output is not None:
         many.write_table(outcomes, output)

@@ -56,7 +56,7 @@ class Workspace:
 
     def __init__(self, target: Path, *, force: bool, resume: bool, fingerprint: dict[str, Any]) -> None:
         self.target = target
-        self.folder = target.parent / f".{target.name}.titin-{BUILD}"
+        self.folder = _folder_of(target)
         self.out, self.work = self.folder / "out", self.folder / "work"
         self.lost: list[str] = []
         existed = os.path.lexists(self.folder)
@@ -213,6 +213,21 @@ class Workspace:
         self._release()
 
 
+def is_being_built(target: Path) -> bool:
+    """Whether a process is building a dataset at a target now."""
+    try:
+        lock = open_lock(_folder_of(target) / LOCK, create=False)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def check_target(target: Path, *, force: bool) -> None:
     """Refuse a target that holds something, unless it is a dataset and may be replaced.
 
@@ -232,6 +247,10 @@ def check_target(target: Path, *, force: bool) -> None:
         )
     if not force:
         raise OutputError(f"{target} is a dataset already", "give --force to replace it, or another --output")
+
+
+def _folder_of(target: Path) -> Path:
+    return target.parent / f".{target.name}.titin-{BUILD}"
 
 
 def _is_file(path: Path, told: list[Any] | None) -> bool:

@@ -92,10 +92,7 @@ def open_source(
     choice = Choice(layer, raw, make_unique, obs, no_obs, obsm, no_obsm, layers, with_raw, modalities, keep_all)
     if layer is not None and raw:
         raise SourceError(f"{path}: --layer and --raw cannot both be X", "Give one of them.")
-    if not path.exists():
-        raise SourceError(f"{path} does not exist", "Check the name and the folder.")
-    if not os.access(path, os.R_OK):
-        raise SourceError(f"{path} may not be read by you", "Ask for the permission, or copy it.")
+    check_there(path)
     check_installed("anndata", "reading a source")
     from titin.source.budget import Budget
     from titin.source.reading import reading
@@ -117,6 +114,19 @@ def open_source(
         first = ", ".join(f"{place} ({inventory.links[place]})" for place in places[:3])
         source.notes.append(f"links to other files were followed ({len(places):,}): {first}{', …' * (len(places) > 3)}")
     return source
+
+
+def check_there(path: Path) -> None:
+    """Refuse a source that is not there, or that nobody lets this user read.
+
+    Raises
+    ------
+    SourceError
+    """
+    if not path.exists():
+        raise SourceError(f"{path} does not exist", "Check the name and the folder.")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path} may not be read by you", "Ask for the permission, or copy it.")
 
 
 def _open(inventory: Inventory, choice: Choice, budget: "Budget") -> Source:

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# threads of a library that have nothing to do sleep at once, or they would keep the processor from other tests; how
+# many there are is left as it is. Read when the libraries are loaded, here and in processes that tests start
+os.environ |= {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
+
 import pytest
 from hypothesis import settings
 
@@ -31,6 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
     parser.addoption("--long", action="store_true", help="run those of many trials, marked long, too (hours)")
     parser.addoption("--within", type=float, metavar="MINUTES", help="skip, and name, the tests not begun by then")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Half as many workers again as processors: a third of the time is waited for what tests start, serve or cut."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # as xdist has it
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors + (processors + 1) // 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -141,7 +141,7 @@ def serve_s3() -> Iterator[Server]:
     handler = type("Handler", (Proxy,), {})
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.state = Server(f"http://127.0.0.1:{proxy.server_address[1]}", (host, port))
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -121,15 +121,19 @@ print(json.dumps(sorted(sys.modules)))
     ("arguments", "extra"),
     [
         (["build", "SOURCE", "-o", "OUT"], "anndata"),
-        (["validate", "DATASET", "--source", "SOURCE"], "anndata"),
+        pytest.param(["validate", "DATASET", "--source", "SOURCE"], "anndata", marks=pytest.mark.slow),
         (["export", "DATASET", "--to", "h5ad", "-o", "OUT"], "anndata"),
-        (["export", "DATASET", "--to", "cellxgene", "--terms", "TERMS", "-o", "OUT"], "anndata"),
+        pytest.param(
+            ["export", "DATASET", "--to", "cellxgene", "--terms", "TERMS", "-o", "OUT"],
+            "anndata",
+            marks=pytest.mark.slow,
+        ),
         (["embed", "DATASET", "umap", "--force"], "embed"),
         (["bench", "DATASET", "-o", "OUT"], "bench"),
         (["age", "de", "DATASET", "-o", "OUT"], "ageing"),
         (["report", "DATASET", "-o", "OUT"], "plot"),
         (["explore", "DATASET"], "explore"),
-        (["demo", "-o", "OUT"], "anndata"),
+        pytest.param(["demo", "-o", "OUT"], "anndata", marks=pytest.mark.slow),
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else value,
 )

@@ -56,11 +56,12 @@ def test_reading_obs_takes_neither_numba_nor_scipy(tmp_path: Path) -> None:
     "first",
     [
         "import titin",
-        "import titin.builder",
         "import titin.exporter.formats",
-        "import titin.builder.embeddings",
-        "import titin.atlas",
         "import titin.cli",
+        *(
+            pytest.param(f"import titin.{room}", marks=pytest.mark.slow)
+            for room in ("builder", "builder.embeddings", "atlas")
+        ),
     ],
 )
 def test_public_functions_are_not_shadowed_by_packages(first: str) -> None:

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo_dataset import Cut, Demo, cut, demo
+from demo_dataset import Cut, Demo, MadeOnce, cut, demo
 from titin.builder import build
 from titin.dataset import layout
 from titin.dataset.arrow import ParquetFile
+from titin.dataset.manifest import Manifest
 
 __all__ = ["Cut", "Demo", "cut", "datasets", "demo", "sharded"]
 
@@ -19,17 +21,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def sharded(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+def sharded(demo: Demo, made_once: MadeOnce) -> Demo:
     """The same atlas, its files cut into shards after 16 kB."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "ROW_GROUP_CELLS", 256)
-        patch.setattr(layout, "ROW_GROUP_NONZEROS", 20_000)
-        patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 500)
-        patch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 256)
-        patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 16_000)
-        folder = tmp_path_factory.mktemp("sharded") / "dataset"
-        report = build(demo.atlas, folder, preset="muscle", donors=demo.donors)
-    return Demo(demo.folder, report.path, report.manifest)
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(layout, "ROW_GROUP_CELLS", 256)
+            patch.setattr(layout, "ROW_GROUP_NONZEROS", 20_000)
+            patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 500)
+            patch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 256)
+            patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 16_000)
+            build(demo.atlas, folder / "dataset", preset="muscle", donors=demo.donors)
+
+    dataset = made_once("sharded", make) / "dataset"
+    return Demo(demo.folder, dataset, Manifest.read(dataset))
 
 
 @pytest.fixture(scope="module")

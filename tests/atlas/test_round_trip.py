@@ -28,6 +28,8 @@ KINDS = {
     "pbmc_3tech_symphony_1200x1767": "log1p",
 }
 LIVER = "human_liver_cellxgene_146x33452"
+# one of each kind; datasets of others are compared with their sources by tests of `check`
+QUICK = (LIVER, "heart_pseudobulk_mofacell_66x29126", "hsmm_human_skeletal_myoblast_fpkm")
 CONTAINERS = ("h5ad", "zarr2", "zarr3")
 N_CELLS, N_GENES = 60, 25
 
@@ -132,7 +134,9 @@ def test_every_real_file_is_tested(shared):
     assert sorted(path.stem for path in (shared / "data/h5ad").glob("*.h5ad")) == sorted(KINDS)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in KINDS]
+)
 def test_real_file_in_many_buckets(name, shared, tmp_path, cut):
     cut(values=60_000, cells=64)
     report = assert_comes_back(shared / f"data/h5ad/{name}.h5ad", tmp_path)

@@ -26,11 +26,13 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("step", [
-    "scan", pytest.param("cells", marks=pytest.mark.slow), pytest.param("genes", marks=pytest.mark.slow),
-    pytest.param("metadata", marks=pytest.mark.slow), "manifest",
+QUICK = (("merge", "scan"), ("subset", "manifest"))
+
+
+@pytest.mark.parametrize(("command", "step"), [
+    pytest.param(command, step, marks=[] if (command, step) in QUICK else pytest.mark.slow)
+    for command in ("subset", "merge") for step in ("scan", "cells", "genes", "metadata", "manifest")
 ])  # fmt: skip
-@pytest.mark.parametrize("command", ["subset", "merge"])
 def test_what_was_there_is_there(command: str, step: str, tmp_path: Path) -> None:
     paths = [build_study(make_study("log1p", GENES, seed=n, prefix=name), tmp_path, name, roles=ROLES)
              for n, name in enumerate(("one", "other"))]  # fmt: skip

@@ -110,7 +110,7 @@ def url(atlas: titin.Atlas, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(remote, "_SECONDS", SECONDS)
     monkeypatch.setattr(remote, "_PAUSE", 0.01)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/atlas"
     server.shutdown()
     server.server_close()

@@ -94,7 +94,7 @@ def server(atlas: titin.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = shutil.copytree(atlas.folder, tmp_path / "copy")
     handler = type("Handler", (Counting,), {"folder": folder, "asked": [], "after": {}})
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
     handler.url = f"http://127.0.0.1:{listening.server_address[1]}/atlas"  # type: ignore[attr-defined]
     yield handler
     listening.shutdown()

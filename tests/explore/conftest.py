@@ -1,6 +1,7 @@
 """A small dataset to explore, and the server of it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from window import ARGUMENTS, CHROMIUM, Window, static_host
 
 import titin
-from demo_dataset import Demo, demo
+from demo_dataset import Demo, MadeOnce, demo
 from titin.ageing import write_ageing_tables
 from titin.builder import add_embeddings
 from titin.dataset.manifest import Manifest
@@ -20,11 +21,16 @@ __all__ = ["demo"]
 
 
 @pytest.fixture(scope="session")
-def mapped(demo: Demo) -> Demo:
+def mapped(demo: Demo, made_once: MadeOnce) -> Demo:
     """The demo with two projections, and what changes with age."""
-    add_embeddings(demo.dataset, ["pca"], pca={"n_comps": 3}, force=True)
-    write_ageing_tables(titin.open(demo.dataset))
-    return Demo(demo.folder, demo.dataset, Manifest.read(demo.dataset))
+
+    def make(folder: Path) -> None:
+        dataset = Path(shutil.copytree(demo.folder, folder, dirs_exist_ok=True)) / demo.dataset.name
+        add_embeddings(dataset, ["pca"], pca={"n_comps": 3}, force=True)
+        write_ageing_tables(titin.open(dataset))
+
+    folder = made_once("mapped", make)
+    return Demo(folder, folder / demo.dataset.name, Manifest.read(folder / demo.dataset.name))
 
 
 @pytest.fixture
@@ -58,12 +64,27 @@ def browser() -> Iterator[Any]:
         shown.close()
 
 
-@pytest.fixture
-def window(browser: Any) -> Iterator[Window]:
-    """A new window without history."""
+@pytest.fixture(scope="session")
+def profile(browser: Any) -> Iterator[Any]:
+    """What all windows are opened in, beside one that stays: a profile of its own for each would take half a second."""
     context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
-    yield Window(context.new_page())
+    context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def window(profile: Any) -> Iterator[Window]:
+    """A new window without history, and nothing that another has left: no cookie, no permission, nothing cached."""
+    page = profile.new_page()
+    protocol = profile.new_cdp_session(page)
+    protocol.send("Network.clearBrowserCache")
+    protocol.detach()
+    yield Window(page)
+    for opened in profile.pages[1:]:
+        opened.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
 
 
 @pytest.fixture(scope="session")

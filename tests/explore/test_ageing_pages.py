@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 from unknown_gene import forget_a_gene
-from window import Window, static_host
+from window import NARROW_AND_WIDE, Window, static_host
 
 import titin
 from demo_dataset import Demo
@@ -202,19 +202,13 @@ def test_a_gene_without_counts_is_no_zero(window: Window, mapped: Demo, tmp_path
 
 
 @pytest.mark.parametrize("page", ["changes", "composition", "gene", "dots"])
-@pytest.mark.parametrize("size", [(1200, 800), (360, 700)], ids=["wide", "narrow"])
-def test_pages_fit_and_are_accessible(
-    window: Window, hosted: str, found: SimpleNamespace, page: str, size: tuple[int, int]
-) -> None:
-    axe = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-    window.page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_pages_fit_and_are_accessible(window: Window, hosted: str, found: SimpleNamespace, page: str) -> None:
+    window.page.set_viewport_size(NARROW_AND_WIDE[0])
     window.open(f"{hosted}#page={page}&card={clearest(found)['gene']}")
     window.until("document.querySelector('#sheet h2') !== null")
-    assert window.run("document.documentElement.scrollWidth") <= size[0]
-    if axe.is_file():
-        window.run(axe.read_text("utf-8"))
-        broken = window.run("axe.run().then(done => done.violations.map(one => one.id + ': ' + one.nodes[0].html))")
-        assert broken == []
+    for size in NARROW_AND_WIDE:
+        assert window.fits(size)
+        assert window.inaccessible() == []
     assert window.foreign(hosted) == []
 
 
@@ -260,8 +254,8 @@ def test_names_that_would_be_obeyed_are_text(window: Window, mapped: Demo, tmp_p
     assert window.said == []
 
 
-def test_a_site_finds_what_changes_by_itself(demo: Demo, tmp_path: Path) -> None:
-    site = write_site(demo.dataset, tmp_path / "first").path
+def test_a_site_finds_what_changes_by_itself(mapped: Demo, tmp_path: Path) -> None:
+    site = write_site(mapped.dataset, tmp_path / "first").path
     strip(site / "data")
     done = write_site(site / "data", tmp_path / "second")
     manifest = Manifest.read(done.path / "data")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from page_modules import run
 from unknown_gene import forget_a_gene
-from window import Window, static_host
+from window import NARROW_AND_WIDE, Window, static_host
 
 import titin
 from demo_dataset import Demo
@@ -124,18 +124,12 @@ def test_a_gene_of_which_nothing_is_known_has_no_level(window: Window, mapped: D
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1200, 800), (360, 700)], ids=["wide", "narrow"])
-def test_it_fits_and_is_accessible(
-    window: Window, hosted: str, levels: pd.DataFrame, size: tuple[int, int], scheme: str
-) -> None:
-    axe = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+def test_it_fits_and_is_accessible(window: Window, hosted: str, levels: pd.DataFrame, scheme: str) -> None:
     window.page.emulate_media(color_scheme=scheme)
-    window.page.set_viewport_size({"width": size[0], "height": size[1]})
+    window.page.set_viewport_size(NARROW_AND_WIDE[0])
     gene = levels["level"].columns[TOKENS[0]]
     window.open(f"{hosted}#page=dots&dots=%5B%22{gene}%22%5D&scaled=z")
     window.until("document.querySelectorAll('#sheet .tile').length")
-    assert window.run("document.documentElement.scrollWidth") <= size[0]
-    if axe.is_file():
-        window.run(axe.read_text("utf-8"))
-        broken = window.run("axe.run().then(done => done.violations.map(one => one.id + ': ' + one.nodes[0].html))")
-        assert broken == []
+    for size in NARROW_AND_WIDE:
+        assert window.fits(size)
+        assert window.inaccessible() == []

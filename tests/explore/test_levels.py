@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from window import Window, static_host
+from window import NARROW_AND_WIDE, Window, static_host
 
 import titin
 from demo_dataset import Demo
@@ -184,16 +184,13 @@ def test_nothing_of_a_level_is_read_before_it_is_shown(window: Window, leveled: 
     assert not [url for url in window.requests if "_ageing_level_2_by_gene" in url]
 
 
-@pytest.mark.parametrize("size", [(1200, 800), (360, 700)], ids=["wide", "narrow"])
-def test_the_choice_is_accessible(window: Window, leveled: SimpleNamespace, size: tuple[int, int]) -> None:
-    axe = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-    window.page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_the_choice_is_accessible(window: Window, leveled: SimpleNamespace) -> None:
+    window.page.set_viewport_size(NARROW_AND_WIDE[0])
     by_level(window, leveled, "&page=dots")
     window.until("document.querySelector('#type-level') !== null")
-    assert window.run("document.documentElement.scrollWidth") <= size[0]
-    if axe.is_file():
-        window.run(axe.read_text("utf-8"))
-        assert window.run("axe.run().then(done => done.violations.map(one => one.id))") == []
+    for size in NARROW_AND_WIDE:
+        assert window.fits(size)
+        assert window.inaccessible() == []
 
 
 def test_a_dataset_from_before_levels_were_named_is_shown(window: Window, mapped: Demo, tmp_path: Path) -> None:

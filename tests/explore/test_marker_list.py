@@ -12,7 +12,7 @@ import pytest
 from page_modules import run
 from scipy import sparse
 from unknown_gene import forget_a_gene
-from window import Window, static_host
+from window import NARROW_AND_WIDE, Window, static_host
 
 import titin
 from demo_dataset import Demo
@@ -199,16 +199,12 @@ def test_the_csv_has_all_of_them(window: Window, hosted: str, markers: pd.DataFr
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1200, 800), (360, 700)], ids=["wide", "narrow"])
-def test_it_fits_and_is_accessible(window: Window, hosted: str, size: tuple[int, int], scheme: str) -> None:
-    axe = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-    window.page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_it_fits_and_is_accessible(window: Window, hosted: str, scheme: str) -> None:
+    window.page.set_viewport_size(NARROW_AND_WIDE[0])
     opened(window, hosted, "MuSC", scheme)
-    assert window.run("document.documentElement.scrollWidth") <= size[0]
-    if axe.is_file():
-        window.run(axe.read_text("utf-8"))
-        broken = window.run("axe.run().then(done => done.violations.map(one => one.id + ': ' + one.nodes[0].html))")
-        assert broken == []
+    for size in NARROW_AND_WIDE:
+        assert window.fits(size)
+        assert window.inaccessible() == []
     assert window.foreign(hosted) == []
 
 

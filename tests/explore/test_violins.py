@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from page_modules import run
 from scipy import sparse, stats
-from window import Window, static_host
+from window import NARROW_AND_WIDE, Window, static_host
 
 import titin
 from titin.explore import write_site
@@ -20,7 +20,6 @@ from titin.study.design import Study
 
 GENES = ["MYH7", "CDKN1A", "PAX7"]
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +151,11 @@ def test_what_is_chosen_is_in_the_address(window: Window, hosted: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_is_accessible(window: Window, hosted: str, scheme: str) -> None:
-    for width in (1200, 360):
-        window.page.set_viewport_size({"width": width, "height": 800})
-        opened(window, hosted, scheme)
-        assert window.run("document.documentElement.scrollWidth") <= width
-        if AXE.is_file():
-            window.run(AXE.read_text("utf-8"))
-            broken = window.run("axe.run().then(done => done.violations.map(one => one.id + one.nodes[0].html))")
-            assert broken == []
+    window.page.set_viewport_size(NARROW_AND_WIDE[0])
+    opened(window, hosted, scheme)
+    for size in NARROW_AND_WIDE:
+        assert window.fits(size)
+        assert window.inaccessible() == []
     assert window.foreign(hosted) == []
 
 

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+ARGUMENTS = [
+    "--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",  # there is no card: what draws the map shall not put the page together as well
+]  # fmt: skip
+NARROW_AND_WIDE = [{"width": 360, "height": 700}, {"width": 1200, "height": 800}]
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 class Window:
@@ -64,6 +69,21 @@ class Window:
         """The message that the page shows, once it shows one."""
         self.page.wait_for_selector("#message:not([hidden])", timeout=15_000)
         return self.page.inner_text("#message")
+
+    def fits(self, size: dict[str, int]) -> bool:
+        """Whether nothing is wider than a window of this size, once the page is drawn in it."""
+        self.page.set_viewport_size(size)
+        self.boxes("html")
+        return self.run("document.documentElement.scrollWidth") <= size["width"]
+
+    def inaccessible(self) -> list[str]:
+        """What axe finds wrong with the page as it is now, each with the first element; where axe is not, nothing."""
+        if not AXE.is_file():
+            return []
+        if not self.run("'axe' in window"):
+            self.run(AXE.read_text("utf-8"))
+        return self.run("""axe.run(document, {resultTypes: ['violations'], preload: false}).then(
+            found => found.violations.map(one => `${one.id}: ${one.nodes[0].html}`))""")
 
     def boxes(self, selector: str) -> list[dict[str, float]]:
         """Where elements lie, all at one moment, after what is asked for has been drawn."""
@@ -142,7 +162,7 @@ def static_host(folder: Path, **habits: bool) -> Iterator[str]:
     handler = type("Host", (Static,), habits)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     server.handle_error = lambda *_: None  # a browser that goes away in the middle of an answer
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
     finally:

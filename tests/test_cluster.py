@@ -82,6 +82,11 @@ def wait_and_multiply(factor: int, item: int) -> int:
     return factor * item
 
 
+def who(_factor: int, _item: int) -> int:
+    time.sleep(0.02)
+    return os.getpid()
+
+
 def divide(factor: int, item: int) -> float:
     return factor / item
 
@@ -130,6 +135,14 @@ def test_what_a_lost_worker_had_is_done_again(client: Any) -> None:
         found += result
     assert found == [2 * i for i in range(40)]
     assert left_over(client) == []
+
+
+def test_workers_share_a_pass_evenly(client: Any) -> None:
+    client.wait_for_workers(2, timeout=60)  # one may have been lost before
+    found = list(spread(who, (1,), range(24), 2, connect(client), apart=True))  # what is shared lies with one of them
+    counts = sorted(found.count(worker) for worker in set(found))
+    assert len(counts) == 2
+    assert counts[0] >= 6
 
 
 def test_errors_of_tasks_are_those_of_threads(client: Any) -> None:

@@ -19,8 +19,10 @@ from uuid import uuid4
 from titin import __version__
 from titin.errors import ClusterError, TitinError
 from titin.extras import quiet, require
+from titin.heap import keep_freed
 from titin.masking import mask
 from titin.parallel import ordered_map
+from titin.shares import Shares, TaskSize
 
 Item = TypeVar("Item")
 
@@ -30,7 +32,6 @@ _MANY = 8  # likewise, where some items take much longer than others
 _PATIENCE = 60.0  # seconds without any worker before a pass gives up
 _LOOK = 2.0  # seconds between two looks at whether there are workers
 _CONNECT = 10.0  # seconds in which a scheduler answers
-_TOGETHER = 4  # items of one task, where there are many
 _NEAR = 1.0  # seconds in which a worker answers
 _KEPT = 8  # things that a worker keeps ready between items
 _PIECE = 32 * 2**20  # bytes of a pickle that are sent at a time
@@ -214,26 +215,62 @@ class Cluster:
         ahead: int,
     ) -> Iterator[Any]:  # fmt: skip
         name = getattr(function, "__qualname__", "task").strip("_")
-        size = _TOGETHER if add is None else FOLD
-        rest = iter(items)
-        first = list(islice(rest, 2 * size * self.n_threads if together else 0))
-        items = chain(first, rest)
-        if together and len(first) == 2 * size * self.n_threads:
+        shares = Shares(self._workers)
 
-            def submit_all(batch: list[Item]) -> tuple[list[Item], Any]:
-                task = _run_all, add, __version__, function, digests, list(payloads), batch
-                return batch, self._submit(*task, key=f"titin-{name}-{uuid4().hex}")
+        def submit_all(batch: list[Item], worker: str | None) -> Any:
+            task = _run_all, add, __version__, function, digests, list(payloads), batch
+            return self._submit(*task, key=f"titin-{name}-{uuid4().hex}", worker=worker)
 
-            yield from self._in_batches(submit_all, items, size, add, told)
+        def submit(item: Item, worker: str | None) -> Any:
+            task = _run, __version__, function, digests, list(payloads), item
+            return self._submit(*task, key=f"titin-{name}-{uuid4().hex}", worker=worker)
+
+        if together and add is None:
+            yield from self._in_batches(submit_all, items, TaskSize(items, shares), shares, told)
             return
+        rest = iter(items)
+        many = 2 * FOLD * shares.n_threads
+        first = list(islice(rest, many if together else 0))
+        items = chain(first, rest)
+        if together and len(first) == many:
+            yield from self._in_folds(submit_all, items, shares, told)
+        else:
+            yield from self._one_by_one(submit, items, shares, add, told, ahead)
 
-        def submit(item: Item) -> tuple[Item, Any]:
-            key = f"titin-{name}-{uuid4().hex}"
-            return item, self._submit(_run, __version__, function, digests, list(payloads), item, key=key)
+    def _in_batches(
+        self, submit: Callable[[list[Item], str | None], Any], items: Iterable[Item], size: TaskSize, shares: Shares,
+        told: Callable[[Item], object],
+    ) -> Iterator[Any]:  # fmt: skip
+        """Yield results of tasks of several items: as many as take some time, that little of it goes into sending."""
+        rest = iter(items)
+        batches = iter(lambda: list(islice(rest, size.next())), [])
+        for batch, future in self._ahead(submit, batches, shares):
+            seconds, found = self._result(future)
+            size.learn(seconds, len(batch))
+            for item in batch:
+                told(item)
+            yield from found
 
+    def _in_folds(
+        self, submit: Callable[[list[Item], str | None], Any], items: Iterable[Item], shares: Shares,
+        told: Callable[[Item], object],
+    ) -> Iterator[Any]:  # fmt: skip
+        """Yield the sums of tasks of several items each: those that tasks of one item each give."""
+        rest = iter(items)
+        for batch, future in self._ahead(submit, iter(lambda: list(islice(rest, FOLD)), []), shares):
+            _, total = self._result(future)
+            for item in batch:
+                told(item)
+            yield total
+
+    def _one_by_one(
+        self, submit: Callable[[Item, str | None], Any], items: Iterable[Item], shares: Shares,
+        add: Callable[[Any, Any], Any] | None, told: Callable[[Item], object], ahead: int,
+    ) -> Iterator[Any]:  # fmt: skip
+        """Yield results of tasks of one item each, or their sums."""
         batch: list[Any] = []
         try:
-            for item, future in self._ahead(submit, items, ahead):
+            for item, future in self._ahead(submit, items, shares, ahead):
                 batch.append(future)
                 self._wait(future)
                 told(item)
@@ -250,34 +287,21 @@ class Cluster:
             for future in batch:
                 future.release()
 
-    def _in_batches(
-        self, submit: Callable[[list[Item]], tuple[list[Item], Any]], items: Iterable[Item], size: int,
-        add: Callable[[Any, Any], Any] | None, told: Callable[[Item], object],
-    ) -> Iterator[Any]:  # fmt: skip
-        """Yield results of tasks of several items, or one sum of each: those that tasks of one item each give."""
-        rest = iter(items)
-        for batch, future in self._ahead(submit, iter(lambda: list(islice(rest, size)), [])):
-            found = self._result(future)
-            for item in batch:
-                told(item)
-            if add is None:
-                yield from found
-            else:
-                yield found
-
     def _sum(self, add: Callable[[Any, Any], Any] | None, batch: list[Any]) -> Any:
         return self._result(self._submit(_fold, add, batch, key=f"titin-add-{uuid4().hex}"))
 
     def _ahead(
-        self, submit: Callable[[Item], tuple[Item, Any]], items: Iterable[Item], ahead: int = _IN_FLIGHT
+        self, submit: Callable[[Item, str | None], Any], items: Iterable[Item], shares: Shares, ahead: int = _IN_FLIGHT
     ) -> Iterator[tuple[Item, Any]]:
         """Submit items, some of them ahead; what nobody waits for any more is forgotten, and so cancelled."""
-        window = max(2, ahead * self.n_threads)
         waiting: deque[tuple[Item, Any]] = deque()
         try:
             for item in items:
-                waiting.append(submit(item))
-                if len(waiting) > window:
+                worker = shares.next()
+                future = submit(item, worker)
+                shares.note(worker, future)
+                waiting.append((item, future))
+                if len(waiting) > max(2, ahead * shares.n_threads):
                     yield waiting.popleft()
             while waiting:
                 yield waiting.popleft()
@@ -285,10 +309,13 @@ class Cluster:
             for _, future in waiting:
                 future.release()
 
-    def _submit(self, *task: Any, key: str) -> Any:
+    def _submit(self, *task: Any, key: str, worker: str | None = None) -> Any:
+        """Send a task, to a worker where one is given, or to another if that is lost."""
         try:
             with quiet():  # of how large a task is
-                return self.client.submit(*task, key=key, pure=False)
+                return self.client.submit(
+                    *task, key=key, pure=False, workers=worker, allow_other_workers=worker is not None
+                )
         except Exception as error:
             raise self._lost(error) from error
 
@@ -526,7 +553,8 @@ def _run(
     if version != __version__:
         said = f"a worker has titin {__version__}, and what it is sent is of titin {version}"
         raise TitinError(said, "install the same version where the workers run")
-    return function(*(_take(digest, pieces) for digest, pieces in zip(digests, payloads, strict=True)), item)
+    with keep_freed():
+        return function(*(_take(digest, pieces) for digest, pieces in zip(digests, payloads, strict=True)), item)
 
 
 def _take(digest: str, pieces: list[bytes]) -> Any:
@@ -549,10 +577,13 @@ def _drop(digests: Sequence[str]) -> None:
 def _run_all(
     add: Callable[[Any, Any], Any] | None, version: str, function: Callable[..., Any], digests: Sequence[str],
     payloads: list[list[bytes]], items: list[Any],
-) -> Any:  # fmt: skip
-    """Work on several items, on a worker: a list of results, or their sum."""
-    results = (_run(version, function, digests, payloads, item) for item in items)
-    return list(results) if add is None else _fold(add, results)
+) -> tuple[float, Any]:  # fmt: skip
+    """Work on several items, on a worker: the seconds that they take, and a list of results, or their sum."""
+    began = time.perf_counter()
+    with keep_freed():
+        results = (_run(version, function, digests, payloads, item) for item in items)
+        found = list(results) if add is None else _fold(add, results)
+    return time.perf_counter() - began, found
 
 
 def _fold(add: Callable[[Any, Any], Any], parts: Iterable[Any]) -> Any:

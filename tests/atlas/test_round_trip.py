@@ -278,8 +278,13 @@ MATRICES = {
 }
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("name", MATRICES)
+QUICK_UNSHUFFLED = {"dense float32", "csr int64", "csr log1p float32", "csc real float64", "nothing expressed"}
+
+
+@pytest.mark.parametrize(("name", "shuffle"), [
+    pytest.param(name, shuffle, marks=[] if shuffle or name in QUICK_UNSHUFFLED else pytest.mark.slow)
+    for name in MATRICES for shuffle in (True, False)
+])  # fmt: skip
 def test_matrix(name, shuffle, tmp_path, cut):
     cut(values=200, cells=7)
     X, kind = MATRICES[name]

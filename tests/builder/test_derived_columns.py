@@ -32,8 +32,13 @@ def in_source_order(atlas, values):
     return pd.Series(np.asarray(values), index=rows).sort_index().to_numpy()
 
 
-@pytest.mark.parametrize("name", ["age_numeric", "age_years", "titin_age_numeric", "source_age_numeric", "Age_Numeric"])
-@pytest.mark.parametrize("kind", AUTHORS)
+NAMES = ("age_numeric", "age_years", "titin_age_numeric", "source_age_numeric", "Age_Numeric")
+
+
+@pytest.mark.parametrize(("name", "kind"), [  # what takes the name and what any kind of values takes are quick
+    pytest.param(name, kind, marks=[] if name == "age_numeric" or kind == "days" else pytest.mark.slow)
+    for name in NAMES for kind in AUTHORS
+])  # fmt: skip
 def test_ages_are_titins_whatever_the_source_calls_its_columns(atlas, build_atlas, name, kind):
     atlas.obs[name] = AUTHORS[kind]
     report = build_atlas(atlas, roles={"age": "development_stage"})

@@ -176,8 +176,13 @@ NOTHING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("name", NOTHING)
+QUICK_DOUBLES = {"scaled", "imputed", "halves and thirds", "TPM"}
+
+
+@pytest.mark.parametrize(("name", "dtype"), [
+    pytest.param(name, dtype, marks=[] if dtype == "f4" or name in QUICK_DOUBLES else pytest.mark.slow)
+    for name in NOTHING for dtype in ("f4", "f8")
+])  # fmt: skip
 def test_what_is_not_made_of_counts_is_real(tmp_path, counts, name, dtype):
     data = NOTHING[name](counts.data / totals_of(counts) * 1e4, counts, np.random.default_rng(0))
     report = make(tmp_path, like(counts, data, dtype))

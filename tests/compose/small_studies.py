@@ -5,11 +5,13 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import sparse
 
 import titin
 
-KINDS = ("counts", "integers", "log1p", "log2", "double", "normalized", "real", "dense")
+QUICK = ("counts", "log1p", "normalized", "real", "dense")
+KINDS = [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("integers", "log2", "double"))]
 
 
 def make_study(kind: str, genes: list[str], n_cells: int = 150, seed: int = 0, prefix: str = "c") -> ad.AnnData:

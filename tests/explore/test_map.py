@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from window import Window
+from window import Window, names_of
 
 import titin
 from demo_dataset import Demo
@@ -255,9 +253,8 @@ def test_python_that_is_copied_finds_the_same_cells(
     code = window.run("navigator.clipboard.readText()")
     expected = window.run("titin.select(titin.state().selection)")["cells"]
     (tmp_path / "data").symlink_to(mapped.dataset)
-    done = subprocess.run([sys.executable, "-c", f"{code}\nprint(cells.sum(), len(values))"], cwd=tmp_path,
-                          capture_output=True, text=True, check=True)  # fmt: skip
-    assert done.stdout.split() == [str(expected)] * 2
+    made = names_of(code, tmp_path)
+    assert [made["cells"].sum(), len(made["values"])] == [expected] * 2
 
 
 def test_hidden_labels_are_filtered_and_come_back(window: Window, hosted: str, atlas: titin.Atlas) -> None:

@@ -1,8 +1,6 @@
 """Selections A and B: kept, joined, and compared on donors with the numbers of Python."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse, stats
-from window import AXE, Window, static_host
+from window import AXE, Window, names_of, static_host
 
 import titin
 from demo_dataset import Demo
@@ -401,6 +399,5 @@ def test_a_joined_selection_is_copied_as_python(
     window.page.click("#copy-python")
     window.until("document.querySelector('#status').textContent.includes('Python')")
     code = window.run("navigator.clipboard.readText()")
-    done = subprocess.run([sys.executable, "-c", f"{code}\nprint(cells.sum(), len(values))"], cwd=tmp_path,
-                          capture_output=True, text=True, check=True)  # fmt: skip
-    assert done.stdout.split() == [str(expected)] * 2
+    made = names_of(code, tmp_path)
+    assert [made["cells"].sum(), len(made["values"])] == [expected] * 2

@@ -1,11 +1,11 @@
 """A window of a real browser on the explorer, and static hosts of several habits."""
 
+import contextlib
 import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -116,6 +116,14 @@ class Window:
         })))""")
 
 
+def names_of(code: str, folder: Path) -> dict[str, Any]:
+    """What Python that was copied has made, run in a folder with nothing but itself."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.chdir(folder):
+        exec(compile(code, "copied", "exec"), names)
+    return names
+
+
 class Static(SimpleHTTPRequestHandler):
     """A plain server of files; ``ranges`` answers parts of them, ``preflights`` answers OPTIONS."""
 
@@ -156,7 +164,7 @@ class Static(SimpleHTTPRequestHandler):
         self.wfile.write(content[first : last + 1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def static_host(folder: Path, **habits: bool) -> Iterator[str]:
     """The address of a server of a folder."""
     handler = type("Host", (Static,), habits)

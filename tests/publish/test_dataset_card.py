@@ -220,8 +220,10 @@ def test_the_leaky_score_stands_beside_that_of_donors_held_out(dataset, text, mo
 @pytest.mark.parametrize(
     "name",
     [
-        "human_liver_cellxgene_146x33452", "glioblastoma_lemur_5000x300", "pbmc_3tech_symphony_1200x1767",
-        "heart_pseudobulk_mofacell_66x29126", "celltypist_sample_559x32786", "oligodendroglioma_infercnv",
+        "human_liver_cellxgene_146x33452", "heart_pseudobulk_mofacell_66x29126", "oligodendroglioma_infercnv",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in (
+            "glioblastoma_lemur_5000x300", "pbmc_3tech_symphony_1200x1767", "celltypist_sample_559x32786",
+        )),
     ],
 )  # fmt: skip
 def test_real_files_get_true_cards(shared, tmp_path, name):

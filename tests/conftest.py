@@ -26,6 +26,7 @@ from titin.explore import page
 settings.register_profile("titin", deadline=None)
 settings.load_profile("titin")
 _BEGUN = time.monotonic()
+gc.disable()  # until all tests are found: what is made on the way stays
 # a shell starts what it sends to the background with this ignored, and so do all that are started in turn
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,6 +60,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave modules and tests out of what Python's collector goes through: all last as long as the run."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

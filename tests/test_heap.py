@@ -60,3 +60,26 @@ def test_pages_are_asked_for_once_as_long_as_a_task_runs() -> None:
 def test_nothing_is_changed_where_it_was_chosen_or_not_asked_for(environment: dict[str, str]) -> None:
     before, *within, _ = pages_of(**environment)
     assert all(abs(count - before) < 1_000 for count in within)
+
+
+SCATTERED = """
+import numpy as np
+from titin.heap import give_back, keep_freed
+from titin.resources import current_memory
+
+with keep_freed():
+    arrays = [np.ones(2**(17 if i % 2 else 7)) for i in range(200)]
+kept = arrays[::2]
+del arrays
+before = current_memory()
+give_back()
+print(before - current_memory())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory as they like")
+def test_what_lies_free_between_other_things_is_given_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCATTERED], env=os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}, capture_output=True
+    )
+    assert int(done.stdout) > 50 * 2**20, done.stderr  # of 100 MiB

@@ -19,7 +19,7 @@ from uuid import uuid4
 from titin import __version__
 from titin.errors import ClusterError, TitinError
 from titin.extras import quiet, require
-from titin.heap import keep_freed
+from titin.heap import give_back, keep_freed
 from titin.masking import mask
 from titin.parallel import ordered_map
 from titin.shares import Shares, TaskSize
@@ -572,6 +572,7 @@ def _drop(digests: Sequence[str]) -> None:
     with _kept_lock:
         for digest in digests:
             _kept.pop(digest, None)
+    give_back()
 
 
 def _run_all(

@@ -1,4 +1,4 @@
-"""What tasks free is kept for those that follow, where Dask has the C library give all of it back at once."""
+"""What is freed, and the C library keeps for the next array or gives back to the system: when it does which."""
 
 import ctypes
 import os
@@ -21,8 +21,8 @@ def keep_freed() -> Iterator[None]:
 
     Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_=65536``, so that what lies free in them is small. glibc then
     maps every array of more than 128 KiB anew, and passes spend much of their time on pages. Afterwards all is as it
-    was, and what is kept goes back with the next large array that is freed. Nothing is changed where that
-    variable is not set, or where somebody has chosen the other one. May be entered by several threads.
+    was, and what lies free at the end of the heap goes back with the next large array that is freed. Nothing is changed
+    where that variable is not set, or where somebody has chosen the other one. May be entered by several threads.
     """
     before = _chosen()
     if before is None:
@@ -33,6 +33,15 @@ def keep_freed() -> Iterator[None]:
         yield
     finally:
         _enter(before, -1)
+
+
+def give_back() -> None:
+    """Give the system back what is freed and the C library keeps, after much was read; nothing on other systems."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # no such library, or none that keeps what is freed
+        return
+    trim(0)
 
 
 def _chosen() -> int | None:

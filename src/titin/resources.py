@@ -1,6 +1,5 @@
 """How many threads and how much memory a build may use, and has used."""
 
-import ctypes
 import os
 import re
 import sys
@@ -64,15 +63,6 @@ def current_memory() -> int:
     except (OSError, ValueError, IndexError):
         return peak_memory()
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def give_back() -> None:
-    """Give the system back what is freed and the C library keeps, after tables were read; nothing on other systems."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, TypeError, AttributeError):  # no such library, or none that keeps what is freed
-        return
-    trim(0)
 
 
 def available_memory() -> int:

@@ -12,7 +12,7 @@ from titin.builder.cell_table import CellTable
 from titin.builder.options import Options
 from titin.dataset import layout
 from titin.errors import TitinError
-from titin.resources import give_back
+from titin.heap import give_back
 from titin.source import Source, open_source
 from titin.source.names import without_names
 from titin.study.roles import RoleChoice, columns_of

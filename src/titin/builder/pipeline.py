@@ -34,10 +34,11 @@ from titin.disk import disk_error, raise_for_disk
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, SourceError, TitinError
 from titin.features import Panel, choose_panel, gene_sets
+from titin.heap import give_back
 from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish.card import make_card
-from titin.resources import Resources, give_back, peak_memory
+from titin.resources import Resources, peak_memory
 from titin.source import Source
 from titin.study.roles import RoleChoice, columns_of, record_roles
 

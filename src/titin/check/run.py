@@ -24,9 +24,10 @@ from titin.dataset.manifest import Manifest
 from titin.dataset.transfer import fetched
 from titin.errors import TitinError
 from titin.files import is_url, local_folder
+from titin.heap import give_back
 from titin.masking import mask
 from titin.progress import Progress
-from titin.resources import current_memory, give_back, make_resources, peak_memory
+from titin.resources import current_memory, make_resources, peak_memory
 from titin.source import OPTIONS, Source, open_source
 
 _MODULES = (

@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from titin.builder import options
 from titin.check import viewer_rules
-from titin.cluster import disconnect
+from titin.cluster import Cluster, disconnect
 from titin.explore import page
 
 # kernels are compiled within the first example, and no test is about time
@@ -150,7 +150,13 @@ def datasets_server() -> Iterator[None]:
 def workers() -> Iterator[Any]:
     """Two processes of one thread each, of a Dask cluster; no thread of it runs on beside tests of other modules."""
     distributed = pytest.importorskip("distributed", reason="needs `pip install 'titin[cluster]'`")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running:
+    import dask
+
+    patient = {"distributed.deploy.lost-worker-timeout": "10 minutes"}  # that one has to come back which was killed
+    with (
+        dask.config.set(patient),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as running,
+    ):
         yield running
         disconnect()
 
@@ -161,3 +167,53 @@ def client(workers: Any) -> Iterator[Any]:
     distributed = pytest.importorskip("distributed")
     with distributed.Client(workers, set_as_default=False) as own:
         yield own
+
+
+class Losses:
+    """Kills a worker of a cluster when the first item of a pass is done.
+
+    Attributes
+    ----------
+    passes
+        Names of those that were begun.
+    at
+        Which of them is disturbed.
+    killed
+        Whether one was.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.prepare(0)
+
+    def prepare(self, at: int) -> None:
+        """Wait until all workers are there that were killed before, and count passes anew."""
+        self._client.wait_for_workers(2, timeout=600)
+        self.passes: list[str] = []
+        self.at, self.killed = at, False
+
+    def kill(self) -> None:
+        """Kill a worker, once."""
+        if not self.killed:
+            os.kill(next(iter(self._client.run(os.getpid).values())), signal.SIGKILL)
+        self.killed = True
+
+
+@pytest.fixture
+def losses(client: Any, monkeypatch: pytest.MonkeyPatch) -> Losses:
+    """A worker of `client` is killed in the middle of the first pass over a matrix, or of another."""
+    own, whole = Losses(client), Cluster.map
+
+    def lossy(self: Cluster, function: Any, *given: Any, **named: Any) -> Any:
+        number, told = len(own.passes), named.pop("told", lambda _: None)
+        own.passes.append(function.__name__)
+
+        def done(item: Any) -> None:
+            if number == own.at:
+                own.kill()
+            told(item)
+
+        return whole(self, function, *given, told=done, **named)
+
+    monkeypatch.setattr(Cluster, "map", lossy)
+    return own

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,54 +184,92 @@ def test_validation_finds_the_same_damage(client: Any, dataset: Path, tmp_path: 
     assert checks_of(found) == checks_of(validate(folder, checks=READING))
 
 
-def results(atlas: Any, threads: int, progress: Progress | None = None) -> dict[str, np.ndarray]:
-    """What passes over the matrix give, that are to be the same bit for bit."""
-    from titin.ageing.gene_statistics import gene_statistics
+SETS = {"first": slice(0, 12), "others": slice(20, 50)}
+
+
+def of_pca(solver: str, atlas: Any, threads: int) -> dict[str, Any]:
     from titin.embed.pca import pca
-    from titin.features import highly_variable, score_gene_sets
 
-    sets = {"first": list(atlas.var_names[:12]), "others": list(atlas.var_names[20:50])}
-    found: dict[str, np.ndarray] = {}
-    for solver in ("covariance_eigh", "randomized"):
-        fit = pca(atlas, 10, svd_solver=solver, threads=threads, progress=progress)
-        found |= {f"{solver} scores": fit.scores, f"{solver} loadings": fit.loadings, f"{solver} mean": fit.mean}
-    batch = atlas.roles["donor"]
-    for flavor in ("seurat", "seurat_v3"):
-        chosen = highly_variable(atlas, n_top_genes=40, flavor=flavor, batch_key=batch, threads=threads)
-        found[flavor] = chosen.select_dtypes("number").to_numpy()
-    for method in ("score_genes", "ucell", "ulm"):
-        scored = score_gene_sets(atlas, sets, method=method, cells=slice(5, None), n_bins=5, control_size=5,
-                                 threads=threads, progress=progress)  # fmt: skip
-        found[method] = scored.table.to_numpy()
-    sums = pseudobulk(atlas, threads=threads, progress=progress)
-    found |= {"counts": sums.counts.toarray(), "detected": sums.detected.toarray()}
-    table = gene_statistics(atlas, batch, threads=threads, progress=progress).table
-    found["statistics"] = table.select_dtypes("number").to_numpy()
+    fit = pca(atlas, 10, svd_solver=solver, threads=threads)
+    return {"scores": fit.scores, "loadings": fit.loadings, "mean": fit.mean}
+
+
+def of_variable_genes(flavor: str, atlas: Any, threads: int) -> dict[str, Any]:
+    from titin.features import highly_variable
+
+    chosen = highly_variable(atlas, n_top_genes=40, flavor=flavor, batch_key=atlas.roles["donor"], threads=threads)
+    return {"genes": chosen.select_dtypes("number")}
+
+
+def of_gene_sets(method: str, atlas: Any, threads: int) -> dict[str, Any]:
+    from titin.features import score_gene_sets
+
+    sets = {name: list(atlas.var_names[genes]) for name, genes in SETS.items()}
+    scored = score_gene_sets(
+        atlas, sets, method=method, cells=slice(5, None), n_bins=5, control_size=5, threads=threads
+    )
+    return {"scores": scored.table}
+
+
+def of_pseudobulk(atlas: Any, threads: int) -> dict[str, Any]:
+    sums = pseudobulk(atlas, threads=threads)
+    return {"counts": sums.counts.toarray(), "detected": sums.detected.toarray()}
+
+
+def of_statistics(atlas: Any, threads: int) -> dict[str, Any]:
+    from titin.ageing.gene_statistics import gene_statistics
+
+    return {"table": gene_statistics(atlas, atlas.roles["donor"], threads=threads).table.select_dtypes("number")}
+
+
+def of_expression(name: str, atlas: Any, threads: int) -> dict[str, Any]:
     expression, some = atlas.expression, atlas.expression.iloc[::-3]
-    groups = expression.groupby(batch)
-    for name in ("sum", "var", "min", "max"):
-        found |= {f"groups {name}": getattr(groups, name)().to_numpy(), f"all {name}": getattr(expression, name)()}
-        found |= {f"some {name}": getattr(some, name)(), f"cells {name}": getattr(some, name)(axis=1)}
-    return {name: np.asarray(values) for name, values in found.items()}
+    return {"groups": getattr(expression.groupby(atlas.roles["donor"]), name)(), "all": getattr(expression, name)(),
+            "some": getattr(some, name)(), "cells": getattr(some, name)(axis=1)}  # fmt: skip
 
 
-@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_passes_give_the_same_numbers(client: Any, dataset: Path, lost: bool) -> None:
-    expected = results(titin.open(dataset), 2)
-    killing = Killing(client) if lost else None
-    found = results(titin.open(dataset, cluster=client), 1, killing)
-    assert killing is None or killing.victim
-    assert expected.keys() == found.keys()
+# what passes over the matrix give, that are to be the same bit for bit
+PASSES: dict[str, Callable[[Any, int], dict[str, Any]]] = {
+    "pseudobulk": of_pseudobulk, "statistics": of_statistics,
+    **{solver: partial(of_pca, solver) for solver in ("covariance_eigh", "randomized")},
+    **{flavor: partial(of_variable_genes, flavor) for flavor in ("seurat", "seurat_v3")},
+    **{method: partial(of_gene_sets, method) for method in ("score_genes", "ucell", "ulm")},
+    **{name: partial(of_expression, name) for name in ("sum", "var", "min", "max")},
+}  # fmt: skip
+
+
+def results(atlas: Any, threads: int, *names: str) -> dict[str, np.ndarray]:
+    return {f"{name} {what}": np.asarray(values) for name in names or PASSES
+            for what, values in PASSES[name](atlas, threads).items()}  # fmt: skip
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_passes_give_the_same_numbers(client: Any, dataset: Path) -> None:
+    assert_equal(results(titin.open(dataset, cluster=client), 1), results(titin.open(dataset), 2))
     assert left_over(client) == []
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "pseudobulk" else pytest.param(name, marks=pytest.mark.slow) for name in PASSES]
+)
+def test_passes_give_the_same_numbers_whoever_is_lost(name: str, client: Any, dataset: Path, losses: Any) -> None:
+    before = sorted(dataset.parent.rglob("*"))
+    found = results(titin.open(dataset, cluster=client), 1, name)
+    assert losses.killed, losses.passes
+    assert_equal(found, results(titin.open(dataset), 2, name))
+    assert left_over(client) == []
+    assert sorted(dataset.parent.rglob("*")) == before
 
 
 @pytest.mark.slow
 def test_sums_do_not_depend_on_threads(dataset: Path) -> None:
     one, three = (results(titin.open(dataset), threads) for threads in (1, 3))
-    for name, values in one.items():
-        np.testing.assert_array_equal(three[name], values, err_msg=name)
+    assert_equal(three, one)
 
 
 def test_a_function_within_a_function_is_not_sent(client: Any, dataset: Path) -> None:

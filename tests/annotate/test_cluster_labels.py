@@ -44,12 +44,14 @@ def assert_same(found: LabelCheck, expected: LabelCheck) -> None:
 @pytest.mark.parametrize("folds", [None, 3])
 def test_labels_are_judged_alike_whoever_is_lost(client: Any, typed: Path, folds: int | None) -> None:
     expected = check_labels(titin.open(typed), folds=folds, threads=2)
-    killing = Killing(client, "models")
+    killing = Killing(client, "models", "label check")
+    before = sorted(typed.parent.rglob("*"))
     found = check_labels(titin.open(typed, cluster=client), folds=folds, progress=killing)
     assert not killing.steps
     assert killing.advanced["models"] == 2 * (folds or 6)
     assert killing.advanced["label check"] == 360
     assert_same(found, expected)
+    assert sorted(typed.parent.rglob("*")) == before
 
 
 def test_a_model_labels_alike(client: Any, typed: Path) -> None:

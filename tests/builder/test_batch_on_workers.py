@@ -1,5 +1,6 @@
 """A batch on the workers of a Dask cluster: the datasets and the table of one here, whoever is lost meanwhile."""
 
+import contextlib
 import json
 import os
 import re
@@ -78,7 +79,7 @@ def tasks_left(client: Any) -> list[str]:
     return left()
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 60) -> Any:
+def wait_for(happened: Callable[[], object], seconds: float = 300) -> Any:
     until = time.monotonic() + seconds
     while not (found := happened()) and time.monotonic() < until:
         time.sleep(0.01)
@@ -139,9 +140,12 @@ class Middle(threading.Thread):
             return
         (builder,) = builders()
         builder.suspend()
-        worker = builder.parent()
-        self.act(worker, builder)
-        self.acted = True
+        try:
+            self.act(builder.parent(), builder)
+            self.acted = True
+        finally:
+            with contextlib.suppress(psutil.Error):
+                builder.resume()
 
 
 def holders(folder: Path) -> set[str]:

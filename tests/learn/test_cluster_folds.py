@@ -72,6 +72,8 @@ def test_files_are_those_of_threads_whoever_is_lost(client: Any, demo: Any, tmp_
     assert [name for name, data in here.items() if there[name] != data] == []
     assert found.scores.equals(done.scores)
     assert sorted(found.told) == sorted(done.told)
+    assert files_of(tmp_path / "threads").keys() == files_of(tmp_path / "cluster").keys()
+    assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from titin.check import validate
 from titin.check.footer import read_footer
-from titin.check.hub import NoFeatureError, dataset_info, feature, features, read_hub_card, size_in_arrow
-from titin.check.viewer_features import is_category, largest_window, size_category
+from titin.check.footer_summary import largest_window, size_in_arrow
+from titin.check.hub import NoFeatureError, dataset_info, feature, features, read_hub_card
+from titin.check.viewer_features import is_category, size_category
 from titin.check.viewer_rules import LIMIT, _ask, cell_size, first_rows
 from titin.check.viewer_rules import _run as run_by_itself  # before the tests' own way takes its place
 from titin.errors import DatasetError
@@ -111,7 +112,7 @@ def test_the_worst_window_is_the_worst_of_all(tmp_path_factory, rows, page, wind
                 )  # fmt: skip
             worst = max(worst, total)
         start += group.n_rows
-    assert largest_window(footer, window)[0] == worst
+    assert largest_window(footer.groups, window)[0] == worst
 
 
 def test_damaged_files_are_named(tmp_path):
@@ -167,7 +168,7 @@ def test_sizes_are_those_that_datasets_counts(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table(frame), path, row_group_size=333)
     loaded = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
-    assert size_in_arrow(read_footer(path), pq.read_schema(path)) == loaded.info.splits["train"].num_bytes
+    assert size_in_arrow(read_footer(path).groups, pq.read_schema(path)) == loaded.info.splits["train"].num_bytes
     info = dataset_info("x", {"train": [path]})
     assert info["splits"] == [{"name": "train", "num_bytes": loaded.info.splits["train"].num_bytes, "num_examples": n}]
 

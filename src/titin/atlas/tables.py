@@ -1,6 +1,7 @@
 """obs, var, obsm and uns as the source had them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from titin.atlas.orders import gene_order
 from titin.dataset import layout
 from titin.dataset.store import Store
-from titin.dataset.tables import Record, decode_table
+from titin.dataset.tables import Record, Values, decode_table, decode_values
 from titin.dataset.unstructured import decode_uns
 from titin.errors import DatasetError
 
@@ -45,15 +46,100 @@ def read_derived(store: Store) -> pd.DataFrame:
     Numbers are float64; text, of a table of donors, is categorical.
     """
     derived, index = store.manifest.derived, pd.RangeIndex(store.manifest.n_cells)
-    if not derived:
-        return pd.DataFrame(index=index)
+    return pd.DataFrame({name: read_derived_column(store, name) for name in derived}, index=index)
+
+
+def read_derived_column(store: Store, name: str, *, labels: bool = False) -> Any:
+    """Read one of the columns of `read_derived`.
+
+    Parameters
+    ----------
+    labels
+        Give numbers as categories, too: a byte or two a cell, as there are as many ages as donors.
+    """
     file = store.manifest.layout.sample_metadata
-    table = store.table(file, list(derived))
-    columns: dict[str, Any] = {}
-    for name, origin in derived.items():
-        text = origin.get("type") == "text"
-        columns[name] = pd.Categorical(table.column(name).to_pylist()) if text else _ages(store, file, table, name)
-    return pd.DataFrame(columns, index=index)
+    if store.manifest.derived[name].get("type") == "text":
+        return _labels(store, file, name, _TEXTS)
+    if not labels:
+        return _ages(store, file, store.table(file, [name]), name)
+    schema = store.arrow_schema(store.shards(file)[0])
+    if name in schema.names:
+        _check_ages(store, file, name, schema.field(name).type)
+    return _labels(store, file, name, _NUMBERS)
+
+
+_TEXTS: Record = {"kind": "category", "ordered": False, "of": {"kind": "object"}, "categories": "sorted"}
+_NUMBERS: Record = _TEXTS | {"of": {"kind": "number", "dtype": "float64"}}
+
+
+def read_column(store: Store, name: str, record: Record) -> Values:
+    """Restore one column of a table of cells as `read_obs` does, a range of rows at a time.
+
+    Nothing else of the size of the column is in memory; equal texts are one object.
+
+    Parameters
+    ----------
+    name
+        The table.
+    record
+        Of the column.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or replaced, or the column does not hold what its record says.
+    """
+    if record["kind"] in ("category", "object"):
+        return _labels(store, name, record["column"], record)  # type: ignore[no-any-return]
+    if record["kind"] != "number":
+        return _restored(store, name, store.column(name, record["column"]), record)
+    whole = np.empty(store.n_rows(name), np.dtype(record["dtype"]))
+    at = 0
+    for values in column_ranges(store, name, record):
+        whole[at : at + len(values)] = np.asarray(values)
+        at += len(values)
+    return whole
+
+
+def column_ranges(store: Store, name: str, record: Record) -> Iterator[Values]:
+    """Restore one column of a table of cells, a range of rows after another; raises as `read_column`."""
+    for part in store.ranges(name, [record["column"]]):
+        yield _restored(store, name, part.column(0), record)
+
+
+def _restored(store: Store, name: str, column: pa.ChunkedArray | pa.Array, record: Record) -> Values:
+    with _decoding(store, name):
+        return decode_values(column, record)
+
+
+def _labels(store: Store, name: str, column: str, record: Record) -> Any:
+    """A column of few different entries: each of them restored once, however often it is there."""
+    known, places = dict[Any, int](), np.full(store.n_rows(name), -1, np.int32)
+    at, dtype = 0, pa.string()
+    for part in store.ranges(name, [column]):
+        with _decoding(store, name):
+            dtype, own = _numbered(part.column(0), known)
+        places[at : at + len(own)] = own
+        at += len(own)
+    lacking = [None] if (places < 0).any() else []
+    restored: Any = _restored(store, name, pa.array([*known, *lacking], dtype), record)
+    if not isinstance(restored, pd.Categorical):
+        return restored[places]
+    codes = np.append(restored.codes[: len(known)], np.array(-1, restored.codes.dtype))
+    return pd.Categorical.from_codes(codes[places], dtype=restored.dtype)
+
+
+def _numbered(column: pa.ChunkedArray, known: dict[Any, int]) -> tuple[pa.DataType, NDArray[np.int32]]:
+    """Type of a column's entries, and the number of each row's: that of ``known``, which grows; -1 where missing."""
+    array = column.unify_dictionaries().combine_chunks()
+    array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    entries = array.dictionary.to_pylist()
+    codes = array.indices.fill_null(len(entries)).to_numpy(zero_copy_only=False)
+    number = np.full(len(entries) + 1, -1, np.int32)
+    for code in np.flatnonzero(np.bincount(codes, minlength=len(entries) + 1)[:-1]).tolist():
+        if entries[code] is not None and entries[code] == entries[code]:  # not a number is no label
+            number[code] = known.setdefault(entries[code], len(known))
+    return array.dictionary.type, number[codes]
 
 
 def read_obs_names(store: Store) -> pd.Index:
@@ -123,25 +209,36 @@ def decode(store: Store, name: str, table: pa.Table, records: Sequence[Record]) 
     DatasetError
         If a column is missing or does not hold what its record says, or a name is missing or names several rows.
     """
-    try:
+    with _decoding(store, name):
         frame = decode_table(table, records)
-    except DatasetError as error:
-        raise store.damaged(name, ValueError(error.args[0])) from error
-    except _DECODING as error:
-        raise store.damaged(name, ValueError(f"a column does not hold what {layout.MANIFEST} says: {error}")) from error
     if frame.index.hasnans or not frame.index.is_unique:
         again = frame.index[frame.index.duplicated() | frame.index.isna()][0]
         raise store.damaged(name, ValueError(f"a name is missing or names several rows: {again!r}"))
     return frame
 
 
+@contextmanager
+def _decoding(store: Store, name: str) -> Iterator[None]:
+    """Say of which table it is that a column does not hold what its record says."""
+    try:
+        yield
+    except DatasetError as error:
+        raise store.damaged(name, ValueError(error.args[0])) from error
+    except _DECODING as error:
+        raise store.damaged(name, ValueError(f"a column does not hold what {layout.MANIFEST} says: {error}")) from error
+
+
 def _ages(store: Store, file: str, table: pa.Table, name: str) -> NDArray[np.float64]:
     """Ages, NaN where they are missing."""
     column = table.column(name)
-    if column.type != pa.float64():
-        raise store.damaged(file, ValueError(f"column {name}: its type is {column.type}, not double"))
+    _check_ages(store, file, name, column.type)
     ages: NDArray[np.float64] = column.to_numpy()
     return ages
+
+
+def _check_ages(store: Store, file: str, name: str, dtype: pa.DataType) -> None:
+    if dtype != pa.float64():
+        raise store.damaged(file, ValueError(f"column {name}: its type is {dtype}, not double"))
 
 
 def _take(table: pa.Table, order: Order | None) -> pa.Table:

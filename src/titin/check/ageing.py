@@ -16,13 +16,14 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.kept_tables import read_told
 from titin.check.registry import check
+from titin.check.units import all_groups
 from titin.dataset import layout
 from titin.dataset.arrow import list_arrays
 from titin.dataset.block import GeneBlock
 from titin.dataset.pages import Lists
 from titin.dataset.shapes import anything, list_of, record, text
 from titin.study.design import labels_of, level_name
-from titin.study.groups import CellGroups, group_cells
+from titin.study.groups import CellGroups
 
 _AGAIN = "find it anew: titin age tables"
 _TOLD = b"titin.ageing"
@@ -38,7 +39,7 @@ def ageing(dataset: CheckedDataset) -> Outcome:
         return Outcome(skipped="what changes with age is not kept in the dataset")
     found: list[Finding] = []
     read: list[_Level] = []
-    cells = group_cells(dataset.atlas)
+    cells = all_groups(dataset)
     for level, names in dataset.manifest.ageing_files.items():
         own = _read(dataset, level, names, cells)
         if isinstance(own, _Level):

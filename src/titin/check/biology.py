@@ -8,10 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, mannwhitneyu
 
-from titin.check.dataset import CheckedDataset, bundled, present
+from titin.check.dataset import CheckedDataset, bundled, counts_of, present
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
-from titin.study.groups import CellGroups, group_by
+from titin.check.units import units
+from titin.dataset.store import slices
+from titin.study.combinations import Combinations
+from titin.study.groups import CellGroups
 from titin.study.vocabulary import protocol_of, sex_of
 
 FEWEST_CELLS = 20  # of a unit that is compared with others
@@ -118,15 +121,16 @@ def sex(dataset: CheckedDataset) -> Outcome:
     female, male = bundled(dataset, "sex_female"), bundled(dataset, "sex_male")
     if not female or not male:
         return Outcome(skipped=f"the dataset has no {'XIST' if not female else 'gene of the Y chromosome'}")
-    x, y = (np.any([dataset.atlas.counts_of(g).to_numpy() > 0 for g in genes], axis=0) for genes in (female, male))
-    donors = _sexes(dataset, units(dataset, ["donor"]), x & ~y, y & ~x)
+    x, y = _expressed(dataset, female), _expressed(dataset, male)
+    alone = x & ~y, y & ~x
+    donors = _sexes(dataset, ["donor"], *alone)
     where = dataset.layout.sample_metadata
     wrong = donors[donors["contradicts"]]
     findings = [_contradiction(row, where, _exchanged(wrong)) for row in wrong.itertuples()]
     mixed = donors[donors["called"] == "mixed"]
     findings += [_mixture(row, where) for row in mixed.itertuples()]
     if dataset.missing("sample") is None:
-        samples = _sexes(dataset, units(dataset, ["donor", "sample"]), x & ~y, y & ~x)
+        samples = _sexes(dataset, ["donor", "sample"], *alone)
         odd = samples[samples["contradicts"] & ~samples["donor"].isin(wrong["donor"])]
         findings += [_contradiction(row, where) for row in odd.itertuples()]
     evaluable = int(donors["called"].notna().sum())
@@ -136,11 +140,21 @@ def sex(dataset: CheckedDataset) -> Outcome:
     return Outcome(findings, read, {"donors": _records(donors)})
 
 
-def _sexes(dataset: CheckedDataset, by: CellGroups, female: Any, male: Any) -> pd.DataFrame:
+def _expressed(dataset: CheckedDataset, genes: Sequence[str]) -> NDArray[np.bool_]:
+    """Which cells have any of some genes."""
+    found = np.zeros(dataset.manifest.n_cells, bool)
+    for gene in genes:
+        found |= counts_of(dataset, gene) > 0
+    return found
+
+
+def _sexes(dataset: CheckedDataset, roles: Sequence[str], female: Any, male: Any) -> pd.DataFrame:
     """Recorded and expressed sex of each unit."""
+    by, sexes = units(dataset, roles), dataset.study.values("sex")
     table = by.table.assign(female_cells=by.sum(female).astype(int), male_cells=by.sum(male).astype(int))
-    recorded = pd.Series(dataset.study.values("sex").astype("string").to_numpy())
-    distinct = recorded.groupby(by.codes).agg(lambda s: "|".join(sorted(s.dropna().unique())))
+    alike = Combinations.of([by.codes, sexes], len(by.codes))
+    recorded = pd.Series(sexes.iloc[alike.rows].astype("string").to_numpy())
+    distinct = recorded.groupby(by.codes[alike.rows]).agg(lambda s: "|".join(sorted(s.dropna().unique())))
     table["recorded"] = [str(distinct.get(i, "")) for i in range(len(table))]
     total = table["female_cells"] + table["male_cells"]
     share = table["male_cells"] / total.where(total > 0, 1)
@@ -232,7 +246,7 @@ def nuclei(dataset: CheckedDataset) -> Outcome:
     library = np.maximum(by.sum(totals.n_counts), 1)
     measures = {}
     if malat:
-        measures["MALAT1"] = 1e4 * by.sum(dataset.atlas.counts_of(malat[0]).to_numpy()) / library
+        measures["MALAT1"] = 1e4 * by.sum(counts_of(dataset, malat[0])) / library
     if totals.mitochondrial.any():
         measures["mitochondrial"] = 1e4 * by.sum(totals.mitochondrial) / library
     table = table.assign(**measures)
@@ -315,7 +329,7 @@ def doublets(dataset: CheckedDataset) -> Outcome:
     findings, facts, where = [], {}, dataset.layout.sample_metadata
     for column in columns:
         values = obs[column]
-        if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > 2:
+        if pd.api.types.is_numeric_dtype(values.dtype) and _are_several(values):
             low, middle, high, top = (float(v) for v in values.quantile([0.05, 0.5, 0.95, 1.0]))
             facts[str(column)] = {"q05": low, "median": middle, "q95": high, "max": top}
             continue
@@ -327,12 +341,25 @@ def doublets(dataset: CheckedDataset) -> Outcome:
     return Outcome(findings, f"{len(columns)} columns of {len(obs):,} cells", facts)
 
 
+def _are_several(values: pd.Series) -> bool:
+    """Whether there are more than two different numbers; no more are looked at than that takes."""
+    found = set[Any]()
+    for rows in slices(len(values)):
+        found.update(values.iloc[rows].dropna().unique().tolist())
+        if len(found) > 2:
+            return True
+    return False
+
+
 @check("biology.cells_per_type", "Each cell type has cells of three donors or more.", severity="note",
        needs=("donor", "cell_type"))  # fmt: skip
 def cells_per_type(dataset: CheckedDataset) -> Outcome:
     """Count donors by type, at the coarsest level."""
     level = dataset.roles["cell_type"][0]
-    table = pd.crosstab(dataset.study.labels(level).astype("string"), dataset.study.values("donor").astype("string"))
+    labels, donor = dataset.study.labels(level), dataset.study.values("donor")
+    alike = Combinations.of([labels, donor], len(labels))
+    pairs = alike.table({"label": labels, "donor": donor}).astype("string")
+    table = pd.crosstab(pairs["label"], pairs["donor"], alike.n_cells, aggfunc="sum").fillna(0).astype(np.int64)
     donors, cells = (table > 0).sum(axis=1), table.sum(axis=1).to_dict()
     findings = [
         Finding(f"{name}: {int(cells[name]):,} cells of {int(n)} donor{'s' if n > 1 else ''}",
@@ -341,11 +368,6 @@ def cells_per_type(dataset: CheckedDataset) -> Outcome:
     ]  # fmt: skip
     facts = {"level": level, "cells": {str(t): {str(d): int(n) for d, n in row.items()} for t, row in table.iterrows()}}
     return Outcome(findings, f"{table.shape[0]} types of {table.shape[1]} donors", facts)
-
-
-def units(dataset: CheckedDataset, roles: Sequence[str]) -> CellGroups:
-    """Group the cells by those of the roles that the dataset has."""
-    return group_by(dataset.study.keys([role for role in roles if dataset.missing(role) is None]), complete=True)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from titin.dataset.store import Store
+
 
 def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int, int]:
     """How many rows differ and the first of them; missing equals missing, labels equal their text.
@@ -25,6 +27,8 @@ def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int
     """
     if len(one) != len(other):
         raise ValueError(f"{len(one):,} and {len(other):,} rows")
+    if one.type.equals(other.type) and one.equals(other):
+        return 0, -1
     one, other = decoded(one), decoded(other)
     if one.equals(other):
         return 0, -1
@@ -35,6 +39,24 @@ def column_difference(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[int
         same = pc.or_(same, pc.fill_null(both_nan, False))
     differ = np.flatnonzero(~same.to_numpy())
     return (len(differ), int(differ[0])) if len(differ) else (0, -1)
+
+
+def file_difference(store: Store, file: str, other: str, column: str) -> tuple[int, int, str]:
+    """Compare a column of two tables, a range of rows after another; as `column_difference`.
+
+    Returns
+    -------
+    n, row, said
+        Where some differ, ``said`` is what the first has, and not has.
+    """
+    n, row, said, first = 0, -1, "", 0
+    for one, two in zip(store.ranges(file, [column]), store.ranges(other, [column]), strict=True):
+        ours, theirs = one.column(0), two.column(0)
+        more, at = column_difference(ours, theirs)
+        if more and not n:
+            row, said = first + at, f"{value(ours, at)}, not {value(theirs, at)}"
+        n, first = n + more, first + len(ours)
+    return n, row, said
 
 
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -8,25 +8,28 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.atlas import Atlas, UnknownNameError, open_atlas
+from titin.atlas.tables import read_derived_column
+from titin.check.cells import CellColumns
 from titin.check.expression_pass import ExpressionPass, Totals, read_expression
 from titin.check.hub import HubCard, read_hub_card
 from titin.check.passes import ByGenePass, read_by_gene
+from titin.check.repeats import Repeats, find_repeats
 from titin.cluster import connect
 from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.dataset.sight import check_sight
-from titin.dataset.store import Store
+from titin.dataset.store import Store, slices
 from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.progress import Progress
 from titin.resources import make_resources
 from titin.source import Source
 from titin.study.design import Study
+from titin.study.roles import role_columns
 
 Result = TypeVar("Result")
 _SHARED = ("folder", "resources", "progress")
@@ -120,15 +123,38 @@ class CheckedDataset:
         part.atlas = self.atlas.part(place)
         return part
 
+    def let_go(self) -> None:
+        """Forget what is large and quickly read again: footers of files with many row groups."""
+        if "atlas" in vars(self):
+            self.atlas.store.let_go()
+        for part in vars(self).get("parts", {}).values():
+            part.let_go()
+
     @cached_property
-    def obs(self) -> pd.DataFrame:
-        """Metadata of the cells in the dataset's order, as `Atlas.obs` has them."""
-        return self.atlas.cell_columns()
+    def obs(self) -> CellColumns:
+        """Columns of the cells' metadata in the dataset's order, read when asked for and not kept."""
+        return CellColumns(self.atlas.store, self.atlas.cells, self.repeats)
+
+    @cached_property
+    def derived(self) -> pd.DataFrame:
+        """What titin has added to the table of cells, as labels: of numbers, too, there are few different ones."""
+        store = self.atlas.store
+        columns = {name: read_derived_column(store, name, labels=True) for name in self.manifest.derived}
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.manifest.n_cells), copy=False)
+
+    def years(self, name: str) -> NDArray[np.float64]:
+        """Ages of the cells by one of the `derived` columns, NaN where they are missing."""
+        return self.derived[name].to_numpy(np.float64)
+
+    def repeats(self, file: str) -> Repeats:
+        """What is wrong with the names of the cells in a table of cells; looked for once."""
+        return self._once(f"repeats {file}", lambda: find_repeats(self.atlas.store, file, layout.CELL_ID))
 
     @cached_property
     def study(self) -> Study:
-        """What part each column of obs plays."""
-        return Study(self.obs, self.roles, self.atlas.cells.derived)
+        """What part each column of obs plays; columns of no role are not there."""
+        wanted = [name for name in role_columns(self.roles) if name in self.obs.columns]
+        return Study(self.obs[wanted], self.roles, self.derived)
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -150,7 +176,8 @@ class CheckedDataset:
             If there is none; ask `missing` first.
         """
         named = self.roles[role]
-        return self.obs[named[-1] if isinstance(named, list) else named]  # type: ignore[return-value]
+        column: pd.Series = self.obs[named[-1] if isinstance(named, list) else named]
+        return column
 
     @cached_property
     def source_sha256(self) -> str:
@@ -180,12 +207,10 @@ class CheckedDataset:
 
     def cell_name(self, position: int) -> str:
         """Return the barcode of a cell by its position, for messages."""
-        return str(self.cell_ids[position].as_py())
-
-    @cached_property
-    def cell_ids(self) -> pa.ChunkedArray:
-        """Barcodes as ``expression`` has them."""
-        return self.atlas.store.column(self.layout.expression, layout.CELL_ID)
+        store = self.atlas.store
+        group = next(g for g in store.row_groups(self.layout.expression) if position < g.first_row + g.n_rows)
+        names = store.read_group(group, [layout.CELL_ID]).column(0)
+        return str(names[position - group.first_row].as_py())
 
     @cached_property
     def hub_card(self) -> HubCard:
@@ -260,6 +285,21 @@ def normalised(dataset: CheckedDataset, gene: str) -> NDArray[np.float32]:
     Of kind ``log1p`` and ``real`` the dataset's own; of kind ``counts``, log1p of counts in 10,000.
     """
     if not dataset.manifest.value_kind.lognorm_of_counts:
-        return dataset.atlas[gene].to_numpy(np.float32)
-    total = np.maximum(dataset.totals.n_counts, 1)
-    return np.log1p(dataset.atlas.counts_of(gene).to_numpy() / total * 1e4).astype(np.float32)
+        return dataset.atlas.reader.gene(gene).astype(np.float32, copy=False)
+    counts, total = counts_of(dataset, gene), dataset.totals.n_counts
+    found = np.empty(len(counts), np.float32)
+    for rows in slices(len(counts)):
+        found[rows] = np.log1p(counts[rows] / np.maximum(total[rows], 1) * 1e4)
+    return found
+
+
+def counts_of(dataset: CheckedDataset, gene: str) -> NDArray[Any]:
+    """Integer counts of a gene over the cells."""
+    dataset.atlas.reader.check_counts()
+    return dataset.atlas.reader.gene(gene, counts=True)
+
+
+def numbers_of(column: pd.Series) -> NDArray[Any]:
+    """Numbers of a column, NaN where they are missing; as they are where none can be missing."""
+    plain = isinstance(column.dtype, np.dtype)
+    return column.to_numpy() if plain else column.to_numpy(np.float64, na_value=np.nan)

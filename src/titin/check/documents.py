@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from titin.check.cells import CellColumns
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.hub import MOST_CARD
@@ -62,7 +62,7 @@ def structure(dataset: CheckedDataset) -> Outcome:
 
 
 def _category_differences(
-    obs: pd.DataFrame, own: list[Any], part: str, name: str, counts: dict[str, int]
+    obs: CellColumns, own: list[Any], part: str, name: str, counts: dict[str, int]
 ) -> Iterator[Finding]:
     where = f"{layout.STRUCTURE}, {part}, {name}"
     columns = [c for c in own if str(c) == name]

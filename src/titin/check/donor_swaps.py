@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from titin.check.dataset import CheckedDataset, bundled
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
+from titin.check.units import Keys
 from titin.dataset import layout
-from titin.study.groups import CellGroups, group_by
+from titin.study.design import level_columns
+from titin.study.groups import CellGroups
 
 CERTAINTY = 0.95  # that some donors are exchanged, from which it is said
 _PRIOR = 0.01  # of any exchange in a dataset, before its genes are looked at
@@ -211,15 +213,15 @@ def donor_swaps(dataset: CheckedDataset) -> Outcome:
 def _matches(dataset: CheckedDataset) -> Iterator[tuple[tuple[str, str], Match]]:
     study = dataset.study
     names = [name for name in ("donor", "protocol", "sex", "chemistry") if study.knows(name)]
-    keys = study.keys(names)
-    if study.levels:
-        keys = keys.assign(cell_type=study.labels(study.levels[0]).astype("string").astype(object).to_numpy())
-    else:
+    levels = list(level_columns({"cell_type": study.levels}))
+    every = Keys(study, [*names, *levels[:1]])
+    keys = every.table.rename(columns=dict.fromkeys(levels[:1], "cell_type"))
+    if not levels:
         keys = keys.assign(cell_type="all")
     told = ["donor", "protocol", "cell_type"]
     needed = keys[told].notna().all(axis=1)
     keys = keys.drop(columns=[c for c in ("chemistry",) if c in keys and _differs(keys, c)])
-    by = group_by(keys.where(needed, None), complete=False)
+    by = every.groups(keys.where(needed, None))
     enough = (by.table[layout.N_CELLS] >= _FEWEST_CELLS) & by.table[told].notna().all(axis=1)
     in_two = by.table[enough].groupby("donor")["protocol"].nunique()
     if (in_two > 1).sum() < _FEWEST_DONORS:

@@ -31,14 +31,12 @@ class Totals:
     Attributes
     ----------
     n_genes
-        int64 a cell, in the dataset's order: genes detected.
+        int32 a cell, in the dataset's order: genes detected.
     n_counts
         float64 a cell: sum of its counts; of kind ``real``, of its values.
     mitochondrial
         float64 a cell: the part of ``n_counts`` that lies on mitochondrial genes (symbol begins with ``MT-``,
         whatever the case).
-    value_sums
-        float64 a cell: sum of the source's values.
     gene_n_cells
         int64 a gene, in the source's order (that of ``var``): cells that express it.
     gene_n_counts
@@ -47,10 +45,9 @@ class Totals:
         float64 a gene: sum of the source's values, and of their squares.
     """
 
-    n_genes: NDArray[np.int64]
+    n_genes: NDArray[np.int32]
     n_counts: NDArray[np.float64]
     mitochondrial: NDArray[np.float64]
-    value_sums: NDArray[np.float64]
     gene_n_cells: NDArray[np.int64]
     gene_n_counts: NDArray[np.float64]
     gene_sums: NDArray[np.float64]
@@ -59,8 +56,10 @@ class Totals:
     @property
     def percent_mito(self) -> NDArray[np.float64]:
         """Share of a cell's counts on mitochondrial genes, 0 … 100; NaN for a cell without counts."""
+        share = 100 * self.mitochondrial
         with np.errstate(invalid="ignore", divide="ignore"):
-            return 100 * self.mitochondrial / self.n_counts
+            share /= self.n_counts
+        return share
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -136,7 +135,7 @@ class _Reading:
         self.digest_values = digest_values
         self.scale, self.log_unit = None, log_unit_of(self.manifest.value_kind)
         if self.manifest.value_kind.has_levels:
-            self.scale = store.column(store.manifest.layout.expression, layout.SCALE).to_numpy().astype(np.float32)
+            self.scale = _read_scale(store)
         self.negative = bool(self.manifest.settings.get("allow_negative"))
 
     def look_at_all(self, groups: Sequence[RowGroup]) -> _Block:
@@ -240,6 +239,16 @@ class _Reading:
         )  # fmt: skip
 
 
+def _read_scale(store: Store) -> NDArray[np.float32]:
+    """Scale of each cell, whatever type the file gives it."""
+    file, at = store.manifest.layout.expression, 0
+    scale = np.empty(store.n_rows(file), np.float32)
+    for part in store.ranges(file, [layout.SCALE]):
+        scale[at : at + part.num_rows] = part.column(0).to_numpy()
+        at += part.num_rows
+    return scale
+
+
 def _describe(code: int, tokens: NDArray, elements: NDArray, n_genes: int) -> str:
     if code == 1:
         at = int(np.flatnonzero(np.diff(tokens.astype(np.int64)) <= 0)[0])
@@ -300,7 +309,8 @@ class _Gather:
 
     def __init__(self, n_cells: int, n_genes: int, digest_values: bool) -> None:
         self.problems = Problems()
-        self.n_genes, self.cells = np.zeros(n_cells, np.int64), np.zeros((n_cells, 3))
+        self.n_genes = np.zeros(n_cells, np.int32)
+        self.n_counts, self.mitochondrial = np.zeros(n_cells), np.zeros(n_cells)
         self.sums, self.gene_digests = np.zeros((n_genes, 4)), np.zeros((n_genes, 2), np.uint64)
         self.cell_digests = np.zeros((n_cells if digest_values else 0, 2), np.uint64)
         self.worst_ulp = 0.0
@@ -308,7 +318,8 @@ class _Gather:
     def add(self, first: int, block: _Block) -> None:
         rows = slice(first, first + len(block.n_genes))
         self.problems.extend(block.found)
-        self.n_genes[rows], self.cells[rows] = block.n_genes, block.cells
+        self.n_genes[rows] = block.n_genes
+        self.n_counts[rows], self.mitochondrial[rows] = block.cells[:, 0], block.cells[:, 2]
         if len(self.cell_digests):
             self.cell_digests[rows] = block.cell_digests
         self.sums += block.sums
@@ -320,7 +331,7 @@ class _Gather:
         by_source = np.zeros_like(self.sums)
         by_source[source_columns] = self.sums
         totals = Totals(
-            self.n_genes, self.cells[:, 0], self.cells[:, 2], self.cells[:, 1], by_source[:, 0].astype(np.int64),
+            self.n_genes, self.n_counts, self.mitochondrial, by_source[:, 0].astype(np.int64),
             *(np.ascontiguousarray(by_source[:, k]) for k in (1, 2, 3)),
         )  # fmt: skip
         return ExpressionPass(totals, self.problems, self.gene_digests, self.cell_digests, self.worst_ulp)

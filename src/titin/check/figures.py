@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from titin.atlas.tables import read_column
 from titin.check.dataset import CheckedDataset
 from titin.dataset.layout import projection_columns
 from titin.plot import alt_text, density, embedding, noted, stacked_bars, synthetic_note, to_png
@@ -103,12 +104,13 @@ def _coordinates(
     dataset: CheckedDataset, key: str, columns: dict[str, pd.Series]
 ) -> tuple[pd.DataFrame | None, str, str]:
     """Table of the first two dimensions beside the columns; None if there are not two."""
-    matrix = np.asarray(dataset.atlas.obsm[key])
-    if matrix.ndim != 2 or matrix.shape[1] < 2:
+    entry = dataset.manifest.obsm[key]
+    if len(entry["columns"]) < 3:  # the first is that of the names
         return None, "", ""
+    places = [np.asarray(read_column(dataset.atlas.store, entry["file"], record)) for record in entry["columns"][1:3]]
     x, y = projection_columns(key, 2)
     table = pd.DataFrame({column.name: column.array for column in columns.values()})
-    return table.assign(**{x: matrix[:, 0], y: matrix[:, 1]}), x, y
+    return table.assign(**{x: places[0], y: places[1]}), x, y
 
 
 def _bars(dataset: CheckedDataset, columns: dict[str, pd.Series], title: str) -> "Axes":

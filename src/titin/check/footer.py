@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from titin.dataset.thrift import read_struct
+from titin.dataset.thrift import read_struct, read_struct_in_parts
 from titin.errors import DatasetError
 
 _MAGIC = b"PAR1"
@@ -95,8 +95,16 @@ class Footer:
         return sum(group.encoded for group in self.groups)
 
 
-def read_footer(path: Path, *, pages: bool = True) -> Footer:
+def read_footer(path: Path, *, pages: bool = True, take: Callable[[Group], None] | None = None) -> Footer:
     """Read the footer of a Parquet file and, unless told not to, its offset indexes.
+
+    Parameters
+    ----------
+    pages
+        Whether offset indexes are read.
+    take
+        Takes the row groups one after another, which are then not kept: there are as many as cells ask for, and in
+        memory they are the largest thing beside these.
 
     Raises
     ------
@@ -112,19 +120,25 @@ def read_footer(path: Path, *, pages: bool = True) -> Footer:
                 raise DatasetError(f"{path.name} is no Parquet file, or was cut short", "restore it, or build again")
             length = int.from_bytes(tail[:4], "little")
             file.seek(size - 8 - length)
-            document, _ = read_struct(file.read(length), 0)
 
             def read_at(offset: int, length: int) -> bytes:
                 file.seek(offset)
                 return file.read(length)
 
             once: dict[Any, Any] = {}  # names and levels are the same in every row group, and stand in memory once
-            groups = tuple(_group(group, read_at if pages else None, once) for group in document[_ROW_GROUPS])
+            groups = list[Group]()
+            keep = take or groups.append
+            document = read_struct_in_parts(
+                file.read(length), 0, _ROW_GROUPS, lambda group: keep(_group(group, read_at if pages else None, once))
+            )
+            n_rows = document[_N_ROWS]
+            if _ROW_GROUPS not in document:
+                raise ValueError("it lists no row groups")
     except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
         raise DatasetError(f"the footer of {path.name} is damaged: {error}", "restore it, or build again") from error
     pairs = document.get(_KEY_VALUES, [])
     metadata = {pair[1].decode("utf-8", "replace"): pair.get(2, b"").decode("utf-8", "replace") for pair in pairs}
-    return Footer(document[_N_ROWS], groups, metadata)
+    return Footer(n_rows, tuple(groups), metadata)
 
 
 _ReadAt = Callable[[int, int], bytes]

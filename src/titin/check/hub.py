@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from titin.check.findings import Finding
-from titin.check.footer import Chunk, Footer, read_footer
+from titin.check.footer import read_footer
+from titin.check.footer_summary import FooterSummary, summarise_footer
 from titin.dataset import layout
 from titin.errors import DatasetError
 from titin.files import read_text
@@ -104,61 +105,9 @@ def json_features(schema: pa.Schema) -> list[dict[str, Any]]:
     return [{"feature_idx": i, "name": field.name, "type": described(field.type)} for i, field in enumerate(schema)]
 
 
-def size_in_arrow(footer: Footer, schema: pa.Schema) -> int:
-    """Bytes that `datasets` counts when it has loaded a file: of columns as Arrow arrays, dictionaries spelled out.
-
-    Exact for what the format writes (numbers, text, labels, lists of numbers); from the footer alone.
-    """
-    leaves: dict[str, list[Chunk]] = {}
-    total = 0
-    for group in footer.groups:
-        leaves.clear()
-        for chunk in group.chunks:
-            leaves.setdefault(chunk.path[0], []).append(chunk)
-        for column in schema:
-            total += sum(_column_size(chunk, column, group.n_rows) for chunk in leaves.get(column.name, []))
-    return total
-
-
-def _column_size(chunk: Chunk, field: pa.Field, n_rows: int) -> int:
-    """Bytes of one column of one row group; numbers and labels that may be missing have a bitmap, others if need be."""
-    arrow = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
-        return _list_size(chunk, field, n_rows)
-    sparing = pa.types.is_string(field.type) or pa.types.is_boolean(field.type)
-    bitmap = _bits(n_rows) if (chunk.n_missing if sparing else field.nullable) else 0
-    if pa.types.is_boolean(arrow):
-        return _bits(n_rows) + bitmap
-    if chunk.text_bytes is not None:
-        return chunk.text_bytes + 4 * n_rows + bitmap
-    return n_rows * _width(arrow) // 8 + bitmap
-
-
-def _list_size(chunk: Chunk, field: pa.Field, n_rows: int) -> int:
-    """Offsets and elements; how many of them there are is told by the definition levels."""
-    levels = chunk.levels or (0,) * field.nullable + (0, chunk.n_values)
-    missing = levels[0] if field.nullable else 0
-    elements = levels[field.nullable + 1 :]
-    gaps = _bits(sum(elements)) if len(elements) > 1 and elements[0] else 0
-    offsets = (8 if pa.types.is_large_list(field.type) else 4) * n_rows
-    content = sum(elements) * _width(field.type.value_type) // 8 + (chunk.text_bytes or 0)
-    return content + gaps + offsets + (_bits(n_rows) if missing else 0)
-
-
-def _bits(n: int) -> int:
-    return -(-n // 8)
-
-
-def _width(arrow: pa.DataType) -> int:
-    try:
-        return int(arrow.bit_width)
-    except ValueError:
-        return 32  # text within a list: its offsets; the text itself is counted apart
-
-
 def dataset_info(
     name: str, splits: Mapping[str, Sequence[Path]], schema: pa.Schema | None = None,
-    footers: Mapping[Path, Footer] | None = None,
+    footers: Mapping[Path, FooterSummary] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Describe a config as the YAML of a dataset card does (``dataset_info``), computed from its files.
 
@@ -192,9 +141,9 @@ def dataset_info(
     described = []
     for split, paths in splits.items():
         n_bytes = n_rows = 0
-        for path in paths:  # one footer in memory at a time
-            end = known.get(path) or read_footer(path, pages=False)
-            n_bytes, n_rows = n_bytes + size_in_arrow(end, schema), n_rows + end.n_rows
+        for path in paths:
+            end = known.get(path) or summarise_footer(path, schema, pages=False)
+            n_bytes, n_rows = n_bytes + end.arrow_bytes, n_rows + end.n_rows
         described.append({"name": split, "num_bytes": n_bytes, "num_examples": n_rows})
     return {
         "config_name": name, "features": features(schema), "splits": described,
@@ -263,7 +212,7 @@ class HubCard:
     matter: dict[str, Any] = field(default_factory=dict)
     problems: list[Finding] = field(default_factory=list)
     configs: list[HubConfig] = field(default_factory=list)
-    _footers: dict[str, Footer] = field(default_factory=dict)
+    _footers: dict[str, FooterSummary] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
 
     @cached_property
@@ -272,10 +221,17 @@ class HubCard:
         found = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
         return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
 
-    def footer(self, name: str) -> Footer:
-        """Footer of a Parquet file, read once."""
+    def footer(self, name: str) -> FooterSummary:
+        """What the footer of a Parquet file says, read once; its size in Arrow is that by the schema of its config."""
         if name not in self._footers:
-            self._footers[name] = read_footer(self.folder / name)
+            home = next((config for config, own in self.parquet() if own == name), None)
+            path = self.folder / name
+            try:
+                schema = self.schema(name if home is None else home.files[0])
+            except DatasetError:
+                read_footer(path, take=lambda _: None)  # which says what is wrong with its own
+                raise
+            self._footers[name] = summarise_footer(path, schema)
         return self._footers[name]
 
     def schema(self, name: str) -> pa.Schema:
@@ -382,8 +338,8 @@ def _splits(card: HubCard, config: str, data_files: Any) -> dict[str, tuple[str,
 def _empty(card: HubCard, name: str) -> bool:
     """Whether a table has no rows: `datasets` loads none without, so it goes without a config."""
     try:
-        return card.footer(name).n_rows == 0
-    except DatasetError:
+        return int(pq.read_metadata(card.folder / name).num_rows) == 0
+    except (OSError, pa.ArrowException):
         return False
 
 

@@ -16,6 +16,7 @@ from titin.dataset import layout
 from titin.dataset.arrow import sha256
 from titin.dataset.layout import required
 from titin.dataset.manifest import RAW_VARM, Manifest, group_of
+from titin.dataset.opened_files import arrow_schema
 from titin.dataset.tables import KINDS
 
 
@@ -428,7 +429,7 @@ def _footers(dataset: CheckedDataset) -> Iterator[tuple[str, Any, str]]:
 @check("integrity.schema", "Every Parquet file has the format's columns, in their order and of their types.")
 def schema(dataset: CheckedDataset) -> Outcome:
     """Names, order, types, what may be missing, format version, and pandas' index."""
-    schemas = {name: footer.schema.to_arrow_schema() for name, footer, _ in _footers(dataset) if footer is not None}
+    schemas = {name: arrow_schema(footer) for name, footer, _ in _footers(dataset) if footer is not None}
     wholes: dict[str, pa.Schema] = {}
     for name, own in schemas.items():
         wholes.setdefault(plain_name(dataset, name), own)

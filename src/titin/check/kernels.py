@@ -16,6 +16,7 @@ from titin.jit import kernel
 _ROW, _COLUMN, _VALUE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _C, _D = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+_FNV, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _S30, _S27, _S31, _S33 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(33)
 _SMALL = 64  # counts below this are marked in a table, larger ones sorted
 
@@ -250,3 +251,32 @@ def gather_gene(indptr, tokens, bits, token, rows, words):
                 n += 1
                 break  # a token that comes twice in a cell is told by another check
     return n
+
+
+@kernel
+def hash_texts(bounds, data, hashes):
+    """Hash each text of Arrow's memory into 64 bits: FNV-1a, mixed.
+
+    ``bounds`` are where texts begin and end in ``data`` (uint8); ``hashes`` (uint64 a text) is filled.
+    """
+    for i in range(len(bounds) - 1):
+        word = _FNV
+        for at in range(bounds[i], bounds[i + 1]):
+            word = (word ^ np.uint64(data[at])) * _FNV_PRIME
+        hashes[i] = _mix(word)
+
+
+@kernel
+def sum_by(codes, values, total):
+    """Add a value of each cell to the sum (float64) of its group, one after another; a code below 0 is of none."""
+    for i in range(len(codes)):
+        if codes[i] >= 0:
+            total[codes[i]] += values[i]
+
+
+@kernel
+def sum_by_two(rows, columns, values, total):
+    """Add a value of each cell to a sum (float64, rows × columns); a number below 0 is of none."""
+    for i in range(len(rows)):
+        if rows[i] >= 0 and columns[i] >= 0:
+            total[rows[i], columns[i]] += values[i]

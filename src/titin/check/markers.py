@@ -8,11 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from titin.check.biology import units
 from titin.check.dataset import CheckedDataset, normalised, present
 from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
 from titin.check.swaps import CERTAINTY, FEWEST_DONORS, MOST, Labelled, Swap, find_swaps, mean_of, related
+from titin.check.units import by_group, text_labels, units
 from titin.dataset import layout
 from titin.features import gene_sets
 from titin.presets import MARKERS
@@ -59,7 +59,7 @@ def _matching(dataset: CheckedDataset) -> tuple[str, pd.Series, dict[str, list[s
     known = {plain(name.removeprefix(MARKERS)): s for name, s in sets.items() if name.startswith(MARKERS)}
     best: tuple[str, pd.Series, dict[str, list[str]]] | None = None
     for level in dataset.study.levels:
-        labels = dataset.study.labels(level).astype("string").astype("category")
+        labels = text_labels(dataset.study.labels(level))
         found = {str(c): _expressed(dataset, known[plain(c)].genes) for c in labels.cat.categories if plain(c) in known}
         found = {name: genes for name, genes in found.items() if len(genes) >= _FEWEST_MARKERS}
         if best is None or len(found) > len(best[2]):
@@ -89,7 +89,7 @@ def _swaps(
     donor_of, donors = (
         pd.factorize(by.table["donor"]) if "donor" in by.table else (np.zeros(len(by), np.int64), ["all"])
     )
-    cells = Labelled(np.asarray(labels.cat.codes, np.int64), by.codes.astype(np.int64), donor_of.astype(np.int64))
+    cells = Labelled(labels.cat.codes.to_numpy(), by.codes, donor_of.astype(np.int64))
     own = {names.index(name): genes for name, genes in sets.items()}
     found = list(find_swaps(lambda gene: normalised(dataset, gene), own, cells))
     facts = [
@@ -129,12 +129,12 @@ def _rows(
     """How each type stands out by its markers, against types that are no subtypes of the same one."""
     by = units(dataset, ["donor", "protocol"])
     names = [str(c) for c in labels.cat.categories]
-    codes = labels.cat.codes.to_numpy(np.int64)
+    codes = labels.cat.codes.to_numpy()
     rows: list[dict[str, Any]] = []
     for name, genes in sets.items():
         score = mean_of(lambda gene: normalised(dataset, gene), genes)
         others = np.array([(name, other) not in alike for other in names])
-        areas, counted = _areas(score, np.where(others[codes], codes, -1), len(names), by)
+        areas, counted = _areas(score, np.where(others[codes], codes, codes.dtype.type(-1)), len(names), by)
         own, best = names.index(name), int(np.argmax(np.nan_to_num(areas, nan=-1)))
         row: dict[str, Any] = {"type": name, "markers": genes}
         if np.isnan(areas[own]) or np.count_nonzero(score) < _FEWEST:
@@ -163,8 +163,7 @@ def _areas(
 
     NaN where all units together have too few cells.
     """
-    order = np.argsort(by.codes, kind="stable")
-    bounds = np.searchsorted(by.codes[order], np.arange(len(by) + 1))
+    order, bounds = by_group(by)
     areas, cells = np.full((len(by), n), np.nan), np.zeros((len(by), n), np.int64)
     for unit in range(len(by)):
         mine = order[bounds[unit] : bounds[unit + 1]]

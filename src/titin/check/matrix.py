@@ -8,14 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.atlas.row_groups import read_scales
-from titin.check.dataset import CheckedDataset
+from titin.check.dataset import CheckedDataset, numbers_of
 from titin.check.findings import Finding, Outcome, Problems
 from titin.check.passes import PanelReader, gene_difference
 from titin.check.registry import check
 from titin.cluster import spread
 from titin.dataset import layout
 from titin.dataset.row_group import RowGroup
-from titin.dataset.store import Store
+from titin.dataset.store import Store, slices
 from titin.dataset.transforms import MAX_ULP
 from titin.errors import DatasetError
 
@@ -93,15 +93,20 @@ def _total_problem(dataset: CheckedDataset) -> str | None:
     name, share = recovery.get("target_column"), recovery.get("target_sum")
     if not name:
         return None
-    if not share or name not in dataset.obs or not pd.api.types.is_numeric_dtype(dataset.obs[name].dtype):
+    stated = dataset.obs[name] if share and name in dataset.obs else pd.Series(dtype=object)
+    if not pd.api.types.is_numeric_dtype(stated.dtype):
         return f"recovery.target_column is {name!r}, no column of totals"
-    full = dataset.totals.n_genes > 0
-    total = dataset.obs[name].to_numpy(np.float64, na_value=np.nan)[full]
-    wrong = np.flatnonzero(~np.isclose(total, share * read_scales(dataset.atlas.store)[full].astype(float), 1e-6, 0))
-    if not len(wrong):
+    total, scales, full = numbers_of(stated), read_scales(dataset.atlas.store), dataset.totals.n_genes > 0
+    n, first = 0, 0
+    for rows in slices(len(full)):
+        own = np.flatnonzero(full[rows])
+        close = np.isclose(total[rows][own].astype(float), share * scales[rows][own].astype(float), 1e-6, 0)
+        if not close.all():
+            n, first = n + int((~close).sum()), first if n else rows.start + int(own[~close][0])
+    if not n:
         return None
-    cell = dataset.cell_name(int(np.flatnonzero(full)[wrong[0]]))
-    return f"recovery.target_column is {name!r}, which is not the total of {len(wrong):,} cells, the first {cell}"
+    said = f"recovery.target_column is {name!r}, which is not the total of {n:,} cells"
+    return f"{said}, the first {dataset.cell_name(first)}"
 
 
 @check_each("matrix.by_gene", "The cells of every gene exist and ascend, and their counts are at least 1.")

@@ -1,6 +1,6 @@
 """Quality columns of obs beside what the matrix gives."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.check.dataset import CheckedDataset
+from titin.check.dataset import CheckedDataset, numbers_of
 from titin.check.findings import Finding, Outcome, Severity
 from titin.check.registry import check
 from titin.dataset import layout
+from titin.dataset.store import slices
+from titin.study.combinations import Combinations
 from titin.study.roles import role_columns
 from titin.text import say_first
 
@@ -45,9 +47,7 @@ class QualityComparison:
     severity: Severity | None = None
 
 
-def compare_quality(
-    stated: NDArray[np.float64], actual: NDArray[np.float64], name: str, measure: str
-) -> QualityComparison:
+def compare_quality(stated: NDArray[Any], actual: NDArray[Any], name: str, measure: str) -> QualityComparison:
     """Compare a column with what the matrix gives.
 
     A column that differs in most cells was taken from other counts (before genes or cells were removed, say), which is
@@ -56,37 +56,59 @@ def compare_quality(
     Parameters
     ----------
     stated, actual
-        float64 a cell; a share may be stated as 0 … 1 where ``actual`` has 0 … 100.
+        Numbers, one a cell; a share may be stated as 0 … 1 where ``actual`` has 0 … 100.
     name, measure
         Of the column, and a key of `QUALITY`.
     """
     known = np.isfinite(stated) & np.isfinite(actual)
-    if not known.any():
+    total = int(known.sum())
+    if not total:
         return QualityComparison(0.0, f"no cell has a {name} to compare", severity="note")
-    if measure == "percent" and np.median(stated[known]) * 10 < np.median(actual[known]):
-        stated = 100 * stated
-    differ = known & ~(np.abs(stated - actual) <= _SLACK[measure] * np.maximum(np.abs(actual), 1.0))
-    n, total = int(differ.sum()), int(known.sum())
+    hundredth = measure == "percent" and _median(stated, known) * 10 < _median(actual, known)
+
+    def read(rows: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return stated[rows].astype(np.float64) * (100 if hundredth else 1), actual[rows].astype(np.float64)
+
+    differ = np.zeros(len(known), bool)
+    for rows in slices(len(known)):
+        said, gives = read(rows)
+        differ[rows] = known[rows] & ~(np.abs(said - gives) <= _SLACK[measure] * np.maximum(np.abs(gives), 1.0))
+    n = int(differ.sum())
     share = 1 - n / total
     if not n:
         return QualityComparison(1.0)
-    row = int(np.flatnonzero(differ)[0])
-    first = f"the first has {stated[row]:g}, its values give {actual[row]:g}"
+    row = int(np.argmax(differ))
+    (own,), (its,) = read([row])
+    first = f"the first has {own:g}, its values give {its:g}"
     if 2 * n > total:
-        higher = int((stated[known] > actual[known]).sum())
-        correlation = _correlation(stated[known], actual[known])
+
+        def parts() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+            return (read(rows.start + np.flatnonzero(known[rows])) for rows in slices(len(known)))
+
+        higher, correlation = sum(int((said > gives).sum()) for said, gives in parts()), _correlation(parts)
         alike = f"; correlation {correlation:.3f}" if np.isfinite(correlation) else ""
-        said = f"{n:,} of {total:,} cells have another {name} than their values give ({higher:,} a higher one"
-        said += f"{alike}): it was taken from other counts, as before genes were removed"
-        return QualityComparison(share, said, "recompute it before using it beside these counts", None, "note")
+        told = f"{n:,} of {total:,} cells have another {name} than their values give ({higher:,} a higher one"
+        told += f"{alike}): it was taken from other counts, as before genes were removed"
+        return QualityComparison(share, told, "recompute it before using it beside these counts", None, "note")
     return QualityComparison(share, f"{n:,} of {total:,} cells have another {name} than their values give; {first}",
                    "recompute it in the source", row)  # fmt: skip
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    if len(one) < 2 or one.std() == 0 or other.std() == 0:
+def _median(values: NDArray[Any], known: NDArray[np.bool_]) -> float:
+    return float(np.median(values[known].astype(np.float64, copy=False), overwrite_input=True))
+
+
+def _correlation(parts: Callable[[], Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]]) -> float:
+    """Pearson's correlation of pairs that come in parts, twice; NaN where one side does not vary."""
+    sums = np.sum([(len(one), one.sum(), other.sum()) for one, other in parts()], axis=0)
+    means = sums[1:] / sums[0]
+    products = np.zeros(3)
+    for one, other in parts():
+        a, b = one - means[0], other - means[1]
+        products += a @ a, b @ b, a @ b
+    if sums[0] < 2 or not products[0] * products[1] > 0:
         return float("nan")
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(products[2] / np.sqrt(products[0] * products[1]))
 
 
 _NESTED = 0.05  # share of cells beyond which two columns of labels are no levels of one hierarchy
@@ -123,7 +145,7 @@ def donors(dataset: CheckedDataset) -> Outcome:
         found += list(_several(dataset, donor, study.values(role), severity))
     for name, origin in dataset.manifest.derived.items():
         if origin.get("from") == "donors":
-            told = dataset.atlas.cells.derived[name].set_axis(donor.index)
+            told = dataset.derived[name].set_axis(donor.index)
             found += list(_several(dataset, donor, told, None))
     n = int(donor.nunique())
     return Outcome(found, f"{len(donor):,} cells of {n:,} donors", {"donors": n})
@@ -133,8 +155,9 @@ def _several(
     dataset: CheckedDataset, donor: pd.Series, column: pd.Series, severity: Severity | None
 ) -> Iterator[Finding]:
     """One finding for each donor with several entries in a column."""
-    pairs = pd.DataFrame({"donor": donor.astype(object), "value": column.astype(object)}).dropna()
-    counts = pairs.value_counts().sort_index().reset_index()
+    alike = Combinations.of([donor, column], len(donor))
+    pairs = alike.table({"donor": donor, "value": column}).astype(object).assign(count=alike.n_cells).dropna()
+    counts = pairs.groupby(["donor", "value"], sort=True)["count"].sum().reset_index()
     for name, own in counts.groupby("donor", sort=True):
         if len(own) > 1:
             said = ", ".join(f"{v!r} ({n:,} cells)" for v, n in zip(own["value"], own["count"], strict=True))
@@ -144,21 +167,20 @@ def _several(
 
 def _crossed(one: pd.Series, other: pd.Series) -> pd.DataFrame:
     """Cells by the texts of two columns, of which labels are made into text once each and not once a cell."""
-    (codes, texts), (other_codes, other_texts) = _texts(one), _texts(other)
-    pairs = pd.Series(codes.astype(np.int64) * len(other_texts) + other_codes).value_counts()
-    rows, columns = divmod(pairs.index.to_numpy(), len(other_texts))
-    table = pd.crosstab(texts[rows], other_texts[columns], pairs.to_numpy(), aggfunc="sum")
+    alike = Combinations.of([_labels(one), _labels(other)], len(one))
+    rows, columns = (_texts(column.iloc[alike.rows]) for column in (one, other))
+    table = pd.crosstab(rows, columns, alike.n_cells, aggfunc="sum")
     return table.fillna(0).astype(np.int64)
 
 
-def _texts(column: pd.Series) -> tuple[NDArray[Any], NDArray[np.object_]]:
-    """Place of each cell's text among the texts of a column."""
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        codes, distinct = pd.factorize(column.astype(str))
-        return codes, np.asarray(distinct, object)
-    texts = np.array([*column.cat.categories.astype(str), str(np.nan)], object)
-    places = column.cat.codes.to_numpy(np.int64)
-    return np.where(places < 0, len(texts) - 1, places), texts
+def _labels(column: pd.Series) -> pd.Series:
+    """Labels as they are, of all else the texts: what is missing may be so in several ways."""
+    return column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype(str)
+
+
+def _texts(column: pd.Series) -> NDArray[np.object_]:
+    plain = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+    return plain.astype(str).to_numpy(object)
 
 
 @check("metadata.hierarchy", "Finer labels lie within one coarser label each.", severity="warning", needs=["cell_type"])
@@ -196,6 +218,8 @@ def categories(dataset: CheckedDataset) -> Outcome:
     n = 0
     of_roles = role_columns(dataset.roles)
     for name in dataset.obs.columns:
+        if not dataset.obs.is_category(name):
+            continue
         column = dataset.obs[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or len(column.cat.categories) > 1000:
             continue
@@ -219,11 +243,14 @@ def missing(dataset: CheckedDataset) -> Outcome:
     stored = {record["name"]: record["column"] for record in dataset.manifest.obs["columns"][1:]}
     found = []
     for name in stored:
-        column = dataset.obs[name]
-        absent = column.isna().to_numpy()
-        if absent.any():
-            said = f"{int(absent.sum()):,} of {len(column):,} cells have no {name}"
-            where = f"{_place(dataset, name)}, row {int(np.flatnonzero(absent)[0]):,}"
+        absent, first = 0, 0
+        for column in dataset.obs.ranges(name):
+            missing_here = column.index[column.isna()]
+            if len(missing_here):
+                absent, first = absent + len(missing_here), first if absent else int(missing_here[0])
+        if absent:
+            said = f"{absent:,} of {len(dataset.obs):,} cells have no {name}"
+            where = f"{_place(dataset, name)}, row {first:,}"
             found.append(Finding(said, where, None, None if stored[name] in labels else "note"))
     return Outcome(found, f"{len(stored):,} columns of {len(dataset.obs):,} cells")
 
@@ -237,12 +264,12 @@ def quality(dataset: CheckedDataset) -> Outcome:
     for measure, names in QUALITY.items():
         actual = _recomputed(dataset, measure)
         for name in dataset.obs.columns:
-            if str(name).lower() not in names or not pd.api.types.is_numeric_dtype(dataset.obs[name].dtype):
+            if actual is None or str(name).lower() not in names:
                 continue
-            stated = dataset.obs[name].to_numpy(np.float64, na_value=np.nan)
-            if actual is None:
+            stated = dataset.obs[name]
+            if not pd.api.types.is_numeric_dtype(stated.dtype):
                 continue
-            result = compare_quality(stated, actual, str(name), measure)
+            result = compare_quality(numbers_of(stated), actual, str(name), measure)
             facts[str(name)] = result.share
             if result.message:
                 where = _place(dataset, name) + (f", row {result.row:,}" if result.row is not None else "")
@@ -252,10 +279,10 @@ def quality(dataset: CheckedDataset) -> Outcome:
     return Outcome(found, f"{len(facts)} columns of {len(dataset.obs):,} cells", {"share_equal": facts})
 
 
-def _recomputed(dataset: CheckedDataset, measure: str) -> NDArray[np.float64] | None:
+def _recomputed(dataset: CheckedDataset, measure: str) -> NDArray[Any] | None:
     totals = dataset.totals
     if measure == "genes":
-        return totals.n_genes.astype(np.float64)
+        return totals.n_genes
     if not dataset.manifest.value_kind.has_counts:
         return None
     if measure == "counts":

@@ -296,7 +296,7 @@ def panel_genes(store: Store) -> list[str]:
     manifest = store.manifest
     shard = manifest.shards(manifest.layout.expression_panel)[0]
     labels = {layout.CELL_ID, *manifest.obs.get("labels", [])}
-    return [name for name in store.footer(shard).schema.to_arrow_schema().names if name not in labels]
+    return [name for name in store.arrow_schema(shard).names if name not in labels]
 
 
 def panel_tokens(genes: pd.DataFrame, names: list[str], files: Layout) -> NDArray[np.int64]:

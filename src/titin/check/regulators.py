@@ -9,10 +9,10 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.kept_tables import read_told
 from titin.check.registry import check
+from titin.check.units import all_groups
 from titin.dataset import layout
 from titin.dataset.shapes import list_of, optional, record, text
 from titin.study.design import labels_of
-from titin.study.groups import group_cells
 
 _AGAIN = "find them anew: titin network --keep"
 _TOLD = b"titin.regulators"
@@ -74,7 +74,7 @@ def _impossible(table: pd.DataFrame, part: str, name: str) -> Iterator[Finding]:
 
 def _strangers(dataset: CheckedDataset, table: pd.DataFrame, level: str) -> Iterator[Finding]:
     """Donors, types and protocols that the dataset does not have, or with more cells or other ages than there."""
-    name, cells = dataset.layout.regulator_donors, group_cells(dataset.atlas)
+    name, cells = dataset.layout.regulator_donors, all_groups(dataset)
     if level not in (*cells.levels, "all"):
         yield Finding(f"it is of {level!r}, which is no level of cell types", name, _AGAIN)
         return

@@ -189,6 +189,7 @@ def _run(check: Check, dataset: CheckedDataset) -> CheckResult:
     except Exception as error:
         crash, where = f"{type(error).__name__}: {error}", traceback.format_exc()
     dataset.progress.finish()
+    dataset.let_go()
     give_back()
     return CheckResult(check, outcome, time.perf_counter() - began, current_memory(), crash, where)
 

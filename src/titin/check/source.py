@@ -123,8 +123,9 @@ def order(dataset: CheckedDataset) -> Outcome:
     found = []
     rows, columns = _rows(dataset), dataset.genes[layout.SOURCE_COLUMN].to_numpy()
     record = dataset.manifest.var["columns"][0]["column"]
+    cell_ids = dataset.atlas.store.column(dataset.layout.expression, layout.CELL_ID)
     parts = (
-        (rows, source.obs.index, dataset.cell_ids.to_numpy(), dataset.layout.expression, layout.SOURCE_ROW, "cells"),
+        (rows, source.obs.index, cell_ids.to_numpy(), dataset.layout.expression, layout.SOURCE_ROW, "cells"),
         (columns, source.var.index, dataset.genes[record].to_numpy(), dataset.layout.feature_metadata,
          layout.SOURCE_COLUMN, "genes"),
     )  # fmt: skip
@@ -179,7 +180,7 @@ def obs(dataset: CheckedDataset) -> Outcome:
     """Every column of obs but those that were relabelled since."""
     theirs = source_of(dataset).obs
     own = [record["name"] for record in dataset.manifest.obs["columns"][1:]]
-    ours = dataset.obs.iloc[:, : len(own)].iloc[source_positions(dataset)]
+    ours = dataset.atlas.cell_columns().iloc[:, : len(own)].iloc[source_positions(dataset)]
     relabelled = [name for change in dataset.manifest.obs.get("relabelled", [])
                   for name in (*change["columns"], *change["dropped"])]  # fmt: skip
     if not relabelled:

@@ -10,6 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
+from titin.check.kernels import sum_by_two
+from titin.study.combinations import Combinations
+
 CERTAINTY = 0.99  # that not one of all comparisons of a dataset is a false alarm
 _EITHER = 0.01  # chance, up to which the markers of one of the two by themselves are found in the other
 _LIKELY, _LIKELY_EITHER = 0.001, 0.05  # likewise of a single pair, and of one of the two: worth a look
@@ -45,8 +48,8 @@ class Labelled:
         Donor of each stratum, numbered. Integer, shape ``(n_strata,)``.
     """
 
-    types: NDArray[np.int64]
-    strata: NDArray[np.int64]
+    types: NDArray[np.integer[Any]]
+    strata: NDArray[np.integer[Any]]
     donor_of: NDArray[np.int64]
 
 
@@ -214,21 +217,22 @@ class _Strata:
 
     @classmethod
     def read(cls, values: Values, markers: Mapping[int, Sequence[str]], cells: Labelled) -> "_Strata":
-        known = (cells.types >= 0) & (cells.strata >= 0)
         shape = len(cells.donor_of), int(cells.types.max(initial=-1)) + 1
-        place = cells.strata[known] * shape[1] + cells.types[known]
-        n = shape[0] * shape[1]
         genes = dict.fromkeys(g for own in markers.values() for g in own)
-        sums = {
-            gene: np.bincount(place, values(gene)[known].astype(np.float64), n).astype(np.float64).reshape(shape)
-            for gene in genes
-        }
-        return cls(cells, np.bincount(place, minlength=n).reshape(shape), sums)
+        sums = {gene: cls._sums(cells, values(gene), shape) for gene in genes}
+        size = cls._sums(cells, np.ones(len(cells.types), np.int8), shape)
+        return cls(cells, size.astype(np.int64), sums)
+
+    @staticmethod
+    def _sums(cells: Labelled, values: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
+        total = np.zeros(shape)
+        sum_by_two(cells.strata, cells.types, values, total)
+        return total
 
     def by_donor(self) -> "_Strata":
         """Return the same with a stratum for each donor."""
         donors, number = np.unique(self.cells.donor_of, return_inverse=True)
-        strata = np.where(self.cells.strata >= 0, number[self.cells.strata], -1)
+        strata = np.where(self.cells.strata >= 0, number.astype(np.int32)[self.cells.strata], np.int32(-1))
 
         def pooled(values: NDArray[Any]) -> NDArray[Any]:
             out = np.zeros((len(donors), values.shape[1]), values.dtype)
@@ -270,7 +274,9 @@ def related(
     """
     pairs = {(a, b) for a in markers for b in markers if a != b and set(markers[a]) & set(markers[b])}
     for level in coarser:
-        parents = pd.crosstab(labels.to_numpy(), level.to_numpy()).idxmax(axis=1)
+        alike = Combinations.of([labels, level], len(labels))
+        names, above = (column.iloc[alike.rows].to_numpy() for column in (labels, level))
+        parents = pd.crosstab(names, above, alike.n_cells, aggfunc="sum").fillna(0).idxmax(axis=1)
         if parents.nunique() > 1:
             known = {str(name): str(parent) for name, parent in parents.items()}
             pairs |= {(a, b) for a in known for b in known if a != b and known[a] == known[b]}

@@ -1,16 +1,17 @@
 """Tables of cells and genes, and projections, against each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from titin.check.comparison import column_difference, value
+from titin.check.comparison import column_difference, file_difference, value
 from titin.check.dataset import CheckedDataset
-from titin.check.findings import Finding, Outcome
+from titin.check.findings import Finding, Outcome, Problems
 from titin.check.integrity import cell_tables
 from titin.check.registry import check
+from titin.check.repeats import Repeats
 from titin.dataset import layout
 
 _RESTORE = "restore the file from where it was published, or build the dataset again"
@@ -19,23 +20,36 @@ _RESTORE = "restore the file from where it was published, or build the dataset a
 @check("integrity.cell_ids", "All files with one row a cell have the same cells in the same order, each once.")
 def cell_ids(dataset: CheckedDataset) -> Outcome:
     """Every barcode of every file."""
-    names = cell_tables(dataset)
-    groups: list[tuple[pa.ChunkedArray, list[str]]] = []  # files that agree
-    for name in names:
-        column = dataset.atlas.store.column(name, layout.CELL_ID)
-        for known, members in groups:
-            if len(known) == len(column) and column_difference(known, column)[0] == 0:
-                members.append(name)
-                break
-        else:
-            groups.append((column, [name]))
-    groups.sort(key=lambda group: -len(group[1]))
-    (reference, agreed), *others = groups
-    found = list(_repeated(reference, agreed))
-    for column, members in others:
-        found += [_disagreement(column, name, reference, agreed[0]) for name in members]
+    names, store = cell_tables(dataset), dataset.atlas.store
+    sizes = {name: store.n_rows(name) for name in names}
+    groups: list[list[str]] = []  # files that agree
+    left = names
+    while left:
+        agreed, left = _alike(dataset, left, sizes)
+        groups.append(agreed)
+    groups.sort(key=lambda group: -len(group))
+    agreed, *others = groups
+    cells = dataset.layout.sample_metadata
+    found = list(_repeated(dataset.repeats(cells if cells in agreed else agreed[0]), agreed))
+    if others:
+        reference = store.column(agreed[0], layout.CELL_ID)
+        found += [_disagreement(store.column(name, layout.CELL_ID), name, reference, agreed[0])
+                  for members in others for name in members]  # fmt: skip
     found += _other_rows(dataset)
-    return Outcome(found, f"{len(names):,} files of {len(reference):,} cells")
+    return Outcome(found, f"{len(names):,} files of {sizes[agreed[0]]:,} cells")
+
+
+def _alike(dataset: CheckedDataset, files: list[str], sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The first of some files with those that have the same names, and the others; all are read at once, by ranges."""
+    store = dataset.atlas.store
+    first, *rest = [store.ranges(name, [layout.CELL_ID]) for name in files if sizes[name] == sizes[files[0]]]
+    differ = {name for name in files if sizes[name] != sizes[files[0]]}
+    names = [name for name in files[1:] if name not in differ]
+    for parts in zip(first, *rest, strict=True):
+        column = parts[0].column(0)
+        differ |= {name for name, other in zip(names, parts[1:], strict=True)
+                   if name not in differ and column_difference(column, other.column(0))[0]}  # fmt: skip
+    return [name for name in files if name not in differ], [name for name in files if name in differ]
 
 
 def _other_rows(dataset: CheckedDataset) -> Iterator[Finding]:
@@ -43,24 +57,26 @@ def _other_rows(dataset: CheckedDataset) -> Iterator[Finding]:
     if not dataset.parts:
         return
     store, X = dataset.atlas.store, dataset.layout.expression
-    rows = store.column(X, layout.SOURCE_ROW)
     for part in dataset.parts.values():
-        own = store.column(part.layout.expression, layout.SOURCE_ROW)
-        if len(own) == len(rows) and (n := column_difference(own, rows)[0]):
-            where = f"{part.layout.expression}, column {layout.SOURCE_ROW}"
-            yield Finding(f"{n:,} cells are other rows of the source than in {X}", where, _RESTORE)
+        own = part.layout.expression
+        if store.n_rows(own) != store.n_rows(X):
+            continue
+        n, _, _ = file_difference(store, own, X, layout.SOURCE_ROW)
+        if n:
+            yield Finding(f"{n:,} cells are other rows of the source than in {X}", f"{own}, column {layout.SOURCE_ROW}",
+                          _RESTORE)  # fmt: skip
 
 
-def _repeated(column: pa.ChunkedArray, files: list[str]) -> Iterator[Finding]:
-    counts = pc.value_counts(column)
-    again = pc.greater(counts.field("counts"), 1)
-    names = counts.field("values").filter(again)
+def _repeated(repeats: Repeats, files: list[str]) -> Iterator[Finding]:
+    names = pc.unique(repeats.names)
     if len(names):
-        where = f"{files[0]}, row {pc.index(column, names[0]).as_py():,}" + (", and all others" if files[1:] else "")
+        at = pc.index(repeats.names, names[0]).as_py()
+        row = int(repeats.rows[at]) if at >= 0 else at
+        where = f"{files[0]}, row {row:,}" + (", and all others" if files[1:] else "")
         said = f"{len(names):,} cell_id name several cells, {names[0].as_py()!r} the first"
         yield Finding(said, where, "give each cell a name of its own in the source")
-    if column.null_count:
-        yield Finding(f"{column.null_count:,} cells have no cell_id", files[0])
+    if repeats.n_missing:
+        yield Finding(f"{repeats.n_missing:,} cells have no cell_id", files[0])
 
 
 def _disagreement(column: pa.ChunkedArray, name: str, reference: pa.ChunkedArray, other: str) -> Finding:
@@ -80,17 +96,15 @@ def labels(dataset: CheckedDataset) -> Outcome:
     found = []
     wanted = list(dataset.manifest.obs.get("labels", []))
     for name in wanted:
-        reference = store.column(names.sample_metadata, name)
+        n_cells = store.n_rows(names.sample_metadata)
         for file in (names.expression, names.expression_panel):
-            column = store.column(file, name)
-            if len(column) != len(reference):
-                said = f"{len(column):,} labels for {len(reference):,} cells"
+            if store.n_rows(file) != n_cells:
+                said = f"{store.n_rows(file):,} labels for {n_cells:,} cells"
                 found.append(Finding(said, f"{file}, column {name}", _RESTORE))
                 continue
-            n, row = column_difference(column, reference)
+            n, row, first = file_difference(store, file, names.sample_metadata, name)
             if n:
-                said = (f"{n:,} cells have another {name} than in {names.sample_metadata}; the first has "
-                        f"{value(column, row)}, not {value(reference, row)}")  # fmt: skip
+                said = f"{n:,} cells have another {name} than in {names.sample_metadata}; the first has {first}"
                 found.append(Finding(said, f"{file}, column {name}, row {row:,}", _RESTORE))
     return Outcome(found, f"{len(wanted):,} labels in 2 files of {dataset.manifest.n_cells:,} cells")
 
@@ -115,21 +129,27 @@ def projections(dataset: CheckedDataset) -> Outcome:
 
 def _look(dataset: CheckedDataset, file: str, columns: list[str], n_rows: int, found: list[Finding]) -> int:
     """Look at every number of an embedding; what is wrong is added to ``found``. Returns how many there are."""
-    table = dataset.atlas.store.table(file)
-    if table.num_rows != n_rows:
-        found.append(Finding(f"{table.num_rows:,} rows, not {n_rows:,}", file, _RESTORE))
-    n_values = 0
+    store = dataset.atlas.store
+    if store.n_rows(file) != n_rows:
+        found.append(Finding(f"{store.n_rows(file):,} rows, not {n_rows:,}", file, _RESTORE))
+    bad = Problems()
+    n_values = first = 0
+    for part in store.ranges(file, columns):
+        for name in columns:
+            column = part.column(name)
+            n_values += len(column)
+            if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+                values = column.cast(pa.float64(), safe=False).to_numpy()
+                wrong = np.flatnonzero(~np.isfinite(values))
+                if len(wrong):
+                    where = f"{file}, column {name}, row {first + wrong[0]:,}"
+                    bad.add(name, len(wrong), str(values[wrong[0]]), where)
+        first += part.num_rows
     for name in columns:
-        column = table.column(name)
-        n_values += len(column)
-        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-            continue
-        values = column.cast(pa.float64(), safe=False).to_numpy()
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            said = f"{len(bad):,} values are not finite; the first is {values[bad[0]]}"
-            where = f"{file}, column {name}, row {bad[0]:,}"
-            found.append(Finding(said, where, "build again without it (--no-obsm KEY), or mend it in the source"))
+        if name in bad:
+            said = f"{bad[name].n:,} values are not finite; the first is {bad[name].first}"
+            hint = "build again without it (--no-obsm KEY), or mend it in the source"
+            found.append(Finding(said, bad[name].where, hint))
     return n_values
 
 

@@ -20,7 +20,6 @@ from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.hub import HubCard, NoFeatureError, dataset_info, dtype_name, features, json_features
 from titin.check.registry import check
-from titin.check.viewer_features import largest_window
 from titin.dataset import layout
 
 LIMIT = 200_000  # bytes of an answer
@@ -48,21 +47,32 @@ def first_rows(path: Path, features_bytes: int) -> FirstRows:
     """
     sizes: list[dict[str, int]] = []
     total = features_bytes
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=MIN_ROWS, use_threads=False):
-        for row in range(batch.num_rows):
-            cells = {name: cell_size(batch.column(i), row) for i, name in enumerate(batch.schema.names)}
-            n_bytes = _row_size(cells)
-            if len(sizes) >= MIN_ROWS and total + n_bytes > LIMIT:
-                return FirstRows(len(sizes), (), total)
-            sizes.append(cells)
-            total += n_bytes
-        if len(sizes) >= MAX_ROWS:
-            break
-        if total > LIMIT and len(sizes) >= MIN_ROWS:
-            return _cut(sizes[:MIN_ROWS], features_bytes)
+    with pq.ParquetFile(path) as file:
+        groups = _first_groups(file.metadata)
+        for batch in file.iter_batches(batch_size=MIN_ROWS, row_groups=groups, use_threads=False):
+            for row in range(batch.num_rows):
+                cells = {name: cell_size(batch.column(i), row) for i, name in enumerate(batch.schema.names)}
+                n_bytes = _row_size(cells)
+                if len(sizes) >= MIN_ROWS and total + n_bytes > LIMIT:
+                    return FirstRows(len(sizes), (), total)
+                sizes.append(cells)
+                total += n_bytes
+            if len(sizes) >= MAX_ROWS:
+                break
+            if total > LIMIT and len(sizes) >= MIN_ROWS:
+                return _cut(sizes[:MIN_ROWS], features_bytes)
     if total > LIMIT:
         return _cut(sizes, features_bytes)
     return FirstRows(len(sizes), (), total)
+
+
+def _first_groups(footer: pq.FileMetaData) -> list[int]:
+    """Row groups that hold the rows that are shown at most."""
+    found, n_rows = list[int](), 0
+    while n_rows < MAX_ROWS and len(found) < footer.num_row_groups:
+        n_rows += footer.row_group(len(found)).num_rows
+        found.append(len(found))
+    return found
 
 
 def _cut(rows: list[dict[str, int]], features_bytes: int) -> FirstRows:
@@ -285,22 +295,21 @@ def pages(dataset: CheckedDataset) -> Outcome:
     facts: dict[str, int] = {}
     for _, name in card.parquet():
         footer = card.footer(name)
-        bare = [".".join(c.path) for group in footer.groups for c in group.chunks if c.pages is None]
+        bare, first = footer.bare
         if bare:
-            findings.append(Finding(f"{len(bare):,} column chunks have no offset index (first: {bare[0]}); the viewer "
+            findings.append(Finding(f"{bare:,} column chunks have no offset index (first: {first}); the viewer "
                                     "reads whole row groups", name, "write it with write_page_index=True"))  # fmt: skip
-        facts[name], row = largest_window(footer)
+        facts[name], row = footer.window
         if facts[name] > WARN_SCAN:
             severe = facts[name] > MAX_SCAN
             findings.append(Finding(
                 f"100 rows from row {row:,} take {facts[name]:,} bytes to fetch; the most is {MAX_SCAN:,}", name,
                 "write smaller row groups or pages", severity="error" if severe else "warning",
             ))  # fmt: skip
-        largest = max((sum(c.compressed for c in group.chunks) for group in footer.groups), default=0)
-        if largest > MAX_SCAN:
-            findings.append(Finding(f"a row group has {largest:,} bytes; readers without an index fetch it whole", name,
-                                    "write smaller row groups", severity="warning"))  # fmt: skip
-    n_chunks = sum(len(g.chunks) for _, name in card.parquet() for g in card.footer(name).groups)
+        if footer.largest_group > MAX_SCAN:
+            said = f"a row group has {footer.largest_group:,} bytes; readers without an index fetch it whole"
+            findings.append(Finding(said, name, "write smaller row groups", severity="warning"))
+    n_chunks = sum(card.footer(name).n_chunks for _, name in card.parquet())
     return Outcome(findings, f"offset indexes of {n_chunks:,} column chunks", {"largest_100_rows": facts})
 
 

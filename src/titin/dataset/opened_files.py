@@ -1,5 +1,6 @@
 """The files of a dataset wherever it lies, each checked to be the one that was opened first."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,20 @@ _GAP = 2**16  # bytes read for nothing, rather than twice
 _FAR_GAP, _FAR_SHARE = 2**21, 8  # the same far away, but no more than this part of a file,
 _SPARE = 2**23  # and as long as no more than these are read for nothing in all
 _JUST_NOW = 1.0  # seconds for which a file that was looked at is not looked at once more
+_LARGE_FOOTERS = 2**21  # bytes as stored, from which footers that are let go are looked for at once
 _AT_ONCE = 8  # reads far away, each of which costs a round trip
 _REOPEN = "open the dataset again; nothing was mixed"
+
+
+def arrow_schema(footer: pq.FileMetaData) -> pa.Schema:
+    """Columns that a footer tells of, without its own schema, which would keep the footer until garbage is collected.
+
+    Raises
+    ------
+    pyarrow.ArrowException
+        If it has a column of a type that Arrow does not know.
+    """
+    return pq.ParquetFile(pa.BufferReader(b""), metadata=footer).schema_arrow
 
 
 class OpenedFiles:
@@ -130,6 +143,14 @@ class OpenedFiles:
         except (OSError, pa.ArrowException) as error:
             raise self.damaged(shard, error) from error
 
+    def let_go(self) -> None:
+        """Forget footers, which are large where a table has many row groups; what is read next reads its own again."""
+        with self._lock:
+            large = sum(footer.serialized_size for footer in self._footers.values()) > _LARGE_FOOTERS
+            self._footers.clear()
+        if large:
+            gc.collect()  # a footer and its schema, which pages are found by, refer to each other
+
     def arrow_schema(self, shard: str) -> pa.Schema:
         """A file's columns and their types.
 
@@ -139,7 +160,7 @@ class OpenedFiles:
             If the file is missing, damaged or replaced, or has a column of a type that Arrow does not know.
         """
         try:
-            return self.footer(shard).schema.to_arrow_schema()
+            return arrow_schema(self.footer(shard))
         except pa.ArrowException as error:
             raise self.damaged(shard, error) from error
 

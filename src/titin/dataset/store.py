@@ -1,7 +1,7 @@
 """The tables of a dataset, wherever it lies: their shards, columns and row groups."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,13 @@ from titin.dataset.opened_files import RESTORE, OpenedFiles
 from titin.dataset.pages import Lists, UnsupportedPageError
 from titin.dataset.row_group import PageReader, RowGroup, find_columns, some_rows
 from titin.errors import DatasetError
+
+RANGE = 2**16  # rows that are read at a time, where a whole column would be the largest thing in memory
+
+
+def slices(n_rows: int) -> Iterator[slice]:
+    """Rows in ranges of `RANGE`, in which arrays of all rows are worked on without another of that size."""
+    return (slice(first, min(first + RANGE, n_rows)) for first in range(0, n_rows, RANGE))
 
 
 class Store(OpenedFiles):
@@ -33,6 +40,11 @@ class Store(OpenedFiles):
     def whole(self) -> "Store":
         """All of the dataset, where this shows some of its genes; itself otherwise."""
         return self
+
+    def let_go(self) -> None:
+        """Forget footers, and what was read from them."""
+        super().let_go()
+        self._groups.clear()
 
     def seen(self, block: Block) -> Block:
         """The values of the genes that this shows, of a block of all."""
@@ -106,6 +118,47 @@ class Store(OpenedFiles):
     def column(self, name: str, column: str) -> pa.ChunkedArray:
         """Read one column of a table, all shards."""
         return self.table(name, [column]).column(0)
+
+    def ranges(self, name: str, columns: list[str], n_rows: int = RANGE) -> Iterator[pa.Table]:
+        """Read some columns of a table a range of rows at a time, all shards; raises as `table`.
+
+        Yields
+        ------
+        pyarrow.Table
+            ``n_rows`` rows, but for the last.
+        """
+        total = self.n_rows(name)
+        read, waiting, n_waiting = 0, list[pa.Table](), 0
+        for shard in self.shards(name):
+            for part in self._parts(shard, columns, n_rows):
+                read, n_waiting = read + part.num_rows, n_waiting + part.num_rows
+                waiting.append(part)
+                if n_waiting >= n_rows:
+                    whole = pa.concat_tables(waiting)
+                    full = n_waiting - n_waiting % n_rows
+                    for first in range(0, full, n_rows):
+                        yield whole.slice(first, n_rows)
+                    waiting, n_waiting = [whole.slice(full)], n_waiting - full
+        if n_waiting:
+            yield pa.concat_tables(waiting)
+        if read != total:
+            self._check_rows(name, read)
+
+    def _parts(self, shard: str, columns: list[str], n_rows: int) -> Iterator[pa.Table]:
+        """Some columns of one file, some rows at a time."""
+        try:
+            with self.parquet(shard) as file:
+                self._check_columns(shard, columns, file.schema_arrow.names)
+                for batch in file.iter_batches(n_rows, columns=columns, use_threads=False):
+                    yield pa.Table.from_batches([batch]).select(columns)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            self.check(shard)
+            raise self.damaged(shard, error) from error
+        self.check(shard)
+
+    def n_rows(self, name: str) -> int:
+        """How many rows a table has, all shards, which must be those that the manifest says; raises as `table`."""
+        return sum(group.n_rows for group in self.row_groups(name))
 
     def numbers(
         self, name: str, column: str, dtype: pa.DataType, read: pa.ChunkedArray | None = None, *,

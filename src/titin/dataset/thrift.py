@@ -5,6 +5,7 @@ that some fields can be changed and all others written as they were.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 Bytes = bytes | memoryview
@@ -68,6 +69,37 @@ def read_struct(data: Bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], i
             fields[number], at = _value(data, at, kind, depth + 1, fields=False)
 
 
+def read_struct_in_parts(data: Bytes, at: int, number: int, take: Callable[[dict[int, Any]], None]) -> dict[int, Any]:
+    """Read a struct one of whose fields is a long list of structs: each is taken and let go, and their number kept.
+
+    Raises
+    ------
+    IndexError, struct.error, ValueError
+        As `read_struct`.
+    """
+    fields: dict[int, Any] = {}
+    field = 0
+    while True:
+        kind, step = data[at] & 15, data[at] >> 4
+        at += 1
+        if not kind and not step:
+            return fields
+        if step:
+            field += step
+        else:
+            field, at = _read_integer(data, at)
+        if kind in (_TRUE, _FALSE):
+            fields[field] = kind == _TRUE
+        elif field == number and kind in _LISTS:
+            n, element, at = _list_head(data, at)
+            fields[field] = n
+            for _ in range(n):
+                item, at = _value(data, at, element, 2, fields=False)
+                take(item)
+        else:
+            fields[field], at = _value(data, at, kind, 1, fields=False)
+
+
 def read_fields(data: Bytes, at: int = 0, depth: int = 0) -> tuple[Fields, int]:
     """Read a struct with the types of its fields, and the position behind it.
 
@@ -126,10 +158,7 @@ def _value(data: Bytes, at: int, kind: int, depth: int, *, fields: bool) -> tupl
 
 
 def _list(data: Bytes, at: int, depth: int, *, fields: bool) -> tuple[Any, int]:
-    n, kind = data[at] >> 4, data[at] & 15
-    at += 1
-    if n == _LONGEST_SHORT:
-        n, at = _read_varint(data, at)
+    n, kind, at = _list_head(data, at)
     items: list[Any] = []
     for _ in range(n):
         if kind in (_TRUE, _FALSE):
@@ -138,6 +167,15 @@ def _list(data: Bytes, at: int, depth: int, *, fields: bool) -> tuple[Any, int]:
             item, at = _value(data, at, kind, depth + 1, fields=fields)
         items.append(item)
     return (kind, items) if fields else items, at
+
+
+def _list_head(data: Bytes, at: int) -> tuple[int, int, int]:
+    """How many elements a list has, of which type, and the position of the first."""
+    n, kind = data[at] >> 4, data[at] & 15
+    at += 1
+    if n == _LONGEST_SHORT:
+        n, at = _read_varint(data, at)
+    return n, kind, at
 
 
 def _read_integer(data: Bytes, at: int) -> tuple[int, int]:

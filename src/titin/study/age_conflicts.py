@@ -1,7 +1,7 @@
 """Whether the columns that tell ages agree: a range beside a number, two numbers, the donor table beside the atlas."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -105,7 +105,7 @@ def find_contradictions(
     """
     role = roles.get("age")
     unit = origins.get(layout.AGE_NUMERIC, {}).get("unit")
-    named = [c for c in obs.columns if c == role or _AGE.fullmatch(without_unit(c)) or bare(c) == "developmentstage"]
+    named = columns_of_ages(obs.columns, role)
     told = [
         _variants(obs[name], unit if name == role else None, life_span, is_role=name == role)
         for name in dict.fromkeys(named)
@@ -120,6 +120,11 @@ def find_contradictions(
     rounding = 1 / 12 if life_span < _SHORT_LIVED else 1.0
     found = [_least(one, other, names, rounding) for one, other in pairs if one and other]
     return [contradiction for contradiction in found if contradiction is not None]
+
+
+def columns_of_ages(columns: Iterable[Any], role: Any) -> list[Any]:
+    """Those that may tell the age of a cell: the one with the role, and those of such a name."""
+    return [c for c in columns if c == role or _AGE.fullmatch(without_unit(c)) or bare(c) == "developmentstage"]
 
 
 def _variants(column: pd.Series, unit: str | None, life_span: float, *, is_role: bool) -> list[AgeStatement]:

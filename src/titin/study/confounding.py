@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from titin.study.ages import young_or_old
+from titin.study.combinations import Combinations
 from titin.study.design import Study
 
 _ROLES = ("donor", "age", "sex", "protocol", "chemistry", "cell_type")
@@ -61,10 +62,12 @@ def design_facts(study: Study) -> dict[str, Any]:
 def _combinations(study: Study) -> pd.DataFrame:
     """Distinct combinations of what plays a role (text, or missing), with their ``cells``; the coarsest types."""
     columns = [role for role in _ROLES if study.column(role) is not None]
-    table = pd.DataFrame({role: study.values(role).astype("category").array for role in columns})
-    if table.empty:
+    entries = {role: study.values(role) for role in columns}
+    if not columns or not len(study.obs):
         return pd.DataFrame({"cells": []})
-    counted = table.groupby(list(table), observed=True, sort=True, dropna=False).size().reset_index(name="cells")
+    alike = Combinations.of(list(entries.values()), len(study.obs))
+    table = alike.table(entries).astype("category").assign(cells=alike.n_cells)
+    counted = table.groupby(columns, observed=True, sort=True, dropna=False)["cells"].sum().reset_index()
     return counted.astype(dict.fromkeys(columns, "string"))
 
 

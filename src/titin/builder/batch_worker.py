@@ -22,6 +22,7 @@ from titin.dataset import layout
 from titin.dataset.manifest import Manifest
 from titin.disk import disk_error
 from titin.errors import OutputError, TitinError
+from titin.heap import keep_freed
 from titin.resources import MIN_MEMORY, Resources, make_resources
 from titin.shortage import shortage
 
@@ -37,7 +38,8 @@ def main() -> None:
     job = json.loads(_read_line())
     threading.Thread(target=_end_with_batch, daemon=True).start()
     try:
-        answer = _answer(job)
+        with keep_freed():  # a worker of Dask has it given back at once, and so would its processes
+            answer = _answer(job)
     except KeyboardInterrupt:
         os._exit(_STOPPED)
     say(json.dumps(answer), file=answers)

@@ -61,9 +61,14 @@ def kill_cases(kills: dict[str, Kill], quick: Sequence[str]) -> list[Any]:
 
 
 def small_blocks() -> None:
-    """Make blocks, buckets and strips so small that a small atlas has several of each."""
+    """Make blocks, buckets, strips and runs so small that a small atlas has several of each, and put columns away."""
+    from titin import shelf
+    from titin.dataset import sorted_rows
     from titin.dataset.spill import Spill
     from titin.resources import Resources
+
+    shelf._LEAST = sorted_rows._LEAST = 0
+    sorted_rows.RUN = 1_000
 
     Resources.scan_values = property(lambda _: 60_000)
     Resources.bucket_values = property(lambda _: 60_000)

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import titin
+from titin import shelf
 from titin.builder.ages import CellMetadata
 from titin.builder.cell_table import make_cell_table
 from titin.builder.metadata import _EmbeddingRows
-from titin.builder.opening import keep_on_disk, let_go_of_cells, open_chosen
+from titin.builder.opening import keep_numbers, let_go_of_cells, open_chosen
 from titin.builder.options import make_options
 from titin.dataset.tables import encode_table
+from titin.shelf import Shelf
 from titin.source.names import Names
 
 
@@ -49,13 +51,16 @@ def atlas(tmp_path):
     return path
 
 
-def test_a_table_on_disk_is_the_table(atlas, tmp_path) -> None:
+def test_a_table_on_disk_is_the_table(atlas, tmp_path, monkeypatch) -> None:
     source, choices = open_chosen(atlas, make_options(), 2**30)
     with source:
         names, numbers = source.obs.index.to_list(), source.obs["n"].tolist()
         genes = pa.table({"gene": source.var.index.to_list(), "gene_ids": source.var.index.to_list()})
-        cells = make_cell_table(CellMetadata(source.obs, choices, {}, genes, make_options()), np.arange(60)[::-1])
-        kept = keep_on_disk(source, cells, tmp_path / "cells.arrow")
+        known = CellMetadata(source.obs, choices, {}, genes, make_options())
+        cells = make_cell_table(known, np.arange(60)[::-1])
+        monkeypatch.setattr(shelf, "_LEAST", 0)
+        kept = make_cell_table(known, np.arange(60)[::-1], Shelf(tmp_path))
+        keep_numbers(source, kept)
         assert kept.rows.equals(cells.rows)
         assert kept.label_table.equals(cells.label_table)
         assert (kept.records, kept.labels, kept.described) == (cells.records, cells.labels, cells.described)

@@ -87,7 +87,7 @@ def check_message(outcome: Outcome, disk: Path) -> None:
 
 
 # kilobytes, and the last step that such a disk lets begin
-SIZES = {0: "", 40: "", 600: "read and encode", 2_000: "write expression", 2_800: "write expression"}
+SIZES = {0: "", 40: "", 600: "read and encode", 2_000: "read and encode", 2_800: "write expression"}
 
 
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])

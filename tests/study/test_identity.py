@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titin.study.design import Study
-from titin.study.identity import _count_pairs, find_clashes
+from titin.study.identity import _sexes, find_clashes
+from titin.study.tallies import code
 
 N = 40
 
@@ -86,6 +87,6 @@ def test_cells_by_donor_and_sex_are_those_of_the_crossed_table(rows) -> None:
     donor, sex = (pd.Series(list(column), dtype=object) for column in zip(*rows, strict=True))
     codes, _ = pd.factorize(donor, sort=True)
     crossed = pd.crosstab(codes[codes >= 0], sex.astype("string").to_numpy()[codes >= 0])
-    counted = _count_pairs(codes, sex)
-    assert counted.to_numpy().tolist() == crossed.to_numpy().tolist()
-    assert (list(counted.index), list(counted.columns)) == (list(crossed.index), list(crossed.columns))
+    counted = dict(_sexes(code(donor, sort=True), sex))
+    assert [[own.get(word, 0) for word in crossed.columns] for own in counted.values()] == crossed.to_numpy().tolist()
+    assert list(counted) == list(crossed.index)

@@ -11,7 +11,7 @@ from titin.builder.cell_buckets import Bucket
 from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
-from titin.dataset.arrow import OrderedRows, Rows, list_column
+from titin.dataset.arrow import Rows, list_column
 from titin.dataset.codec import decode_values
 from titin.dataset.kinds import ValueKind
 from titin.dataset.layout import required
@@ -36,7 +36,7 @@ class CellRows:
         int64, one a cell.
     """
 
-    labels: OrderedRows
+    labels: Rows
     source_rows: NDArray[np.int64]
 
     @property

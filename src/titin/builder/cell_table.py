@@ -1,20 +1,24 @@
 """The table of cells as it is stored: obs, the ages that are read from it, and which columns are labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from titin.builder.ages import CellMetadata, read_cell_ages
 from titin.dataset import layout
 from titin.dataset.arrow import OrderedRows, write_table
+from titin.dataset.sorted_rows import sort_rows
 from titin.dataset.tables import encode_table, with_pandas_index
+from titin.shelf import Shelf
 from titin.study.design import Study
+from titin.study.tallies import code, ranges
 
 _FEW = 1000  # categories of which the structure file counts the cells
 
@@ -38,6 +42,8 @@ class CellTable:
         What a user should know about the ages.
     described
         What the structure file says of obs: its columns, and the cells of each category.
+    shelf
+        Where the columns are.
     """
 
     rows: OrderedRows
@@ -46,14 +52,15 @@ class CellTable:
     derived: dict[str, dict[str, Any]]
     notes: list[str]
     described: dict[str, Any]
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def label_table(self) -> OrderedRows:
         """``cell_id`` and the labels, text as dictionaries."""
         picked, order = self.rows.table.select([layout.CELL_ID, *self.labels]), self.rows.order
-        for i, field in enumerate(picked.schema):
-            if i and pa.types.is_string(field.type):
-                picked = picked.set_column(i, field.name, _encoded(picked.column(i), order))
+        for i, own in enumerate(picked.schema):
+            if i and pa.types.is_string(own.type):
+                picked = picked.set_column(i, own.name, _encoded(picked.column(i), order, self.shelf))
         return OrderedRows(picked.combine_chunks().unify_dictionaries(), order)
 
     @property
@@ -62,22 +69,29 @@ class CellTable:
         return {"columns": self.records, "labels": self.labels, "derived": self.derived}
 
 
-def make_cell_table(cells: CellMetadata, source_rows: NDArray[np.int64]) -> CellTable:
+def make_cell_table(
+    cells: CellMetadata, source_rows: NDArray[np.signedinteger[Any]], shelf: Shelf | None = None
+) -> CellTable:  # fmt: skip
     """Obs with ages, in the dataset's order.
 
     Parameters
     ----------
     source_rows
         Row of ``cells.obs`` of the cell at each position of the dataset.
+    shelf
+        Where the columns are put away; in memory where not given.
     """
+    shelf = shelf or Shelf()
     named, cells = cells.obs, cells.unnamed
     obs, roles = cells.obs, cells.roles
     reserved = set(layout.CELL_COLUMNS)
     ages = read_cell_ages(cells)
-    table, records = encode_table(named, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns))
+    table, records = encode_table(named, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns),
+                                  shelf=shelf)  # fmt: skip
     for name, values in ages.columns.items():
         kind = pa.float64() if pd.api.types.is_float_dtype(values.dtype) else pa.string()
-        table = table.append_column(name, pa.array(values.to_numpy(), kind, from_pandas=True))
+        column = pa.table({name: pa.array(values.to_numpy(), kind, from_pandas=True)})
+        table = table.append_column(name, shelf.table(column).column(0))
     stored = {record["name"]: record["column"] for record in records[1:]}
     wanted = [*roles["cell_type"], *(roles[role] for role in layout.ROLES if role != "cell_type")]
     labels = list(dict.fromkeys(stored[c] for c in wanted if c is not None))
@@ -86,20 +100,32 @@ def make_cell_table(cells: CellMetadata, source_rows: NDArray[np.int64]) -> Cell
     known = [name for name in ages.derived if name in layout.AGES]
     described = _described(obs, roles["cell_type"])
     rows = OrderedRows(table.combine_chunks(), source_rows)
-    return CellTable(rows, records, [*labels, *known], ages.derived, notes, described)
+    return CellTable(rows, records, [*labels, *known], ages.derived, notes, described, shelf)
 
 
 def write_cell_table(folder: Path, names: layout.Layout, cells: CellTable) -> list[str]:
     """Write ``sample_metadata``; return the names of its files."""
     table = cells.rows.table.cast(with_pandas_index(cells.rows.schema, layout.CELL_ID))
-    return write_table(folder, names.sample_metadata, replace(cells.rows, table=table))
+    return write_table(folder, names.sample_metadata, sort_rows(OrderedRows(table, cells.rows.order), cells.shelf))
 
 
-def _encoded(column: pa.ChunkedArray, order: NDArray[np.int64]) -> pa.ChunkedArray:
+def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], shelf: Shelf) -> pa.ChunkedArray:
     """Text as a dictionary, whose entries come as they do in the dataset's order of cells."""
-    encoded, places = column.take(pa.array(order)).dictionary_encode(), np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return encoded.take(pa.array(places))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order), dtype=order.dtype)
+    first: dict[str, int] = {}
+    for own in ranges(len(order)):
+        part = column.slice(own.start, own.stop - own.start).combine_chunks().dictionary_encode()
+        known = part.indices.is_valid().to_numpy(zero_copy_only=False)
+        least = np.full(len(part.dictionary), len(order))
+        np.minimum.at(least, part.indices.fill_null(0).to_numpy()[known], places[own][known])
+        for text, place in zip(part.dictionary.to_pylist(), least.tolist(), strict=True):
+            first[text] = min(place, first.get(text, place))
+    levels = pa.array(sorted(first, key=first.__getitem__), pa.string())
+    parts = (column.slice(own.start, own.stop - own.start) for own in ranges(len(order)))
+    numbers = [pc.index_in(part.combine_chunks(), value_set=levels) for part in parts]
+    table = pa.table({"": pa.concat_arrays([pa.array([], pa.int32()), *numbers])})
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(shelf.table(table).column(0).combine_chunks(), levels)])
 
 
 def _described(obs: pd.DataFrame, cell_types: Sequence[Any]) -> dict[str, Any]:
@@ -116,6 +142,6 @@ def _is_counted(column: pd.Series) -> bool:
 
 
 def _counts(column: pd.Series) -> dict[str, int]:
-    counts = column.value_counts(sort=False)
-    order = np.lexsort((counts.index.astype(str), -counts.to_numpy()))
-    return {str(counts.index[i]): int(counts.iloc[i]) for i in order if counts.iloc[i]}
+    coded = code(column)
+    names, counts = [str(name) for name in coded.distinct], coded.counts[coded.used]
+    return {names[i]: int(counts[i]) for i in np.lexsort((np.array(names, str), -counts))}

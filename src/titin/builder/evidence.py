@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.codec import Encoded
 from titin.dataset.kernels import sum_rows
+from titin.shelf import Shelf
 
 _SAME = 1e-5  # relative spread up to which all cells count as normalised to the same total
 _EXACT = 5e-7  # what float32 loses in a scale and a total
@@ -31,14 +32,17 @@ class Evidence:
     ----------
     n_cells
         Of the source.
+    shelf
+        Where the arrays lie; in memory where not given.
     """
 
-    def __init__(self, n_cells: int) -> None:
+    def __init__(self, n_cells: int, shelf: Shelf | None = None) -> None:
         self.chance = 0.0  # logarithm of the chance that all cells so far pass by accident
         self.n_witnessed = 0  # cells whose counts are those of the witness
         self._n_cells = self._n_many = self._n_least = 0  # so far; of many values; of these with a count of 1 or 2
-        self._sums, self._scale = np.empty(n_cells), np.empty(n_cells, np.float32)
-        self._unknown, self._informative = np.empty(n_cells, np.bool_), np.empty(n_cells, np.bool_)
+        self._sums, self._scale, self._unknown, self._informative = (shelf or Shelf()).empty(
+            n_cells, np.float64, np.float32, np.bool_, np.bool_
+        )
 
     def add(self, block: Encoded) -> None:
         """Take the cells of a block."""

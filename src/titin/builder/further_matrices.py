@@ -18,6 +18,7 @@ from titin.builder.scan import scan
 from titin.dataset import layout
 from titin.dataset.arrow import OrderedRows
 from titin.dataset.manifest import LAYERS
+from titin.dataset.sorted_rows import sort_rows
 
 _LONGEST = 60
 
@@ -74,7 +75,7 @@ def write_further_matrix(
     scanned, spill = scan(own)
     if not own.layout.own_genes:
         scanned.detection = detection
-    files, by_gene = write_cells(own, scanned, spill, labels.select([layout.CELL_ID]), None)
+    files, by_gene = write_cells(own, scanned, spill, sort_rows(labels.select([layout.CELL_ID]), job.shelf), None)
     spill.close()
     files += write_genes(own, scanned, by_gene)
     by_gene.close()

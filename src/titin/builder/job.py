@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from titin.builder.ages import CellMetadata
 from titin.builder.options import Options
 from titin.dataset import layout
-from titin.dataset.tables import RESERVED, with_pandas_index
+from titin.dataset.tables import RESERVED, arrow_names, with_pandas_index
 from titin.progress import Progress
 from titin.resources import Resources
+from titin.shelf import Shelf
 from titin.source import Source
 from titin.source.names import ID_COLUMNS, STABLE_ID
 from titin.study.roles import RoleChoice
@@ -37,6 +38,8 @@ class BuildJob:
         Column of each role; of ``cell_type`` a list.
     choices
         Why it is that column; see `titin.study.roles.choose_roles`.
+    shelf
+        Where lies what grows with the cells.
     """
 
     source: Source
@@ -48,20 +51,22 @@ class BuildJob:
     out: Path
     work: Path
     choices: Mapping[str, RoleChoice] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
 
     @cached_property
-    def source_rows(self) -> NDArray[np.int64]:
+    def source_rows(self) -> NDArray[np.signedinteger[Any]]:
         """Row in the source of the cell at each position of the dataset."""
         n_cells = self.source.X.shape[0]
-        if not self.options.shuffle:
-            return np.arange(n_cells)
-        return np.random.Generator(np.random.PCG64(self.options.seed)).permutation(n_cells)
+        rows = np.arange(n_cells, dtype=np.int32 if n_cells < 2**31 else np.int64)
+        if self.options.shuffle:
+            np.random.Generator(np.random.PCG64(self.options.seed)).shuffle(rows)  # alike in either type
+        return self.shelf.arrays([rows])[0]
 
     @cached_property
-    def positions(self) -> NDArray[np.int64]:
+    def positions(self) -> NDArray[np.signedinteger[Any]]:
         """Position in the dataset of each cell of the source."""
-        positions = np.empty(len(self.source_rows), np.int64)
-        positions[self.source_rows] = np.arange(len(positions))
+        (positions,) = self.shelf.empty(len(self.source_rows), self.source_rows.dtype)
+        positions[self.source_rows] = np.arange(len(positions), dtype=positions.dtype)
         return positions
 
     @property
@@ -101,10 +106,12 @@ class BuildJob:
         return CellMetadata(self.source.obs, self.choices, self.source.uns, genes, self.options, ages=self.source.ages)
 
     @property
-    def cell_ids(self) -> pa.Array:
+    def cell_ids(self) -> pa.Array | pa.ChunkedArray:
         """Name of each cell, in source order."""
         names = self.source.obs.index
-        return pa.array(names if isinstance(names.dtype, pd.ArrowDtype) else names.astype(str), pa.string())
+        return (
+            arrow_names(names) if isinstance(names.dtype, pd.ArrowDtype) else pa.array(names.astype(str), pa.string())
+        )
 
     def symbols(self) -> pd.Index:
         """Symbol of every gene, in source order."""

@@ -14,13 +14,13 @@ from titin.builder.cells_on_workers import write_cells_on_workers
 from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
-from titin.dataset.arrow import OrderedRows, ParquetFile
+from titin.dataset.arrow import ParquetFile, Rows
 from titin.dataset.kernels import scatter_columns
 from titin.dataset.spill import Spill
 
 
 def write_cells(
-    job: BuildJob, scan: Scan, spill: Spill, labels: OrderedRows, panel: NDArray[np.int64] | None
+    job: BuildJob, scan: Scan, spill: Spill, labels: Rows, panel: NDArray[np.int64] | None
 ) -> tuple[list[str], Spill]:
     """Write ``expression`` and, if it has one, ``expression_panel``; file the same values by gene.
 
@@ -77,7 +77,7 @@ def _write_in_threads(
 class _PanelWriter:
     """Gathers the values of the panel's genes until they are a row group."""
 
-    def __init__(self, groups: PanelGroups, labels: OrderedRows, file: ParquetFile) -> None:
+    def __init__(self, groups: PanelGroups, labels: Rows, file: ParquetFile) -> None:
         self._groups, self._labels, self._file = groups, labels, file
         self._pending = groups.empty()
         self._filled = self._written = 0

@@ -1,6 +1,5 @@
 """The source of a build, opened as chosen, and the roles of its columns."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,18 @@ from titin.builder.options import Options
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.heap import give_back
+from titin.shelf import Shelf
 from titin.source import Source, open_source
 from titin.source.names import without_names
 from titin.study.roles import RoleChoice, columns_of
 
 
-def open_chosen(path: Path, options: Options, memory: int) -> tuple[Source, dict[str, RoleChoice]]:
-    """Open a source, and find the columns that play a role in it; see `Options.choose_roles`.
+def open_chosen(
+    path: Path, options: Options, memory: int, shelf: Shelf | None = None
+) -> tuple[Source, dict[str, RoleChoice]]:
+    """Open a source, its obs put away on a shelf, and find the columns that play a role in it.
+
+    See `Options.choose_roles`.
 
     Raises
     ------
@@ -27,7 +31,7 @@ def open_chosen(path: Path, options: Options, memory: int) -> tuple[Source, dict
         If the source cannot be read, or a column that was given for a role is not there or was left out.
     """
     source = open_source(
-        path, memory=memory, **options.of_source(), follow_links=options.follow_links, arrow_names=True
+        path, memory=memory, **options.of_source(), follow_links=options.follow_links, arrow_names=True, shelf=shelf
     )
     try:
         choices = _roles(source, options)
@@ -45,32 +49,22 @@ def let_go(source: Source) -> None:
     give_back()
 
 
-def keep_on_disk(source: Source, cells: CellTable, file: Path) -> CellTable:
-    """Let the table of cells lie in a file that is mapped, as its size follows the cells whatever the memory.
+def keep_numbers(source: Source, cells: CellTable) -> None:
+    """Leave of obs the names and the numbers, which may be totals of cells, as they are stored.
 
     Parameters
     ----------
     source
-        Its tables are needed for no more roles: of obs the names and the numbers remain, which may be totals of cells.
+        Its tables are needed for no more roles.
     cells
         Of all of obs.
-    file
-        To be written.
-
-    Returns
-    -------
-    CellTable
-        The same, from the file.
     """
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, cells.rows.schema) as writer:
-        writer.write_table(cells.rows.table)
-    mapped = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    table = cells.rows.table
     stored = {record["name"]: record["column"] for record in cells.records[1:]}
-    numbers = {name: _numbers(source.obs[name], mapped.column(stored[name])) for name in source.obs
+    numbers = {name: _numbers(source.obs[name], table.column(stored[name])) for name in source.obs
                if pd.api.types.is_numeric_dtype(source.obs[name].dtype)}  # fmt: skip
-    names = pd.Index(pd.arrays.ArrowExtensionArray(mapped.column(layout.CELL_ID)), name=source.obs.index.name)
+    names = pd.Index(pd.arrays.ArrowExtensionArray(table.column(layout.CELL_ID)), name=source.obs.index.name)
     _replace_obs(source, pd.DataFrame(numbers, index=names, copy=False))
-    return replace(cells, rows=replace(cells.rows, table=mapped))
 
 
 def _numbers(column: pd.Series, stored: pa.ChunkedArray) -> Any:

@@ -20,17 +20,18 @@ from titin.builder.job import CELLS, GENES, SCAN, BuildJob
 from titin.builder.kept_arrays import write_arrays
 from titin.builder.matrix import write_cells
 from titin.builder.notes import describe_recovery, left_out, notes
-from titin.builder.opening import keep_on_disk, let_go_of_cells, open_chosen
+from titin.builder.opening import keep_numbers, let_go_of_cells, open_chosen
 from titin.builder.options import Options, choose_prefix
 from titin.builder.projections import ProjectionRequest, TargetDataset, record, try_project
 from titin.builder.scan import Scan, scan
 from titin.builder.sight import check_sight
-from titin.builder.workspace import Workspace, check_target
+from titin.builder.workspace import Workspace, check_target, discard
 from titin.dataset import layout
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.remote_target import RemoteTarget, UploadError
+from titin.dataset.sorted_rows import sort_rows
 from titin.dataset.spill import Spill
-from titin.disk import disk_error, raise_for_disk
+from titin.disk import DiskError, disk_error, raise_for_disk
 from titin.embed.methods import Method, choose_methods
 from titin.errors import OutputError, SourceError, TitinError
 from titin.features import Panel, choose_panel, gene_sets
@@ -39,6 +40,7 @@ from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish.card import make_card
 from titin.resources import Resources, peak_memory
+from titin.shelf import Shelf
 from titin.source import Source
 from titin.study.roles import RoleChoice, columns_of, record_roles
 
@@ -108,10 +110,17 @@ def build_dataset(
     began = time.perf_counter()
     if target is not None:
         check_target(target, force=force or resume)  # a resumed build may be complete already; see Workspace
-    source, choices = open_chosen(source_path, options, resources.memory)
+    shelf = Shelf(Path() if target is None else target.parent)
+    try:
+        source, choices = open_chosen(source_path, options, resources.memory, shelf)
+    except DiskError:
+        if target is not None:  # a full disk needs the room
+            discard(target.absolute())
+        raise
     report = build_from(
-        source, choices, target, options, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
-    )
+        source, choices, target, options, resources, force=force, resume=resume, progress=progress,
+        elsewhere=elsewhere, shelf=shelf,
+    )  # fmt: skip
     report.seconds["total"] = time.perf_counter() - began
     return report
 
@@ -127,10 +136,12 @@ def build_from(
     resume: bool = False,
     progress: Progress | None = None,
     elsewhere: Elsewhere | None = None,
+    shelf: Shelf | None = None,
 ) -> BuildReport:
     """Build a dataset folder from an opened source, which is closed; the columns of its roles are chosen.
 
-    One that goes ``elsewhere`` is built beside its staging place, and sent.
+    One that goes ``elsewhere`` is built beside its staging place, and sent. What grows with the cells is put on the
+    ``shelf``, if there is one.
 
     Raises
     ------
@@ -160,6 +171,7 @@ def build_from(
             workspace.out,
             workspace.work,
             choices,
+            shelf or Shelf(),
         )
         if workspace.lost:
             steps = ", ".join(workspace.lost)
@@ -253,6 +265,7 @@ class _BuildRun:
         began, spent = time.perf_counter(), time.process_time()
         result = metadata.check_json_safe(work())
         self.job.progress.finish()
+        self.job.shelf.let_go()
         give_back()
         self.workspace.record(name, result, result.get("files", []), works)
         self.seconds[name] = time.perf_counter() - began
@@ -295,8 +308,8 @@ class _BuildRun:
 
     def _everything_of_the_source(self) -> Manifest:
         """All steps that read the source; what they found, but for the sizes of the files."""
-        cells = make_cell_table(self.job.cells, self.job.source_rows)
-        cells = keep_on_disk(self.job.source, cells, self.job.work / "cells.arrow")
+        cells = make_cell_table(self.job.cells, self.job.source_rows, self.job.shelf)
+        keep_numbers(self.job.source, cells)
         self._step("scan", self._do_scan, [SCAN, *Spill.files(CELLS)])
         written = self._step("cells", lambda: self._do_cells(cells), [SCAN, *Spill.files(GENES)])
         checksum = self._ahead("checksum", self._do_checksum)  # beside the one step that leaves a processor idle
@@ -331,7 +344,8 @@ class _BuildRun:
         panel = choose_panel_genes(self.job, self.scan)
         tokens = self.scan.tokens[panel.table["position"].to_numpy()].astype(np.int64)
         spill = Spill.reopen(self.job.work / CELLS)
-        files, by_gene = write_cells(self.job, self.scan, spill, cells.label_table, tokens)
+        labels = sort_rows(cells.label_table, self.job.shelf)
+        files, by_gene = write_cells(self.job, self.scan, spill, labels, tokens)
         by_gene.close()
         spill.close()
         names = self.job.panel_names(panel.table["position"].to_numpy(), [layout.CELL_ID, *cells.labels])
@@ -395,7 +409,7 @@ class _BuildRun:
     def _do_manifest(self, manifest: Manifest) -> dict[str, Any]:
         out = self.job.out
         manifest.files = {name: describe_file(out / name) for name in sorted(manifest.files)}
-        (out / layout.CARD).write_text(make_card(out, manifest), "utf-8")
+        (out / layout.CARD).write_text(make_card(out, manifest, shelf=self.job.shelf), "utf-8")
         manifest.files[layout.CARD] = describe_file(out / layout.CARD)
         manifest.write(out)
         return {"files": [layout.CARD, layout.MANIFEST]}

@@ -23,6 +23,7 @@ from titin.dataset.kinds import Kind, ValueKind, candidates
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead
+from titin.shelf import Shelf
 from titin.source import Matrix, Source
 from titin.source.counted import blocks_with_counts
 
@@ -139,8 +140,8 @@ class Scan:
 class _Tally:
     """Running totals of one pass."""
 
-    def __init__(self, scan: Scan, n_cells: int) -> None:
-        self.scan, self.evidence = scan, Evidence(n_cells)
+    def __init__(self, scan: Scan, n_cells: int, shelf: Shelf) -> None:
+        self.scan, self.evidence = scan, Evidence(n_cells if scan.value_kind.has_levels else 0, shelf)
 
     def add(self, block: Encoded) -> None:
         scan, kind = self.scan, self.scan.value_kind
@@ -225,7 +226,7 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
         tally = _Tally(Scan(
             kind.name, job.bucket_cells, np.zeros((n_genes, 6)), job.resources.bucket_values // 2, base=kind.base,
             refused=refused,
-        ), n_cells)  # fmt: skip
+        ), n_cells, job.shelf)  # fmt: skip
 
         job.progress.start("read and encode", n_cells, "cells")
         with closing(_encoded(job, kind, chain([first], blocks), cells_a_run)) as parts:

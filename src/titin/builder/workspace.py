@@ -228,6 +228,25 @@ def is_being_built(target: Path) -> bool:
     return False
 
 
+def discard(target: Path) -> None:
+    """Delete what an interrupted build of a dataset has left, unless another build is at it."""
+    folder = _folder_of(target)
+    if not (folder / LOCK).is_file():
+        return
+    own_folder(folder)
+    lock = open_lock(folder / LOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not target.exists():
+            bring_back(folder)
+        dismantle(folder, _STATE)
+    except OSError:  # whose lock it is
+        return
+    finally:
+        os.close(lock)
+
+
+
 def check_target(target: Path, *, force: bool) -> None:
     """Refuse a target that holds something, unless it is a dataset and may be replaced.
 

@@ -65,7 +65,8 @@ class ParquetFile:
     schema
         Of every table written; its metadata go into the file.
     shard_bytes
-        A shard that has reached this size is closed at the end of its row group.
+        A shard that has reached this size, or `titin.dataset.layout.SHARD_CHUNKS`, is closed at the end of its row
+        group.
     page_bytes
         As for `titin.dataset.layout.parquet_options`.
     """
@@ -91,7 +92,7 @@ class ParquetFile:
             self._target = Target(self.folder, self.name, parts.footer)
         for index, described in enumerate(parts.groups):
             self._target.add(described, parts.chunks(index))
-        if self._target.size >= self.shard_bytes:
+        if self._target.is_full(self.shard_bytes):
             self._target.close_shard()
 
     def abandon(self) -> None:

@@ -103,6 +103,7 @@ ROW_GROUP_NONZEROS = 2_000_000  # of expression_by_gene, unless one gene alone h
 GENE_PAGE_BYTES = 8192  # of its pages, encoded, unless one gene alone takes more; few, as a gene is read with them
 PANEL_GENES = 512
 SHARD_BYTES = 500_000_000
+SHARD_CHUNKS = 65_536  # columns of row groups: a footer has some hundred bytes of each
 MAX_UINT16_GENES = 65_536
 
 Role = Literal["cell_type", "donor", "sample", "age", "sex", "protocol", "chemistry", "study"]

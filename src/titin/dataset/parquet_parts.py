@@ -4,10 +4,12 @@ A file is laid out as pyarrow does it, so that its bytes are those that pyarrow 
 """
 
 import struct
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from titin.dataset import layout
 from titin.dataset.thrift import I32, I64, Field, Fields, read_fields, write_fields
@@ -43,7 +45,7 @@ class CopiedChunk:
         self.size = self.meta[_COMPRESSED].value
 
     def moved(self, to: int) -> Fields:
-        """What the footer says of it at another place of another file."""
+        """What the footer says of it at another place of another file, but for its page indexes."""
         shift = to - self.start
         for at in (_DATA_AT, _DICTIONARY_AT):
             if self.meta.get(at, Field(I64, 0)).value:
@@ -53,7 +55,7 @@ class CopiedChunk:
         if self.fields[_CHUNK_AT].value:
             self.fields[_CHUNK_AT] = Field(I64, self.fields[_CHUNK_AT].value + shift)
         self.fields[_META] = Field(self.fields[_META].kind, self.meta)
-        return self.fields
+        return {number: field for number, field in self.fields.items() if number <= _META}
 
     def index(self) -> bytes:
         """The least and largest of each page; empty where there is none."""
@@ -127,6 +129,55 @@ class Parts:
         return found
 
 
+class _Pieces:
+    """Bytes of several things, one behind another: objects of Python would take ten times as much."""
+
+    def __init__(self) -> None:
+        self.data, self.lengths = bytearray(), array("I")
+
+    def add(self, piece: bytes) -> None:
+        self.data += piece
+        self.lengths.append(len(piece))
+
+    def __iter__(self) -> Iterator[bytes]:
+        at = 0
+        for length in self.lengths:
+            yield bytes(self.data[at : at + length])
+            at += length
+
+
+class _Written:
+    """A row group that is written: what the footer will say of it, and its page indexes, which lie before the footer.
+
+    Attributes
+    ----------
+    fields
+        Of the row group, without its columns.
+    chunks
+        Fields of each column up to where its page indexes are named, without the end of the struct.
+    indexes, offsets
+        Of each column; empty where it has none.
+    """
+
+    def __init__(self) -> None:
+        self.fields: Fields = {}
+        self.chunks, self.indexes, self.offsets = _Pieces(), _Pieces(), _Pieces()
+
+    def footer(self, at: int, offsets_at: int) -> bytes:
+        """The row group's struct, where its page indexes lie at these places of the file."""
+        columns = []
+        for chunk, index, offsets in zip(self.chunks, self.indexes.lengths, self.offsets.lengths, strict=True):
+            named: Fields = {}
+            if offsets:
+                named |= {_OFFSETS_AT: Field(I64, offsets_at), _OFFSETS_BYTES: Field(I32, offsets)}
+            if index:
+                named |= {_INDEX_AT: Field(I64, at), _INDEX_BYTES: Field(I32, index)}
+            columns.append(chunk + write_fields(named, after=_META))
+            at, offsets_at = at + index, offsets_at + offsets
+        kind, (element, _) = self.fields[_COLUMNS]
+        return write_fields({**self.fields, _COLUMNS: Field(kind, (element, columns))})
+
+
 class Target:
     """The file that is written, or its shards; as pyarrow lays one out: chunks, page indexes, footer."""
 
@@ -134,13 +185,14 @@ class Target:
         self._folder, self._name, self._footer = folder, name, footer
         self._parts: list[Path] = []
         self._file: BinaryIO | None = None
-        self._groups: list[Fields] = []
-        self._indexes: list[list[tuple[bytes, bytes]]] = []
+        self._groups: list[_Written] = []
 
-    @property
-    def size(self) -> int:
-        """Bytes written to the shard so far."""
-        return self._file.tell() if self._file else 0
+    def is_full(self, shard_bytes: int) -> bool:
+        """Whether a shard has so many bytes, or so many parts that its footer would be a burden to whoever opens it."""
+        if self._file is None:
+            return False
+        n_chunks = sum(len(group.chunks.lengths) for group in self._groups)
+        return self._file.tell() >= shard_bytes or n_chunks >= layout.SHARD_CHUNKS
 
     def add(self, group: Fields, chunks: Sequence[CopiedChunk]) -> None:
         """Write a row group."""
@@ -150,21 +202,21 @@ class Target:
             self._file = self._parts[-1].open("xb")  # through no link or pipe that lay there
             self._file.write(_MAGIC)
         at = start = self._file.tell()
-        columns, indexes = [], []
+        written = _Written()
         for chunk in chunks:
             self._file.write(chunk.parts.read(chunk.start, chunk.size))
-            indexes.append((chunk.index(), chunk.offsets(at - chunk.start)))
-            columns.append(chunk.moved(at))
+            written.indexes.add(chunk.index())
+            written.offsets.add(chunk.offsets(at - chunk.start))
+            written.chunks.add(write_fields(chunk.moved(at))[:-1])
             at += chunk.size
         element, _ = group[_COLUMNS].value
         uncompressed = sum(chunk.meta[_UNCOMPRESSED].value for chunk in chunks)
-        described = {**group, _COLUMNS: Field(group[_COLUMNS].kind, (element, columns)),
-                     _BYTES: Field(I64, uncompressed)}  # fmt: skip
+        described = {**group, _COLUMNS: Field(group[_COLUMNS].kind, (element, [])), _BYTES: Field(I64, uncompressed)}
         for number, value in ((_GROUP_AT, start), (_GROUP_COMPRESSED, at - start), (_ORDINAL, len(self._groups))):
             if number in group:
                 described[number] = Field(group[number].kind, value)
-        self._groups.append(described)
-        self._indexes.append(indexes)
+        written.fields = described
+        self._groups.append(written)
 
     def abandon(self) -> None:
         """Close what is still open; it is not finished."""
@@ -175,25 +227,21 @@ class Target:
         """Write page indexes and footer of a shard."""
         if self._file is None:
             return
-        for group, indexes in zip(self._groups, self._indexes, strict=True):
-            self._place_indexes(group, [index for index, _ in indexes], _INDEX_AT, _INDEX_BYTES)
-        for group, indexes in zip(self._groups, self._indexes, strict=True):
-            self._place_indexes(group, [offsets for _, offsets in indexes], _OFFSETS_AT, _OFFSETS_BYTES)
-        rows = sum(group[_GROUP_ROWS].value for group in self._groups)
+        at = self._file.tell()
+        for indexes in chain((group.indexes for group in self._groups), (group.offsets for group in self._groups)):
+            self._file.write(indexes.data)
+        offsets_at = at + sum(len(group.indexes.data) for group in self._groups)
+        groups = []
+        for group in self._groups:
+            groups.append(group.footer(at, offsets_at))
+            at, offsets_at = at + len(group.indexes.data), offsets_at + len(group.offsets.data)
+        rows = sum(group.fields[_GROUP_ROWS].value for group in self._groups)
         kind, (element, _) = self._footer[_ROW_GROUPS]
         footer = write_fields({**self._footer, _N_ROWS: Field(I64, rows),
-                               _ROW_GROUPS: Field(kind, (element or 12, self._groups))})  # fmt: skip
+                               _ROW_GROUPS: Field(kind, (element or 12, groups))})  # fmt: skip
         self._file.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
         self._file.close()
-        self._file, self._groups, self._indexes = None, [], []
-
-    def _place_indexes(self, group: Fields, indexes: Sequence[bytes], at: int, size: int) -> None:
-        columns: list[Any] = group[_COLUMNS].value[1]
-        for fields, index in zip(columns, indexes, strict=True):
-            if self._file is not None and index:
-                fields[at] = Field(I64, self._file.tell())
-                fields[size] = Field(I32, len(index))
-                self._file.write(index)
+        self._file, self._groups = None, []
 
     def close(self) -> list[str]:
         """Finish the file and return its name, or its shards' names."""

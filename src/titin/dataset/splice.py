@@ -65,7 +65,7 @@ def splice_columns(
                     for field in schema
                 ]  # fmt: skip
                 target.add(old.groups[index], chunks)
-                if target.size >= shard_bytes:
+                if target.is_full(shard_bytes):
                     target.close_shard()
             return target.close()
 

@@ -21,6 +21,7 @@ from pandas.api.types import pandas_dtype
 from pyarrow.pandas_compat import get_logical_type
 
 from titin.errors import DatasetError, SourceError
+from titin.shelf import WORTH_A_FILE, Shelf
 
 Record: TypeAlias = dict[str, Any]
 Values: TypeAlias = NDArray[Any] | ExtensionArray
@@ -46,7 +47,7 @@ class UnsupportedError(TypeError):
 
 
 def encode_table(
-    frame: pd.DataFrame, *, index_name: str, reserved: Collection[str] = ()
+    frame: pd.DataFrame, *, index_name: str, reserved: Collection[str] = (), shelf: Shelf | None = None
 ) -> tuple[pa.Table, list[Record]]:
     """Turn obs or var into an Arrow table that any reader understands.
 
@@ -58,6 +59,8 @@ def encode_table(
         The first column of the table, which takes the index.
     reserved
         Names that no column may have, as the file has such columns already.
+    shelf
+        Where columns are put away, one after another; in memory where not given.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def encode_table(
     if frame.index.nlevels > 1 or frame.columns.nlevels > 1:
         raise SourceError("an index of several levels names the rows or columns", "Join its levels to one text.")
     if isinstance(frame.index.dtype, pd.ArrowDtype) and pa.types.is_string(frame.index.dtype.pyarrow_dtype):
-        index, record = pa.array(frame.index.array), {"kind": "object"}  # what it is to Python
+        index, record = arrow_names(frame.index), {"kind": "object"}  # what it is to Python
     else:
         index, record = _encode_column(frame.index, f"the index ({index_name})")
         index = index.dictionary_decode() if pa.types.is_dictionary(index.type) else index
@@ -84,15 +87,33 @@ def encode_table(
         raise SourceError(f"the index ({index_name}) holds {found}", "Give each row a name that is text.")
     labels = {"dtype": str(frame.columns.dtype), "name": _json_name(frame.columns.name)}
     records = [{"name": _json_name(frame.index.name), "column": index_name, **record, "labels": labels}]
-    fields, arrays = [pa.field(index_name, index.type)], [index]
+    table, shelf, waiting = pa.table({index_name: index}), shelf or Shelf(), list[tuple[pa.Field, pa.Array]]()
     names = [_json_name(name) for name in frame.columns]
     for position, column in enumerate(_stored_names(names, [index_name, *reserved, *RESERVED])):
         series = frame.iloc[:, position]
         array, record = _encode_column(series, f"column {names[position]!r}")
         records.append({"name": names[position], "column": column, **record})
-        fields.append(pa.field(column, array.type, metadata=_field_metadata(series.dtype)))
-        arrays.append(array)
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), records
+        field = pa.field(column, array.type, metadata=_field_metadata(series.dtype))
+        waiting.append((field, array))
+        if sum(array.nbytes for _, array in waiting) >= WORTH_A_FILE:
+            table, waiting = _beside(table, waiting, shelf), []
+    return _beside(table, waiting, shelf), records
+
+
+def _beside(table: pa.Table, columns: list[tuple[pa.Field, pa.Array]], shelf: Shelf) -> pa.Table:
+    """A table with further columns, which are put away."""
+    if columns:
+        fields, arrays = zip(*columns, strict=True)
+        for field, column in zip(fields, shelf.table(pa.Table.from_arrays(arrays, schema=pa.schema(fields))).columns,
+                                 strict=True):  # fmt: skip
+            table = table.append_column(field, column)
+    return table
+
+
+def arrow_names(index: pd.Index) -> pa.ChunkedArray:
+    """Names that are Arrow's to pandas, as Arrow has them, without a copy."""
+    found: pa.ChunkedArray = index.array.__arrow_array__()
+    return found
 
 
 def decode_table(table: pa.Table, records: Sequence[Record]) -> pd.DataFrame:

@@ -127,10 +127,18 @@ def read_fields(data: Bytes, at: int = 0, depth: int = 0) -> tuple[Fields, int]:
             fields[number] = Field(kind, value)
 
 
-def write_fields(fields: Fields) -> bytes:
-    """Write a struct; of what `read_fields` gave, the bytes that it was read from."""
+def write_fields(fields: Fields, *, after: int = 0) -> bytes:
+    """Write a struct; of what `read_fields` gave, the bytes that it was read from.
+
+    Parameters
+    ----------
+    fields
+        In place of a struct within, the bytes of one will do.
+    after
+        Number of the field that was written before these: they are the rest of a struct.
+    """
     out = bytearray()
-    _write_fields(out, fields)
+    _write_fields(out, fields, after)
     return bytes(out)
 
 
@@ -198,8 +206,7 @@ def _read_varint(data: Bytes, at: int) -> tuple[int, int]:
             raise ValueError(f"an integer of more than {_MAX_BITS} bits")
 
 
-def _write_fields(out: bytearray, fields: Fields) -> None:
-    before = 0
+def _write_fields(out: bytearray, fields: Fields, before: int = 0) -> None:
     for number in sorted(fields):
         kind, value = fields[number]
         step = number - before
@@ -218,7 +225,10 @@ def _write(out: bytearray, kind: int, value: Any) -> None:
     if kind in _INTEGERS:
         _write_integer(out, value)
     elif kind == _STRUCT:
-        _write_fields(out, value)
+        if isinstance(value, bytes):
+            out += value
+        else:
+            _write_fields(out, value)
     elif kind == _BINARY:
         _write_varint(out, len(value))
         out += value

@@ -25,6 +25,7 @@ from titin.publish.sections import contents as distributions
 from titin.publish.sections import contents as tasks
 from titin.publish.sections import examples, files, needs, overview, quickstart
 from titin.publish.sections import overview as about
+from titin.shelf import Shelf
 from titin.study.age_grammar import read_age
 from titin.visible import visible_json
 
@@ -37,7 +38,7 @@ CHOICES = "card"  # of the manifest's settings: what was chosen when the card wa
 
 def make_card(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
-    licence: str | None = None, repo_id: str | None = None,
+    licence: str | None = None, repo_id: str | None = None, shelf: Shelf | None = None,
 ) -> str:  # fmt: skip
     """Return the text of ``README.md``.
 
@@ -54,6 +55,8 @@ def make_card(
         Identifier as the Hub has it (``cc-by-4.0``). Where not given, the one that was given last.
     repo_id
         Where the dataset will lie on the Hub, to be named in the examples.
+    shelf
+        Where columns of the cells are put away meanwhile; in memory where not given.
 
     Raises
     ------
@@ -62,12 +65,12 @@ def make_card(
     TitinError
         If there is no such preset.
     """
-    return text_of(make_facts(dataset, manifest, preset=preset, licence=licence, repo_id=repo_id))
+    return text_of(make_facts(dataset, manifest, preset=preset, licence=licence, repo_id=repo_id, shelf=shelf))
 
 
 def make_facts(
     dataset: "Path | str | Atlas", manifest: Manifest | None = None, *, preset: Preset | str | Path | None = None,
-    licence: str | None = None, repo_id: str | None = None, space: str | None = None,
+    licence: str | None = None, repo_id: str | None = None, space: str | None = None, shelf: Shelf | None = None,
 ) -> CardFacts:  # fmt: skip
     """Gather what a card is made of; parameters as for `make_card`, and the Space that the card links to."""
     folder = local_folder(dataset) if isinstance(dataset, str | Path) else dataset.folder
@@ -75,7 +78,8 @@ def make_facts(
     chosen: Mapping[str, Any] = manifest.settings.get(CHOICES) or {}
     known = preset_of(manifest) if preset is None else choose_preset(preset)
     texts = preset is not None or chosen.get("texts", True)
-    return CardFacts(folder, manifest, known, licence or chosen.get("license"), repo_id, texts=texts, space=space)
+    licence = licence or chosen.get("license")
+    return CardFacts(folder, manifest, known, licence, repo_id, texts=texts, space=space, shelf=shelf)
 
 
 def text_of(facts: CardFacts) -> str:

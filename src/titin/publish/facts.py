@@ -19,11 +19,16 @@ from titin.dataset import layout
 from titin.dataset.layout import Layout
 from titin.dataset.manifest import Manifest
 from titin.dataset.strict_json import read_json
+from titin.dataset.tables import values_of
 from titin.dataset.unstructured import said_synthetic
 from titin.errors import DatasetError
 from titin.presets import CardTexts, Preset
+from titin.shelf import Shelf, ShelvedColumns
 from titin.study.design import Study
+from titin.study.tallies import code as coded
+from titin.study.tallies import combinations, count_pairs
 
+AGES = "\0ages"  # years, of groups; no column of a file has such a name
 _SPLIT = "train"
 _RESTORE = "restore it, or build the dataset again"
 _MAPS = ("umap", "tsne")  # preferred
@@ -57,12 +62,15 @@ class CardFacts:
         Where the dataset will lie on the Hub, if known.
     space
         Space on the Hub that shows it, if there is one.
+    shelf
+        Where columns of obs are put away; in memory where not given.
     """
 
     def __init__(
         self, folder: Path, manifest: Manifest, preset: Preset | None = None, licence: str | None = None,
-        repo_id: str | None = None, *, texts: bool = True, space: str | None = None,
+        repo_id: str | None = None, *, texts: bool = True, space: str | None = None, shelf: Shelf | None = None,
     ) -> None:  # fmt: skip
+        self._shelf = shelf or Shelf()
         self.folder, self.manifest, self.preset = Path(folder), manifest, preset or Preset()
         self.texts = self.preset.card if texts else CardTexts()
         self.licence = licence or self.texts.license or None
@@ -183,11 +191,39 @@ class CardFacts:
             raise DatasetError(f"{self.folder / file} has {len(names)} of the two columns that a map has", _RESTORE)
         return names[0], names[1]
 
-    @cached_property
+    @property
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells, without their names."""
+        self._shelf.let_go()  # of the columns that were looked at before
+        return self._obs
+
+    @cached_property
+    def _obs(self) -> pd.DataFrame:
         names = [name for name in self.schema(self.layout.sample_metadata).names if name != layout.CELL_ID]
-        return self.table(self.layout.sample_metadata, names)
+        columns = ShelvedColumns(self._shelf)
+        for name in names:
+            columns.add(name, values_of(self.table(self.layout.sample_metadata, [name])[name]))
+        return pd.DataFrame(columns.finish(), columns=names or None, copy=False)
+
+    def groups(self, *names: str | None) -> pd.DataFrame:
+        """Combinations of columns (None is passed over) and ages, where any is known.
+
+        Returns
+        -------
+        DataFrame
+            A column for each name, `AGES`, and how many cells have each combination (`CELLS`).
+        """
+        columns: dict[str, Any] = {name: self.obs[name] for name in names if name is not None}
+        if self.ages is not None:
+            columns[AGES] = self.ages
+        key = tuple(columns)
+        if key not in self._groups:
+            self._groups[key] = combinations(columns)
+        return self._groups[key]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, ...], pd.DataFrame]:
+        return {}
 
     @cached_property
     def stored(self) -> dict[Any, str]:
@@ -235,7 +271,7 @@ class CardFacts:
     @cached_property
     def n_donors(self) -> int | None:
         """Number of donors."""
-        return None if self.column("donor") is None else int(self.study.values("donor").nunique())
+        return None if self.column("donor") is None else len(coded(self.study.values("donor")).distinct)
 
     @cached_property
     def uns(self) -> dict[str, Any]:
@@ -300,18 +336,20 @@ class CardFacts:
 
     def counts(self, column: str) -> pd.Series:
         """Cells of each value of a column, most first, equals by name; without values that no cell has."""
-        found = self.obs[column].value_counts(sort=False)
-        found = found[found > 0]
-        order = np.lexsort((found.index.astype(str), -found.to_numpy()))
-        return found.iloc[order]
+        found = coded(self.obs[column])
+        names, counts = pd.Index(found.distinct, dtype=object), found.counts[found.used]
+        order = np.lexsort((names.astype(str), -counts))
+        return pd.Series(counts[order], names[order])
 
     def donors_of(self, column: str) -> pd.Series | None:
         """Donors of each value of a column; None without a donor column."""
         donor = self.column("donor")
         if donor is None:
             return None
-        pairs = self.obs[[column]].assign(_donor=self.obs[donor]).dropna().drop_duplicates()
-        return pairs.groupby(column, observed=True)["_donor"].size()
+        values = coded(self.obs[column])
+        of_value, _, _ = count_pairs(values, coded(self.obs[donor]))
+        number = np.bincount(of_value, minlength=len(values.names))
+        return pd.Series({values.names[one]: int(number[one]) for one in np.flatnonzero(number)}, dtype=np.int64)
 
     def missing(self) -> Iterator[tuple[str, int]]:
         """Columns of obs with missing values, and how many."""

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from titin.resources import available_memory, memory_beside_interpreter
+from titin.shelf import Shelf
 from titin.source.reading import DEEPEST, MOST_ELEMENTS, UnboundedError, child, is_group, members, shortened
 
 _TIMES_STORED = 32  # what real files hold takes at most so many times the bytes that the file has
@@ -72,10 +73,15 @@ class Budget:
         Bytes, as given with ``--memory``.
     arrow_names
         Whether names of cells are read as Arrow has them; see `titin.source.open_source`.
+    shelf
+        Where columns of obs are put away, one after another.
     """
 
-    def __init__(self, path: Path, memory: int, *, arrow_names: bool = False) -> None:
+    def __init__(
+        self, path: Path, memory: int, *, arrow_names: bool = False, shelf: Shelf | None = None
+    ) -> None:  # fmt: skip
         self.path, self.memory, self.arrow_names = path, memory, arrow_names
+        self.shelf = shelf or Shelf()
         self._taken = 0
 
     def claim(self, node: Any, place: str, *, as_json: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import reprlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,11 +64,28 @@ class Names(NamedTuple):
 
 
 def _alike(names: pd.Index) -> np.ndarray:
-    """Which names may occur more than once, by hashes: a table of millions of names would be the largest thing here."""
-    parts = (names[start : start + _AT_ONCE].to_numpy(object) for start in range(0, len(names), _AT_ONCE))
-    hashes = np.concatenate([np.empty(0, np.uint64), *(pd.util.hash_array(part, categorize=False) for part in parts)])
-    ordered = np.sort(hashes)
-    return np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
+    """Which names may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
+
+    def hashes() -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, len(names), _AT_ONCE):
+            own = slice(start, start + _AT_ONCE)
+            found = pd.util.hash_array(names[own].to_numpy(object), categorize=False)
+            yield own, (found >> np.uint64(32)).astype(np.uint32)
+
+    ordered, alike = np.empty(len(names), np.uint32), np.zeros(len(names), bool)
+    for own, found in hashes():
+        ordered[own] = found
+    ordered.sort()
+    repeated = np.concatenate([part[1:][part[1:] == part[:-1]] for part in _overlapping(ordered)])
+    if len(repeated):
+        for own, found in hashes():
+            alike[own] = np.isin(found, repeated)
+    return alike
+
+
+def _overlapping(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Values some at a time, with the last of those before."""
+    return (values[max(start - 1, 0) : start + _AT_ONCE] for start in range(0, max(len(values), 1), _AT_ONCE))
 
 
 def without_names(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from titin.source.choice import Choice
 from titin.source.inventory import Inventory
 
 if TYPE_CHECKING:
+    from titin.shelf import Shelf
     from titin.source.budget import Budget
 
 
@@ -35,6 +36,7 @@ def open_source(
     follow_links: bool = False,
     memory: int = DEFAULT_MEMORY,
     arrow_names: bool = False,
+    shelf: "Shelf | None" = None,
 ) -> Source:
     """Open an atlas; its format is told from its content.
 
@@ -69,6 +71,8 @@ def open_source(
         Bytes; what declares to need more, and is not of a file large enough to hold so much, is not read.
     arrow_names
         Give names of cells as text of Arrow where the file has them as text: a fifth of the memory of Python's.
+    shelf
+        Where columns of obs are put away as they are read; in memory where not given.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def open_source(
             raise SourceError(str(error), "Save its content as a file, and give that.") from None
     inventory = Inventory(path, follow_links=follow_links)
     with reading(path, "what it holds"):  # whatever libraries raise at any part of it
-        source = _open(inventory, choice, Budget(path, memory, arrow_names=arrow_names))
+        source = _open(inventory, choice, Budget(path, memory, arrow_names=arrow_names, shelf=shelf))
     if inventory.links:
         places = sorted(inventory.links)
         first = ", ".join(f"{place} ({inventory.links[place]})" for place in places[:3])

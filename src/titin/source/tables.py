@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import SourceError
+from titin.shelf import Shelf, ShelvedColumns
 from titin.source.budget import Budget, Descent
 from titin.source.elements import read_native
 from titin.source.gaps import Gaps
@@ -131,15 +132,17 @@ class _Group:
         if gaps is not None:
             gaps.check_table(self.place, self.index_key, [*names, _CATEGORIES])
         index = self._read_names()
-        values = {}
+        shelf = self.budget.shelf if self.place == "obs" else Shelf()
+        values = ShelvedColumns(shelf)
         for name in names:
             try:
-                values[name] = self._read(name)
-                self._check_length(name, values[name], len(index))
+                column = self._read(name)
+                self._check_length(name, column, len(index))
             except SourceError as error:
                 way_out = f" Or build with --no-obs {name!r}." if self.place == "obs" else ""
                 raise SourceError(str(error.args[0]), f"{error.hint}{way_out}") from error
-        table = pd.DataFrame(values, index=index, columns=names or None)
+            values.add(name, column)
+        table = pd.DataFrame(values.finish(), index=index, columns=names or None, copy=shelf.folder is None)
         if self.index_key not in _INDEX or (self.index_key != "_index" and encoding(self.group)):
             table.index.name = self.index_key
         return table
@@ -152,7 +155,7 @@ class _Group:
                 node = child(self.group, self.index_key)
                 if not is_group(node) and node.ndim == 1 and is_text(node):
                     self.budget.claim(node, where)
-                    return pd.Index(pd.arrays.ArrowExtensionArray(read_names(node)))
+                    return pd.Index(pd.arrays.ArrowExtensionArray(self.budget.shelf.text(read_names(node))))
         index = self._read(self.index_key)
         return index if np.ndim(index) else np.atleast_1d(index)  # anndata reads one old text as a scalar
 

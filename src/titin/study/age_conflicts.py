@@ -1,7 +1,7 @@
 """Whether the columns that tell ages agree: a range beside a number, two numbers, the donor table beside the atlas."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,6 +17,7 @@ from titin.study.ages import read_distinct
 from titin.study.candidates import bare
 from titin.study.entries import read_entries
 from titin.study.identity import longest_follow_up
+from titin.study.tallies import Coded, code, count_pairs, ranges
 from titin.text import say_some
 
 # names of columns that tell the age of the cells, and not that at a diagnosis, a baseline visit or an onset
@@ -35,16 +36,16 @@ class AgeStatement:
     ----------
     column
         Its name.
+    coded
+        What stands there.
     low, high
-        float64 years a cell, the ends of what it says, NaN where it says nothing.
-    entry
-        What stands there, a cell.
+        float64 years by its code, the ends of what it says, NaN where it says nothing.
     """
 
     column: str
+    coded: Coded
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    entry: NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,13 @@ def find_contradictions(
         if isinstance(obs[name], pd.Series)
     ]
     donor = roles.get("donor")
-    names = _text(read_entries(obs[donor], "donor")) if donor in obs else np.full(len(obs), "", object)
+    donors = code(read_entries(obs[donor], "donor")) if donor in obs else None
     pairs = list(combinations(told, 2))
     if layout.AGE_YEARS in derived:
         table = _of_table(derived[layout.AGE_YEARS], float(origins.get(layout.AGE_YEARS, {}).get("within") or 0))
-        pairs += [([_over_visits(own, names) for own in variants], [table]) for variants in told]
+        pairs += [([_over_visits(own, donors) for own in variants], [table]) for variants in told]
     rounding = 1 / 12 if life_span < _SHORT_LIVED else 1.0
-    found = [_least(one, other, names, rounding) for one, other in pairs if one and other]
+    found = [_least(one, other, donors, rounding) for one, other in pairs if one and other]
     return [contradiction for contradiction in found if contradiction is not None]
 
 
@@ -132,8 +133,8 @@ def _variants(column: pd.Series, unit: str | None, life_span: float, *, is_role:
     stated = unit or unit_of_column(column.name)
     if stated == UNKNOWN:
         return []
-    codes, distinct = pd.factorize(column)
-    entries = [entry.item() if isinstance(entry, np.generic) else entry for entry in distinct]
+    coded = code(column)
+    entries = coded.distinct
     numbers = pd.to_numeric(pd.Series(entries, dtype=object), errors="coerce").to_numpy(np.float64)
     bare_numbers = bool(len(entries)) and bool(np.isfinite(numbers).all())
     if not is_role and bare_numbers and (_GROUPED.fullmatch(bare(column.name)) or _are_codes(numbers)):
@@ -143,7 +144,7 @@ def _variants(column: pd.Series, unit: str | None, life_span: float, *, is_role:
     for each in units:
         known = read_distinct(entries, unit=each, life_span=life_span)
         if any(age.years is not None for age in known.values()):
-            found.append(_statement(column, codes, entries, known))
+            found.append(_statement(column, coded, known))
     return found
 
 
@@ -153,37 +154,51 @@ def _are_codes(numbers: NDArray[np.float64]) -> bool:
     return counts or bool(((numbers < 0) & (numbers % 1 != 0)).any())
 
 
-def _statement(
-    column: pd.Series, codes: NDArray[np.intp], entries: Sequence[Any], known: Mapping[Any, Age]
-) -> AgeStatement:
-    ages = [known[entry] for entry in entries]
-    low = np.array([*(np.nan if age.low is None else age.low for age in ages), np.nan])
-    high = np.array([*(np.nan if age.high is None else age.high for age in ages), np.nan])
-    text = np.array([*map(str, entries), None], object)
-    return AgeStatement(str(column.name), low[codes], high[codes], text[codes])
+def _statement(column: pd.Series, coded: Coded, known: Mapping[Any, Age]) -> AgeStatement:
+    low, high = np.full((2, len(coded.names)), np.nan)
+    for number, entry in zip(coded.used, coded.distinct, strict=True):
+        age = known[entry]
+        low[number], high[number] = (np.nan if end is None else end for end in (age.low, age.high))
+    return AgeStatement(str(column.name), coded, low, high)
 
 
 def _of_table(years: pd.Series, within: float) -> AgeStatement:
-    values = years.to_numpy(np.float64)
-    codes, distinct = pd.factorize(years)
-    text = np.array([*(f"{age:.6g}" for age in distinct), None], object)
-    return AgeStatement(layout.AGE_YEARS, values - within, values + within, text[codes])
+    coded = code(years)
+    values = np.array(coded.names, np.float64)
+    coded = Coded(coded.codes, [f"{age:.6g}" for age in coded.names])
+    return AgeStatement(layout.AGE_YEARS, coded, values - within, values + within)
 
 
-def _over_visits(said: AgeStatement, donor: NDArray[np.object_]) -> AgeStatement:
+def _over_visits(said: AgeStatement, donor: Coded | None) -> AgeStatement:
     """The ages of a donor from the first visit to the last, for each of its cells, if one person's lie so far apart."""
-    if not any(donor):
+    if donor is None or not donor.n_known:
         return said
-    by_donor = pd.DataFrame({"low": said.low, "high": said.high}).groupby(donor)
-    first, last = (by_donor["low"].transform("min").to_numpy(), by_donor["high"].transform("max").to_numpy())
-    visits = by_donor["low"].transform("max").to_numpy() - first <= longest_follow_up(said.high)
-    return AgeStatement(
-        said.column, np.where(visits, first, said.low), np.where(visits, last, said.high), said.entry
-    )  # fmt: skip
+    of, entry, _ = count_pairs(donor, said.coded)
+    low, high = said.low[entry], said.high[entry]
+    ends = pd.DataFrame({"low": low, "high": high}).groupby(of)["low"].agg(["min", "max"])
+    oldest = said.high[said.coded.used]
+    first, last = ends["min"].reindex(of).to_numpy(), pd.Series(high).groupby(of).max().reindex(of).to_numpy()
+    visits = ends["max"].reindex(of).to_numpy() - first <= longest_follow_up(oldest)
+    pairs = _pair_up(donor, said.coded, of, entry)
+    nothing = np.full(len(said.coded.names), np.nan)  # is what a table of donors says of cells of no donor
+    low = np.concatenate([np.where(visits, first, low), nothing])
+    return AgeStatement(said.column, pairs, low, np.concatenate([np.where(visits, last, high), nothing]))
+
+
+def _pair_up(donor: Coded, entry: Coded, of: NDArray[np.intp], entries: NDArray[np.intp]) -> Coded:
+    """Donor and entry of each cell as one; of cells without a donor the entry, behind them."""
+    width = max(len(entry.names), 1)
+    keys = of * width + entries
+    codes = np.empty(len(donor.codes), np.int32)
+    for own in ranges(len(codes)):
+        a, b = donor.codes[own].astype(np.int64), entry.codes[own].astype(np.int64)
+        place = np.searchsorted(keys, a * width + b)
+        codes[own] = np.where(b < 0, -1, np.where(a < 0, len(keys) + b, place))
+    return Coded(codes, [entry.names[number] for number in entries] + entry.names)
 
 
 def _least(
-    one: Sequence[AgeStatement], other: Sequence[AgeStatement], donor: NDArray[np.object_], rounding: float
+    one: Sequence[AgeStatement], other: Sequence[AgeStatement], donor: Coded | None, rounding: float
 ) -> Contradiction | None:
     """The contradiction of two columns in those of their units in which they contradict each other least."""
     compared = [_compare(a, b, donor, rounding) for a in one for b in other]
@@ -191,25 +206,29 @@ def _least(
     return min(known, key=lambda found: found.cells) if len(known) == len(compared) else None
 
 
-def _compare(
-    one: AgeStatement, other: AgeStatement, donor: NDArray[np.object_], rounding: float
-) -> Contradiction | None:
-    apart = np.maximum(other.low - one.high, one.low - other.high)
-    wrong = np.flatnonzero(apart > rounding * (1 + 1e-9))
-    if not len(wrong):
+def _compare(one: AgeStatement, other: AgeStatement, donor: Coded | None, rounding: float) -> Contradiction | None:
+    of_one, of_other, n = count_pairs(one.coded, other.coded)
+    apart = np.maximum(other.low[of_other] - one.high[of_one], one.low[of_one] - other.high[of_other])
+    wrong = apart > rounding * (1 + 1e-9)
+    if not wrong.any():
         return None
-    return Contradiction(one.column, other.column, dict(_by_donor(one, other, donor, wrong)), len(wrong))
+    donors = _by_donor(one.coded, other.coded, donor, of_one[wrong], of_other[wrong])
+    return Contradiction(one.column, other.column, donors, int(n[wrong].sum()))
 
 
 def _by_donor(
-    one: AgeStatement, other: AgeStatement, donor: NDArray[np.object_], wrong: NDArray[np.intp]
-) -> Iterator[tuple[str, tuple[str, str]]]:
-    """What the two say of each donor, by the first of its cells."""
-    names, first = np.unique(np.array([name or "" for name in donor[wrong]], str), return_index=True)
-    for name, place in zip(names, wrong[first], strict=True):
-        yield str(name), (str(one.entry[place]), str(other.entry[place]))
-
-
-def _text(column: pd.Series) -> NDArray[np.object_]:
-    text: NDArray[np.object_] = column.astype("string").astype(object).where(column.notna(), "").to_numpy()
-    return text
+    one: Coded, other: Coded, donor: Coded | None, of_one: NDArray[np.intp], of_other: NDArray[np.intp]
+) -> dict[str, tuple[str, str]]:
+    """What the two say of each donor, by the first of its cells that have one of these pairs of entries."""
+    width = len(other.names)
+    wrong = of_one * width + of_other
+    found: dict[str, tuple[str, str]] = {}
+    for own in ranges(len(one.codes)):
+        a, b = one.codes[own].astype(np.int64), other.codes[own].astype(np.int64)
+        places = np.flatnonzero((a >= 0) & (b >= 0) & np.isin(a * width + b, wrong))
+        names = np.full(len(a), -1) if donor is None else donor.codes[own]
+        for number, first in zip(*np.unique(names[places], return_index=True), strict=True):
+            name = "" if donor is None or number < 0 else str(donor.names[number])
+            place = places[first]
+            found.setdefault(name, (str(one.names[a[place]]), str(other.names[b[place]])))
+    return dict(sorted(found.items()))

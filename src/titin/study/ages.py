@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from titin.study.age_grammar import Age, read_age
 from titin.study.age_units import PER_YEAR, YEARS, unit_of_column
 from titin.study.life_span import ANY_SPECIES
+from titin.study.tallies import CELLS, code, combinations, spread_out
 
 _WITH_SEX = re.compile(r"[0-9.]+\s*[fF]")
 _MONTHS_OR_MALE = re.compile(r"[0-9.]+\s*[mM]")
@@ -60,10 +61,11 @@ def parse_ages(column: pd.Series, *, unit: str | None = None, life_span: float =
         numbers = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan) / PER_YEAR[unit]
         inside = (numbers >= 0) & (numbers <= life_span)  # -1 is a common word for unknown
         return pd.Series(np.where(inside, numbers, np.nan), index=column.index, name=column.name)
-    codes, distinct = pd.factorize(column)
-    known = read_distinct(distinct, unit=unit, life_span=life_span)
-    years = np.array([*(_years(known[entry]) for entry in distinct), np.nan])
-    return pd.Series(years[codes], index=column.index, name=column.name)
+    coded = code(column)
+    known = read_distinct(coded.distinct, unit=unit, life_span=life_span)
+    years = np.full(len(coded.names) + 1, np.nan)
+    years[coded.used] = [_years(known[entry]) for entry in coded.distinct]
+    return pd.Series(spread_out(years, coded.codes), index=column.index, name=column.name)
 
 
 def read_distinct(entries: Iterable[Any], *, unit: str, life_span: float = ANY_SPECIES) -> dict[Any, Age]:
@@ -100,10 +102,19 @@ def donor_ages(ages: pd.Series, donor: pd.Series) -> pd.Series:
     donor
         Of each of them, in the same order.
     """
-    codes, names = pd.factorize(donor)
-    years = pd.Series(ages.to_numpy(np.float64, na_value=np.nan)[codes >= 0])
-    found: pd.Series = years.groupby(codes[codes >= 0]).median().dropna()
-    return found.set_axis([str(names[code]) for code in found.index]).sort_index()
+    coded, years = code(donor), ages.to_numpy(np.float64, na_value=np.nan)
+    counted = combinations({"donor": pd.Series(coded.codes), "age": pd.Series(years)})
+    counted = counted[(counted["donor"] >= 0) & counted["age"].notna()]
+    found = {str(coded.names[int(str(number))]): _median(own["age"], own[CELLS])
+             for number, own in counted.groupby("donor")}  # fmt: skip
+    return pd.Series(found, dtype=np.float64).sort_index()
+
+
+def _median(values: pd.Series, times: pd.Series) -> float:
+    """Of values in order, each of them so many times."""
+    ends = times.cumsum().to_numpy()
+    low, high = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+    return float((values.iloc[low] + values.iloc[high]) / 2)
 
 
 def age_cut(ages: pd.Series) -> float | None:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from titin.study.ages import young_or_old
-from titin.study.combinations import Combinations
 from titin.study.design import Study
+from titin.study.tallies import CELLS, combinations
 
 _ROLES = ("donor", "age", "sex", "protocol", "chemistry", "cell_type")
 _STRONG = 0.5  # Cramér's V from which two factors are called confounded
@@ -62,13 +62,10 @@ def design_facts(study: Study) -> dict[str, Any]:
 def _combinations(study: Study) -> pd.DataFrame:
     """Distinct combinations of what plays a role (text, or missing), with their ``cells``; the coarsest types."""
     columns = [role for role in _ROLES if study.column(role) is not None]
-    entries = {role: study.values(role) for role in columns}
     if not columns or not len(study.obs):
         return pd.DataFrame({"cells": []})
-    alike = Combinations.of(list(entries.values()), len(study.obs))
-    table = alike.table(entries).astype("category").assign(cells=alike.n_cells)
-    counted = table.groupby(columns, observed=True, sort=True, dropna=False)["cells"].sum().reset_index()
-    return counted.astype(dict.fromkeys(columns, "string"))
+    counted = combinations({role: study.values(role).astype("category").array for role in columns})
+    return counted.rename(columns={CELLS: "cells"}).astype(dict.fromkeys(columns, "string"))
 
 
 def cramers_v(table: pd.DataFrame) -> float | None:

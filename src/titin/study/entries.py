@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from titin.study.tallies import spread_out
 from titin.study.vocabulary import PROTOCOL_WORDS, SEX_NAMES, missing_words, plain, sex_of
 
 _NAMED = 5  # most words in a sentence
@@ -98,7 +99,8 @@ def _renamed(column: pd.Series, names: Mapping[str, str | None]) -> pd.Series:
         new = [names.get(value, value) for value in column.cat.categories]
         kept = list(dict.fromkeys(name for name in new if name is not None))
         place = {name: number for number, name in enumerate(kept)}
-        codes = np.array([*(place.get(name, -1) for name in new), -1], np.int64)[column.cat.codes]
+        least = np.min_scalar_type(-max(len(kept), 1))
+        codes = spread_out(np.array([*(place.get(name, -1) for name in new), -1], least), column.cat.codes.to_numpy())
         dtype = pd.CategoricalDtype(kept, ordered=column.cat.ordered)
         return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype), column.index, name=column.name)
     codes, distinct = pd.factorize(column)

@@ -1,7 +1,7 @@
 """Whether the cells of one donor can be those of one person: one sex, and ages as near as samples of one study are."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.study.candidates import bare
+from titin.study.tallies import Coded, code, combinations, count_pairs, ranges
 from titin.text import count, say_some
 
 _LONG_LIVED = 6.0  # years; a study with an older donor is not of mice
@@ -60,32 +61,38 @@ def find_clashes(donor: pd.Series, sex: pd.Series | None = None, ages: pd.Series
     ages
         Years, float64.
     """
-    codes, names = pd.factorize(donor, sort=True)
-    text = [str(name) for name in names]
-    sexes: dict[str, Mapping[str, int]] = {}
-    if sex is not None:
-        counts = _count_pairs(codes, sex)
-        for code, own in counts[(counts > 0).sum(axis=1) > 1].iterrows():
-            sexes[text[int(str(code))]] = {str(name): int(n) for name, n in own.items() if n}
+    coded = code(donor, sort=True)
+    text = [str(name) for name in coded.names]
+    sexes = {} if sex is None else {text[number]: counts for number, counts in _sexes(coded, sex) if len(counts) > 1}
     spans: dict[str, tuple[float, float]] = {}
     longest = 0.0
     if ages is not None and ages.notna().any():
         years = ages.to_numpy(np.float64)
         longest = longest_follow_up(years)
-        found = pd.Series(years[codes >= 0]).groupby(codes[codes >= 0]).agg(["min", "max"]).dropna()
-        for code, low, high in found[found["min"] < found["max"]].itertuples():
-            spans[text[code]] = (float(low), float(high))
+        low, high = _spans(coded, years)
+        spans = {text[number]: (float(low[number]), float(high[number])) for number in np.flatnonzero(low < high)}
     apart = {name: span for name, span in spans.items() if span[1] - span[0] > longest}
     return Clashes(sexes, apart, {name: span for name, span in spans.items() if name not in apart})
 
 
-def _count_pairs(codes: NDArray[np.intp], sex: pd.Series) -> pd.DataFrame:
-    """Cells by donor (code) and sex (text), of those that have both; nothing is text for every cell."""
-    of_sex, sexes = pd.factorize(sex)
-    pairs = pd.Series(codes * len(sexes) + of_sex)[(codes >= 0) & (of_sex >= 0)].value_counts()
-    words = pd.Series(sexes).astype("string").to_numpy(object)[pairs.index % max(len(sexes), 1)]
-    counts = pd.crosstab(pairs.index // max(len(sexes), 1), words, pairs.to_numpy(), aggfunc="sum")
-    return counts.fillna(0).astype(np.int64)
+def _sexes(donor: Coded, sex: pd.Series) -> Iterator[tuple[int, dict[str, int]]]:
+    """Cells by sex (text) of each donor, of those that have both."""
+    of_sex = code(sex)
+    donors, sexes, n = count_pairs(donor, of_sex)
+    for number in np.unique(donors):
+        own = donors == number
+        words = [str(of_sex.names[one]) for one in sexes[own]]
+        yield int(number), {word: int(n[own][words.index(word)]) for word in sorted(words)}
+
+
+def _spans(donor: Coded, years: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Youngest and oldest age of each donor; infinity and minus infinity of those without one."""
+    low, high = np.full(len(donor.names), np.inf), np.full(len(donor.names), -np.inf)
+    for own in ranges(len(years)):
+        known = (donor.codes[own] >= 0) & ~np.isnan(years[own])
+        np.minimum.at(low, donor.codes[own][known], years[own][known])
+        np.maximum.at(high, donor.codes[own][known], years[own][known])
+    return low, high
 
 
 def longest_follow_up(years: NDArray[np.float64]) -> float:
@@ -121,10 +128,13 @@ def warn_of_clashes(donor: pd.Series, sex: pd.Series | None, ages: pd.Series | N
 
 
 def _remedy(donor: pd.Series, sex: pd.Series | None, ages: pd.Series | None, obs: pd.DataFrame) -> str:
-    known = donor.notna()
+    n_donors = len(code(donor).distinct)
     for part in find_parts(list(obs.columns)):
-        both = (obs[part].astype(str) + ":" + donor.astype(str)).where(known)
-        if both.nunique() > donor.nunique() and not find_clashes(both, sex, ages).donors:
+        told = {"sex": sex, "age": ages}
+        known = combinations({"donor": donor, "part": obs[part], **{k: v for k, v in told.items() if v is not None}})
+        known = known[known["donor"].notna()]
+        both = known["part"].astype(str) + ":" + known["donor"].astype(str)
+        if both.nunique() > n_donors and not find_clashes(both, known.get("sex"), known.get("age")).donors:
             return (f"{str(part)!r} tells them apart: make a column of both in the source "
                     f"(obs[{str(part)!r}] + ':' + obs[{str(donor.name)!r}]), and name it with --donor")  # fmt: skip
     return "Correct the source, or name a column with --donor that has one person a name"
@@ -135,8 +145,9 @@ def _shared_names(donor: pd.Series, obs: pd.DataFrame) -> list[str]:
     for part in find_parts(list(obs.columns)):
         if bare(part) not in _STUDIES:
             continue
-        pairs = pd.DataFrame({"donor": donor.astype("string"), "part": obs[part]}).dropna().drop_duplicates()
-        names = sorted(pairs["donor"][pairs["donor"].duplicated()].unique())
+        of_donor = code(donor)
+        donors, _, _ = count_pairs(of_donor, code(obs[part]))
+        names = sorted(str(of_donor.names[number]) for number in np.flatnonzero(np.bincount(donors) > 1))
         if names and all(_GENERIC.fullmatch(name) for name in names):
             are = "donor is" if len(names) == 1 else "donors are"
             return [f"{len(names)} {are} in several values of {str(part)!r} ({say_some(names, _NAMED)}) and counted as "

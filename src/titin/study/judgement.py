@@ -15,6 +15,7 @@ from titin.study.ages import parse_ages
 from titin.study.candidates import bare, is_promising
 from titin.study.entries import find_gap, read_entries
 from titin.study.identity import find_clashes
+from titin.study.tallies import Coded, code, count_pairs
 from titin.study.vocabulary import PROTOCOL_WORDS, STATUS_WORDS, plain, protocol_of, sex_of
 from titin.text import count, say_first
 
@@ -74,24 +75,19 @@ class Profile:
         return read_entries(self.raw, self.role)
 
     @cached_property
-    def _factorized(self) -> tuple[NDArray[np.intp], list[Any]]:
-        codes, distinct = pd.factorize(self.values, sort=False)
-        return codes, list(distinct)
-
-    @property
-    def codes(self) -> NDArray[np.intp]:
-        """Number of each cell's entry, -1 where missing."""
-        return self._factorized[0]
+    def coded(self) -> Coded:
+        """The entries as numbers."""
+        return code(self.values)
 
     @property
     def distinct(self) -> list[Any]:
         """The different entries."""
-        return self._factorized[1]
+        return self.coded.distinct
 
-    @cached_property
+    @property
     def n_known(self) -> int:
         """Cells with an entry."""
-        return int((self.codes >= 0).sum())
+        return self.coded.n_known
 
     @property
     def is_of_every_cell(self) -> bool:
@@ -190,11 +186,9 @@ def _judge_sample(profile: Profile, context: Context) -> Verdict:
         if last_resort:
             return _refused("batches, and no donor tells whether they are samples")
         return Verdict(count(number, "sample") + profile.gap)
-    of_donor = pd.factorize(donor)[0]
-    both = (profile.codes >= 0) & (of_donor >= 0)
-    pairs = np.unique(np.column_stack([profile.codes[both], of_donor[both]]), axis=0)
-    several = int((np.bincount(pairs[:, 0], minlength=1) > 1).sum())
-    n_donors = len(np.unique(pairs[:, 1]))
+    samples, donors, _ = count_pairs(profile.coded, code(donor))
+    several = int((np.bincount(samples, minlength=1) > 1).sum())
+    n_donors = len(np.unique(donors))
     if number == 1 and n_donors > 1:
         return _refused(f"one value ({profile.named()}) for {n_donors:,} donors")
     if several and last_resort:
@@ -236,11 +230,11 @@ def _no_ages(profile: Profile, numbers: NDArray[np.float64]) -> str:
 
 
 def _judge_sex(profile: Profile, _context: Context) -> Verdict:
-    known = [value for value in profile.distinct if sex_of(value)]
-    if not known and profile.numbers is not None and len(profile.numbers) <= 3:
+    cells = {value: int(profile.coded.counts[number])
+             for value, number in zip(profile.distinct, profile.coded.used, strict=True) if sex_of(value)}  # fmt: skip
+    if not cells and profile.numbers is not None and len(profile.numbers) <= 3:
         return _refused(f"codes ({profile.named()}) that do not say which sex is which")
-    cells = sum(int((profile.codes == profile.distinct.index(value)).sum()) for value in known)
-    if cells < 0.9 * profile.n_known:
+    if sum(cells.values()) < 0.9 * profile.n_known:
         return _refused(f"no words of a sex ({profile.named()})")
     return Verdict(profile.named() + profile.gap)
 

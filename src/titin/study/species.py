@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from titin.study.life_span import ANY_SPECIES, life_span, species_of
+from titin.study.tallies import code
 from titin.study.vocabulary import plain
 
 _NAMES = ("organism", "organismontologytermid", "species", "organismname", "scientificname", "organismid", "taxon",
@@ -102,7 +103,8 @@ def find_species(
 def _values(column: Any) -> list[Any]:
     if isinstance(column, pd.DataFrame):  # two columns of one name
         return []
-    return column.dropna().unique().tolist() if column.nunique() <= 20 else []
+    distinct = code(column).distinct
+    return distinct if len(distinct) <= 20 else []
 
 
 def _stated(values: Iterable[Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from titin.study.age_reasons import BEYOND, NO_UNIT
 from titin.study.age_units import PER_YEAR, UNITS, UNKNOWN, YEARS, unit_of_column
 from titin.study.ages import is_number, parse_ages, read_distinct
 from titin.study.species import Species
+from titin.study.tallies import code
 from titin.text import count, say_some
 
 _NAMED = 3  # entries of a reason that are named
@@ -121,11 +122,11 @@ def _unread(column: pd.Series, unit: str, species: Species) -> tuple[pd.DataFram
     if is_number(column.dtype):  # quick, however many different ones there are
         read = parse_ages(column, unit=unit, life_span=species.life_span).notna()
         column, bare = column[~read], int(read.sum())
-    codes, distinct = pd.factorize(column)
-    counts = np.bincount(codes[codes >= 0], minlength=len(distinct)).tolist()
-    ages = read_distinct(pd.Index(distinct).astype(object), unit=unit, life_span=species.life_span)
+    coded = code(column)
+    counts = coded.counts[coded.used].tolist()
+    ages = read_distinct(coded.distinct, unit=unit, life_span=species.life_span)
     rows = [(entry, age.why, n) for (entry, age), n in zip(ages.items(), counts, strict=True) if age.why]
-    if absent := int((codes < 0).sum()):
+    if absent := len(column) - coded.n_known:
         rows.append((None, "missing", absent))
     rows.sort(key=lambda row: (-row[2], row[0] if isinstance(row[0], int | float) else np.inf, str(row[0])))
     bare += sum(n for (entry, age), n in zip(ages.items(), counts, strict=True) if age.why is None and _is_bare(entry))

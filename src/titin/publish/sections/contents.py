@@ -8,7 +8,9 @@ import pandas as pd
 
 from titin.dataset import layout
 from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
-from titin.publish.facts import CardFacts
+from titin.publish.facts import AGES, CardFacts
+from titin.study.ages import donor_ages
+from titin.study.tallies import CELLS
 from titin.text import number, percent
 
 _BIN_YEARS = 10
@@ -28,19 +30,15 @@ def _ages(facts: CardFacts) -> str:
     ages, labels = facts.ages, facts.column("age")
     if ages is None and labels is None:
         return ""
-    column, title = _age_bins(facts)
+    cells, title = _age_bins(facts)
     donor = facts.column("donor")
-    frame = facts.obs[[donor] if donor else []].assign(_bin=column)
-    counts = frame["_bin"].value_counts(sort=False)
-    counts = counts[counts > 0]
-    order = sorted(counts.index, key=_age_order(facts, frame))
+    counts = cells.groupby("_bin", observed=True, sort=False)[CELLS].sum()
     rows: list[list[Any]] = []
-    for value in order:
-        cells = frame["_bin"] == value
+    for value in sorted(counts.index, key=_age_order(cells)):
         row = [_shown(value), f"{counts[value]:,}", percent(counts[value], facts.manifest.n_cells)]
-        rows.append(row + ([f"{frame.loc[cells, donor].nunique():,}"] if donor else []))
+        rows.append(row + ([f"{cells.loc[cells['_bin'] == value, donor].nunique():,}"] if donor else []))
     header = [title, "cells", "share", *(["donors"] if donor else [])]
-    missing = int(frame["_bin"].isna().sum())
+    missing = int(cells[CELLS][cells["_bin"].isna()].sum())
     note = f"{missing:,} cells have no age." if missing else ""
     return section("Ages", table(header, rows, range(1, 4)), note, _age_columns(facts), level=3)
 
@@ -62,24 +60,28 @@ def _age_columns(facts: CardFacts) -> str:
     return " ".join(sentences)
 
 
-def _age_bins(facts: CardFacts) -> tuple[pd.Series, str]:
-    """The source's own ages where they are few labels, else decades."""
-    label = facts.column("age")
-    if label is not None and facts.obs[label].nunique() <= _MOST_BINS:
-        return facts.obs[label], code(label)
-    years = facts.ages
-    if years is None:
-        return pd.Series(pd.NA, index=facts.obs.index), "age"
+def _age_bins(facts: CardFacts) -> tuple[pd.DataFrame, str]:
+    """Groups of cells with a ``_bin``: the source's own ages where they are few labels, else decades; and its title."""
+    label, donor = facts.column("age"), facts.column("donor")
+    if label is not None and (facts.ages is None or facts.obs[label].nunique() <= _MOST_BINS):
+        cells = facts.groups(*dict.fromkeys([label, donor]))
+        if facts.obs[label].nunique() <= _MOST_BINS:
+            return cells.assign(_bin=cells[label]), code(label)
+        return cells.assign(_bin=pd.Series(pd.NA, cells.index)), "age"
+    cells = facts.groups(donor)
+    years = cells[AGES]
     low = (np.floor(years / _BIN_YEARS) * _BIN_YEARS).astype("Int64")
     bins = (low.astype("string") + "–" + (low + _BIN_YEARS).astype("string")).where(years.notna())
-    return bins, "years"
+    return cells.assign(_bin=bins), "years"
 
 
-def _age_order(facts: CardFacts, frame: pd.DataFrame) -> Callable[[Any], Any]:
+def _age_order(cells: pd.DataFrame) -> Callable[[Any], Any]:
     """By mean age; those without one last, by name."""
-    if facts.ages is None:
+    if AGES not in cells:
         return str
-    means = facts.ages.groupby(frame["_bin"], observed=True).mean()
+    known = cells[cells[AGES].notna()]
+    summed = known.assign(_sum=known[AGES] * known[CELLS]).groupby("_bin", observed=True)[["_sum", CELLS]].sum()
+    means = summed["_sum"] / summed[CELLS]
 
     def order(value: Any) -> tuple[float, str]:
         mean = means.get(value, np.nan)
@@ -128,7 +130,7 @@ def _exclusive(facts: CardFacts) -> str:
     if protocol is None or not facts.cell_types or facts.obs[protocol].nunique() < 2:
         return ""
     column = facts.cell_types[0]
-    sizes = facts.obs.groupby([column, protocol], observed=True).size()
+    sizes = facts.groups(column, protocol).groupby([column, protocol], observed=True)[CELLS].sum()
     types, arms = (sizes.index.get_level_values(level).astype(str) for level in (0, 1))
     counted = pd.crosstab(types, arms, sizes.to_numpy(), aggfunc="sum").fillna(0).astype(np.int64)
     alone = counted[(counted > 0).sum(axis=1) == 1]
@@ -147,11 +149,11 @@ def _donors(facts: CardFacts) -> str:
         return ""
     columns = [c for c in (facts.column(r) for r in ("sex", "age", "protocol", "chemistry")) if c]
     rows = []
-    for name, part in facts.obs[list(dict.fromkeys([donor, *columns]))].groupby(donor, observed=True):
+    for name, part in facts.groups(*dict.fromkeys([donor, *columns])).groupby(donor, observed=True):
         shown = [listed(sorted({_shown(v) for v in part[c].dropna().unique()})) or "–" for c in columns]
-        rows.append([code(name), *shown, f"{len(part):,}", percent(len(part), facts.manifest.n_cells)])
-    per_donor = facts.obs[donor].value_counts()
-    per_donor = per_donor[per_donor > 0]
+        n_cells = int(part[CELLS].sum())
+        rows.append([code(name), *shown, f"{n_cells:,}", percent(n_cells, facts.manifest.n_cells)])
+    per_donor = facts.counts(donor)
     note = f"Cells a donor: {per_donor.min():,} to {per_donor.max():,}, median {number(per_donor.median())}."
     header = [code(donor), *(code(c) for c in columns), "cells", "share"]
     return section("Donors", table(header, rows, (len(header) - 2, len(header) - 1)), note, level=3)
@@ -192,7 +194,7 @@ def _age_tasks(facts: CardFacts) -> list[tuple[str, str, str, str]]:
     rows: list[tuple[str, str, str, str]] = []
     donor, label = facts.column("donor"), facts.column("age")
     if donor is not None:
-        by_donor = facts.ages.groupby(facts.obs[donor], observed=True).median().dropna()
+        by_donor = donor_ages(facts.ages, facts.obs[donor])
         what = f"{len(by_donor):,} donors, {number(by_donor.min())} to {number(by_donor.max())} years"
         rows.append(("age, regression", code(facts.ages.name), what, _least_correlation(len(by_donor))))
     else:

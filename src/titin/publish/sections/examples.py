@@ -1,8 +1,9 @@
 """What people do first, as code that runs where the files are: X and y, a picture, fractions of cell types."""
 
 from titin.markdown import block, code, section
-from titin.publish.facts import CardFacts
+from titin.publish.facts import AGES, CardFacts
 from titin.publish.sections.quickstart import imports, quoted, read
+from titin.study.tallies import CELLS
 
 _ENOUGH = 15  # cells of one donor, type, protocol and chemistry that make a sample; as in titin.learn.units
 _FOLDS = 5
@@ -13,8 +14,8 @@ def x_and_y(facts: CardFacts) -> str:
     donor, ages = facts.column("donor"), facts.ages
     if donor is None or ages is None:
         return ""
-    with_age = facts.obs.loc[ages.notna(), donor]
-    if with_age.nunique() < _FOLDS:
+    groups = facts.groups(donor)
+    if groups[donor][groups[AGES].notna()].nunique() < _FOLDS:
         return ""
     level, sample = (("pseudobulk", "all cells of a donor, type, protocol and chemistry") if _are_samples(facts) else
                      ("donor", "all cells of a donor"))  # fmt: skip
@@ -41,9 +42,9 @@ def _are_samples(facts: CardFacts) -> bool:
     if not facts.cell_types or facts.ages is None:
         return False
     keys = [facts.column("donor"), facts.column("protocol"), facts.column("chemistry"), facts.cell_types[0]]
-    named = [key for key in keys if key is not None]
-    known = facts.obs.loc[facts.ages.notna(), named]
-    sizes = known.groupby(named, observed=True).size()
+    named = list(dict.fromkeys(key for key in keys if key is not None))
+    known = facts.groups(*named)
+    sizes = known[known[AGES].notna()].groupby(named, observed=True)[CELLS].sum()
     large = sizes[sizes >= _ENOUGH]
     return len(large) > 0 and large.index.get_level_values(0).nunique() >= _FOLDS
 

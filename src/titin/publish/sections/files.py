@@ -170,10 +170,11 @@ def _range(facts: CardFacts, field: pa.Field) -> str:
     if pa.types.is_boolean(field.type):
         return f"{int(values.sum()):,} true"
     if pd.api.types.is_numeric_dtype(values):
-        known = values.dropna()
+        known = values.dropna() if values.hasnans else values
         if not len(known):
             return "–"
-        return f"{number(known.min())} to {number(known.max())}, median {number(known.median())}"
+        median = np.median(known.to_numpy(np.float64, copy=True), overwrite_input=True)
+        return f"{number(known.min())} to {number(known.max())}, median {number(median)}"
     counts = facts.counts(field.name)
     if pa.types.is_dictionary(field.type) and len(counts) <= _FEW:
         return listed([code(v) for v in counts.index], _FEW)

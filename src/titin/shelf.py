@@ -1,0 +1,240 @@
+"""What grows with the cells, in files that are mapped: memory then holds what is worked on, and not all there is."""
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
+
+from titin.disk import raise_for_disk
+from titin.heap import give_back
+
+_LEAST = 4 * 2**20  # bytes; less is not worth a file
+WORTH_A_FILE = 64 * 2**20  # bytes of columns that wait to be put away
+_MOST_TEXT = 2**31 - 1  # bytes of text in one array of Arrow's
+_ALIGNED = 64  # bytes to which arrays are
+_MAPPED = "biufmM"  # kinds of arrays that are bytes and no more
+
+
+class Shelf:
+    """A place for columns of all cells; they are read from there as if they were in memory.
+
+    The files have no names: they take up the disk as long as anything of them is used, or the process lives. Whoever
+    changes what lies there changes a copy.
+
+    Parameters
+    ----------
+    folder
+        On whose disk the files are; the nearest above it that is there is taken. None for memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def arrays(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Put arrays of one dimension away, in one file; those of objects stay as they are.
+
+        Raises
+        ------
+        DiskError
+            If the disk takes no more.
+        """
+        put = [array for array in arrays if array.dtype.kind in _MAPPED and array.size]
+        if self.folder is None or sum(array.nbytes for array in put) < _LEAST:
+            return list(arrays)
+        starts = list[int]()
+        with self._file() as file:
+            for array in put:
+                starts.append(file.tell())
+                file.write(np.ascontiguousarray(array).view(np.uint8).data)
+                file.write(bytes(-file.tell() % _ALIGNED))
+            mapped = self._map(file)
+        found = iter([np.frombuffer(mapped, array.dtype, len(array), start)
+                      for array, start in zip(put, starts, strict=True)])  # fmt: skip
+        return [next(found) if array.dtype.kind in _MAPPED and array.size else array for array in arrays]
+
+    def empty(self, n: int, *dtypes: DTypeLike) -> list[NDArray[Any]]:
+        """Make room for arrays of ``n`` values each, one of each dtype; what they hold is not said.
+
+        Raises
+        ------
+        DiskError
+            As `arrays`.
+        """
+        sizes = [-(-n * np.dtype(dtype).itemsize // _ALIGNED) * _ALIGNED for dtype in dtypes]
+        if self.folder is None or sum(sizes) < _LEAST:
+            return [np.empty(n, dtype) for dtype in dtypes]
+        with self._file() as file:
+            _allocate(file, sum(sizes))
+            mapped = self._map(file, mmap.ACCESS_WRITE)
+        starts = np.cumsum([0, *sizes]).tolist()
+        return [np.frombuffer(mapped, dtype, n, start) for dtype, start in zip(dtypes, starts, strict=False)]
+
+    def table(self, table: pa.Table) -> pa.Table:
+        """Put a table away.
+
+        Raises
+        ------
+        DiskError
+            As `arrays`.
+        """
+        if self.folder is None or table.nbytes < _LEAST:
+            return table
+        with self._file() as file:
+            with pa.PythonFile(_Lent(file), "w") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            return pa.ipc.open_file(pa.py_buffer(self._map(file))).read_all()
+
+    def text(self, parts: Iterable[pa.StringArray]) -> pa.ChunkedArray:
+        """Put text away that comes in parts, in as few chunks as it can be; what is missing is empty then.
+
+        Raises
+        ------
+        DiskError
+            As `arrays`.
+        """
+        first, rest = list[pa.StringArray](), iter(parts)
+        for part in rest:
+            first.append(part)
+            if self.folder is not None and sum(own.nbytes for own in first) >= _LEAST:
+                break
+        else:
+            return pa.chunked_array(first, pa.string())
+        with self._file() as text, self._file() as ends:
+            sizes = list(_file_text(chain(first, rest), text, ends))
+            buffers = pa.py_buffer(self._map(ends)), pa.py_buffer(self._map(text))
+        chunks, at, start = [], 0, 0
+        for n, size in sizes:
+            own = buffers[0].slice(at, 4 * (n + 1)), buffers[1].slice(start, size)
+            chunks.append(pa.Array.from_buffers(pa.string(), n, [None, *own]))
+            at, start = at + 4 * (n + 1), start + size
+        return pa.chunked_array(chunks, pa.string())
+
+    def pieces(self, pieces: Iterable[pa.Buffer]) -> list[pa.Buffer]:
+        """Put pieces of anything away, as they come.
+
+        Raises
+        ------
+        DiskError
+            As `arrays`.
+        """
+        if self.folder is None:
+            return list(pieces)
+        places = list[tuple[int, int]]()
+        with self._file() as file:
+            for piece in pieces:
+                places.append((file.tell(), len(piece)))
+                file.write(piece)
+                file.write(bytes(-len(piece) % _ALIGNED))
+            mapped = pa.py_buffer(self._map(file))
+        return [mapped.slice(start, size) for start, size in places]
+
+    @contextmanager
+    def _file(self) -> Iterator[IO[bytes]]:
+        folder = _existing(Path(self.folder or tempfile.gettempdir()).absolute())
+        try:
+            with tempfile.TemporaryFile(dir=folder, prefix=".titin-") as file:
+                yield file
+        except OSError as error:
+            raise_for_disk(error, folder)
+            raise
+
+    def _map(self, file: IO[bytes], access: int = mmap.ACCESS_COPY) -> mmap.mmap:
+        if not file.seek(0, os.SEEK_END):  # nothing of nothing can be mapped
+            file.write(bytes(_ALIGNED))
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0, access=access)
+        self._maps.add(mapped)
+        self.let_go()  # of what it was made from
+        return mapped
+
+    def let_go(self) -> None:
+        """Free the memory that what lies here takes because it was looked at; it is read again when it is needed."""
+        pa.default_memory_pool().release_unused()
+        give_back()
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for mapped in list(self._maps):
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class ShelvedColumns:
+    """Columns of a table that come one by one, put away when there is as much of them as is worth a file."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf, self._values, self._waiting = shelf, dict[str, Any](), dict[str, NDArray[Any]]()
+
+    def add(self, name: str, values: Any) -> None:
+        """Take the next column: an array of numpy or pandas; numbers and categories can be put away."""
+        self._values[name] = values
+        plain = values.codes if isinstance(values, pd.Categorical) else values
+        if isinstance(plain, np.ndarray) and plain.ndim == 1 and self._shelf.folder is not None:
+            self._waiting[name] = plain
+        if sum(array.nbytes for array in self._waiting.values()) >= WORTH_A_FILE:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        arrays = self._shelf.arrays(list(self._waiting.values()))
+        for name, array in zip(self._waiting, arrays, strict=True):
+            own = self._values[name]
+            is_coded = isinstance(own, pd.Categorical)
+            self._values[name] = pd.Categorical.from_codes(array, dtype=own.dtype) if is_coded else array
+        self._waiting.clear()
+
+    def finish(self) -> dict[str, Any]:
+        """All of them, by name."""
+        self._put_away()
+        return self._values
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Make a file so large, with all of its blocks: who writes to a map of what the disk has no room for is killed."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, _LEAST):
+        file.write(bytes(min(_LEAST, size - start)))
+
+
+def _file_text(parts: Iterable[pa.StringArray], text: IO[bytes], ends: IO[bytes]) -> Iterator[tuple[int, int]]:
+    """Write the characters of all parts and where each text ends; yield the texts and bytes of each chunk."""
+    n = size = 0
+    ends.write(bytes(4))
+    for part in parts:
+        offsets = np.frombuffer(part.buffers()[1], np.int32)[part.offset : part.offset + len(part) + 1].astype(np.int64)
+        characters = memoryview(part.buffers()[2] or b"")[offsets[0] : offsets[-1]] if len(part) else b""
+        if size + len(characters) > _MOST_TEXT:
+            yield n, size
+            n = size = 0
+            ends.write(bytes(4))
+        text.write(characters)
+        ends.write((offsets[1:] - offsets[0] + size).astype(np.int32).tobytes())
+        n, size = n + len(part), size + len(characters)
+    yield n, size
+
+
+class _Lent:
+    """A file that stays open when Arrow is done with it."""
+
+    closed = False
+
+    def __init__(self, file: Any) -> None:
+        self.write, self.tell, self.flush = file.write, file.tell, file.flush
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -1,0 +1,107 @@
+"""What is put on a shelf is read back as it was, leaves nothing, and says so when the disk is full."""
+
+import errno
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titin import shelf
+from titin.disk import DiskError
+from titin.shelf import Shelf, ShelvedColumns
+
+_ARRAYS = st.lists(st.tuples(st.sampled_from(["i1", "u2", ">i4", "f4", "f8", "?", "M8[s]", "O"]), st.integers(0, 40)),
+                   max_size=5)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def everything(monkeypatch):
+    monkeypatch.setattr(shelf, "_LEAST", 0)
+    monkeypatch.setattr(shelf, "WORTH_A_FILE", 100)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def place(request, tmp_path):
+    yield Shelf(tmp_path / "not there" if request.param == "disk" else None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module", params=["disk", "memory"])
+def lasting(request, tmp_path_factory):
+    return Shelf(tmp_path_factory.mktemp("shelf") if request.param == "disk" else None)
+
+
+@given(kinds=_ARRAYS)
+def test_arrays_are_those_that_were_put_away(lasting: Shelf, kinds) -> None:
+    arrays = [np.arange(n).astype(kind) for kind, n in kinds]
+    found = lasting.arrays(arrays)
+    lasting.let_go()
+    for array, own in zip(arrays, found, strict=True):
+        assert own.dtype == array.dtype
+        assert np.array_equal(own, array)
+
+
+@given(texts=st.lists(st.lists(st.one_of(st.text(max_size=5), st.just("é" * 9)), max_size=6), max_size=5))
+def test_text_is_what_was_put_away_in_parts(lasting: Shelf, texts) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelf, "_MOST_TEXT", 60)  # no part is longer, several chunks are made
+        parts = [pa.array(["", *part], pa.string())[1:] for part in texts if len("".join(part).encode()) <= 60]
+        found = lasting.text(iter(parts))
+    lasting.let_go()
+    assert found.to_pylist() == [text for part in parts for text in part.to_pylist()]
+    assert found.type == pa.string()
+    found.validate(full=True)
+
+
+def test_tables_and_pieces_are_those_that_were_put_away(place: Shelf) -> None:
+    table = pa.table({"a": pa.array([1, None, 3]), "b": pa.array(["x", "y", None]).dictionary_encode()})
+    found = place.table(table)
+    pieces = place.pieces(pa.py_buffer(bytes([i]) * i) for i in range(5))
+    place.let_go()
+    assert found.equals(table)
+    assert [piece.to_pybytes() for piece in pieces] == [bytes([i]) * i for i in range(5)]
+
+
+def test_there_is_room_for_what_comes_later(place: Shelf) -> None:
+    numbers, flags = place.empty(1000, np.float64, np.bool_)
+    numbers[:], flags[:] = np.arange(1000), True
+    place.let_go()
+    assert numbers.tolist() == list(range(1000))
+    assert flags.all()
+
+
+def test_whoever_changes_an_array_changes_a_copy(place: Shelf) -> None:
+    own = np.arange(10)
+    (found,) = place.arrays([own])
+    found[3] = 99
+    assert found[3] == 99
+    assert place.folder is None or own[3] == 3
+
+
+def test_columns_are_those_of_the_table(place: Shelf) -> None:
+    table = {
+        "labels": pd.Categorical(["a", None, "b"] * 30, ["b", "a", "c"], ordered=True), "numbers": np.arange(90.0),
+        "texts": np.array(["x", None, 1] * 30, object), "masked": pd.array([1, None, 2] * 30, dtype="Int16"),
+    }  # fmt: skip
+    columns = ShelvedColumns(place)
+    for name, values in table.items():
+        columns.add(name, values)
+    pd.testing.assert_frame_equal(pd.DataFrame(columns.finish()), pd.DataFrame(table))
+
+
+@pytest.mark.parametrize("put", [
+    lambda own: own.arrays([np.arange(9)]), lambda own: own.empty(9, "f8"), lambda own: own.table(pa.table({"a": [1]})),
+    lambda own: own.text([pa.array(["a"])]), lambda own: own.pieces([pa.py_buffer(b"a")]),
+])  # fmt: skip
+def test_a_disk_that_is_full_is_named(put, tmp_path, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shelf.mmap, "mmap", full)
+    monkeypatch.setattr(shelf.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(DiskError, match="is full"):
+        put(Shelf(tmp_path))
+    assert list(tmp_path.iterdir()) == []

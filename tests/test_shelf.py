@@ -2,6 +2,7 @@
 
 import errno
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -71,6 +72,17 @@ def test_there_is_room_for_what_comes_later(place: Shelf) -> None:
     place.let_go()
     assert numbers.tolist() == list(range(1000))
     assert flags.all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "i2", "?", "S3"])
+def test_matrices_are_read_rows_by_rows(place: Shelf, tmp_path_factory, dtype: str) -> None:
+    own = np.arange(77).reshape(11, 7).astype(dtype)
+    with h5py.File(tmp_path_factory.mktemp("stored") / "a.h5", "w") as file:
+        stored = file.create_dataset("a", data=own)
+        found = place.matrix(stored)
+        assert place.matrix(file.create_dataset("b", (0, 3), dtype)).shape == (0, 3)
+    assert found.dtype == own.dtype
+    assert np.array_equal(found, own)
 
 
 def test_whoever_changes_an_array_changes_a_copy(place: Shelf) -> None:

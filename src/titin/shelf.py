@@ -80,6 +80,23 @@ class Shelf:
         starts = np.cumsum([0, *sizes]).tolist()
         return [np.frombuffer(mapped, dtype, n, start) for dtype, start in zip(dtypes, starts, strict=False)]
 
+    def matrix(self, stored: Any) -> NDArray[Any]:
+        """Read an array of two dimensions that is on disk, of HDF5 or zarr, rows by rows.
+
+        Raises
+        ------
+        DiskError
+            As `arrays`.
+        """
+        if self.folder is None or stored.dtype.kind not in _MAPPED:
+            return np.asarray(stored[()])
+        n_rows, width = stored.shape
+        found = self.empty(n_rows * width, stored.dtype)[0].reshape(n_rows, width)
+        step = max(1, WORTH_A_FILE // max(1, width * stored.dtype.itemsize))
+        for start in range(0, n_rows, step):
+            found[start : start + step] = stored[start : start + step]
+        return found
+
     def table(self, table: pa.Table) -> pa.Table:
         """Put a table away.
 
@@ -156,12 +173,12 @@ class Shelf:
         mapped = mmap.mmap(file.fileno(), 0, access=access)
         self._maps.add(mapped)
         self.let_go()  # of what it was made from
+        pa.default_memory_pool().release_unused()
+        give_back()
         return mapped
 
     def let_go(self) -> None:
         """Free the memory that what lies here takes because it was looked at; it is read again when it is needed."""
-        pa.default_memory_pool().release_unused()
-        give_back()
         if hasattr(mmap, "MADV_DONTNEED"):
             for mapped in list(self._maps):
                 mapped.madvise(mmap.MADV_DONTNEED)

@@ -235,6 +235,7 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
                 tally.scan.n_beyond += part.n_beyond
                 for bucket, arrays in part.filed:
                     spill.append(bucket, *arrays)
+                job.shelf.let_go()
                 job.progress.advance(part.n_cells)
         found = tally.finish(job.source.obs)
         spill.finish()

@@ -129,8 +129,8 @@ class Parts:
         return found
 
 
-class _Pieces:
-    """Bytes of several things, one behind another: objects of Python would take ten times as much."""
+class _Strings:
+    """Strings of bytes, one behind another: objects of Python would take ten times as much."""
 
     def __init__(self) -> None:
         self.data, self.lengths = bytearray(), array("I")
@@ -161,7 +161,7 @@ class _Written:
 
     def __init__(self) -> None:
         self.fields: Fields = {}
-        self.chunks, self.indexes, self.offsets = _Pieces(), _Pieces(), _Pieces()
+        self.chunks, self.indexes, self.offsets = _Strings(), _Strings(), _Strings()
 
     def footer(self, at: int, offsets_at: int) -> bytes:
         """The row group's struct, where its page indexes lie at these places of the file."""

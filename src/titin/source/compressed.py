@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from titin.dataset.block import Block
 from titin.errors import SourceError
+from titin.shelf import Shelf
 from titin.source.base import DistantRows
 from titin.source.reading import DAMAGED, row_ranges
 from titin.source.stored import INDEX_DTYPE, StoredMatrix, Vector
 
+_POINTERS = 1 << 20  # that are looked at
+
 
 class CompressedMatrix(StoredMatrix):
-    """A matrix in compressed sparse rows or columns; only its pointers are in memory.
+    """A matrix in compressed sparse rows or columns; only its pointers are looked at whole.
 
     Parameters
     ----------
@@ -26,11 +29,13 @@ class CompressedMatrix(StoredMatrix):
         Cells, genes.
     indptr, indices, data
         The three arrays.
+    shelf
+        Where the pointers are put away; in memory where not given.
 
     Attributes
     ----------
     indptr
-        Where each row (of a CSC matrix: column) begins, int64, one more than there are; in memory.
+        Where each row (of a CSC matrix: column) begins, int64, one more than there are.
 
     Raises
     ------
@@ -41,10 +46,11 @@ class CompressedMatrix(StoredMatrix):
     _major: int  # the axis that is compressed
 
     def __init__(
-        self, path: Path, name: str, shape: tuple[int, int], indptr: Vector, indices: Vector, data: Vector
-    ) -> None:
+        self, path: Path, name: str, shape: tuple[int, int], indptr: Vector, indices: Vector, data: Vector,
+        shelf: Shelf | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(path, name, shape, data.dtype)
-        self.indptr = checked_indptr(path, name, shape[self._major], indptr, indices, data)
+        self.indptr = checked_indptr(path, name, shape[self._major], indptr, indices, data, shelf or Shelf())
         self._indices, self._data = indices, data
         self.nnz = len(data)
 
@@ -143,9 +149,9 @@ class CSCMatrix(CompressedMatrix):
 
 
 def checked_indptr(
-    path: Path, name: str, n_major: int, indptr: Vector, indices: Vector, data: Vector
+    path: Path, name: str, n_major: int, indptr: Vector, indices: Vector, data: Vector, shelf: Shelf
 ) -> NDArray[np.int64]:
-    """Return the pointers of a sparse matrix, read whole, once the three arrays are known to agree."""
+    """Return the pointers of a sparse matrix, on the shelf, once the three arrays are known to agree."""
 
     def damaged(what: str) -> SourceError:
         return SourceError(f"{path}: {name} is damaged: {what}", DAMAGED)
@@ -158,12 +164,17 @@ def checked_indptr(
             )
     if len(indptr) != n_major + 1:
         raise damaged(f"indptr has {len(indptr):,} entries, {n_major + 1:,} were expected for its shape")
-    pointers = indptr.read(0, len(indptr)).astype(np.int64, copy=False)
-    if pointers[0] != 0:
-        raise damaged(f"indptr starts at {pointers[0]}, not at 0")
-    falls = np.flatnonzero(pointers[1:] < pointers[:-1])
-    if len(falls):
-        raise damaged(f"indptr falls from {pointers[falls[0]]:,} to {pointers[falls[0] + 1]:,} at {falls[0] + 1:,}")
+    (pointers,) = shelf.empty(len(indptr), np.int64)
+    for start in range(0, len(indptr), _POINTERS):
+        own = slice(start, min(start + _POINTERS, len(indptr)))
+        pointers[own] = indptr.read(own.start, own.stop)
+        if pointers[0] != 0:
+            raise damaged(f"indptr starts at {pointers[0]}, not at 0")
+        seen = pointers[max(start - 1, 0) : own.stop]
+        falls = np.flatnonzero(seen[1:] < seen[:-1])
+        if len(falls):
+            at = int(falls[0]) + max(start - 1, 0)
+            raise damaged(f"indptr falls from {pointers[at]:,} to {pointers[at + 1]:,} at {at + 1:,}")
     if not len(indices) == len(data) == pointers[-1]:
         lengths = f"{len(indices):,} indices, {len(data):,} values"
         raise damaged(f"indptr ends at {pointers[-1]:,} but there are {lengths}")

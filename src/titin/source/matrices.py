@@ -142,7 +142,7 @@ def _open_sparse(path: Path, group: Any, name: str, budget: Budget) -> StoredMat
             "Choose another matrix with --layer or --raw, or write this one as scipy.sparse.csr_matrix.",
         )
     matrix = CSRMatrix if kind == "csr" else CSCMatrix
-    return matrix(path, name, sparse_shape(group), *open_vectors(path, group, name, budget))
+    return matrix(path, name, sparse_shape(group), *open_vectors(path, group, name, budget), budget.shelf)
 
 
 def open_vectors(path: Path, group: Any, name: str, budget: Budget) -> tuple[Vector, Vector, Vector]:

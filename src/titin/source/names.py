@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import SourceError
+from titin.shelf import Shelf
 
 ID_COLUMNS = (
     "ENSEMBL", "gene_ids", "gene_id", "ensembl_id", "ensembl", "Ensembl", "feature_id", "ENSEMBL_ID",
@@ -38,10 +39,12 @@ class Names(NamedTuple):
     repeated: pd.Index
 
     @classmethod
-    def of(cls, names: pd.Index, kind: str) -> "Names":
-        """Look for what is wrong with the names of cells (``cell``) or genes (``gene``)."""
-        missing = np.asarray(names.isna() | (names == ""), bool)
-        alike = _alike(names) & ~missing
+    def of(cls, names: pd.Index, kind: str, shelf: Shelf | None = None) -> "Names":
+        """Look for what is wrong with the names of cells (``cell``) or genes (``gene``), which may lie on a shelf."""
+        missing = np.zeros(len(names), bool)
+        for own, part in _in_parts(names, shelf):
+            missing[own] = pd.isna(part) | (part == "")
+        alike = _alike(names, shelf) & ~missing
         return cls(kind, np.flatnonzero(missing), names[alike][names[alike].duplicated()].unique())
 
     @property
@@ -63,13 +66,21 @@ class Names(NamedTuple):
         return SourceError(f"{path}: {self.said()}", way)
 
 
-def _alike(names: pd.Index) -> np.ndarray:
+def _in_parts(names: pd.Index, shelf: Shelf | None) -> Iterator[tuple[slice, np.ndarray]]:
+    """Names as Python's, some at a time."""
+    for start in range(0, len(names), _AT_ONCE):
+        own = slice(start, start + _AT_ONCE)
+        yield own, names[own].to_numpy(object)
+        if shelf is not None:
+            shelf.let_go()
+
+
+def _alike(names: pd.Index, shelf: Shelf | None) -> np.ndarray:
     """Which names may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
 
     def hashes() -> Iterator[tuple[slice, np.ndarray]]:
-        for start in range(0, len(names), _AT_ONCE):
-            own = slice(start, start + _AT_ONCE)
-            found = pd.util.hash_array(names[own].to_numpy(object), categorize=False)
+        for own, part in _in_parts(names, shelf):
+            found = pd.util.hash_array(part, categorize=False)
             yield own, (found >> np.uint64(32)).astype(np.uint32)
 
     ordered, alike = np.empty(len(names), np.uint32), np.zeros(len(names), bool)
@@ -99,15 +110,17 @@ def _shown(names: pd.Index) -> str:
     return ", ".join(str(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def cells_by_name(path: Path, obs: pd.DataFrame, make_unique: bool, notes: list[str]) -> pd.DataFrame:
-    """Return obs with a name for each cell.
+def cells_by_name(
+    path: Path, obs: pd.DataFrame, make_unique: bool, notes: list[str], shelf: Shelf | None = None
+) -> pd.DataFrame:
+    """Return obs, which may lie on a shelf, with a name for each cell.
 
     Raises
     ------
     SourceError
         If names are missing or repeated, and are not to be made unique.
     """
-    found = Names.of(obs.index, "cell")
+    found = Names.of(obs.index, "cell", shelf)
     if found.fine:
         return obs
     if not make_unique:

@@ -75,7 +75,12 @@ def read_array(path: Path, element: Any, place: str, budget: Budget) -> Any:
     if _is_table(element):
         return read_table(path, element, place, budget.anew())
     with reading(path, place):
-        return read_native(element)
+        return read_native(element) if is_group(element) or not _is_numbers(element) else budget.shelf.matrix(element)
+
+
+def _is_numbers(array: Any) -> bool:
+    """Whether an array is a matrix of numbers, and nothing that has to be decoded."""
+    return bool(array.ndim == 2 and array.dtype.kind in "biuf")
 
 
 def _read_field(path: Path, node: Any, key: str, budget: Budget) -> Any:

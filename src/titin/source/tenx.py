@@ -222,7 +222,7 @@ def _note_features(var: pd.DataFrame) -> list[str]:
 def _open_matrix(path: Path, group: Any, genome: str, budget: Budget) -> StoredMatrix:
     with reading(path, genome):
         n_genes, n_cells = (int(n) for n in _column(group["shape"], budget))
-    return CSRMatrix(path, genome, (n_cells, n_genes), *open_vectors(path, group, genome, budget))
+    return CSRMatrix(path, genome, (n_cells, n_genes), *open_vectors(path, group, genome, budget), budget.shelf)
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:

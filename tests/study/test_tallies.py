@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from titin.study import tallies
 from titin.study.ages import donor_ages
-from titin.study.tallies import CELLS, code, combinations, count_pairs, spread_out
+from titin.study.tallies import CELLS, code, count_combinations, count_pairs, spread_out
 
 _ENTRIES = st.sampled_from(["a", "b", "c", None])
 _ROWS = st.lists(st.tuples(_ENTRIES, _ENTRIES, st.sampled_from([1.5, 2.0, 40.0, np.nan])), min_size=1, max_size=40)
@@ -53,7 +53,7 @@ def test_pairs_are_those_of_the_crossed_table(rows, kind: str, other: str, few: 
 def test_combinations_are_those_of_all_rows_at_once(rows, kind: str) -> None:
     columns = {"a": _column([row[0] for row in rows], kind), "b": _column([row[1] for row in rows], kind),
                "years": pd.Series([row[2] for row in rows])}  # fmt: skip
-    found = combinations(columns)
+    found = count_combinations(columns)
     table = pd.DataFrame(columns)
     whole = table.groupby(list(table), observed=True, dropna=False).size().reset_index(name=CELLS)
     pd.testing.assert_frame_equal(found, whole)

@@ -246,7 +246,6 @@ def discard(target: Path) -> None:
         os.close(lock)
 
 
-
 def check_target(target: Path, *, force: bool) -> None:
     """Refuse a target that holds something, unless it is a dataset and may be replaced.
 

@@ -26,7 +26,7 @@ from titin.presets import CardTexts, Preset
 from titin.shelf import Shelf, ShelvedColumns
 from titin.study.design import Study
 from titin.study.tallies import code as coded
-from titin.study.tallies import combinations, count_pairs
+from titin.study.tallies import count_combinations, count_pairs
 
 AGES = "\0ages"  # years, of groups; no column of a file has such a name
 _SPLIT = "train"
@@ -218,7 +218,7 @@ class CardFacts:
             columns[AGES] = self.ages
         key = tuple(columns)
         if key not in self._groups:
-            self._groups[key] = combinations(columns)
+            self._groups[key] = count_combinations(columns)
         return self._groups[key]
 
     @cached_property

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from titin.study.age_grammar import Age, read_age
 from titin.study.age_units import PER_YEAR, YEARS, unit_of_column
 from titin.study.life_span import ANY_SPECIES
-from titin.study.tallies import CELLS, code, combinations, spread_out
+from titin.study.tallies import CELLS, code, count_combinations, spread_out
 
 _WITH_SEX = re.compile(r"[0-9.]+\s*[fF]")
 _MONTHS_OR_MALE = re.compile(r"[0-9.]+\s*[mM]")
@@ -103,7 +103,7 @@ def donor_ages(ages: pd.Series, donor: pd.Series) -> pd.Series:
         Of each of them, in the same order.
     """
     coded, years = code(donor), ages.to_numpy(np.float64, na_value=np.nan)
-    counted = combinations({"donor": pd.Series(coded.codes), "age": pd.Series(years)})
+    counted = count_combinations({"donor": pd.Series(coded.codes), "age": pd.Series(years)})
     counted = counted[(counted["donor"] >= 0) & counted["age"].notna()]
     found = {str(coded.names[int(str(number))]): _median(own["age"], own[CELLS])
              for number, own in counted.groupby("donor")}  # fmt: skip

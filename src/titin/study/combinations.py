@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.dataset.store import slices
+from titin.study.tallies import code, ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +56,15 @@ def _codes(column: pd.Series | NDArray[np.int32]) -> tuple[NDArray[Any], int]:
     """Number of each cell's entry, -1 where it is missing, and how many entries there may be."""
     if isinstance(column, np.ndarray):
         return column, int(column.max(initial=-1)) + 1
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy(), len(column.cat.categories)
-    codes, entries = pd.factorize(column)
-    return codes.astype(np.int32), len(entries)
+    coded = code(column)
+    return coded.codes, len(coded.names)
 
 
 def _refine(number: NDArray[np.int32], codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
     """Number the pairs of a number and a code, in place; return the first row of each."""
     known, place = np.empty(0, np.int64), np.empty(0, np.int32)  # pairs, ascending, and the number of each
     rows: list[NDArray[np.int64]] = []
-    for own in slices(len(number)):
+    for own in ranges(len(number)):
         pairs = number[own].astype(np.int64) * n_codes + codes[own] + 1
         strange = np.flatnonzero(~np.isin(pairs, known))
         if len(strange):

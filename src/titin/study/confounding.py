@@ -8,7 +8,7 @@ import pandas as pd
 
 from titin.study.ages import young_or_old
 from titin.study.design import Study
-from titin.study.tallies import CELLS, combinations
+from titin.study.tallies import CELLS, count_combinations
 
 _ROLES = ("donor", "age", "sex", "protocol", "chemistry", "cell_type")
 _STRONG = 0.5  # Cramér's V from which two factors are called confounded
@@ -64,7 +64,7 @@ def _combinations(study: Study) -> pd.DataFrame:
     columns = [role for role in _ROLES if study.column(role) is not None]
     if not columns or not len(study.obs):
         return pd.DataFrame({"cells": []})
-    counted = combinations({role: study.values(role).astype("category").array for role in columns})
+    counted = count_combinations({role: study.values(role).astype("category").array for role in columns})
     return counted.rename(columns={CELLS: "cells"}).astype(dict.fromkeys(columns, "string"))
 
 

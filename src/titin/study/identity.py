@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.study.candidates import bare
-from titin.study.tallies import Coded, code, combinations, count_pairs, ranges
+from titin.study.tallies import Coded, code, count_combinations, count_pairs, ranges
 from titin.text import count, say_some
 
 _LONG_LIVED = 6.0  # years; a study with an older donor is not of mice
@@ -131,7 +131,9 @@ def _remedy(donor: pd.Series, sex: pd.Series | None, ages: pd.Series | None, obs
     n_donors = len(code(donor).distinct)
     for part in find_parts(list(obs.columns)):
         told = {"sex": sex, "age": ages}
-        known = combinations({"donor": donor, "part": obs[part], **{k: v for k, v in told.items() if v is not None}})
+        known = count_combinations(
+            {"donor": donor, "part": obs[part], **{k: v for k, v in told.items() if v is not None}}
+        )
         known = known[known["donor"].notna()]
         both = known["part"].astype(str) + ":" + known["donor"].astype(str)
         if both.nunique() > n_donors and not find_clashes(both, known.get("sex"), known.get("age")).donors:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-CELLS = "\0cells"  # of `combinations`: no column of a file has such a name
+CELLS = "\0cells"  # of `count_combinations`: no column of a file has such a name
 _AT_ONCE = 1 << 18  # rows
 _FEW = 1 << 16  # possible pairs that are counted in an array of all
 
@@ -87,7 +87,7 @@ def count_pairs(one: Coded, other: Coded) -> tuple[NDArray[np.intp], NDArray[np.
     width = max(len(other.names), 1)
     size = len(one.names) * width
     if size > _FEW:
-        found = combinations({"one": pd.Series(one.codes), "other": pd.Series(other.codes)})
+        found = count_combinations({"one": pd.Series(one.codes), "other": pd.Series(other.codes)})
         found = found[(found["one"] >= 0) & (found["other"] >= 0)]
         return found["one"].to_numpy(np.intp), found["other"].to_numpy(np.intp), found[CELLS].to_numpy(np.int64)
     counts = np.zeros(size, np.int64)
@@ -98,7 +98,7 @@ def count_pairs(one: Coded, other: Coded) -> tuple[NDArray[np.intp], NDArray[np.
     return keys // width, keys % width, counts[keys]
 
 
-def combinations(columns: Mapping[str, Any]) -> pd.DataFrame:
+def count_combinations(columns: Mapping[str, Any]) -> pd.DataFrame:
     """Distinct combinations of what rows have in several columns, also where something is missing.
 
     Parameters

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from titin import shelf
 from titin.disk import DiskError
+from titin.errors import OutputError
 from titin.shelf import Shelf, ShelvedColumns
 
 _ARRAYS = st.lists(st.tuples(st.sampled_from(["i1", "u2", ">i4", "f4", "f8", "?", "M8[s]", "O"]), st.integers(0, 40)),
@@ -116,4 +117,23 @@ def test_a_disk_that_is_full_is_named(put, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(shelf.os, "posix_fallocate", full, raising=False)
     with pytest.raises(DiskError, match="is full"):
         put(Shelf(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(shelf.tempfile, "TemporaryFile", refused)
+    with pytest.raises(OutputError, match=r"^cannot write in \S+: Permission denied"):
+        Shelf(tmp_path).arrays([np.arange(9)])
+
+
+def test_what_a_source_refuses_is_not_the_disk(tmp_path) -> None:
+    def parts():
+        yield pa.array(["a" * 100])
+        raise OSError(errno.EIO, "the source cannot be read")
+
+    with pytest.raises(OSError, match="the source"):
+        Shelf(tmp_path).text(parts())
     assert list(tmp_path.iterdir()) == []

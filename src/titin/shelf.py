@@ -5,7 +5,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 from titin.disk import raise_for_disk
+from titin.errors import OutputError
 from titin.heap import give_back
 
 _LEAST = 4 * 2**20  # bytes; less is not worth a file
@@ -72,10 +73,10 @@ class Shelf:
             As `arrays`.
         """
         sizes = [-(-n * np.dtype(dtype).itemsize // _ALIGNED) * _ALIGNED for dtype in dtypes]
-        if self.folder is None or sum(sizes) < _LEAST:
+        if self.folder is None or sum(sizes) < max(_LEAST, 1):
             return [np.empty(n, dtype) for dtype in dtypes]
         with self._file() as file:
-            _allocate(file, sum(sizes))
+            file.allocate(sum(sizes))
             mapped = self._map(file, mmap.ACCESS_WRITE)
         starts = np.cumsum([0, *sizes]).tolist()
         return [np.frombuffer(mapped, dtype, n, start) for dtype, start in zip(dtypes, starts, strict=False)]
@@ -108,7 +109,7 @@ class Shelf:
         if self.folder is None or table.nbytes < _LEAST:
             return table
         with self._file() as file:
-            with pa.PythonFile(_Lent(file), "w") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            with pa.PythonFile(file, "w") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table)
             return pa.ipc.open_file(pa.py_buffer(self._map(file))).read_all()
 
@@ -157,20 +158,15 @@ class Shelf:
         return [mapped.slice(start, size) for start, size in places]
 
     @contextmanager
-    def _file(self) -> Iterator[IO[bytes]]:
-        folder = _existing(Path(self.folder or tempfile.gettempdir()).absolute())
+    def _file(self) -> Iterator["_File"]:
+        file = _File(_existing(Path(self.folder or tempfile.gettempdir()).absolute()))
         try:
-            with tempfile.TemporaryFile(dir=folder, prefix=".titin-") as file:
-                yield file
-        except OSError as error:
-            raise_for_disk(error, folder)
-            raise
+            yield file
+        finally:
+            file.end()
 
-    def _map(self, file: IO[bytes], access: int = mmap.ACCESS_COPY) -> mmap.mmap:
-        if not file.seek(0, os.SEEK_END):  # nothing of nothing can be mapped
-            file.write(bytes(_ALIGNED))
-        file.flush()
-        mapped = mmap.mmap(file.fileno(), 0, access=access)
+    def _map(self, file: "_File", access: int = mmap.ACCESS_COPY) -> mmap.mmap:
+        mapped = file.map(access)
         self._maps.add(mapped)
         self.let_go()  # of what it was made from
         pa.default_memory_pool().release_unused()
@@ -213,16 +209,7 @@ class ShelvedColumns:
         return self._values
 
 
-def _allocate(file: IO[bytes], size: int) -> None:
-    """Make a file so large, with all of its blocks: who writes to a map of what the disk has no room for is killed."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    for start in range(0, size, _LEAST):
-        file.write(bytes(min(_LEAST, size - start)))
-
-
-def _file_text(parts: Iterable[pa.StringArray], text: IO[bytes], ends: IO[bytes]) -> Iterator[tuple[int, int]]:
+def _file_text(parts: Iterable[pa.StringArray], text: "_File", ends: "_File") -> Iterator[tuple[int, int]]:
     """Write the characters of all parts and where each text ends; yield the texts and bytes of each chunk."""
     n = size = 0
     ends.write(bytes(4))
@@ -239,16 +226,61 @@ def _file_text(parts: Iterable[pa.StringArray], text: IO[bytes], ends: IO[bytes]
     yield n, size
 
 
-class _Lent:
-    """A file that stays open when Arrow is done with it."""
+class _File:
+    """A file without a name.
+
+    What the disk refuses is said as such, and nothing else: what is written may be read from a source meanwhile.
+    """
 
     closed = False
 
-    def __init__(self, file: Any) -> None:
-        self.write, self.tell, self.flush = file.write, file.tell, file.flush
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with self._telling():
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix=".titin-")  # noqa: SIM115 - see `end`
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise_for_disk(error, self._folder)
+            raise OutputError(f"cannot write in {self._folder}: {error.strerror}", "choose another --output") from error
+
+    def write(self, data: Any) -> int:
+        with self._telling():
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        with self._telling():
+            self._file.flush()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def allocate(self, size: int) -> None:
+        """Make it so large, with all of its blocks: who writes to a map of what the disk has no room for is killed."""
+        with self._telling():
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file.fileno(), 0, size)
+                return
+        for start in range(0, size, _LEAST):
+            self.write(bytes(min(_LEAST, size - start)))
+
+    def map(self, access: int) -> mmap.mmap:
+        if not self._file.seek(0, os.SEEK_END):  # nothing of nothing can be mapped
+            self.write(bytes(_ALIGNED))
+        self.flush()
+        with self._telling():
+            return mmap.mmap(self._file.fileno(), 0, access=access)
 
     def close(self) -> None:
-        """Leave it open."""
+        """Stay open when Arrow is done with it."""
+
+    def end(self) -> None:
+        """Let go of it; it is there as long as it is mapped."""
+        with suppress(OSError):  # what was not written has been told
+            self._file.close()
 
 
 def _existing(folder: Path) -> Path:

@@ -29,6 +29,7 @@ from titin.dataset.block import Block
 from titin.dataset.swap import scratch
 from titin.progress import Progress
 from titin.resources import Resources
+from titin.shelf import Shelf
 from titin.source import Matrix, Source
 from titin.study.columns import describe_columns
 from titin.study.roles import RoleChoice, columns_of
@@ -36,7 +37,7 @@ from titin.study.roles import RoleChoice, columns_of
 _SAMPLE_VALUES = 4_000_000
 _CELL_ID_BYTES = 6  # compressed, as barcodes are
 _SPILLED_BYTES = 4.2  # a stored value in each of the two intermediate files
-_TABLE_BYTES = 100  # a cell in the table that is mapped while a build runs
+_TABLE_BYTES = 270  # a cell in what is mapped while a build runs; measured, of the muscle atlas
 
 
 class _Head(Matrix):
@@ -74,7 +75,7 @@ def plan_build(
     """
     if target is not None:
         check_target(target, force=force)
-    source, choices = open_chosen(source_path, options, resources.memory)
+    source, choices = open_chosen(source_path, options, resources.memory, Shelf(Path(tempfile.gettempdir())))
     roles = columns_of(choices)
     try:
         _, _, prefix = choose_prefix(source, roles, options)

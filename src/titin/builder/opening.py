@@ -35,6 +35,8 @@ def open_chosen(
     )
     try:
         choices = _roles(source, options)
+        if shelf is not None:
+            shelf.let_go()
     except BaseException:
         source.close()
         raise

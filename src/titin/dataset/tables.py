@@ -32,6 +32,7 @@ LONGEST_NAME = 500
 # Names that pandas and the Hub's viewer claim for themselves.
 RESERVED = ("__index_level_0__", "__hf_index_id", "__hf_fts_score")
 
+_AT_ONCE = 1 << 20  # codes
 _PANDAS_DTYPE = b"pandas_dtype"
 _NULLABLE = (
     *(type(pandas_dtype(f"{sign}Int{bits}")) for sign in ("", "U") for bits in (8, 16, 32, 64)),
@@ -381,7 +382,7 @@ def _decode_time(column: pa.ChunkedArray, record: Record) -> Values:
 
 def _encode_category(values: Any) -> tuple[pa.Array, Record]:
     levels, of = encode_values(values_of(values.categories))
-    ordered, unused = bool(values.ordered), ~np.isin(np.arange(len(levels)), values.codes)
+    ordered, unused = bool(values.ordered), ~_used(values.codes, len(levels))
     record: Record = {"ordered": ordered, "of": of, "categories": "sorted"}
     if not levels.equals(_sorted(levels)):
         record["categories"] = to_json(levels)
@@ -404,6 +405,14 @@ def _decode_category(column: pa.ChunkedArray, record: Record) -> Values:
     categories = decode_values(levels, record["of"])
     dtype = pd.CategoricalDtype(pd.Index(categories, dtype=categories.dtype), ordered=record["ordered"])
     return pd.Categorical.from_codes(codes, dtype=dtype)
+
+
+def _used(codes: NDArray[Any], n: int) -> NDArray[np.bool_]:
+    """Which of ``n`` categories there are; looked at in ranges, as NumPy makes numbers of eight bytes of codes."""
+    used = np.zeros(n + 1, bool)  # the last for those that are missing
+    for start in range(0, len(codes), _AT_ONCE):
+        used[codes[start : start + _AT_ONCE]] = True
+    return used[:-1]
 
 
 def _arrow_category(record: Record) -> pa.DataType:

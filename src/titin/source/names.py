@@ -43,9 +43,13 @@ class Names(NamedTuple):
         """Look for what is wrong with the names of cells (``cell``) or genes (``gene``), which may lie on a shelf."""
         missing = np.zeros(len(names), bool)
         for own, part in _in_parts(names, shelf):
-            missing[own] = pd.isna(part) | (part == "")
-        alike = _alike(names, shelf) & ~missing
-        return cls(kind, np.flatnonzero(missing), names[alike][names[alike].duplicated()].unique())
+            absent = pd.isna(part)
+            absent[~absent] = part[~absent] == ""
+            missing[own] = absent
+        alike = names.take(np.flatnonzero(_alike(names, shelf) & ~missing))
+        if shelf is not None:
+            shelf.let_go()
+        return cls(kind, np.flatnonzero(missing), alike[alike.duplicated()].unique())
 
     @property
     def fine(self) -> bool:

@@ -16,9 +16,11 @@ from titin.builder.cell_table import make_cell_table
 from titin.builder.metadata import _EmbeddingRows
 from titin.builder.opening import keep_numbers, let_go_of_cells, open_chosen
 from titin.builder.options import make_options
+from titin.dataset import sorted_rows
 from titin.dataset.tables import encode_table
 from titin.shelf import Shelf
 from titin.source.names import Names
+from titin.study import tallies
 
 
 @given(st.integers(1, 40), st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), st.integers(1, 17), st.integers(0, 9))
@@ -90,3 +92,34 @@ def test_what_was_built_is_the_source(atlas, tmp_path) -> None:
     for key, values in one.obsm.items():
         assert other.obsm[key].dtype == values.dtype
         assert np.array_equal(other.obsm[key], values)
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_all": True, "layers": ["log"]}], ids=["X", "all"])
+def test_a_build_from_mapped_files_is_that_from_memory(tmp_path, monkeypatch, options) -> None:
+    monkeypatch.setattr("titin.dataset.tables.DICTIONARY_LEVELS", 3)  # so that donors are stored as text
+    rng = np.random.default_rng(5)
+    n = 1_500
+    X = sparse.random(n, 30, 0.3, format="csr", dtype=np.float32, random_state=4)
+    X.data = np.ceil(5 * X.data)
+    obs = pd.DataFrame({
+        "donor": [f"d{i % 4}" for i in range(n)], "age": [f"{20 + 10 * (i % 4)}-year-old" for i in range(n)],
+        "cell_type": pd.Categorical(rng.choice(["T", "B", None], n)), "free text": [f"text {i}" for i in range(n)],
+        "n_counts": np.asarray(X.sum(axis=1)).ravel(), "masked": pd.array([1, None, 3] * (n // 3), "Int16"),
+        "flag": rng.random(n) < 0.5,
+    }, index=[f"cell-{i}" for i in range(n)])  # fmt: skip
+    layers = {"log": X.log1p()}
+    obsm = {"X_pca": rng.normal(size=(n, 5)).astype(np.float32), "X_umap": rng.normal(size=(n, 2))}
+    var = pd.DataFrame(index=[f"G{i}" for i in range(30)])
+    ad.AnnData(X, obs, var, obsm=obsm, layers=layers).write_h5ad(tmp_path / "a.h5ad")
+    wanted = titin.build(tmp_path / "a.h5ad", tmp_path / "memory", project=(), **options)
+    monkeypatch.setattr(shelf, "_LEAST", 0)
+    monkeypatch.setattr(shelf, "WORTH_A_FILE", 1_000)
+    monkeypatch.setattr(sorted_rows, "_LEAST", 0)
+    monkeypatch.setattr(sorted_rows, "RUN", 400)
+    monkeypatch.setattr(tallies, "_AT_ONCE", 300)
+    found = titin.build(tmp_path / "a.h5ad", tmp_path / "mapped", project=(), **options)
+    names = {path.name for path in found.path.iterdir()}
+    assert names == {path.name for path in wanted.path.iterdir()}
+    for name in names:
+        assert (found.path / name).read_bytes() == (wanted.path / name).read_bytes(), name
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5ad", "memory", "mapped"}

@@ -20,7 +20,6 @@ from titin.dataset import sorted_rows
 from titin.dataset.tables import encode_table
 from titin.shelf import Shelf
 from titin.source.names import Names
-from titin.study import tallies
 
 
 @given(st.integers(1, 40), st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), st.integers(1, 17), st.integers(0, 9))
@@ -116,7 +115,7 @@ def test_a_build_from_mapped_files_is_that_from_memory(tmp_path, monkeypatch, op
     monkeypatch.setattr(shelf, "WORTH_A_FILE", 1_000)
     monkeypatch.setattr(sorted_rows, "_LEAST", 0)
     monkeypatch.setattr(sorted_rows, "RUN", 400)
-    monkeypatch.setattr(tallies, "_AT_ONCE", 300)
+    monkeypatch.setattr("titin.dataset.store.RANGE", 300)
     found = titin.build(tmp_path / "a.h5ad", tmp_path / "mapped", project=(), **options)
     names = {path.name for path in found.path.iterdir()}
     assert names == {path.name for path in wanted.path.iterdir()}

@@ -17,7 +17,7 @@ _KINDS = st.sampled_from(["category", "object", "string"])
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch):
-    monkeypatch.setattr(tallies, "_AT_ONCE", 7)
+    monkeypatch.setattr("titin.dataset.store.RANGE", 7)
 
 
 def _column(values: list, kind: str) -> pd.Series:

@@ -15,10 +15,11 @@ from titin.builder.ages import CellMetadata, read_cell_ages
 from titin.dataset import layout
 from titin.dataset.arrow import OrderedRows, write_table
 from titin.dataset.sorted_rows import sort_rows
+from titin.dataset.store import slices
 from titin.dataset.tables import encode_table, with_pandas_index
 from titin.shelf import Shelf
 from titin.study.design import Study
-from titin.study.tallies import code, ranges
+from titin.study.tallies import code
 
 _FEW = 1000  # categories of which the structure file counts the cells
 
@@ -114,7 +115,7 @@ def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], she
     places = np.empty_like(order)
     places[order] = np.arange(len(order), dtype=order.dtype)
     first: dict[str, int] = {}
-    for own in ranges(len(order)):
+    for own in slices(len(order)):
         part = column.slice(own.start, own.stop - own.start).combine_chunks().dictionary_encode()
         known = part.indices.is_valid().to_numpy(zero_copy_only=False)
         least = np.full(len(part.dictionary), len(order))
@@ -122,7 +123,7 @@ def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], she
         for text, place in zip(part.dictionary.to_pylist(), least.tolist(), strict=True):
             first[text] = min(place, first.get(text, place))
     levels = pa.array(sorted(first, key=first.__getitem__), pa.string())
-    parts = (column.slice(own.start, own.stop - own.start) for own in ranges(len(order)))
+    parts = (column.slice(own.start, own.stop - own.start) for own in slices(len(order)))
     numbers = [pc.index_in(part.combine_chunks(), value_set=levels) for part in parts]
     table = pa.table({"": pa.concat_arrays([pa.array([], pa.int32()), *numbers])})
     return pa.chunked_array([pa.DictionaryArray.from_arrays(shelf.table(table).column(0).combine_chunks(), levels)])

@@ -11,13 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.dataset import layout
+from titin.dataset.store import slices
 from titin.study.age_grammar import Age
 from titin.study.age_units import UNITS, UNKNOWN, YEARS, unit_of_column, without_unit
 from titin.study.ages import read_distinct
 from titin.study.candidates import bare
 from titin.study.entries import read_entries
 from titin.study.identity import longest_follow_up
-from titin.study.tallies import Coded, code, count_pairs, ranges
+from titin.study.tallies import Coded, code, count_pairs
 from titin.text import say_some
 
 # names of columns that tell the age of the cells, and not that at a diagnosis, a baseline visit or an onset
@@ -190,7 +191,7 @@ def _pair_up(donor: Coded, entry: Coded, of: NDArray[np.intp], entries: NDArray[
     width = max(len(entry.names), 1)
     keys = of * width + entries
     codes = np.empty(len(donor.codes), np.int32)
-    for own in ranges(len(codes)):
+    for own in slices(len(codes)):
         a, b = donor.codes[own].astype(np.int64), entry.codes[own].astype(np.int64)
         place = np.searchsorted(keys, a * width + b)
         codes[own] = np.where(b < 0, -1, np.where(a < 0, len(keys) + b, place))
@@ -223,7 +224,7 @@ def _by_donor(
     width = len(other.names)
     wrong = of_one * width + of_other
     found: dict[str, tuple[str, str]] = {}
-    for own in ranges(len(one.codes)):
+    for own in slices(len(one.codes)):
         a, b = one.codes[own].astype(np.int64), other.codes[own].astype(np.int64)
         places = np.flatnonzero((a >= 0) & (b >= 0) & np.isin(a * width + b, wrong))
         names = np.full(len(a), -1) if donor is None else donor.codes[own]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.study.tallies import code, ranges
+from titin.dataset.store import slices
+from titin.study.tallies import code
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def _refine(number: NDArray[np.int32], codes: NDArray[Any], n_codes: int) -> NDA
     """Number the pairs of a number and a code, in place; return the first row of each."""
     known, place = np.empty(0, np.int64), np.empty(0, np.int32)  # pairs, ascending, and the number of each
     rows: list[NDArray[np.int64]] = []
-    for own in ranges(len(number)):
+    for own in slices(len(number)):
         pairs = number[own].astype(np.int64) * n_codes + codes[own] + 1
         strange = np.flatnonzero(~np.isin(pairs, known))
         if len(strange):

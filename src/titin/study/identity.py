@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.dataset.store import slices
 from titin.study.candidates import bare
-from titin.study.tallies import Coded, code, count_combinations, count_pairs, ranges
+from titin.study.tallies import Coded, code, count_combinations, count_pairs
 from titin.text import count, say_some
 
 _LONG_LIVED = 6.0  # years; a study with an older donor is not of mice
@@ -88,7 +89,7 @@ def _sexes(donor: Coded, sex: pd.Series) -> Iterator[tuple[int, dict[str, int]]]
 def _spans(donor: Coded, years: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Youngest and oldest age of each donor; infinity and minus infinity of those without one."""
     low, high = np.full(len(donor.names), np.inf), np.full(len(donor.names), -np.inf)
-    for own in ranges(len(years)):
+    for own in slices(len(years)):
         known = (donor.codes[own] >= 0) & ~np.isnan(years[own])
         np.minimum.at(low, donor.codes[own][known], years[own][known])
         np.maximum.at(high, donor.codes[own][known], years[own][known])

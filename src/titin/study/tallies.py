@@ -1,6 +1,6 @@
 """Entries of columns as numbers, counted in ranges of rows, so that little memory is taken however many there are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.dataset import store
+from titin.dataset.store import slices
+
 CELLS = "\0cells"  # of `count_combinations`: no column of a file has such a name
-_AT_ONCE = 1 << 18  # rows
 _FEW = 1 << 16  # possible pairs that are counted in an array of all
 
 
@@ -33,7 +35,7 @@ class Coded:
     def counts(self) -> NDArray[np.int64]:
         """Rows of each of the names."""
         counts = np.zeros(len(self.names) + 1, np.int64)
-        for own in ranges(len(self.codes)):
+        for own in slices(len(self.codes)):
             counts += np.bincount(self.codes[own].astype(np.intp) + 1, minlength=len(counts))
         return counts[1:]
 
@@ -69,15 +71,10 @@ def code(column: pd.Series, *, sort: bool = False) -> Coded:
     return Coded(codes.astype(np.min_scalar_type(-max(len(names), 1))), list(pd.Index(names).astype(object)))
 
 
-def ranges(n: int) -> Iterator[slice]:
-    """All rows, some at a time."""
-    return (slice(start, min(start + _AT_ONCE, n)) for start in range(0, n, _AT_ONCE))
-
-
 def spread_out(values: NDArray[Any], codes: NDArray[np.integer[Any]]) -> NDArray[Any]:
     """The value of each row by its code; ``values`` has one more at the end, for those that are missing."""
     found = np.empty(len(codes), values.dtype)
-    for own in ranges(len(codes)):
+    for own in slices(len(codes)):
         found[own] = values[codes[own]]
     return found
 
@@ -91,7 +88,7 @@ def count_pairs(one: Coded, other: Coded) -> tuple[NDArray[np.intp], NDArray[np.
         found = found[(found["one"] >= 0) & (found["other"] >= 0)]
         return found["one"].to_numpy(np.intp), found["other"].to_numpy(np.intp), found[CELLS].to_numpy(np.int64)
     counts = np.zeros(size, np.int64)
-    for own in ranges(len(one.codes)):
+    for own in slices(len(one.codes)):
         a, b = one.codes[own].astype(np.int64), other.codes[own]
         counts += np.bincount((a * width + b)[(a >= 0) & (b >= 0)], minlength=size)
     keys = np.flatnonzero(counts)
@@ -112,12 +109,12 @@ def count_combinations(columns: Mapping[str, Any]) -> pd.DataFrame:
         One row a combination, sorted, with these columns, and how many rows have it (`CELLS`, int64).
     """
     parts, waiting = list[pd.DataFrame](), 0
-    for own in ranges(len(next(iter(columns.values()), ()))):
+    for own in slices(len(next(iter(columns.values()), ()))):
         parts.append(
             _counted(pd.DataFrame({n: _some(column, own) for n, column in columns.items()}).assign(**{CELLS: 1}))
         )
         waiting += len(parts[-1])
-        if waiting >= max(len(parts[0]), _AT_ONCE):  # so that each row is counted again a few times at most
+        if waiting >= max(len(parts[0]), store.RANGE):  # so that each row is counted again a few times at most
             parts, waiting = [_counted(pd.concat(parts, ignore_index=True))], 0
     if not parts:
         return pd.DataFrame({**columns, CELLS: np.empty(0, np.int64)})

@@ -3,8 +3,8 @@
 Its constants are those that `scale.py --times` measures. What it takes for granted: processor seconds of the passes
 over the matrix divide evenly by all cores; what opens the source, reads obs and writes tables and the card runs once,
 on one core; several machines read the source from a store that is as fast as all of their networks together, and
-exchange what one machine would spill. There is no executor for several machines yet: those rows are what one could
-reach.
+exchange what one machine would spill. Workers of Dask encode for a build, but what is filed between its passes goes
+through one process: rows of several machines are what one could reach.
 """
 
 from typing import Any

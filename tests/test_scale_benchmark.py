@@ -84,7 +84,7 @@ def test_what_bounds_a_build_is_said(modules) -> None:
     assert model.costs(of_cell, 10**6, 1, SETTINGS)["bound"] == "tables, on one core"
     assert model.costs(of_cell, 10**6, 1, SETTINGS | {"machine_cores": 1})["bound"] == "processors"
     assert model.costs(of_cell, 10**6, 10, SETTINGS | {"network": 0.001})["bound"] == "network"
-    assert model.costs(of_cell, 10**9, 1, SETTINGS)["bound"] == "memory for obs"
+    assert model.costs(of_cell, 10**9, 1, SETTINGS | {"machine_memory": "8GiB"})["bound"] == "memory for obs"
     table = model.cost_table(of_cell, SETTINGS, markdown=True)
     assert len(table.splitlines()) == 2 + 9
 

@@ -141,7 +141,7 @@ def build_from(
     """Build a dataset folder from an opened source, which is closed; the columns of its roles are chosen.
 
     One that goes ``elsewhere`` is built beside its staging place, and sent. What grows with the cells is put on the
-    ``shelf``, if there is one.
+    ``shelf``, which lies beside the dataset where it is not given.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def build_from(
             workspace.out,
             workspace.work,
             choices,
-            shelf or Shelf(),
+            shelf or Shelf(target.absolute().parent),
         )
         if workspace.lost:
             steps = ", ".join(workspace.lost)

@@ -1,14 +1,11 @@
 """Passes over a dataset, item by item in order: in threads of this process, or on the workers of a Dask cluster."""
 
-import hashlib
-import io
 import pickle
 import re
 import socket
-import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import nullcontext, suppress
@@ -19,10 +16,10 @@ from uuid import uuid4
 from titin import __version__
 from titin.errors import ClusterError, TitinError
 from titin.extras import quiet, require
-from titin.heap import give_back, keep_freed
 from titin.masking import mask
 from titin.parallel import ordered_map
 from titin.shares import Shares, TaskSize
+from titin.tasks import Pieces, drop, fold, run, run_all, same
 
 Item = TypeVar("Item")
 
@@ -33,11 +30,7 @@ _PATIENCE = 60.0  # seconds without any worker before a pass gives up
 _LOOK = 2.0  # seconds between two looks at whether there are workers
 _CONNECT = 10.0  # seconds in which a scheduler answers
 _NEAR = 1.0  # seconds in which a worker answers
-_KEPT = 8  # things that a worker keeps ready between items
-_PIECE = 32 * 2**20  # bytes of a pickle that are sent at a time
 
-_kept: OrderedDict[str, Any] = OrderedDict()
-_kept_lock = threading.Lock()
 _known: "weakref.WeakKeyDictionary[Any, Cluster]" = weakref.WeakKeyDictionary()
 _by_address: dict[str, "Cluster"] = {}
 
@@ -195,7 +188,7 @@ class Cluster:
 
     def submit(self, function: Callable[[Item], Any], item: Item) -> Any:
         """Send one item, and return what `result` waits for; given up where that is released before."""
-        return self._submit(_run, __version__, function, (), [], item, key=f"titin-{function.__name__}-{uuid4().hex}")
+        return self._submit(run, __version__, function, (), [], item, key=f"titin-{function.__name__}-{uuid4().hex}")
 
     def result(self, sent: Any) -> Any:
         """Wait for what came of an item that was sent by itself.
@@ -218,11 +211,11 @@ class Cluster:
         shares = Shares(self._workers)
 
         def submit_all(batch: list[Item], worker: str | None) -> Any:
-            task = _run_all, add, __version__, function, digests, list(payloads), batch
+            task = run_all, add, __version__, function, digests, list(payloads), batch
             return self._submit(*task, key=f"titin-{name}-{uuid4().hex}", worker=worker)
 
         def submit(item: Item, worker: str | None) -> Any:
-            task = _run, __version__, function, digests, list(payloads), item
+            task = run, __version__, function, digests, list(payloads), item
             return self._submit(*task, key=f"titin-{name}-{uuid4().hex}", worker=worker)
 
         if together and add is None:
@@ -288,7 +281,7 @@ class Cluster:
                 future.release()
 
     def _sum(self, add: Callable[[Any, Any], Any] | None, batch: list[Any]) -> Any:
-        return self._result(self._submit(_fold, add, batch, key=f"titin-add-{uuid4().hex}"))
+        return self._result(self._submit(fold, add, batch, key=f"titin-add-{uuid4().hex}"))
 
     def _ahead(
         self, submit: Callable[[Item, str | None], Any], items: Iterable[Item], shares: Shares, ahead: int = _IN_FLIGHT
@@ -324,7 +317,7 @@ class Cluster:
         lasting = getattr(thing, "lasting", False)
         if lasting and thing in self._sent:
             return self._sent[thing]
-        pieces = _Pieces(lambda data: self._submit(_same, data, key=f"titin-shared-{uuid4().hex}"))
+        pieces = Pieces(lambda data: self._submit(same, data, key=f"titin-shared-{uuid4().hex}"))
         pickle.dump(thing, pieces, protocol=5)
         sent = pieces.finish()
         if lasting:
@@ -334,7 +327,7 @@ class Cluster:
     def _forget(self, digests: Sequence[str]) -> None:
         """Have workers give up what is large and no longer needed; those that are lost have."""
         with suppress(Exception):
-            self.client.run(_drop, digests, on_error="ignore")
+            self.client.run(drop, digests, on_error="ignore")
 
     def _wait(self, future: Any) -> None:
         """Wait until a task is done or has failed, as long as there are workers to do it."""
@@ -493,102 +486,3 @@ def _explained(error: BaseException, worker: str = "") -> BaseException:
             "give each worker more memory or fewer threads, and run the command again",
         )
     return error
-
-
-def _same(data: bytes) -> bytes:
-    """A task whose result can be made again, which what is scattered cannot."""
-    return data
-
-
-class _Pieces:
-    """What is pickled into, and sends it piece by piece: it may be as large as the memory that is left."""
-
-    def __init__(self, send: Callable[[bytes], Any]) -> None:
-        self._send, self._sent = send, list[Any]()
-        self._digest, self._rest = hashlib.sha256(), bytearray()
-
-    def write(self, data: Any) -> None:
-        view = pickle.PickleBuffer(data).raw()
-        self._digest.update(view)
-        for start in range(0, len(view), _PIECE):
-            self._rest += view[start : start + _PIECE]
-            if len(self._rest) >= _PIECE:
-                self._flush()
-
-    def finish(self) -> tuple[str, list[Any]]:
-        """The digest of all, and what was sent."""
-        self._flush()
-        return self._digest.hexdigest(), self._sent
-
-    def _flush(self) -> None:
-        if self._rest:
-            self._sent.append(self._send(bytes(self._rest)))
-            self._rest = bytearray()
-
-
-class _Joined(io.RawIOBase):
-    """Pieces as one file, which needs no copy of them all."""
-
-    def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._rest = deque(memoryview(piece) for piece in pieces)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            return 0
-        piece = self._rest.popleft()
-        n = min(len(buffer), len(piece))
-        buffer[:n] = piece[:n]
-        if n < len(piece):
-            self._rest.appendleft(piece[n:])
-        return n
-
-
-def _run(
-    version: str, function: Callable[..., Any], digests: Sequence[str], payloads: list[list[bytes]], item: Any
-) -> Any:
-    """Work on an item, on a worker."""
-    if version != __version__:
-        said = f"a worker has titin {__version__}, and what it is sent is of titin {version}"
-        raise TitinError(said, "install the same version where the workers run")
-    with keep_freed():
-        return function(*(_take(digest, pieces) for digest, pieces in zip(digests, payloads, strict=True)), item)
-
-
-def _take(digest: str, pieces: list[bytes]) -> Any:
-    """What a pickle holds: the same for all items, with the footers and pages that it has found by then."""
-    with _kept_lock:
-        if digest not in _kept:
-            _kept[digest] = pickle.load(io.BufferedReader(_Joined(pieces)))  # noqa: S301 - a worker runs what is sent
-        _kept.move_to_end(digest)
-        while len(_kept) > _KEPT:
-            _kept.popitem(last=False)
-        return _kept[digest]
-
-
-def _drop(digests: Sequence[str]) -> None:
-    with _kept_lock:
-        for digest in digests:
-            _kept.pop(digest, None)
-    give_back()
-
-
-def _run_all(
-    add: Callable[[Any, Any], Any] | None, version: str, function: Callable[..., Any], digests: Sequence[str],
-    payloads: list[list[bytes]], items: list[Any],
-) -> tuple[float, Any]:  # fmt: skip
-    """Work on several items, on a worker: the seconds that they take, and a list of results, or their sum."""
-    began = time.perf_counter()
-    with keep_freed():
-        results = (_run(version, function, digests, payloads, item) for item in items)
-        found = list(results) if add is None else _fold(add, results)
-    return time.perf_counter() - began, found
-
-
-def _fold(add: Callable[[Any, Any], Any], parts: Iterable[Any]) -> Any:
-    total = None
-    for part in parts:
-        total = add(total, part)
-    return total

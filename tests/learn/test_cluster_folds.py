@@ -166,7 +166,7 @@ def test_a_large_thing_is_sent_in_pieces_and_given_up(
     while any(client.processing().values()) and time.monotonic() < end:  # what tests before this have given up
         time.sleep(0.05)
     client.run(forget)
-    monkeypatch.setattr("titin.cluster._PIECE", 10_000)
+    monkeypatch.setattr("titin.tasks._PIECE", 10_000)
     run_benchmark(demo.folder, tmp_path / "cluster", cluster=client, models=["ridge"], **FEW)
     run_benchmark(demo.folder, tmp_path / "threads", threads=1, models=["ridge"], **FEW)
     assert results_of(tmp_path / "cluster") == results_of(tmp_path / "threads")
@@ -174,12 +174,12 @@ def test_a_large_thing_is_sent_in_pieces_and_given_up(
 
 
 def forget() -> None:
-    from titin.cluster import _kept
+    from titin.tasks import _kept
 
     _kept.clear()
 
 
 def kept_work() -> int:
-    from titin.cluster import _kept
+    from titin.tasks import _kept
 
     return sum(isinstance(own, FoldWork) for own in _kept.values())

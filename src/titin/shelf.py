@@ -158,14 +158,14 @@ class Shelf:
         return [mapped.slice(start, size) for start, size in places]
 
     @contextmanager
-    def _file(self) -> Iterator["_File"]:
-        file = _File(_existing(Path(self.folder or tempfile.gettempdir()).absolute()))
+    def _file(self) -> Iterator["_Unnamed"]:
+        file = _Unnamed(_existing(Path(self.folder or tempfile.gettempdir()).absolute()))
         try:
             yield file
         finally:
             file.end()
 
-    def _map(self, file: "_File", access: int = mmap.ACCESS_COPY) -> mmap.mmap:
+    def _map(self, file: "_Unnamed", access: int = mmap.ACCESS_COPY) -> mmap.mmap:
         mapped = file.map(access)
         self._maps.add(mapped)
         self.let_go()  # of what it was made from
@@ -209,7 +209,7 @@ class ShelvedColumns:
         return self._values
 
 
-def _file_text(parts: Iterable[pa.StringArray], text: "_File", ends: "_File") -> Iterator[tuple[int, int]]:
+def _file_text(parts: Iterable[pa.StringArray], text: "_Unnamed", ends: "_Unnamed") -> Iterator[tuple[int, int]]:
     """Write the characters of all parts and where each text ends; yield the texts and bytes of each chunk."""
     n = size = 0
     ends.write(bytes(4))
@@ -226,7 +226,7 @@ def _file_text(parts: Iterable[pa.StringArray], text: "_File", ends: "_File") ->
     yield n, size
 
 
-class _File:
+class _Unnamed:
     """A file without a name.
 
     What the disk refuses is said as such, and nothing else: what is written may be read from a source meanwhile.

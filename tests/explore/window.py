@@ -17,6 +17,7 @@ ARGUMENTS = [
     "--disable-gpu-compositing",  # there is no card: what draws the map shall not put the page together as well
 ]  # fmt: skip
 NARROW_AND_WIDE = [{"width": 360, "height": 700}, {"width": 1200, "height": 800}]
+_OF_THE_DRIVER = "GL Driver Message"  # that it draws slowly, without a card
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -28,9 +29,13 @@ class Window:
         self.requests: list[str] = []
         self.said: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.said.append(message.text))
+        page.on("console", self._hear)
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+
+    def _hear(self, message: Any) -> None:
+        if _OF_THE_DRIVER not in message.text:
+            self.said.append(message.text)
 
     def open(self, address: str) -> "Window":
         """Show a page, and wait for all cells."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from titin.study import tallies
 from titin.study.ages import donor_ages
-from titin.study.tallies import CELLS, code, count_combinations, count_pairs, spread_out
+from titin.study.tallies import CELLS, code, count_combinations, count_pairs, spread_out, summarise
 
 _ENTRIES = st.sampled_from(["a", "b", "c", None])
 _ROWS = st.lists(st.tuples(_ENTRIES, _ENTRIES, st.sampled_from([1.5, 2.0, 40.0, np.nan])), min_size=1, max_size=40)
@@ -65,3 +65,25 @@ def test_the_age_of_a_donor_is_the_median_over_its_cells(rows, kind: str) -> Non
     donor, ages = _column([row[0] for row in rows], kind), pd.Series([row[2] for row in rows])
     expected = ages.groupby(donor.astype(object)).median().dropna()
     assert donor_ages(ages, donor).to_dict() == expected.to_dict()
+
+
+_NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, 1e-320, -5.5]))
+
+
+@given(st.lists(_NUMBERS, max_size=30).filter(lambda own: not np.isinf(own).any()), st.sampled_from(["f8", "f4"]))
+def test_a_summary_is_that_of_all_numbers_at_once(numbers: list[float], dtype: str) -> None:
+    with np.errstate(over="ignore"):
+        values = np.array(numbers, dtype)
+    values = values[~np.isinf(values)]
+    known = values[~np.isnan(values)].astype(np.float64)
+    found = summarise(values)
+    if not len(known):
+        assert found is None
+    else:
+        with np.errstate(over="ignore"):
+            assert found == pytest.approx((known.min(), known.max(), np.median(known)), rel=1e-15, abs=0)
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30))
+def test_a_summary_of_whole_numbers(numbers: list[int]) -> None:
+    assert summarise(np.array(numbers, np.int32)) == (min(numbers), max(numbers), np.median(numbers))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from titin.study.tallies import code as coded
 from titin.study.tallies import count_combinations, count_pairs
 
 AGES = "\0ages"  # years, of groups; no column of a file has such a name
+_ROWS = 1 << 20  # of a column that are read at a time
 _SPLIT = "train"
 _RESTORE = "restore it, or build the dataset again"
 _MAPS = ("umap", "tsne")  # preferred
@@ -163,7 +164,7 @@ class CardFacts:
             raise DatasetError(f"{self.folder / file} has no column {missing[0]}", _RESTORE)
         shards = [pq.ParquetFile(self.folder / shard) for shard in self.manifest.shards(file)]
         try:
-            return pd.DataFrame({name: _column(shards, name) for name in names}, copy=False)
+            return pd.DataFrame({name: _column(shards, name, self._shelf) for name in names}, copy=False)
         except (KeyError, OSError, ValueError, pa.ArrowException) as error:
             raise DatasetError(f"{self.folder / file} is damaged: {error}", _RESTORE) from error
         finally:
@@ -244,7 +245,8 @@ class CardFacts:
             if name not in self.obs:
                 raise DatasetError(f"{layout.MANIFEST} names a derived column {name}, which the cells have not",
                                    _RESTORE)  # fmt: skip
-        return Study(self.obs, roles, self.obs[list(self.manifest.derived)])
+        derived = pd.DataFrame({name: self.obs[name] for name in self.manifest.derived}, self.obs.index, copy=False)
+        return Study(self.obs, roles, derived)
 
     def column(self, role: str) -> str | None:
         """Column in the files that plays a role; None if there is none."""
@@ -353,14 +355,41 @@ class CardFacts:
 
     def missing(self) -> Iterator[tuple[str, int]]:
         """Columns of obs with missing values, and how many."""
-        for name, column in self.obs.items():
-            if n := int(column.isna().sum()):
+        for name in self._obs.columns:
+            if n := int(self.obs[name].isna().sum()):
                 yield str(name), n
 
 
-def _column(shards: list[pq.ParquetFile], name: str) -> pd.Series:
-    parts = pa.concat_tables([shard.read([name]) for shard in shards])
-    found: pd.Series = parts.unify_dictionaries().to_pandas(ignore_metadata=True)[name]
+def _column(shards: list[pq.ParquetFile], name: str, shelf: Shelf) -> Any:
+    """A column of all shards; one of labels or of numbers with a point is put on the shelf part by part."""
+    kind, n_rows = shards[0].schema_arrow.field(name).type, sum(shard.metadata.num_rows for shard in shards)
+    parts = (batch.column(0) for shard in shards for batch in shard.iter_batches(_ROWS, columns=[name]))
+    if shelf.folder is not None and pa.types.is_floating(kind):
+        (numbers,) = shelf.empty(n_rows, kind.to_pandas_dtype())
+        _fill(numbers, (part.to_numpy(zero_copy_only=False) for part in parts))
+        return numbers
+    if shelf.folder is not None and pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type):
+        levels: dict[str, int] = {}
+        (codes,) = shelf.empty(n_rows, np.int32)
+        _fill(codes, (_numbered(part, levels) for part in parts))
+        return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(levels), ordered=kind.ordered))
+    whole = pa.concat_tables([shard.read([name]) for shard in shards])
+    return whole.unify_dictionaries().to_pandas(ignore_metadata=True)[name]
+
+
+def _fill(found: NDArray[Any], parts: Iterable[NDArray[Any]]) -> None:
+    at = 0
+    for part in parts:
+        found[at : at + len(part)] = part
+        at += len(part)
+    if at != len(found):
+        raise ValueError(f"it has {at:,} rows where {len(found):,} are declared")
+
+
+def _numbered(part: pa.DictionaryArray, levels: dict[str, int]) -> NDArray[np.int32]:
+    """Numbers of labels among all levels, which are added to as they come; -1 for what is missing."""
+    own = [levels.setdefault(label, len(levels)) for label in part.dictionary.to_pylist()]
+    found: NDArray[np.int32] = np.array([*own, -1], np.int32)[part.indices.fill_null(len(own)).to_numpy()]
     return found
 
 

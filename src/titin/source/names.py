@@ -43,12 +43,8 @@ class Names(NamedTuple):
         """Look for what is wrong with the names of cells (``cell``) or genes (``gene``), which may lie on a shelf."""
         missing = np.zeros(len(names), bool)
         for own, part in _in_parts(names, shelf):
-            absent = pd.isna(part)
-            absent[~absent] = part[~absent] == ""
-            missing[own] = absent
-        alike = names.take(np.flatnonzero(_alike(names, shelf) & ~missing))
-        if shelf is not None:
-            shelf.let_go()
+            missing[own] = _absent(part)
+        alike = pd.Index(_alike(names, shelf), dtype=object)
         return cls(kind, np.flatnonzero(missing), alike[alike.duplicated()].unique())
 
     @property
@@ -79,23 +75,29 @@ def _in_parts(names: pd.Index, shelf: Shelf | None) -> Iterator[tuple[slice, np.
             shelf.let_go()
 
 
-def _alike(names: pd.Index, shelf: Shelf | None) -> np.ndarray:
-    """Which names may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
+def _absent(names: np.ndarray) -> np.ndarray:
+    """Which names are missing or empty."""
+    absent = np.asarray(pd.isna(names), bool)
+    absent[~absent] = names[~absent] == ""
+    return absent
 
-    def hashes() -> Iterator[tuple[slice, np.ndarray]]:
+
+def _alike(names: pd.Index, shelf: Shelf | None) -> list[Any]:
+    """Names that may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
+
+    def hashes() -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         for own, part in _in_parts(names, shelf):
             found = pd.util.hash_array(part, categorize=False)
-            yield own, (found >> np.uint64(32)).astype(np.uint32)
+            yield own, part, (found >> np.uint64(32)).astype(np.uint32)
 
-    ordered, alike = np.empty(len(names), np.uint32), np.zeros(len(names), bool)
-    for own, found in hashes():
+    ordered = np.empty(len(names), np.uint32)
+    for own, _, found in hashes():
         ordered[own] = found
     ordered.sort()
     repeated = np.concatenate([part[1:][part[1:] == part[:-1]] for part in _overlapping(ordered)])
-    if len(repeated):
-        for own, found in hashes():
-            alike[own] = np.isin(found, repeated)
-    return alike
+    if not len(repeated):
+        return []
+    return [name for _, part, found in hashes() for name in part[np.isin(found, repeated) & ~_absent(part)]]
 
 
 def _overlapping(values: np.ndarray) -> Iterator[np.ndarray]:

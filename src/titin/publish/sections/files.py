@@ -14,6 +14,7 @@ from titin.dataset.manifest import ARRAY_GROUPS, group_of
 from titin.markdown import Markdown, bullets, code, escape, listed, prose, section, table
 from titin.publish import processing
 from titin.publish.facts import CardConfig, CardFacts
+from titin.study.tallies import summarise
 from titin.text import number, say_some, size
 
 _FEW = 12  # categories that are named one by one
@@ -170,11 +171,8 @@ def _range(facts: CardFacts, field: pa.Field) -> str:
     if pa.types.is_boolean(field.type):
         return f"{int(values.sum()):,} true"
     if pd.api.types.is_numeric_dtype(values):
-        known = values.dropna() if values.hasnans else values
-        if not len(known):
-            return "–"
-        median = np.median(known.to_numpy(np.float64, copy=True), overwrite_input=True)
-        return f"{number(known.min())} to {number(known.max())}, median {number(median)}"
+        found = summarise(values.to_numpy())
+        return "–" if found is None else "{} to {}, median {}".format(*map(number, found))
     counts = facts.counts(field.name)
     if pa.types.is_dictionary(field.type) and len(counts) <= _FEW:
         return listed([code(v) for v in counts.index], _FEW)

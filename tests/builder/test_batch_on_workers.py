@@ -129,11 +129,12 @@ def test_datasets_and_outcomes_are_those_of_a_batch_here(
 
 
 def stopped_in_the_middle(output: Path) -> Any:
-    """The process that builds a dataset, stopped while it does; its lock is tried only while it cannot take it."""
-    assert wait_for(lambda: (output.parent / f".{output.name}.titin-build").exists())
+    """The process that builds a dataset, stopped while it files cells; its lock is tried while it cannot take it."""
+    hidden = output.parent / f".{output.name}.titin-build"
+    assert wait_for(hidden.exists)
     builder = next(builders())
     builder.suspend()
-    while not is_being_built(output):
+    while not (is_being_built(output) and any((hidden / "work").glob("*"))):
         assert not output.exists()
         builder.resume()
         time.sleep(0.02)

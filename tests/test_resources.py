@@ -106,7 +106,7 @@ def test_blocks_keep_their_part_however_many_cells_there_are(memory):
     assert sizes[-1] >= whole.bucket_values // 4
     needed = [whole.needed(n) for n in (0, 10**5, 10**9, 2 * 10**9)]
     assert needed[:2] == [memory, memory]
-    assert needed[3] - needed[2] == 16 * 10**9
+    assert needed[3] - needed[2] == 24 * 10**9
 
 
 def test_a_block_is_never_tiny():

@@ -185,6 +185,10 @@ class Cluster:
         finally:
             if large := [digest for digest, pieces in zip(digests, payloads, strict=True) if len(pieces) > 1]:
                 self._forget(large)
+            for thing, pieces in zip(shared, payloads, strict=True):
+                if not _is_lasting(thing):  # frames of an error would hold on to it until garbage is collected
+                    for piece in pieces:
+                        piece.release()
 
     def submit(self, function: Callable[[Item], Any], item: Item) -> Any:
         """Send one item, and return what `result` waits for; given up where that is released before."""
@@ -314,7 +318,7 @@ class Cluster:
 
     def _send(self, thing: Any) -> tuple[str, list[Any]]:
         """The digest of a thing, and its pickle as tasks that any worker does again if another is lost."""
-        lasting = getattr(thing, "lasting", False)
+        lasting = _is_lasting(thing)
         if lasting and thing in self._sent:
             return self._sent[thing]
         pieces = Pieces(lambda data: self._submit(same, data, key=f"titin-shared-{uuid4().hex}"))
@@ -434,6 +438,11 @@ def disconnect() -> None:
     """Close the clients that `connect` has made of addresses; those that were given to it are somebody else's."""
     while _by_address:
         _by_address.popitem()[1].client.close()
+
+
+def _is_lasting(thing: Any) -> bool:
+    """Whether a thing is sent once for many passes."""
+    return bool(getattr(thing, "lasting", False))
 
 
 _TCP = re.compile(r"(?:(?:tcp|tls)://)?\[?([^\]/]+?)\]?(?::([0-9]{1,5}))?")

@@ -1,6 +1,5 @@
 """Builds on the workers of a Dask cluster: the bytes of those in threads, whoever is lost meanwhile."""
 
-import gc
 import os
 import pickle
 import signal
@@ -131,7 +130,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def tasks_left(client: Any) -> list[str]:
     """Tasks that are still there after a while: workers say a moment later that they have forgotten theirs."""
-    gc.collect()  # the error of a lost worker may hold on to what was sent
     until = time.monotonic() + 60
     while (
         found := client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))

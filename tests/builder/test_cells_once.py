@@ -101,7 +101,8 @@ def test_a_build_from_mapped_files_is_that_from_memory(tmp_path, monkeypatch, op
     X = sparse.random(n, 30, 0.3, format="csr", dtype=np.float32, random_state=4)
     X.data = np.ceil(5 * X.data)
     obs = pd.DataFrame({
-        "donor": [f"d{i % 4}" for i in range(n)], "age": [f"{20 + 10 * (i % 4)}-year-old" for i in range(n)],
+        "donor": [f"d{i % 4}" if i % 7 else None for i in range(n)],
+        "age": [f"{20 + 10 * (i % 4)}-year-old" for i in range(n)],
         "cell_type": pd.Categorical(rng.choice(["T", "B", None], n)), "free text": [f"text {i}" for i in range(n)],
         "n_counts": np.asarray(X.sum(axis=1)).ravel(), "masked": pd.array([1, None, 3] * (n // 3), "Int16"),
         "flag": rng.random(n) < 0.5,

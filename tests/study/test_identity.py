@@ -79,7 +79,7 @@ def test_clashes_are_those_counted_by_hand(rows):
         assert (name in found.visits) == bool(0 < span <= 10)
 
 
-_WORDS = st.sampled_from(["f", "m", None, "x"])
+_WORDS = st.sampled_from(["f", "m", None, "x", "1", 1])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), _WORDS), min_size=1, max_size=40))

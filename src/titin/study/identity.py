@@ -82,8 +82,8 @@ def _sexes(donor: Coded, sex: pd.Series) -> Iterator[tuple[int, dict[str, int]]]
     donors, sexes, n = count_pairs(donor, of_sex)
     for number in np.unique(donors):
         own = donors == number
-        words = [str(of_sex.names[one]) for one in sexes[own]]
-        yield int(number), {word: int(n[own][words.index(word)]) for word in sorted(words)}
+        words = np.array([str(of_sex.names[one]) for one in sexes[own]])  # those of several entries may be one
+        yield int(number), {str(word): int(n[own][words == word].sum()) for word in np.unique(words)}
 
 
 def _spans(donor: Coded, years: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -27,6 +27,7 @@ import pandas as pd
 
 import titin
 from titin.check import load_checks
+from titin.check.cells import CellColumns
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Outcome
 from titin.demo import write_demo_atlas
@@ -35,14 +36,25 @@ from titin.study.vocabulary import sex_of
 LOOKED_AT = ("biology.markers", "biology.sex", "biology.nuclei")
 
 
+class ChangedColumns(CellColumns):
+    """Columns of obs of which some were changed in memory."""
+
+    def __init__(self, dataset: CheckedDataset, changed: dict[str, pd.Series]) -> None:
+        super().__init__(dataset.atlas.store, dataset.atlas.cells, dataset.repeats)
+        self._changed = changed
+
+    def _read(self, name: Any) -> Iterator[Any]:
+        yield from [self._changed[name]] if name in self._changed else super()._read(name)
+
+
 class Changed(CheckedDataset):
     """A dataset whose metadata were changed in memory; what was read of its files is shared."""
 
-    def __init__(self, clean: CheckedDataset, **columns: Any) -> None:
+    def __init__(self, clean: CheckedDataset, **columns: pd.Series) -> None:
         super().__init__(clean.folder)
         self.__dict__["atlas"] = clean.atlas
         self._passes = clean._passes
-        self.__dict__["obs"] = clean.obs.assign(**columns)
+        self.__dict__["obs"] = ChangedColumns(self, columns)
 
 
 def look(dataset: CheckedDataset, name: str) -> Outcome:
@@ -119,8 +131,8 @@ def atlases(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Ch
     for name, path in paths:
         source = make(folder, path, options) if isinstance(path, int) else path
         settings: dict[str, Any] = {"preset": "muscle"} if isinstance(path, int) else {}
-        built = titin.build(source, folder / "dataset", force=True, project=[], threads=options.threads, **settings)
-        yield name, CheckedDataset(built.path, threads=options.threads)
+        titin.build(source, folder / "dataset", force=True, project=[], threads=options.threads, **settings)
+        yield name, CheckedDataset(folder / "dataset", threads=options.threads)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

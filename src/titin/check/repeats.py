@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from titin.check.comparison import decoded
 from titin.check.kernels import hash_texts
+from titin.dataset.repeated_hashes import RepeatedHashes
 from titin.dataset.store import Store
 
 
@@ -52,14 +53,12 @@ class NameHashes:
     """
 
     def __init__(self, n_rows: int) -> None:
-        self._hashes = np.empty(n_rows, np.uint64)
-        self._n, self._n_missing = 0, 0
+        self._hashes = RepeatedHashes(n_rows, np.uint64)
+        self._n_missing = 0
 
     def add(self, names: pa.Array) -> None:
         """Take the next names, which are text."""
-        known = names.drop_null()
-        hash_texts(*text_buffers(known), self._hashes[self._n : self._n + len(known)])
-        self._n += len(known)
+        self._hashes.add(_hashes_of(names.drop_null()))
         self._n_missing += names.null_count
 
     def repeats(self, again: Iterator[pa.Array]) -> Repeats:
@@ -70,26 +69,23 @@ class NameHashes:
         again
             All names once more, read only if some may be.
         """
-        hashes = self._hashes[: self._n]
-        hashes.sort()
-        several = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
         rows, names = [np.empty(0, np.int64)], [pa.array([], pa.string())]
-        if len(several) or self._n_missing > 1:
+        if len(self._hashes.several) or self._n_missing > 1:
             first = 0
             for part in again:
-                maybe = _among(part, several)
+                missing = np.asarray(part.is_null().to_numpy(zero_copy_only=False), bool)
+                maybe = missing | self._hashes.among(_hashes_of(part.fill_null("")))
                 rows.append(first + np.flatnonzero(maybe))
                 names.append(part.filter(pa.array(maybe)))
                 first += len(part)
         return _certain(self._n_missing, np.concatenate(rows), pa.concat_arrays(names))
 
 
-def _among(names: pa.Array, several: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which names have one of some hashes, or are missing."""
-    missing = np.asarray(names.is_null().to_numpy(zero_copy_only=False), bool)
+def _hashes_of(names: pa.Array) -> NDArray[np.uint64]:
+    """Hashes of names, of which none is missing."""
     hashes = np.empty(len(names), np.uint64)
-    hash_texts(*text_buffers(names.fill_null("")), hashes)
-    return missing | np.isin(hashes, several)
+    hash_texts(*text_buffers(names), hashes)
+    return hashes
 
 
 def _certain(n_missing: int, rows: NDArray[np.int64], names: pa.Array) -> Repeats:

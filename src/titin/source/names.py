@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from titin.dataset.repeated_hashes import RepeatedHashes
 from titin.errors import SourceError
 from titin.shelf import Shelf
 
@@ -84,25 +85,20 @@ def _absent(names: np.ndarray) -> np.ndarray:
 
 def _alike(names: pd.Index, shelf: Shelf | None) -> list[Any]:
     """Names that may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
-
-    def hashes() -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        for own, part in _in_parts(names, shelf):
-            found = pd.util.hash_array(part, categorize=False)
-            yield own, part, (found >> np.uint64(32)).astype(np.uint32)
-
-    ordered = np.empty(len(names), np.uint32)
-    for own, _, found in hashes():
-        ordered[own] = found
-    ordered.sort()
-    repeated = np.concatenate([part[1:][part[1:] == part[:-1]] for part in _overlapping(ordered)])
-    if not len(repeated):
+    hashes = RepeatedHashes(len(names), np.uint32)
+    for _, part in _in_parts(names, shelf):
+        hashes.add(_half_hashes(part))
+    if not len(hashes.several):
         return []
-    return [name for _, part, found in hashes() for name in part[np.isin(found, repeated) & ~_absent(part)]]
+    return [
+        name for _, part in _in_parts(names, shelf)
+        for name in part[hashes.among(_half_hashes(part)) & ~_absent(part)]
+    ]  # fmt: skip
 
 
-def _overlapping(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Values some at a time, with the last of those before."""
-    return (values[max(start - 1, 0) : start + _AT_ONCE] for start in range(0, max(len(values), 1), _AT_ONCE))
+def _half_hashes(names: np.ndarray) -> np.ndarray:
+    """Half a hash of each name (uint32)."""
+    return (pd.util.hash_array(names, categorize=False) >> np.uint64(32)).astype(np.uint32)
 
 
 def without_names(table: pd.DataFrame) -> pd.DataFrame:

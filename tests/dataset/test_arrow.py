@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titin.dataset import layout
-from titin.dataset.arrow import OrderedRows, ParquetFile, list_arrays, list_column, sha256, write_table
+from titin.dataset.arrow import OrderedRows, ParquetFile, list_arrays, list_column, write_table
+from titin.dataset.checksums import sha256
 
 SCHEMA = pa.schema([
     layout.required("cell_id", pa.string()),

@@ -12,7 +12,7 @@ from titin.learn.estimators import GroupMean
 from titin.learn.folds import fewer_donors
 from titin.learn.metrics import regression_scores
 from titin.learn.tasks import Rules
-from titin.learn.units import PSEUDOCELL, donor_units
+from titin.learn.units import PSEUDOCELL, BenchmarkUnits
 from titin.load.splits import LeaveOneDonorOut
 from titin.study.roles import find_roles
 
@@ -50,7 +50,7 @@ GOLDEN = {  # mean, median, sex, oracle; years
 def test_baselines_of_the_real_donors(donors, arm):
     rows = donors if arm is None else donors[donors["batch"] == arm]
     design = design_table(rows, {"donor": "DonorID", "age": "Age", "sex": "Sex"}).drop_duplicates("donor")
-    units = donor_units(design)
+    units = BenchmarkUnits("donor", design.reset_index(drop=True), np.arange(len(design)))
     assert len(units) == {None: 17, "cells": 12, "nuclei": 13}[arm]
     split = make_splits(design)[0]["leave_one_donor_out"]
     models = (GroupMean(), GroupMean(statistic="median"), GroupMean("sex"), GroupMean("young_old"))

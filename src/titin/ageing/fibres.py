@@ -13,6 +13,7 @@ from titin.ageing.analysis import Analysis, Findings, Inputs, main_result
 from titin.ageing.comparison import Comparisons, adjust_across, left_out
 from titin.ageing.donor_means import DonorMeans, cells_that_take_part, compare_donor_means, donor_means
 from titin.ageing.linear_models import adjust
+from titin.ageing.pseudobulk import HOW_TO_HAVE_COUNTS
 from titin.ageing.verdict import say_changes
 from titin.analysis_options import FORMULA, LABELS, LEVEL
 from titin.atlas import Atlas
@@ -26,21 +27,6 @@ from titin.study.design import AGE, Study, choose_level, level_columns
 def missing_genes(atlas: Atlas, genes: Iterable[str]) -> list[str]:
     """Those of some genes that a dataset does not have."""
     return [gene for gene in genes if gene not in atlas]
-
-
-def need_counts(atlas: Atlas, purpose: str) -> None:
-    """Refuse a dataset without counts.
-
-    Raises
-    ------
-    TitinError
-        In one sentence.
-    """
-    if not atlas.manifest.value_kind.has_counts:
-        raise TitinError(
-            f"this dataset has no counts: {purpose}",
-            "build it from a source with counts, or with --layer or --raw if the source has them there",
-        )
 
 
 PURE = 0.8  # share of one myosin from which a fibre is of that type
@@ -143,7 +129,7 @@ def fibres(
     if typing is None:
         raise TitinError("the preset of this dataset says nothing of muscle fibres",
                          "give --preset muscle, or a preset with a section [fibres]")  # fmt: skip
-    need_counts(atlas, "the shares of the myosins in a fibre are shares of counts")
+    atlas.manifest.need_counts(HOW_TO_HAVE_COUNTS, "the shares of the myosins in a fibre are shares of counts")
     atlas = atlas.comparable()
     absent = missing_genes(atlas, typing.genes)
     if absent:

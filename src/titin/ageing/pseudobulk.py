@@ -33,6 +33,8 @@ from titin.study.groups import CellGroups, group_cells
 if TYPE_CHECKING:
     from anndata import AnnData
 
+HOW_TO_HAVE_COUNTS = "build it from a source with counts, or with --layer or --raw if the source has them there"
+
 
 def map_genes(
     atlas: Atlas, function: Callable[[GeneBlock], Any], *, threads: int, advance: Callable[[int], None]
@@ -246,11 +248,7 @@ def check_counts(atlas: Atlas) -> None:
     TitinError
         In one sentence.
     """
-    if not atlas.manifest.value_kind.has_counts:
-        raise TitinError(
-            f"this dataset has no counts: {atlas.manifest.why_no_counts}, and pseudobulk sums counts",
-            "build it from a source with counts, or with --layer or --raw if the source has them there",
-        )
+    atlas.manifest.need_counts(HOW_TO_HAVE_COUNTS, f"{atlas.manifest.why_no_counts}, and pseudobulk sums counts")
     need([role for role, column in atlas.roles.items() if column], "donor", "donors are what is compared")
 
 

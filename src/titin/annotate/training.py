@@ -18,7 +18,6 @@ from titin.progress import Progress
 TRAINING_CELLS = 24_000  # of all donors together
 CLASS_GENES = 1_200  # of all types together, about
 _LEAST_GENES = 12  # of a type
-_NO_LABEL = -1
 
 
 @dataclass(frozen=True, eq=False)

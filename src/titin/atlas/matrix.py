@@ -14,7 +14,6 @@ from titin.atlas.row_groups import Positions, all_groups, count_groups, give_bac
 from titin.atlas.selection import check_memory
 from titin.dataset import layout
 from titin.dataset.store import Store
-from titin.errors import TitinError
 from titin.resources import Resources
 
 if TYPE_CHECKING:
@@ -79,9 +78,7 @@ class MatrixReader:
 
     def check_counts(self) -> None:
         """Refuse if there are no counts."""
-        if not self.store.manifest.value_kind.has_counts:
-            why = self.store.manifest.why_no_counts
-            raise TitinError(f"this dataset has no counts: {why}", "ask for its values: atlas.X")
+        self.store.manifest.need_counts("ask for its values: atlas.X")
 
     def gene(self, name: str, *, counts: bool = False) -> NDArray[Any]:
         """Return one gene over all cells, in the dataset's order: the source's values, or counts as stored.

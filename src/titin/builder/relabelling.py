@@ -25,7 +25,7 @@ from titin.builder.job import panel_names
 from titin.builder.label_tables import ObsChange, change_obs, read_label_table
 from titin.builder.options import Options, make_options
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.manifest import Manifest, describe_file
 from titin.dataset.replace import Draft, revise
 from titin.dataset.splice import splice_columns

@@ -16,6 +16,7 @@ from titin.dataset.store import slices
 from titin.study.combinations import Combinations
 from titin.study.groups import CellGroups
 from titin.study.vocabulary import protocol_of, sex_of
+from titin.text import json_safe
 
 FEWEST_CELLS = 20  # of a unit that is compared with others
 
@@ -372,6 +373,5 @@ def cells_per_type(dataset: CheckedDataset) -> Outcome:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table of groups, JSON-safe, with the names that reports have for them."""
-    named = table.rename(columns={"n_cells": "cells"})
-    rows = named.astype(object).where(named.notna(), None).to_dict("records")
-    return [{str(k): v.item() if isinstance(v, np.generic) else v for k, v in row.items()} for row in rows]
+    rows: list[dict[str, Any]] = json_safe(table.rename(columns={"n_cells": "cells"}).to_dict("records"))
+    return rows

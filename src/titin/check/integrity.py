@@ -13,7 +13,7 @@ from titin.check.findings import Finding, Outcome
 from titin.check.registry import check
 from titin.cluster import spread
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.layout import required
 from titin.dataset.manifest import RAW_VARM, Manifest, group_of
 from titin.dataset.opened_files import arrow_schema

@@ -18,7 +18,7 @@ from titin.check.findings import Finding, Outcome
 from titin.check.registry import CHECKS, Check, Level
 from titin.check.report import CheckResult, ValidationReport
 from titin.cluster import connect
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.manifest import Manifest
 from titin.dataset.transfer import fetched

@@ -1,6 +1,5 @@
 """numpy arrays as Arrow columns, and Parquet files as the format has them."""
 
-import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,9 +173,3 @@ def write_table(folder: Path, name: str, rows: Rows) -> list[str]:
     for start in range(0, rows.num_rows, layout.TABLE_ROW_GROUP_ROWS):
         file.write(rows.slice(start, layout.TABLE_ROW_GROUP_ROWS).combine_chunks())
     return file.close()
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

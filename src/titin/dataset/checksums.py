@@ -1,10 +1,15 @@
-"""Whether a file is as it was: its size and a checksum, at the speed at which memory is read.
+"""Checksums: sha256 of a file or of a value, and a sum at the speed at which memory is read.
 
-It tells what was lost or damaged, not what was forged; what goes into a dataset has its sha256 in the manifest.
+The quick one tells what was lost or damaged, not what was forged; what goes into a dataset has its sha256 in the
+manifest.
 """
 
+import hashlib
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +18,25 @@ from titin.jit import kernel
 
 _AT_ONCE = 2**18  # bytes: they stay in the processor's cache; a multiple of the 32 that are stirred in together
 _PRIMES = np.array([0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63], np.uint64)
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(content: Any, *, default: Callable[[Any], Any] | None = None) -> str:
+    """sha256 of a value as JSON, keys of tables in order, in hexadecimal.
+
+    Parameters
+    ----------
+    content
+        What JSON has.
+    default
+        Gives something that JSON has for what it has not, such as `str`; where not given, a TypeError tells of it.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=default).encode()).hexdigest()
 
 
 def checksum_file(path: Path) -> list[int | str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.kinds import ValueKind
 from titin.dataset.layout import AgeingFiles
 from titin.dataset.misplaced import no_dataset
@@ -19,7 +19,7 @@ from titin.dataset.schema import check_manifest
 from titin.dataset.shapes import ShapeError
 from titin.dataset.strict_json import parse_json
 from titin.dataset.swap import write_json
-from titin.errors import DatasetError
+from titin.errors import DatasetError, TitinError
 from titin.files import read_bytes
 
 LAYERS, RAW, MODALITIES = "layers/", "raw", "mod/"  # places of further matrices
@@ -155,6 +155,24 @@ class Manifest:
             return "no integers lie behind its source's values"
         return (f"it holds {self.source.get('matrix', 'X')}, which is not made from the counts in {beside} of its "
                 f"source; `titin build {option_for(beside)}` stores those")  # fmt: skip
+
+    def need_counts(self, hint: str, why: str | None = None) -> None:
+        """Refuse a dataset without counts, where they are needed.
+
+        Parameters
+        ----------
+        hint
+            What to do instead.
+        why
+            What is said after the colon; `why_no_counts` where not given.
+
+        Raises
+        ------
+        TitinError
+            If the dataset is of kind ``real``.
+        """
+        if not self.value_kind.has_counts:
+            raise TitinError(f"this dataset has no counts: {why or self.why_no_counts}", hint)
 
     @property
     def known_roles(self) -> dict[str, Any]:

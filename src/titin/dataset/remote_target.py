@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.places import read_remote_manifest
 from titin.dataset.remote import OBJECTS, UPLOAD, RemoteFolder
 from titin.dataset.strict_json import parse_json

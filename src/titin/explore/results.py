@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from titin.ageing import ANALYSES
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.own_files import check_files
 from titin.dataset.shapes import list_of, optional, record, table_of, text, whole

@@ -133,8 +133,8 @@ def _check_choice(
         raise TitinError(f"--compression belongs to --format h5ad, h5mu and cellxgene, not to {to}", "leave it out")
     if counts is not None and to == "cellxgene":
         raise TitinError("--counts and --values do not belong to --format cellxgene, which holds both", "leave it out")
-    if counts and not manifest.value_kind.has_counts:
-        raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", "leave out --counts")
+    if counts:
+        manifest.need_counts("leave out --counts")
 
 
 def _check_suffix(target: Path, to: str) -> None:

@@ -16,7 +16,7 @@ from titin.learn.clock_ages import ClockAges, half_width, score_ages, tell_ages
 from titin.learn.clock_file import ClockContents, read_clock, write_clock
 from titin.learn.clock_training import refuse_unfit, train_clock, unit_types
 from titin.learn.models import Model, find_models
-from titin.learn.store import key_of
+from titin.learn.store import key_of, sums_of
 from titin.learn.tasks import Rules, check_task, find_tasks
 from titin.learn.units import BenchmarkUnits, make_units, read_design
 from titin.progress import Progress
@@ -338,5 +338,4 @@ def _find_genes(atlas: Atlas, genes: Sequence[dict[str, str]]) -> NDArray[np.int
 
 
 def _digest(atlas: Atlas) -> str:
-    files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
-    return key_of(files=files)
+    return key_of(files=sums_of(atlas.manifest))

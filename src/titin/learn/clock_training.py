@@ -20,7 +20,7 @@ from titin.learn.fitting import fit_features, fit_model, run_fold
 from titin.learn.folds import Fold, make_splits
 from titin.learn.models import Model, TrainingContext, make_features
 from titin.learn.plan import BenchmarkJob, genes_needed, level_of, plan_folds, usable_units
-from titin.learn.store import key_of
+from titin.learn.store import key_of, sums_of
 from titin.learn.tasks import Eligibility, Task
 from titin.learn.units import make_units
 from titin.progress import Progress
@@ -138,7 +138,6 @@ def _contents(
     linear = np.expm1(data.take(fold.train, centred.genes_)) if data.moments.is_log else None
     names = atlas.reader.genes
     means = {_split_key(key): mean for key, mean in centred.means_.items()}
-    files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
     document = {
         "format": FORMAT, "version": VERSION, "titin": __version__,
         "model": {"name": model.name, "features": model.features, "level": job.level, "seed": seed,
@@ -148,8 +147,8 @@ def _contents(
         "values": {"is_log": data.moments.is_log,
                    "what": "log1p of the mean over a unit's cells of count / total × target, or as the source has it"
                    if data.moments.is_log else "mean over a unit's cells"},
-        "dataset": {"name": atlas.store.name.rstrip("/").rsplit("/", 1)[-1], "sha256": key_of(files=files),
-                    "where": where},
+        "dataset": {"name": atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
+                    "sha256": key_of(files=sums_of(atlas.manifest)), "where": where},
         "genes": [{"name": str(names.index[i]), "id": str(names.ids[i])} for i in centred.genes_],
         "groups": [{"cell_type": kind, "protocol": protocol} for kind, protocol in means],
         "parts": affine.kinds,

@@ -1,5 +1,6 @@
 """Estimators that scikit-learn lacks: ridge tuned over donors, one model a cell type, rules of marker genes."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -195,7 +196,21 @@ class GroupMean(RegressorMixin, BaseEstimator):
         return np.array([self.by_.get(key, self.all_) for key in keys], np.float64)
 
 
-class GroupMajority(ClassifierMixin, BaseEstimator):
+class ClassifierByShares(ClassifierMixin, BaseEstimator):
+    """A classifier that says how likely each class is, and predicts the likeliest."""
+
+    classes_: NDArray[Any]
+
+    @abstractmethod
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the shares, units × classes."""
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the class with the largest share; of equal ones the first."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+class GroupMajority(ClassifierByShares):
     """The share of each class among training units with the same value of a column, donors weighing alike."""
 
     def __init__(self, column: str | None = None, by_donor: bool = True) -> None:
@@ -220,12 +235,8 @@ class GroupMajority(ClassifierMixin, BaseEstimator):
         keys = X[self.column].astype(object) if self.column in X else np.full(len(X), "")
         return np.array([self.by_.get(key, self.all_) for key in keys], np.float64).reshape(len(X), -1)
 
-    def predict(self, X: pd.DataFrame) -> NDArray[np.object_]:
-        """Predict the class with the largest share."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
-
-class MarkerRule(ClassifierMixin, BaseEstimator):
+class MarkerRule(ClassifierByShares):
     """The class whose markers have the highest mean; nothing is fitted.
 
     Parameters
@@ -251,10 +262,6 @@ class MarkerRule(ClassifierMixin, BaseEstimator):
         scores = np.asarray(X, np.float64)[:, self.columns_]
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-    def predict(self, X: ArrayLike) -> NDArray[np.object_]:
-        """Predict the class with the highest mean."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
 
 @dataclass

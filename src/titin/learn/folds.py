@@ -1,6 +1,5 @@
 """The splits of a benchmark: made once for a dataset, frozen with a checksum, applied to any units of it."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from titin.dataset.checksums import digest_of
 from titin.dataset.strict_json import read_json
 from titin.dataset.swap import write_json
 from titin.errors import TitinError, reason_of
@@ -149,11 +149,7 @@ def _hold_studies_out(facts: pd.DataFrame) -> Split:
     for study in sorted(set(facts["study"]) - {"unknown"}):
         test = set(facts["donor"][facts["study"] == study])
         folds.append({"train": sorted(set(facts["donor"]) - test), "test": sorted(test)})
-    return Split("leave_one_study_out", folds, _digest_of(folds))
-
-
-def _digest_of(folds: Sequence[Mapping[str, Sequence[str]]]) -> str:
-    return hashlib.sha256(json.dumps(folds, sort_keys=True).encode()).hexdigest()
+    return Split("leave_one_study_out", folds, digest_of(folds))
 
 
 def fewer_donors(split: Split, sizes: Sequence[int], obs: pd.DataFrame, seed: int = 0) -> list[Split]:
@@ -179,7 +175,7 @@ def fewer_donors(split: Split, sizes: Sequence[int], obs: pd.DataFrame, seed: in
             shuffled = known.iloc[np.random.Generator(np.random.PCG64([seed, number])).permutation(len(known))]
             some = shuffled.iloc[spread(shuffled, size, strata)] if strata else shuffled.iloc[:size]
             folds.append({"train": sorted(some["donor"].astype(str)), "test": list(fold["test"])})
-        made.append(Split(f"{split.name}@{size}", folds, _digest_of(folds)))
+        made.append(Split(f"{split.name}@{size}", folds, digest_of(folds)))
     return made
 
 
@@ -205,8 +201,7 @@ def freeze(splits: Mapping[str, Split], path: Path, where: Sequence[str] = ()) -
 
 
 def _digest(content: Any, where: Sequence[str]) -> str:
-    whole = [content, [*where]] if where else content
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+    return digest_of([content, [*where]] if where else content)
 
 
 def read_splits(path: Path) -> tuple[dict[str, Split], str]:

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 
-from titin.learn.estimators import LoaderCells
+from titin.learn.estimators import ClassifierByShares, LoaderCells
 
 
-class LoaderMLP(ClassifierMixin, BaseEstimator):
+class LoaderMLP(ClassifierByShares):
     """Two layers over highly variable genes of the training cells, trained by AdamW; classes weigh by 1 / √size.
 
     Parameters
@@ -72,7 +71,3 @@ class LoaderMLP(ClassifierMixin, BaseEstimator):
         with torch.no_grad():
             parts = [torch.softmax(self.network_(torch.tensor(values)), dim=1).numpy() for values, _ in loader]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes_)), np.float32)
-
-    def predict(self, X: LoaderCells) -> NDArray[Any]:
-        """Predict the likeliest class of each cell."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from titin.learn.boards import common_donors
@@ -61,8 +60,8 @@ def write_results(
     store.write(comparisons, store.folder / "comparisons.parquet")
     tasks = [_task_document(eligibility) for eligibility in checked.values()]
     write_document(store.folder / "scores.json", {
-        "schema_version": 1, **facts, "tasks": tasks, "told": list(told), "scores": _records(scores),
-        "comparisons": _records(comparisons)})  # fmt: skip
+        "schema_version": 1, **facts, "tasks": tasks, "told": list(told), "scores": scores.to_dict("records"),
+        "comparisons": comparisons.to_dict("records")})  # fmt: skip
     write_leaderboard(store, scores, comparisons, checked, facts, told)
     if figures and len(scores):
         from titin.learn.figures import draw_figures
@@ -94,12 +93,5 @@ def _task_document(eligibility: Eligibility) -> dict[str, Any]:
         "evaluable": not eligibility.problem,
         "not_evaluable": eligibility.not_evaluable,
         "notes": list(eligibility.notes),
-        "classes": _records(eligibility.classes),
+        "classes": eligibility.classes.to_dict("records"),
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: no NaN."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(key): value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
-            for row in rows]  # fmt: skip

@@ -31,7 +31,7 @@ from titin.learn.plan import (
     say_once,
     unseen_donors,
 )
-from titin.learn.store import ResultStore, key_of
+from titin.learn.store import ResultStore, key_of, sums_of
 from titin.learn.tasks import Eligibility, Rules, Task, check_task, find_tasks
 from titin.learn.units import BenchmarkUnits, make_units, read_design
 from titin.parallel import ordered_map
@@ -341,9 +341,8 @@ def _start(
 ) -> _BenchmarkRun:  # fmt: skip
     design, complete = read_design(atlas, where)
     atlas = atlas.comparable(complete.rows)
-    files = {name: entry.get("sha256") for name, entry in atlas.manifest.files.items() if name.endswith(".parquet")}
     run = _BenchmarkRun(atlas, design, {}, ResultStore(folder), seed, threads, permutations, progress,
-                        key_of(files=files, preset=_seen(atlas.preset), where=str(where)), rules,
+                        key_of(files=sums_of(atlas.manifest), preset=_seen(atlas.preset), where=str(where)), rules,
                         complete=complete, where=where)  # fmt: skip
     run.checked = run.check(tasks)
     return run

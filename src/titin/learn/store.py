@@ -1,7 +1,6 @@
 """The folder of a benchmark: predictions by task, split, model and fold, each written whole, and found again."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from titin.dataset.checksums import digest_of
+from titin.dataset.manifest import Manifest
 from titin.dataset.parquet_sink import save_parquet
 from titin.dataset.swap import whole, write_text
 
@@ -69,7 +70,12 @@ class ResultStore:
 
 def key_of(**parts: Any) -> str:
     """sha256 of what a result was made of."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return digest_of(parts, default=str)
+
+
+def sums_of(manifest: Manifest) -> dict[str, Any]:
+    """sha256 of the Parquet files of a dataset, by name: what results of it are made of."""
+    return {name: entry.get("sha256") for name, entry in manifest.files.items() if name.endswith(".parquet")}
 
 
 def shares_of(table: pd.DataFrame, classes: list[str]) -> NDArray[np.float64] | None:

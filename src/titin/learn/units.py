@@ -114,11 +114,6 @@ def leave_out_incomplete(
     return design, complete
 
 
-def donor_units(donors: pd.DataFrame) -> BenchmarkUnits:
-    """Take a table of one row a donor, with the columns of a design table, for units of level ``donor``."""
-    return BenchmarkUnits("donor", donors.reset_index(drop=True), np.arange(len(donors)))
-
-
 def _grouped(design: pd.DataFrame, known: NDArray[np.bool_], seed: int, per_group: int | None) -> NDArray[np.int64]:
     """Unit of each cell, -1 for none, where groups are cut into units of about equal size."""
     least, aim, most = PSEUDOCELL

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from titin.dataset.checksums import digest_of
 from titin.dataset.leftovers import open_lock
 from titin.dataset.manifest import Manifest
 from titin.dataset.swap import put, scratch
@@ -197,7 +198,7 @@ def cache_home() -> Path:
 def cache_key(manifest: Manifest) -> str:
     """Name of a dataset's cache: its prefix and what its expression files hold."""
     sums = [manifest.files[name]["sha256"] for name in manifest.shards(manifest.layout.expression)]
-    return f"{manifest.prefix}-{hashlib.sha256(json.dumps([_VERSION, sums]).encode()).hexdigest()[:16]}"
+    return f"{manifest.prefix}-{digest_of([_VERSION, sums])[:16]}"
 
 
 def _close_to_others(home: Path) -> None:

@@ -73,8 +73,8 @@ def mode_of(manifest: Manifest, values: str) -> int:
     kind = manifest.value_kind
     if values not in ("lognorm", "counts"):
         raise TitinError(f"there are no values {values!r}", "give lognorm or counts")
-    if values == "counts" and not kind.has_counts:
-        raise TitinError(f"this dataset has no counts: {manifest.why_no_counts}", 'use values="lognorm"')
+    if values == "counts":
+        manifest.need_counts('use values="lognorm"')
     if values == "counts" or not kind.has_counts:
         return _kernels.COUNTS
     return _kernels.LOGNORM if kind.lognorm_of_counts else _kernels.LEVELS

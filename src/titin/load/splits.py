@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from titin.atlas import Atlas
+from titin.dataset.checksums import digest_of
 from titin.load.splitter import (
     NO_ONE,
     DonorSplitter,
@@ -17,7 +18,6 @@ from titin.load.splitter import (
     Splitter,
     check_length,
     count_cells,
-    digest_of,
     distinct,
     hashed,
     in_common,

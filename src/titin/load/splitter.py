@@ -1,6 +1,5 @@
 """What splitters have in common: folds of donors, their checksum, and the way to JSON and back."""
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from titin.dataset.checksums import digest_of
 from titin.dataset.strict_json import parse_json
 from titin.errors import TitinError
 
@@ -151,11 +151,6 @@ class DonorSplitter(Splitter):
         return splitter
 
 
-def digest_of(content: dict[str, Any]) -> str:
-    """sha256 of what a splitter consists of, in hexadecimal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def read_json(text: str, name: str) -> dict[str, Any]:
     """Read what `Splitter.to_json` wrote of a splitter of this name.
 
@@ -214,7 +209,7 @@ def make_fold(names: Sequence[str], test: Sequence[str]) -> Fold:
 
 def hashed(*parts: object) -> str:
     """sha256 of some words: an order that looks random and is the same on every machine."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digest_of(parts)
 
 
 def in_common(donors: NDArray[np.object_], train: ArrayLike, test: ArrayLike) -> list[str]:

@@ -25,6 +25,7 @@ from titin.parallel import ordered_map
 from titin.resources import available_threads
 
 PAD, CLS = "<pad>", "<cls>"
+_COUNTED = "tokens are made of counts"
 Naming = Literal["ids", "symbols"]
 
 
@@ -131,7 +132,7 @@ def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Seri
     TitinError
         If the dataset is of kind ``real``.
     """
-    check_counts(atlas)
+    atlas.manifest.need_counts(_COUNTED)
     chosen = np.zeros(atlas.n_obs, bool)
     chosen[atlas.cell_positions(cells)] = True
     totals = np.zeros(atlas.n_obs)
@@ -146,19 +147,6 @@ def gene_medians(atlas: Atlas, cells: Any = None, by: Naming = "ids") -> pd.Seri
             if len(of_gene):
                 medians[place_of[block.first + i]] = np.median(of_gene)
     return pd.Series(medians, index=gene_names(atlas, by), name="median")
-
-
-def check_counts(atlas: Atlas) -> None:
-    """Refuse a dataset of kind ``real``.
-
-    Raises
-    ------
-    TitinError
-        If it is.
-    """
-    if not atlas.manifest.value_kind.has_counts:
-        why = atlas.manifest.why_no_counts
-        raise TitinError(f"this dataset has no counts: {why}", "tokens are made of counts")
 
 
 __all__ = ["CLS", "PAD", "TokenBatch", "Tokens", "Vocabulary", "gene_medians", "tokens"]
@@ -233,7 +221,7 @@ class Tokens:
     ) -> None:  # fmt: skip
         _refuse_several(atlas)
         _check(style, max_len, n_bins, ties, cls)
-        check_counts(atlas)
+        atlas.manifest.need_counts(_COUNTED)
         self.atlas, self.style, self.max_len, self.cells, self.n_bins = atlas, style, max_len, cells, n_bins
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary.of(atlas, vocabulary)
         if cls and CLS not in self.vocabulary:

@@ -18,7 +18,7 @@ from titin.ageing.linear_models import adjust
 from titin.ageing.pseudobulk import check_counts, gene_names
 from titin.atlas import Atlas
 from titin.dataset import layout
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.errors import TitinError
 from titin.network.backends import Backend, find_backend
 from titin.network.donor_contrast import DonorComparison, compare_donors

@@ -1,7 +1,5 @@
 """What `titin network` has left beside a dataset, read as it writes it or refused in a sentence."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +9,7 @@ import pyarrow.parquet as pq
 
 from titin.atlas import Atlas
 from titin.dataset import layout
+from titin.dataset.checksums import digest_of
 from titin.dataset.own_files import check_files
 from titin.dataset.shapes import list_of, one_of, optional, real, record, text, whole
 from titin.dataset.strict_json import read_json
@@ -83,8 +82,7 @@ def identify(atlas: Atlas) -> str:
     first = Path(names.expression).stem
     files = {name: told.get("sha256") for name, told in atlas.manifest.files.items()
              if name.startswith(first) or name in (names.sample_metadata, names.feature_metadata)}  # fmt: skip
-    told = json.dumps({"files": files, "roles": atlas.manifest.roles}, sort_keys=True, default=str)
-    return hashlib.sha256(told.encode()).hexdigest()
+    return digest_of({"files": files, "roles": atlas.manifest.roles}, default=str)
 
 
 def read_beside(dataset: Path, kind: str, levels: Iterable[str | None]) -> Result | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
-from titin.plot.embedding import require
+from titin.plot.columns import require
 from titin.plot.palettes import Palette, resolve_palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
 from titin.plot.words import name_ticks, shorten

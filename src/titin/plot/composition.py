@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import TitinError
+from titin.plot.columns import require
 from titin.plot.dots import trend
-from titin.plot.embedding import require
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import SMALL, apply_theme, finish, ink_of, new_axes, style_legend
 from titin.plot.words import name_ticks, shorten

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.errors import TitinError
-from titin.plot.embedding import require
+from titin.plot.columns import known_rows
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import finish, ink_of, new_axes, style_legend
 from titin.plot.words import name_ticks, shorten
@@ -59,7 +58,7 @@ def dots(
     TitinError
         If there is no such column, or no value.
     """
-    data = _data(table, [group, value], color)
+    data = known_rows(table, [group, value], [color] if color else [])
     groups = (
         list(order)
         if order is not None
@@ -127,7 +126,7 @@ def trend(
     TitinError
         If there is no such column, or no row has both numbers.
     """
-    data = _data(table, [x, y, *([few] if few else [])], color)
+    data = known_rows(table, [x, y, *([few] if few else [])], [color] if color else [])
     axes = ax if ax is not None else new_axes(figsize)
     hollow = data[few].to_numpy(bool) if few and not data[few].all() else np.zeros(len(data), bool)
     solid = data[~hollow]
@@ -159,15 +158,6 @@ def _mark_few(axes: "Axes", few: pd.DataFrame, x: str, y: str, others: NDArray[n
     for beyond, edge, marker in ((up > most, most, "^"), (up < least, least, "v")):
         if beyond.any():
             axes.plot(across[beyond], np.full(int(beyond.sum()), edge), marker=marker, markersize=6, zorder=3, **look)
-
-
-def _data(table: pd.DataFrame, needed: list[str], color: str | None) -> pd.DataFrame:
-    for name in [*needed, *([color] if color else [])]:
-        require(table, name)
-    data = table.dropna(subset=needed)
-    if data.empty:
-        raise TitinError(f"no row has {' and '.join(needed)}", "there is nothing to draw")
-    return data
 
 
 def _scatter(

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
+from titin.plot.columns import require
 from titin.plot.palettes import SEQUENTIAL, Categories, NumberColors, Palette, Plain, color_bar, is_number
 from titin.plot.style import figure_of, finish, new_axes, set_title
 
@@ -263,19 +264,6 @@ def density(
         f"at most {int(counts.max()):,} in one of {bins} squares along a side."
     )
     return finish(axes, title=title, alt=alt, save=save)
-
-
-def require(table: pd.DataFrame, column: str) -> pd.Series:
-    """A column of a table that is to be drawn.
-
-    Raises
-    ------
-    TitinError
-        If there is none of that name.
-    """
-    if column not in table.columns:
-        raise TitinError(f"the table has no column {column!r}", f"columns: {', '.join(map(str, table.columns))}")
-    return table[column]
 
 
 def _coordinates(table: pd.DataFrame, x: str, y: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import TitinError
-from titin.plot.embedding import require
+from titin.plot.columns import require
 from titin.plot.palettes import CATEGORIES, Palette, resolve_palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
 from titin.plot.words import name_color_bar, name_ticks

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
-from titin.plot.embedding import require
+from titin.plot.columns import require
 from titin.plot.matrix import add_color_bar, hatch
 from titin.plot.palettes import DIVERGING, Palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend

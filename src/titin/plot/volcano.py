@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.errors import TitinError
-from titin.plot.embedding import require
+from titin.plot.columns import known_rows
 from titin.plot.palettes import Palette
 from titin.plot.style import SMALL, finish, ink_of, new_axes, style_legend
 from titin.plot.words import shorten
@@ -67,7 +66,7 @@ def volcano(
     TitinError
         If there is no such column, or no row has both numbers.
     """
-    data = _data(table, [effect, p_value], [adj_p_value, *([label] if label else [])])
+    data = known_rows(_finite(table), [effect, p_value], [adj_p_value, *([label] if label else [])])
     p = data[p_value].to_numpy(float)
     height = -np.log10(np.maximum(p, max(float(p[p > 0].min(initial=1.0)) / 10, 1e-300)))
     axes = ax if ax is not None else new_axes(figsize)
@@ -125,7 +124,7 @@ def ma_plot(
     TitinError
         If there is no such column, or no row has both numbers.
     """
-    data = _data(table, [mean, effect], [adj_p_value, *([label] if label else [])])
+    data = known_rows(_finite(table), [mean, effect], [adj_p_value, *([label] if label else [])])
     axes = ax if ax is not None else new_axes(figsize)
     kinds = _kinds(data, effect, adj_p_value, alpha)
     x, y = data[mean].to_numpy(float), data[effect].to_numpy(float)
@@ -141,13 +140,8 @@ def ma_plot(
     return finish(axes, title=title, alt=f"MA plot of {len(data):,} genes: {said}.", save=save)
 
 
-def _data(table: pd.DataFrame, needed: list[str], others: list[str]) -> pd.DataFrame:
-    for name in [*needed, *others]:
-        require(table, name)
-    data = table.replace([np.inf, -np.inf], np.nan).dropna(subset=needed)
-    if data.empty:
-        raise TitinError(f"no row has {' and '.join(needed)}", "there is nothing to draw")
-    return data
+def _finite(table: pd.DataFrame) -> pd.DataFrame:
+    return table.replace([np.inf, -np.inf], np.nan)
 
 
 def _kinds(data: pd.DataFrame, effect: str, adj_p_value: str, alpha: float) -> NDArray[np.int64]:

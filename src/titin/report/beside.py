@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.own_files import check_files
 from titin.dataset.shapes import Shape, flag, list_of, one_of, optional, real, record, text, whole

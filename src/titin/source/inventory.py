@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from titin.dataset.checksums import sha256
 from titin.errors import SourceError
 
 FOLLOW = (
@@ -140,10 +141,10 @@ class Inventory:
 
     def _checksum(self) -> str:
         if len(self.states) == 1 and not self.path.is_dir():
-            return _sha256(self.path)
+            return sha256(self.path)
         total = hashlib.sha256()
         for name in sorted(self.states):
-            total.update(f"{_sha256(self._place(name))}  ".encode() + os.fsencode(name) + b"\n")
+            total.update(f"{sha256(self._place(name))}  ".encode() + os.fsencode(name) + b"\n")
         return total.hexdigest()
 
     def fingerprint(self) -> str:
@@ -203,8 +204,3 @@ def _change(before: FileState | None, after: FileState | None) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error.args[0] if isinstance(error, SourceError) else error).splitlines()[0]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

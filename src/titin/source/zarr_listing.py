@@ -16,7 +16,6 @@ from titin.source.gaps import Gaps, MissingChunks
 from titin.source.inventory import Inventory
 from titin.source.reading import reading
 
-_METADATA = (".zarray", ".zgroup", ".zattrs", "zarr.json")
 _ABSENT = 2**64 - 1  # offset of a chunk that a shard does not hold
 _CANDIDATES, _LARGEST = 64, 4 << 20  # chunks that are looked at for zeros, and bytes of one unpacked
 

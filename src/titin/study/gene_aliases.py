@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from titin.dataset.arrow import sha256
+from titin.dataset.checksums import sha256
 from titin.errors import TitinError
 from titin.study.table_files import read_table_file
 

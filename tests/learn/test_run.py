@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import titin
 from titin.cli import cli
 from titin.errors import OutputError, TitinError
-from titin.learn import Model, all_models, atlas_design, find_models, make_units, run, run_benchmark
+from titin.learn import Model, all_models, atlas_design, benchmark_run, find_models, make_units, run_benchmark
 from titin.learn.cells import gather_moments, gather_units
 from titin.learn.terminal import describe, describe_choices, list_choices
 
@@ -50,19 +50,19 @@ def test_what_is_done_is_kept_and_what_is_lost_is_done_again(demo, first, monkey
     assert (resumed.ran, resumed.kept) == (1, done.ran - 1)
     pd.testing.assert_frame_equal(pq.read_table(lost).to_pandas(), before)
     pd.testing.assert_frame_equal(resumed.scores, done.scores)
-    monkeypatch.setattr("titin.learn.run.gather_moments", lambda *_, **__: pytest.fail("nothing is to be read"))
+    monkeypatch.setattr("titin.learn.run_folds.gather_moments", lambda *_, **__: pytest.fail("nothing is to be read"))
     assert run_benchmark(demo, folder, **again).ran == 0
     assert not list(folder.rglob("*.titin-*"))
 
 
 def test_every_fold_has_its_permutations_whichever_thread_is_first(demo, tmp_path, monkeypatch):
-    deal = run.donor_strata
+    deal = benchmark_run.donor_strata
 
     def deal_late(*given):
         time.sleep(0.3)
         return deal(*given)
 
-    monkeypatch.setattr(run, "donor_strata", deal_late)
+    monkeypatch.setattr(benchmark_run, "donor_strata", deal_late)
     run_benchmark(demo, tmp_path / "r", tasks=["age"], models=["ridge"], splits=["leave_one_donor_out"], threads=2,
                   permutations=5, figures=False)  # fmt: skip
     names = sorted(path.name for path in (tmp_path / "r" / "predictions").rglob("ridge/*.parquet"))

@@ -13,7 +13,7 @@ from planted import CHANGED, ROLES, edges, genes, planted_atlas
 
 import titin
 from titin.errors import TitinError
-from titin.network import NetworkQuestion, Networks, PriorNetwork, backends, infer_networks, networks
+from titin.network import NetworkQuestion, Networks, PriorNetwork, backends, infer_networks, network_weights
 from titin.network.backends import find_backend
 
 KNOWN = PriorNetwork(edges(), "planted")
@@ -79,7 +79,7 @@ def test_what_is_finished_of_a_type_is_not_done_again(
     atlas: titin.Atlas, found: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    true = networks.read_counts
+    true = network_weights.read_counts
 
     def stop(*arguments: Any) -> Any:
         calls.append(1)
@@ -87,7 +87,7 @@ def test_what_is_finished_of_a_type_is_not_done_again(
             raise KeyboardInterrupt
         return true(*arguments)
 
-    monkeypatch.setattr(networks, "read_counts", stop)
+    monkeypatch.setattr(network_weights, "read_counts", stop)
     with pytest.raises(KeyboardInterrupt):
         infer_networks(atlas, QUESTION, parts=tmp_path)
     again = infer_networks(atlas, QUESTION, parts=tmp_path)
@@ -246,5 +246,7 @@ def test_an_edge_that_turns_its_sign_is_not_stable() -> None:
     weights = rng.normal(size=(2, 6)).astype("f4")
     rows, columns = np.divmod(np.arange(12), 6)
     turned = weights * np.where(np.arange(6) < 2, -1, 1).astype("f4")
-    found = networks._stability(lambda _: turned, 2, rows, columns, np.sign(weights).ravel(), NetworkQuestion())
+    found = network_weights.edge_stability(
+        lambda _: turned, 2, rows, columns, np.sign(weights).ravel(), NetworkQuestion()
+    )
     np.testing.assert_array_equal(found, np.where(columns < 2, 0, 1))

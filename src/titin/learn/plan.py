@@ -9,7 +9,7 @@ import pandas as pd
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.learn.cells import Moments, Positions
-from titin.learn.folds import DEFAULT, Fold, Split
+from titin.learn.folds import DEFAULT, Fold, Split, fewer_donors
 from titin.learn.models import Model, make_features
 from titin.learn.tasks import Eligibility, Level, Task
 from titin.learn.units import BenchmarkUnits
@@ -120,6 +120,25 @@ def make_jobs(
                 continue
             jobs += [BenchmarkJob(task, split, model, level_of(model, task, split)) for model in suited]
     return jobs, told
+
+
+def curve_jobs(
+    jobs: Sequence[BenchmarkJob], checked: Mapping[str, Eligibility], design: pd.DataFrame, seed: int
+) -> list[BenchmarkJob]:
+    """Jobs on fewer donors, for models that are no baselines, where one donor is left out."""
+    made = []
+    cache: dict[tuple[str, int], list[Split]] = {}
+    for job in jobs:
+        if job.split.name != "leave_one_donor_out" or job.model.baseline:
+            continue
+        usable = design[checked[job.task.name].usable]
+        donors = usable.drop_duplicates("donor")
+        sizes = [size for size in (4, 8, 12, 16, 24, 32, 64) if size < len(donors) - 1]
+        key = (job.task.name, len(donors))
+        if key not in cache:
+            cache[key] = fewer_donors(job.split, sizes, donors, seed)
+        made += [BenchmarkJob(job.task, split, job.model, job.level) for split in cache[key]]
+    return made
 
 
 def say_classes(eligibility: Eligibility) -> list[str]:

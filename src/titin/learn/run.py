@@ -1,6 +1,6 @@
 """The benchmark: tasks × splits × models of a dataset, run fold by fold, resumable, scored by donors."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,43 +9,34 @@ import numpy as np
 import pandas as pd
 
 from titin.atlas import Atlas, open_atlas
-from titin.cluster import spread
 from titin.dataset.leftovers import clear
 from titin.dataset.swap import scratch
 from titin.errors import OutputError, TitinError
-from titin.learn.boards import Row, read_board, restore_rows, write_board
-from titin.learn.cells import WHOLE_CELLS, Gathered, gather_moments, gather_units
-from titin.learn.fitting import FoldResult
-from titin.learn.fold_work import Failure, FoldWork, SharedFold, run_on_worker, side_by_side
-from titin.learn.folds import SPLITS, Fold, Split, fewer_donors, freeze, make_splits
-from titin.learn.models import CLASS_FEATURES, Model, TrainingContext, find_models
-from titin.learn.permutations import STRATA, DonorPermutations, donor_strata
+from titin.learn.benchmark_run import BenchmarkRun, say_permutations, start_run
+from titin.learn.boards import read_board, restore_rows, write_board
+from titin.learn.folds import SPLITS, Split, freeze, make_splits
+from titin.learn.models import Model, find_models
 from titin.learn.plan import (
     BenchmarkJob,
     NotEvaluated,
-    genes_needed,
+    curve_jobs,
     make_jobs,
     models_for,
-    plan_folds,
     say_not_evaluated,
     say_once,
     unseen_donors,
 )
-from titin.learn.store import ResultStore, key_of, sums_of
-from titin.learn.tasks import Eligibility, Rules, Task, check_task, find_tasks
-from titin.learn.units import BenchmarkUnits, make_units, read_design
-from titin.parallel import ordered_map
+from titin.learn.run_folds import run_jobs
+from titin.learn.tasks import Rules
 from titin.plot import noted, synthetic_note
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import make_resources
 from titin.study.conditions import Where
-from titin.study.design import OBS, Study, add_obs_column
-from titin.study.gaps import Complete, say_left_out
+from titin.study.design import Study
+from titin.study.gaps import say_left_out
 
 MEMORY = "2GiB"
-_FEW = 1000  # arrangements of donors, below which the least p that there can be is told
-_VERSION = 6  # of what results are made by: one more where the same key would give other numbers
 
 
 @dataclass(frozen=True)
@@ -84,103 +75,6 @@ class Benchmark:
     def crashed(self) -> bool:
         """Whether a model raised an error."""
         return any(entry.crashed for entry in self.not_evaluated)
-
-
-@dataclass
-class _BenchmarkRun:
-    """Everything a run holds on to."""
-
-    atlas: Atlas
-    design: pd.DataFrame
-    checked: dict[str, Eligibility]
-    store: ResultStore
-    seed: int
-    threads: int
-    permutations: int
-    progress: Progress
-    identity: str
-    rules: Rules
-    where: Where = field(default_factory=Where)
-    units: dict[str, BenchmarkUnits] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    complete: Complete = field(default_factory=lambda: Complete(np.ones(0, bool)))
-    not_evaluated: list[NotEvaluated] = field(default_factory=list)
-    _folds: dict[tuple[str, str, str], list[Fold]] = field(default_factory=dict)
-    _dealt: dict[str, DonorPermutations | None] = field(default_factory=dict)
-
-    @property
-    def chosen_by(self) -> list[str]:
-        """Conditions by which cells were chosen, as text."""
-        return [str(condition) for condition in self.where.conditions]
-
-    def check(self, names: Sequence[str]) -> dict[str, Eligibility]:
-        """Tasks by their names, and what of them can be evaluated; columns of obs are added to the design."""
-        for name in names:
-            if name.startswith(OBS) and name not in self.design:
-                self.design = add_obs_column(self.design, self.atlas.cell_columns(), name.removeprefix(OBS))
-        return {task.name: check_task(task, self.design, self.rules) for task in find_tasks(self.design, names)}
-
-    def dealt(self, task: Task) -> DonorPermutations | None:
-        """Values of donors, permuted within sex and protocol; None where donors are not what is predicted."""
-        if task.name not in self._dealt:
-            self._dealt[task.name] = self._deal(task)  # whole, as folds run in threads
-        return self._dealt[task.name]
-
-    def _deal(self, task: Task) -> DonorPermutations | None:
-        cells = self.design[self.checked[task.name].usable]
-        if not task.of_donor or not len(cells):
-            return None
-        by_donor = cells.groupby(cells["donor"].astype(str))[task.column]
-        values = by_donor.median() if task.kind == "regression" else by_donor.first().astype(str)
-        strata = donor_strata(cells, [name for name in STRATA if name != task.column])
-        return DonorPermutations.of_donors(values, strata.loc[values.index], self.permutations, self.seed)
-
-    def folds(self, job: BenchmarkJob) -> list[Fold]:
-        key = job.task.name, job.split.name, job.level
-        if key not in self._folds:
-            if job.level not in self.units:
-                self.units[job.level] = make_units(self.design, job.level, seed=self.seed)
-            self._folds[key], told = plan_folds(job, self.checked[job.task.name], self.units[job.level])
-            self.not_evaluated += told
-        return self._folds[key]
-
-    def key(self, job: BenchmarkJob, fold: Fold) -> str:
-        return key_of(
-            version=_VERSION, dataset=self.identity, task=asdict(job.task), split=job.split.digest, fold=fold.number,
-            model=job.model.name, features=job.model.features, level=job.level, max_units=job.model.max_units,
-            seed=self.seed, permutations=self.permutations if self.refitted(job) else 0, rules=asdict(self.rules),
-        )  # fmt: skip
-
-    def refitted(self, job: BenchmarkJob) -> bool:
-        """Whether the model is fitted to permuted values as well."""
-        return bool(job.split.name == "leave_one_donor_out" and job.task.of_donor and job.model.several
-                    and self.permutations)  # fmt: skip
-
-    def job_of(self, row: Row, splits: Mapping[str, Split]) -> BenchmarkJob | None:
-        """The job of a row of an earlier run; None where there is no such task or split."""
-        try:
-            self.checked = {**self.check([row.task]), **self.checked}
-        except TitinError:
-            return None
-        name, _, size = row.split.partition("@")
-        entry = self.checked.get(row.task)
-        if entry is None or entry.problem or name not in splits:
-            return None
-        split = splits[name]
-        if size:
-            donors = self.design[entry.usable].drop_duplicates("donor")
-            split = fewer_donors(split, [int(size)], donors, self.seed)[0] if size.isdecimal() else split
-        return BenchmarkJob(entry.task, split, row.model, row.level)
-
-    def is_whole(self, job: BenchmarkJob) -> bool:
-        """Whether there are predictions of a job, all that there are made of the same as this run's."""
-        here = [self.done(job, fold) for fold in self.folds(job)
-                if self.store.path(job.task.name, job.split.name, job.model.name, fold.number).exists()]  # fmt: skip
-        return bool(here) and all(here)
-
-    def done(self, job: BenchmarkJob, fold: Fold) -> bool:
-        path = self.store.path(job.task.name, job.split.name, job.model.name, fold.number)
-        return self.store.has(path, self.key(job, fold))
 
 
 def run_benchmark(
@@ -262,69 +156,42 @@ def run_benchmark(
     """
     progress = progress or Progress()
     threads = make_resources(threads).threads
-    if isinstance(dataset, Atlas):
-        if cluster is not None:
-            raise TitinError("an open dataset has a cluster of its own, or none", "give it to titin.open")
-        atlas = dataset
-    else:
-        atlas = open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset, cluster=cluster)
+    atlas = _opened(dataset, memory, threads, preset, cluster)
     folder = Path(output) if output is not None else _beside(atlas)
     if save_clock is not None and Path(save_clock).exists() and not force:
         raise OutputError(f"{save_clock} is there already", "give --force to replace it, or another name")
     conditions = Where.of(where)
-    run = _start(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress, conditions)
+    run = start_run(atlas, folder, tasks, seed, permutations, rules or Rules(), threads, progress, conditions)
     atlas = run.atlas
-    every, told = make_splits(run.design, seed)
+    every, lacking = make_splits(run.design, seed)
     _make_folder(folder, force)
     digest = freeze(every, folder / SPLITS, run.chosen_by)
-    chosen, without = models_for(find_models(models), run.design)
-    jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
-    if jobs and models:
-        used = {job.model.name for job in jobs}
-        missing += [f"{m.name}: for none of these tasks" for m in chosen if not m.baseline and m.name not in used]
-    seen = atlas.manifest.what_models_see
-    made_up = [] if atlas.synthetic is None else [f"these data are synthetic. {atlas.synthetic}".rstrip(". ")]
-    told = [
-        *made_up, *Study.of(atlas).warnings, *atlas.not_comparable, *([seen] if seen else []),
-        *say_left_out(run.complete.cells_left_out, run.complete.donors_left_out),
-        *(told if not every else []), *without, *missing, *(note for e in run.checked.values() for note in e.notes),
-    ]  # fmt: skip
+    jobs, missing = _plan(run, every, models, splits)
+    told = [*_say_data(run), *(lacking if not every else []), *missing]
+    told += [note for entry in run.checked.values() for note in entry.notes]
     if learning_curve:
-        jobs += _curve(jobs, run)
-    ran, kept = _run_jobs(run, jobs)
+        jobs += curve_jobs(jobs, run.checked, run.design, seed)
+    ran, kept = run_jobs(run, jobs)
     told += unseen_donors(jobs, run.checked, run.units, run.design)
-    rows, reasons = read_board(folder)
-    earlier, said = restore_rows(rows, jobs, lambda row: run.job_of(row, every), run.is_whole)
-    told += [*said, *_say_permutations(run, [*earlier, *jobs])]
-    places = {(job.task.name, job.split.name, job.model.name) for job in earlier}
-    reasons = [entry for entry in reasons if (entry.task, entry.split, entry.model) in places]
+    earlier, reasons, said = _restore(run, jobs, every)
+    told += [*said, *say_permutations(run, [*earlier, *jobs])]
     run.not_evaluated.sort(key=lambda entry: (entry.task, entry.split, entry.level, entry.model, entry.donors))
     told += say_not_evaluated(run.not_evaluated)
     from titin.learn.results import write_results
 
-    tasks = list(run.checked)
-    facts = {
-        "splits_sha256": digest,
-        "seed": seed,
-        "permutations": permutations,
-        "dataset": atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
-        "where": run.chosen_by,
-        "cells_left_out": run.complete.cells_left_out,
-        "donors_left_out": run.complete.donors_left_out,
-        "not_evaluated": [asdict(entry) for entry in [*reasons, *run.not_evaluated]],
-    }
-    jobs = [*earlier, *jobs]
-    write_board(folder, jobs, [*reasons, *run.not_evaluated])
+    tasks, reasons = list(run.checked), [*reasons, *run.not_evaluated]
+    new, jobs = jobs, [*earlier, *jobs]
+    write_board(folder, jobs, reasons)
     with noted(synthetic_note(atlas.synthetic)):
-        scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design, facts,
-                                            say_once([*told, *run.notes], tasks), seed, atlas.preset, run.dealt,
-                                            figures=figures)  # fmt: skip
+        scores, comparisons = write_results(run.store, jobs, run.folds, run.checked, run.design,
+                                            _facts(run, digest, reasons), say_once([*told, *run.notes], tasks), seed,
+                                            atlas.preset, run.dealt, figures=figures)  # fmt: skip
     if len(scores):
         from titin.learn.ageing_genes import check_biology
 
         check_biology(atlas, run.store, jobs, run.folds, scores, seed, gene_sets)
     if save_clock is not None:
-        told.append(_save_clock(run, jobs[len(earlier) :], scores, Path(save_clock)))
+        told.append(_save_clock(run, new, scores, Path(save_clock)))
     if clustering:
         from titin.learn.clustering import write_clustering
 
@@ -335,41 +202,60 @@ def run_benchmark(
     )  # fmt: skip
 
 
-def _start(
-    atlas: Atlas, folder: Path, tasks: Sequence[str], seed: int, permutations: int, rules: Rules, threads: int,
-    progress: Progress, where: Where,
-) -> _BenchmarkRun:  # fmt: skip
-    design, complete = read_design(atlas, where)
-    atlas = atlas.comparable(complete.rows)
-    run = _BenchmarkRun(atlas, design, {}, ResultStore(folder), seed, threads, permutations, progress,
-                        key_of(files=sums_of(atlas.manifest), preset=_seen(atlas.preset), where=str(where)), rules,
-                        complete=complete, where=where)  # fmt: skip
-    run.checked = run.check(tasks)
-    return run
+def _opened(
+    dataset: Atlas | str | Path, memory: int | str | None, threads: int, preset: Preset | str | Path | None,
+    cluster: Any,
+) -> Atlas:  # fmt: skip
+    if not isinstance(dataset, Atlas):
+        return open_atlas(dataset, memory=memory or MEMORY, threads=threads, preset=preset, cluster=cluster)
+    if cluster is not None:
+        raise TitinError("an open dataset has a cluster of its own, or none", "give it to titin.open")
+    return dataset
 
 
-def _say_permutations(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> list[str]:
-    """Sentences on donors whose values no permutation within sex and protocol moves."""
-    told = []
-    for task in dict.fromkeys(job.task for job in jobs if not job.split.leaky):
-        dealt = run.dealt(task)
-        if dealt is None or not len(dealt.dealt.T):
-            continue
-        within = " and ".join(name for name in STRATA if name in run.design and name != task.column)
-        if not dealt.can_move:
-            told.append(f"{task.name}: no two donors of one {within} differ: no p by permutation")
-        elif dealt.alone:
-            told.append(f"{task.name}: p permutes donors within {within}, where nobody is like "
-                        f"{', '.join(dealt.alone)}, who cannot be moved")  # fmt: skip
-        if 1 < dealt.arrangements < _FEW:
-            told.append(f"{task.name}: donors can be permuted in {dealt.arrangements:,.0f} ways only: p can be no "
-                        f"smaller than {1 / dealt.arrangements:.2g}")  # fmt: skip
-    return told
+def _plan(
+    run: BenchmarkRun, every: Mapping[str, Split], models: Sequence[str | Model], splits: Sequence[str]
+) -> tuple[list[BenchmarkJob], list[str]]:
+    """What is to be run, and sentences on what of it cannot be."""
+    chosen, without = models_for(find_models(models), run.design)
+    jobs, missing = make_jobs(list(run.checked.values()), every, chosen, splits)
+    if jobs and models:
+        used = {job.model.name for job in jobs}
+        missing += [f"{m.name}: for none of these tasks" for m in chosen if not m.baseline and m.name not in used]
+    return jobs, [*without, *missing]
 
 
-def _seen(preset: Preset) -> dict[str, Any]:
-    """What models see of a preset."""
-    return {"sets": {name: found.genes for name, found in preset.sets.items()}, "learn": asdict(preset.learn)}
+def _say_data(run: BenchmarkRun) -> list[str]:
+    """Sentences on the dataset: how it was made, what is amiss with it, and who takes no part."""
+    atlas, complete = run.atlas, run.complete
+    seen = atlas.manifest.what_models_see
+    made_up = [] if atlas.synthetic is None else [f"these data are synthetic. {atlas.synthetic}".rstrip(". ")]
+    return [*made_up, *Study.of(atlas).warnings, *atlas.not_comparable, *([seen] if seen else []),
+            *say_left_out(complete.cells_left_out, complete.donors_left_out)]  # fmt: skip
+
+
+def _restore(
+    run: BenchmarkRun, jobs: Sequence[BenchmarkJob], every: Mapping[str, Split]
+) -> tuple[list[BenchmarkJob], list[NotEvaluated], list[str]]:
+    """Jobs of earlier runs that still hold, what of them was not evaluated, and sentences on those that do not."""
+    rows, reasons = read_board(run.store.folder)
+    earlier, said = restore_rows(rows, jobs, lambda row: run.job_of(row, every), run.is_whole)
+    places = {(job.task.name, job.split.name, job.model.name) for job in earlier}
+    return earlier, [entry for entry in reasons if (entry.task, entry.split, entry.model) in places], said
+
+
+def _facts(run: BenchmarkRun, digest: str, reasons: Sequence[NotEvaluated]) -> dict[str, Any]:
+    """How the results were made."""
+    return {
+        "splits_sha256": digest,
+        "seed": run.seed,
+        "permutations": run.permutations,
+        "dataset": run.atlas.store.name.rstrip("/").rsplit("/", 1)[-1],
+        "where": run.chosen_by,
+        "cells_left_out": run.complete.cells_left_out,
+        "donors_left_out": run.complete.donors_left_out,
+        "not_evaluated": [asdict(entry) for entry in reasons],
+    }
 
 
 def _beside(atlas: Atlas) -> Path:
@@ -393,7 +279,7 @@ def _make_folder(folder: Path, force: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _save_clock(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob], scores: pd.DataFrame, path: Path) -> str:
+def _save_clock(run: BenchmarkRun, jobs: Sequence[BenchmarkJob], scores: pd.DataFrame, path: Path) -> str:
     """Train the best of this run's clocks on all donors, write it, and say so in a sentence.
 
     Raises
@@ -420,115 +306,3 @@ def _save_clock(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob], scores: pd.Dat
               threads=run.threads, progress=run.progress)  # fmt: skip
     clock.save(path, force=True)
     return f"the clock {best} is in {path}" + (f", chosen of {len(found)} for its error" if len(found) > 1 else "")
-
-
-def _curve(jobs: Sequence[BenchmarkJob], run: _BenchmarkRun) -> list[BenchmarkJob]:
-    """Jobs on fewer donors, for models that are no baselines, where one donor is left out."""
-    made = []
-    cache: dict[tuple[str, int], list[Split]] = {}
-    for job in jobs:
-        if job.split.name != "leave_one_donor_out" or job.model.baseline:
-            continue
-        usable = run.design[run.checked[job.task.name].usable]
-        donors = usable.drop_duplicates("donor")
-        sizes = [size for size in (4, 8, 12, 16, 24, 32, 64) if size < len(donors) - 1]
-        key = (job.task.name, len(donors))
-        if key not in cache:
-            cache[key] = fewer_donors(job.split, sizes, donors, run.seed)
-        made += [BenchmarkJob(job.task, split, job.model, job.level) for split in cache[key]]
-    return made
-
-
-def _run_jobs(run: _BenchmarkRun, jobs: Sequence[BenchmarkJob]) -> tuple[int, int]:
-    """Run what is not there yet; folds run, folds kept."""
-    planned = [(job, run.folds(job)) for job in jobs]
-    total = sum(len(folds) for _, folds in planned)
-    pending = [(job, [fold for fold in folds if not run.done(job, fold)]) for job, folds in planned]
-    pending = [(job, folds) for job, folds in pending if folds]
-    n_pending = sum(len(folds) for _, folds in pending)
-    if not pending:
-        return 0, total
-    for job, _ in pending:
-        _need_library(job)
-    whole = WHOLE_CELLS if any(job.model.features.partition(":")[0] in CLASS_FEATURES for job, _ in pending) else 0
-    moments = gather_moments(run.atlas, run.design, threads=run.threads, whole_cells=whole, progress=run.progress)
-    levels: dict[str, BenchmarkUnits] = {job.level: run.units[job.level] for job, _ in pending}
-    genes = genes_needed(pending, levels, run.atlas, moments)
-    gathered = gather_units(moments, run.atlas, {level: (units, genes[level]) for level, units in levels.items()},
-                            threads=run.threads, progress=run.progress)  # fmt: skip
-    run.progress.start("folds", n_pending, "folds")
-    for done in _run_folds(run, pending, gathered):
-        run.progress.advance(done)
-    run.progress.finish()
-    return n_pending, total - n_pending
-
-
-def _run_folds(
-    run: _BenchmarkRun, pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]], gathered: dict[str, Gathered]
-) -> Iterator[int]:
-    """Run folds in threads, or on the workers of the atlas's cluster; yield numbers of those whose results are kept."""
-    jobs, cluster = [job for job, _ in pending], run.atlas.reader.resources.cluster
-    dealt = [run.dealt(job.task) if run.refitted(job) else None for job in jobs]
-    work, together = FoldWork(jobs, gathered, dealt, run.seed), _together(pending)
-    if cluster is not None:
-        found = spread(run_on_worker, (work,), together, run.threads, cluster, apart=True)
-        for shared, results in zip(together, found, strict=True):
-            for place, result in results:
-                _keep(run, jobs[place], shared.fold, result)
-            yield len(shared.jobs)
-        return
-
-    def run_here(shared: SharedFold) -> int:
-        for place, result in work.results(shared):
-            _keep(run, jobs[place], shared.fold, result)
-        return len(shared.jobs)
-
-    with side_by_side():
-        yield from ordered_map(run_here, together, run.threads)
-
-
-def _together(pending: Sequence[tuple[BenchmarkJob, Sequence[Fold]]]) -> list[SharedFold]:
-    """Jobs on the same fold with the same features."""
-    groups: dict[tuple[Any, ...], tuple[list[int], Fold]] = {}
-    for place, (job, folds) in enumerate(pending):
-        for fold in folds:
-            of = (job.task.name, job.split.name, job.level, fold.number, job.model.features, job.model.max_units)
-            groups.setdefault(of, ([], fold))[0].append(place)
-    return [SharedFold(tuple(places), fold) for places, fold in groups.values()]
-
-
-def _keep(run: _BenchmarkRun, job: BenchmarkJob, fold: Fold, result: FoldResult | Failure) -> None:
-    """Write what a model did on a fold, and note what is to be told of it."""
-    if isinstance(result, Failure):
-        obs = run.units[job.level].obs
-        donors = () if job.split.leaky else sorted(set(obs["donor"].iloc[fold.test].astype(str)))
-        run.not_evaluated.append(NotEvaluated(job.task.name, job.split.name, job.level, job.model.name, tuple(donors),
-                                              result.reason, result.crashed))  # fmt: skip
-        return
-    if result.limit is not None:
-        named = f"{job.task.name}, {job.split.name}, {job.model.name}"
-        run.notes.append(f"{named} did not converge in {result.limit} iterations")
-    if result.tunes_across_donors:
-        run.notes.append(f"{job.model.name} chooses its parameters on folds that share donors: it is fitted too "
-                         "closely; give its search a splitter by groups, such as GroupKFold")  # fmt: skip
-    where, key = (job.task.name, job.split.name, job.model.name, fold.number), run.key(job, fold)
-    for table, kind in ((result.genes, "genes"), (result.permuted, "permuted")):
-        if table is not None:
-            run.store.write(table, run.store.path(*where, kind), key)
-    run.store.write(result.predictions, run.store.path(*where), key)
-
-
-def _need_library(job: BenchmarkJob) -> None:
-    """Refuse a model whose library is not installed before anything is computed.
-
-    Raises
-    ------
-    TitinError
-        As the model says it.
-    """
-    try:
-        job.model.estimator(TrainingContext(job.task, ["a"], 2))
-    except TitinError:
-        raise
-    except Exception:  # a fault of the model itself: it fails in its own fold, where that is recorded
-        return

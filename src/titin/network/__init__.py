@@ -7,8 +7,9 @@ from titin.lazy import lazy_names
 if TYPE_CHECKING:
     from titin.network.backends import Backend
     from titin.network.cell_activities import write_cell_activities
-    from titin.network.networks import NetworkQuestion, Networks, infer_networks
+    from titin.network.networks import Networks, infer_networks
     from titin.network.prior_network import PriorNetwork, read_network
+    from titin.network.question import NetworkQuestion
     from titin.network.regulator_activities import Activities, activities
     from titin.network.regulator_tables import write_regulator_tables
     from titin.network.scoring import activity_scores
@@ -35,7 +36,8 @@ __getattr__, __dir__ = lazy_names(
         "titin.network.scoring": ("activity_scores",),
         "titin.network.backends": ("Backend",),
         "titin.network.cell_activities": ("write_cell_activities",),
-        "titin.network.networks": ("NetworkQuestion", "Networks", "infer_networks"),
+        "titin.network.networks": ("Networks", "infer_networks"),
         "titin.network.prior_network": ("PriorNetwork", "read_network"),
+        "titin.network.question": ("NetworkQuestion",),
     },
 )

@@ -239,7 +239,8 @@ def _activities(inputs: "Inputs", known: Any, asked: dict[str, Any]) -> Any:
 
 
 def _networks(inputs: "Inputs", known: Any, reference: Any, parts: Path, asked: dict[str, Any]) -> Any:
-    from titin.network.networks import NetworkQuestion, infer_networks
+    from titin.network.networks import infer_networks
+    from titin.network.question import NetworkQuestion
 
     question = NetworkQuestion(
         backend=asked["backend"], checkpoint=asked["checkpoint"], contrast=asked["compare"], network=known,

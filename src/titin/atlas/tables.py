@@ -174,6 +174,21 @@ def read_embedding(store: Store, key: str, obs_names: pd.Index, order: Order | N
     return frame if entry["frame"] else _numbers(store, entry, frame)
 
 
+def embedding_ranges(store: Store, key: str) -> Iterator[NDArray[Any]]:
+    """Restore an embedding that is an array, in the dataset's order, a range of cells after another.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or replaced, or holds what is no such number.
+    """
+    entry = store.manifest.obsm[key]
+    records = entry["columns"][1:]
+    for part in store.ranges(entry["file"], [record["column"] for record in records]):
+        columns = {i: _restored(store, entry["file"], part.column(i), record) for i, record in enumerate(records)}
+        yield _numbers(store, entry, pd.DataFrame(columns))
+
+
 def read_loadings(store: Store, key: str) -> NDArray[Any]:
     """Read what a computed projection keeps of the genes (genes × dimensions), in the source's order of genes."""
     entry = store.manifest.varm[key]

@@ -1,5 +1,6 @@
 """Columns and frames compared: where they first differ, in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,14 +95,8 @@ def frame_difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference | N
         at = int(wrong[0])
         return Difference(f"{len(wrong):,} names differ; the first is {ours.index[at]!r}, not {theirs.index[at]!r}",
                           f", index, source row {at:,}")  # fmt: skip
-    if list(ours.columns) != list(theirs.columns):
-        only = (
-            [c for c in ours.columns if c not in theirs.columns],
-            [c for c in theirs.columns if c not in ours.columns],
-        )
-        said = f"the columns are not the source's: {only[0]} are here only, {only[1]} there only" if any(only) else (
-            "the columns are in another order")  # fmt: skip
-        return Difference(said, ", columns")
+    if found := columns_difference(list(ours.columns), list(theirs.columns)):
+        return found
     for position, name in enumerate(ours.columns):
         found = _column_difference(ours.iloc[:, position], theirs.iloc[:, position])
         if found:
@@ -109,22 +104,43 @@ def frame_difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference | N
     return None
 
 
+def columns_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> Difference | None:
+    """Say how the names of columns differ from others; None if they do not."""
+    if list(ours) == list(theirs):
+        return None
+    only = [c for c in ours if c not in theirs], [c for c in theirs if c not in ours]
+    said = f"the columns are not the source's: {only[0]} are here only, {only[1]} there only" if any(only) else (
+        "the columns are in another order")  # fmt: skip
+    return Difference(said, ", columns")
+
+
 def _column_difference(ours: pd.Series, theirs: pd.Series) -> Difference | None:
-    if ours.dtype != theirs.dtype:
-        if isinstance(ours.dtype, pd.CategoricalDtype) and isinstance(theirs.dtype, pd.CategoricalDtype):
-            return Difference(_category_difference(ours.dtype, theirs.dtype), ", categories")
-        return Difference(f"it is {ours.dtype}, not {theirs.dtype}", "")
-    if isinstance(ours.dtype, pd.CategoricalDtype):
-        if list(ours.cat.categories) != list(theirs.cat.categories):  # dtypes are equal in any order, if unordered
-            return Difference("the categories are in another order", ", categories")
-        differ = ours.cat.codes.to_numpy() != theirs.cat.codes.to_numpy()
-    else:
-        differ = _differ(ours, theirs)
+    if found := dtype_difference(ours, theirs):
+        return found
+    differ = values_differ(ours, theirs)
     if not differ.any():
         return None
     at = int(np.flatnonzero(differ)[0])
     said = f"{int(differ.sum()):,} values differ; the first is {ours.iloc[at]!r}, not {theirs.iloc[at]!r}"
     return Difference(said, f", cell or gene {theirs.index[at]} (source row {at:,})")
+
+
+def dtype_difference(ours: pd.Series, theirs: pd.Series) -> Difference | None:
+    """Say how the dtypes of two columns differ, or their categories; None if they do not."""
+    if ours.dtype != theirs.dtype:
+        if isinstance(ours.dtype, pd.CategoricalDtype) and isinstance(theirs.dtype, pd.CategoricalDtype):
+            return Difference(_category_difference(ours.dtype, theirs.dtype), ", categories")
+        return Difference(f"it is {ours.dtype}, not {theirs.dtype}", "")
+    if isinstance(ours.dtype, pd.CategoricalDtype) and list(ours.cat.categories) != list(theirs.cat.categories):
+        return Difference("the categories are in another order", ", categories")  # if unordered, dtypes are equal
+    return None
+
+
+def values_differ(ours: pd.Series, theirs: pd.Series) -> NDArray[np.bool_]:
+    """Where two columns differ that have the same dtype and categories; missing equals missing."""
+    if isinstance(ours.dtype, pd.CategoricalDtype):
+        return np.asarray(ours.cat.codes.to_numpy() != theirs.cat.codes.to_numpy(), bool)
+    return _differ(ours, theirs)
 
 
 def _differ(ours: pd.Series, theirs: pd.Series) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from titin.check.expression_pass import ExpressionPass, Totals, read_expression
 from titin.check.hub import HubCard, read_hub_card
 from titin.check.passes import ByGenePass, read_by_gene
 from titin.check.repeats import Repeats, find_repeats
+from titin.check.source_cells import CellsBeside
+from titin.check.source_rows import SourceNames, SourceRows
 from titin.cluster import connect
 from titin.dataset import layout
 from titin.dataset.layout import Layout
@@ -27,12 +30,13 @@ from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.progress import Progress
 from titin.resources import make_resources
+from titin.shelf import Shelf
 from titin.source import Source
 from titin.study.design import Study
 from titin.study.roles import role_columns
 
 Result = TypeVar("Result")
-_SHARED = ("folder", "resources", "progress")
+_SHARED = ("folder", "resources", "progress", "shelf")
 
 
 def _in_background(function: Callable[[], Result]) -> "Future[Result]":
@@ -57,6 +61,8 @@ class CheckedDataset:
         As for `titin.open`.
     progress
         Told of the passes over the matrix.
+    shelf
+        Where lies what of the comparison with the source grows with the cells; in memory where not given.
 
     Raises
     ------
@@ -73,7 +79,9 @@ class CheckedDataset:
         memory: int | str | None = None,
         cluster: Any = None,
         progress: Progress | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
+        self.shelf = shelf or Shelf()
         self.manifest = Manifest.read(folder)
         self.folder = folder.absolute()  # pyarrow takes a:b for an address
         self.source = source
@@ -124,11 +132,39 @@ class CheckedDataset:
         return part
 
     def let_go(self) -> None:
-        """Forget what is large and quickly read again: footers of files with many row groups."""
+        """Forget what is large and quickly read again: footers of files with many row groups, pages of mapped files."""
+        self.shelf.let_go()
         if "atlas" in vars(self):
             self.atlas.store.let_go()
         for part in vars(self).get("parts", {}).values():
             part.let_go()
+
+    def forget_source(self) -> None:
+        """Let go of the source, and of what was kept to compare with it, once all is compared."""
+        for one in (self, *vars(self).get("parts", {}).values()):
+            one.source, found = None, one._passes.get("expression")
+            if isinstance(found, ExpressionPass):
+                one._passes["expression"] = replace(found, cell_digests=found.cell_digests[:0].copy())
+            for name in ("source rows", "source names"):
+                one._passes.pop(name, None)
+
+    @property
+    def source_rows(self) -> SourceRows:
+        """Row of the source that each cell is of; read once."""
+        return self._once("source rows", lambda: SourceRows(self.atlas.store, self.shelf))
+
+    @property
+    def source_names(self) -> SourceNames:
+        """Names of the source's cells, which must be as many; put in the dataset's order once."""
+        if self.source is None:
+            raise TitinError("no source was given")
+        names = self.source.obs.index
+        return self._once("source names", lambda: SourceNames(names, self.source_rows))
+
+    @property
+    def beside_source(self) -> CellsBeside:
+        """The cells beside those of the source."""
+        return CellsBeside(self.atlas.store, self.source_rows, self.shelf)
 
     @cached_property
     def obs(self) -> CellColumns:
@@ -228,7 +264,7 @@ class CheckedDataset:
         """
         return self._once("expression", lambda: read_expression(
             self.atlas.store, self.genes, digest_cells=self.source is not None, threads=self.threads,
-            cluster=self.resources.cluster, progress=self.progress,
+            cluster=self.resources.cluster, progress=self.progress, shelf=self.shelf,
         ))  # fmt: skip
 
     @property

@@ -22,6 +22,7 @@ from titin.dataset.store import Store
 from titin.dataset.transforms import log_unit_of
 from titin.errors import TitinError
 from titin.progress import Progress
+from titin.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def _describe_levels(levels: NDArray) -> str:
 
 def read_expression(
     store: Store, genes: pd.DataFrame, *, digest_cells: bool, threads: int, cluster: Cluster | None = None,
-    progress: Progress,
+    progress: Progress, shelf: Shelf | None = None,
 ) -> ExpressionPass:  # fmt: skip
     """Read every value of ``expression`` once, in threads or on a cluster.
 
@@ -277,6 +278,8 @@ def read_expression(
         Feature metadata as stored: one row a gene.
     digest_cells
         Whether ``cell_digests`` are wanted, to compare cells with a source.
+    shelf
+        Where they are put; in memory where not given.
 
     Raises
     ------
@@ -289,7 +292,7 @@ def read_expression(
     reader = ListReader(store, manifest.layout.expression, columns)
     reading = _Reading(store, genes, reader, digest_cells)
     n_cells = sum(group.n_rows for group in reader.groups)
-    gather = _Gather(n_cells, manifest.n_genes, reading.digest_values)
+    gather = _Gather(n_cells, manifest.n_genes, reading.digest_values, shelf or Shelf())
     progress.start("read expression", n_cells, "cells")
     runs = [reader.groups[first : first + _RUN] for first in range(0, len(reader.groups), _RUN)]
     for run, block in zip(runs, spread(_look_at_all, (reading,), runs, threads, cluster), strict=True):
@@ -307,12 +310,12 @@ def _look_at_all(reading: _Reading, groups: Sequence[RowGroup]) -> _Block:
 class _Gather:
     """Adds blocks up in their order, so that sums do not depend on threads or workers."""
 
-    def __init__(self, n_cells: int, n_genes: int, digest_values: bool) -> None:
+    def __init__(self, n_cells: int, n_genes: int, digest_values: bool, shelf: Shelf) -> None:
         self.problems = Problems()
         self.n_genes = np.zeros(n_cells, np.int32)
         self.n_counts, self.mitochondrial = np.zeros(n_cells), np.zeros(n_cells)
         self.sums, self.gene_digests = np.zeros((n_genes, 4)), np.zeros((n_genes, 2), np.uint64)
-        self.cell_digests = np.zeros((n_cells if digest_values else 0, 2), np.uint64)
+        self.cell_digests = shelf.empty(2 * n_cells * digest_values, np.uint64)[0].reshape(-1, 2)
         self.worst_ulp = 0.0
 
     def add(self, first: int, block: _Block) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import tempfile
 import time
 import traceback
 import weakref
@@ -28,6 +29,7 @@ from titin.heap import give_back
 from titin.masking import mask
 from titin.progress import Progress
 from titin.resources import current_memory, make_resources, peak_memory
+from titin.shelf import Shelf
 from titin.source import OPTIONS, Source, open_source
 
 _MODULES = (
@@ -120,19 +122,23 @@ def validate(
     folder, workers = local_folder(dataset), connect(cluster)
     settings = Manifest.read(folder).settings
     began, stamp = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    shelf = Shelf(Path(tempfile.gettempdir()))
     if isinstance(source, Source) or source is None:
         opened = source
     else:
         wanted = {name: settings[name] for name in OPTIONS if name in settings}
         size = make_resources(threads, memory).memory
-        opened = open_source(Path(source), memory=size, **wanted, follow_links=follow_links)
+        opened = open_source(
+            Path(source), memory=size, **wanted, follow_links=follow_links, arrow_names=True, shelf=shelf
+        )
     try:
         checked = CheckedDataset(
-            folder, source=opened, threads=threads, memory=memory, cluster=workers, progress=progress
+            folder, source=opened, threads=threads, memory=memory, cluster=workers, progress=progress, shelf=shelf
         )
         results = _explain_crashes([_run(check, checked) for check in chosen], checked)
         if opened is not None:
             opened.check_unchanged()
+            checked.forget_source()
     finally:
         if opened is not None and opened is not source:
             opened.close()

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.atlas.tables import read_embedding
-from titin.check.comparison import differing, frame_difference
+from titin.check.comparison import Difference, frame_difference
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.kernels import digest_rows
 from titin.check.passes import value_words
 from titin.check.registry import check
+from titin.check.source_rows import SourceNames
 from titin.check.trees import tree_difference
 from titin.dataset import layout
 from titin.dataset.block import Block
+from titin.dataset.store import slices
 from titin.errors import TitinError
 from titin.parallel import ordered_map, read_ahead
 from titin.source import Matrix, Source
@@ -38,7 +38,7 @@ def source_digests(dataset: CheckedDataset, matrix: Matrix) -> tuple[NDArray[np.
         If the source cannot be read.
     """
     n_cells, n_genes = matrix.shape
-    digests, n_values = np.zeros((n_cells, 2), np.uint64), 0
+    digests, n_values = dataset.shelf.empty(2 * n_cells, np.uint64)[0].reshape(n_cells, 2), 0
     columns = np.arange(n_genes)
 
     def digest(block: Block) -> tuple[Block, NDArray[np.uint64]]:
@@ -89,18 +89,13 @@ def source_of(dataset: CheckedDataset) -> Source:
     return dataset.source
 
 
-def _rows(dataset: CheckedDataset) -> NDArray[np.int64]:
-    """Source row of each cell."""
-    rows: NDArray[np.int64] = dataset.atlas.store.column(dataset.layout.expression, layout.SOURCE_ROW).to_numpy()
-    return rows
-
-
 def source_positions(dataset: CheckedDataset) -> NDArray[np.int64]:
     """Position in the dataset of each source row; rows that are no permutation keep what fits."""
-    rows = _rows(dataset)
+    rows = dataset.source_rows
     order = np.zeros(len(rows), np.int64)
-    fits = (rows >= 0) & (rows < len(rows))
-    order[rows[fits]] = np.flatnonzero(fits)
+    for own in slices(len(rows)):
+        places, numbers = rows.of(own.start, own.stop - own.start)
+        order[numbers] = own.start + places
     return order
 
 
@@ -119,31 +114,57 @@ def checksum(dataset: CheckedDataset) -> Outcome:
 @check_each("source.order", "Every cell and gene of the source is in the dataset once, under its name.")
 def order(dataset: CheckedDataset) -> Outcome:
     """``source_row`` and ``source_column``, and the names at them."""
-    source = source_of(dataset)
-    found = []
-    rows, columns = _rows(dataset), dataset.genes[layout.SOURCE_COLUMN].to_numpy()
-    record = dataset.manifest.var["columns"][0]["column"]
-    cell_ids = dataset.atlas.store.column(dataset.layout.expression, layout.CELL_ID)
-    parts = (
-        (rows, source.obs.index, cell_ids.to_numpy(), dataset.layout.expression, layout.SOURCE_ROW, "cells"),
-        (columns, source.var.index, dataset.genes[record].to_numpy(), dataset.layout.feature_metadata,
-         layout.SOURCE_COLUMN, "genes"),
-    )  # fmt: skip
-    for numbers, names, own, file, column, unit in parts:
-        if len(numbers) != len(names):
-            found.append(Finding(f"{len(numbers):,} {unit}, the source has {len(names):,}", file, _AGAIN))
-            continue
-        if not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
-            row = _first_repeated(numbers)
-            said = f"{column} does not name each of the source's {unit} once: {numbers[row]:,} at row {row:,}"
-            found.append(Finding(said, f"{file}, column {column}, row {row:,}", _AGAIN))
-            continue
-        theirs = names.astype(str).to_numpy(object)[numbers]
-        wrong = np.flatnonzero(own.astype(object) != theirs)
-        if len(wrong):
-            said = f"{len(wrong):,} {unit} have another name; the first is {own[wrong[0]]!r}, not {theirs[wrong[0]]!r}"
-            found.append(Finding(said, f"{file}, row {wrong[0]:,}", _AGAIN))
-    return Outcome(found, f"{len(rows):,} cells, {len(columns):,} genes")
+    return Outcome([*_cell_order(dataset), *_gene_order(dataset)],
+                   f"{len(dataset.source_rows):,} cells, {len(dataset.genes):,} genes")  # fmt: skip
+
+
+def _cell_order(dataset: CheckedDataset) -> Iterator[Finding]:
+    rows, n_cells, file = dataset.source_rows, len(source_of(dataset).obs), dataset.layout.expression
+    if len(rows) != n_cells:
+        yield _other_number(len(rows), "cells", n_cells, file)
+        return
+    if rows.first_wrong is not None:
+        at = rows.first_wrong
+        yield _not_once(layout.SOURCE_ROW, "cells", int(rows.numbers[at]), at, file)
+        return
+    n, first = 0, None
+    for start, wrong, ours, theirs in dataset.source_names.differing(dataset.atlas.store, file, layout.CELL_ID):
+        at = int(wrong[0])
+        n, first = n + len(wrong), first or (start + at, ours[at].as_py(), theirs[at].as_py())
+    if first is not None:
+        yield _other_names(n, "cells", *first, file)
+
+
+def _gene_order(dataset: CheckedDataset) -> Iterator[Finding]:
+    names, file = source_of(dataset).var.index, dataset.layout.feature_metadata
+    columns = dataset.genes[layout.SOURCE_COLUMN].to_numpy()
+    if len(columns) != len(names):
+        yield _other_number(len(columns), "genes", len(names), file)
+        return
+    if not np.array_equal(np.sort(columns), np.arange(len(columns))):
+        row = _first_repeated(columns)
+        yield _not_once(layout.SOURCE_COLUMN, "genes", int(columns[row]), row, file)
+        return
+    own = dataset.genes[dataset.manifest.var["columns"][0]["column"]].to_numpy().astype(object)
+    theirs = names.astype(str).to_numpy(object)[columns]
+    wrong = np.flatnonzero(own != theirs)
+    if len(wrong):
+        row = int(wrong[0])
+        yield _other_names(len(wrong), "genes", row, own[row], theirs[row], file)
+
+
+def _other_number(n: int, unit: str, n_theirs: int, file: str) -> Finding:
+    return Finding(f"{n:,} {unit}, the source has {n_theirs:,}", file, _AGAIN)
+
+
+def _not_once(column: str, unit: str, number: int, row: int, file: str) -> Finding:
+    said = f"{column} does not name each of the source's {unit} once: {number:,} at row {row:,}"
+    return Finding(said, f"{file}, column {column}, row {row:,}", _AGAIN)
+
+
+def _other_names(n: int, unit: str, row: int, ours: Any, theirs: Any, file: str) -> Finding:
+    said = f"{n:,} {unit} have another name; the first is {ours!r}, not {theirs!r}"
+    return Finding(said, f"{file}, row {row:,}", _AGAIN)
 
 
 def _first_repeated(numbers: NDArray[np.int64]) -> int:
@@ -158,14 +179,16 @@ def _first_repeated(numbers: NDArray[np.int64]) -> int:
 def matrix(dataset: CheckedDataset) -> Outcome:
     """128-bit digests of every (gene, value), cell by cell, of both; on a difference that cell again."""
     source = source_of(dataset)
-    X, rows = source.X, _rows(dataset)
+    X, rows = source.X, dataset.source_rows.numbers
     if X.shape != (dataset.manifest.n_cells, dataset.manifest.n_genes):
         said = f"the source has {X.shape[0]:,} cells × {X.shape[1]:,} genes"
         return Outcome([Finding(said, source.path.name, _AGAIN)])
     if len(rows) != len(dataset.expression.cell_digests) or rows.min() < 0 or rows.max() >= len(rows):
         return Outcome([Finding("source_row names no rows of the source", dataset.layout.expression, _AGAIN)])
     theirs, n_values = source_digests(dataset, X)
-    wrong = np.flatnonzero((theirs[rows] != dataset.expression.cell_digests).any(axis=1))
+    ours = dataset.expression.cell_digests
+    wrong = np.concatenate([own.start + np.flatnonzero((theirs[rows[own]] != ours[own]).any(axis=1))
+                            for own in slices(len(rows))])  # fmt: skip
     read = f"{len(rows):,} cells, {n_values:,} values"
     if not len(wrong):
         return Outcome(read=read)
@@ -178,16 +201,16 @@ def matrix(dataset: CheckedDataset) -> Outcome:
 @check("source.obs", "obs is the source's, with its dtypes, categories and order.", needs=["source"])
 def obs(dataset: CheckedDataset) -> Outcome:
     """Every column of obs but those that were relabelled since."""
-    theirs = source_of(dataset).obs
-    own = [record["name"] for record in dataset.manifest.obs["columns"][1:]]
-    ours = dataset.atlas.cell_columns().iloc[:, : len(own)].iloc[source_positions(dataset)]
-    relabelled = [name for change in dataset.manifest.obs.get("relabelled", [])
-                  for name in (*change["columns"], *change["dropped"])]  # fmt: skip
-    if not relabelled:
-        return _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
-    ours, theirs = (frame.loc[:, ~frame.columns.isin(relabelled)] for frame in (ours, theirs))
-    found = _compare_frames(ours, theirs, dataset.layout.sample_metadata, "cells")
-    return replace(found, read=f"{found.read}; {count(len(set(relabelled)), 'column')} relabelled since")
+    theirs, file = source_of(dataset).obs, dataset.layout.sample_metadata
+    dataset.obs.columns  # noqa: B018 - refuses a table that lacks a column or has a name twice
+    changes = dataset.manifest.obs.get("relabelled", [])
+    relabelled = {name for change in changes for name in (*change["columns"], *change["dropped"])}
+    records = [record for record in dataset.manifest.obs["columns"][1:] if record["name"] not in relabelled]
+    chosen = [place for place, name in enumerate(theirs.columns) if name not in relabelled]
+    problem = dataset.beside_source.table_difference(file, records, theirs, chosen, lambda: dataset.source_names)
+    found = [Finding(problem.message, f"{file}{problem.where}", _AGAIN)] if problem else []
+    read = f"{len(theirs):,} cells, {len(chosen):,} columns"
+    return Outcome(found, f"{read}; {count(len(relabelled), 'column')} relabelled since" if relabelled else read)
 
 
 @check_each("source.var", "var is the source's, with its dtypes, categories and order.")
@@ -209,7 +232,6 @@ def obsm(dataset: CheckedDataset) -> Outcome:
     """Every value of every embedding that the dataset keeps, and that it keeps all it can."""
     source, left_out = source_of(dataset), dataset.manifest.left_out
     found = []
-    order = source_positions(dataset)
     n_values = 0
     for key in source.obsm:
         if key not in dataset.manifest.obsm:
@@ -217,33 +239,27 @@ def obsm(dataset: CheckedDataset) -> Outcome:
                 said = f"the source has obsm[{key!r}]; the dataset has not, and does not say why"
                 found.append(Finding(said, layout.MANIFEST, _AGAIN))
             continue
-        file = dataset.manifest.obsm[key]["file"]
         theirs = source.obsm[key]
-        ours = read_embedding(dataset.atlas.store, key, dataset.atlas.obs_names[order], order)
         n_values += theirs.size
-        found += [Finding(said, f"{file}{where}", _AGAIN) for said, where in _array_difference(ours, theirs)]
+        if problem := _embedding_difference(dataset, key, theirs):
+            found.append(Finding(problem.message, f"{dataset.manifest.obsm[key]['file']}{problem.where}", _AGAIN))
     for key, entry in dataset.manifest.obsm.items():
         if key not in source.obsm and "computed" not in entry:
             found.append(Finding(f"the source has no obsm[{key!r}]", entry["file"], _AGAIN))
     return Outcome(found, f"{len(source.obsm):,} embeddings, {n_values:,} values")
 
 
-def _array_difference(ours: Any, theirs: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(theirs, pd.DataFrame) or isinstance(ours, pd.DataFrame):
-        if type(ours) is not type(theirs):
-            yield f"it is a {type(ours).__name__}, the source's a {type(theirs).__name__}", ""
-        elif problem := frame_difference(ours, theirs):
-            yield problem.message, problem.where
-        return
-    theirs = np.asarray(theirs)
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        yield f"it is {ours.dtype} {ours.shape}, the source's {theirs.dtype} {theirs.shape}", ""
-        return
-    differ = differing(ours, theirs)
-    if differ.any():
-        row, column = (int(i) for i in np.argwhere(differ)[0])
-        said = f"{int(differ.sum()):,} values differ; the first is {ours[row, column]}, not {theirs[row, column]}"
-        yield said, f", dimension {column + 1}, source row {row:,}"
+def _embedding_difference(dataset: CheckedDataset, key: str, theirs: Any) -> Difference | None:
+    entry = dataset.manifest.obsm[key]
+    ours = pd.DataFrame if entry["frame"] else np.ndarray
+    if pd.DataFrame in (ours, type(theirs)) and type(theirs) is not ours:
+        return Difference(f"it is a {ours.__name__}, the source's a {type(theirs).__name__}", "")
+    if not entry["frame"]:
+        return dataset.beside_source.array_difference(key, np.asarray(theirs))
+    return dataset.beside_source.table_difference(
+        entry["file"], entry["columns"][1:], theirs, range(theirs.shape[1]),
+        lambda: SourceNames(theirs.index, dataset.source_rows),
+    )  # fmt: skip
 
 
 @check("source.uns", "uns is the source's, with its types.", needs=["source"])

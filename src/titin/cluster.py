@@ -1,5 +1,6 @@
 """Passes over a dataset, item by item in order: in threads of this process, or on the workers of a Dask cluster."""
 
+import asyncio
 import pickle
 import re
 import socket
@@ -18,6 +19,7 @@ from titin.errors import ClusterError, TitinError
 from titin.extras import quiet, require
 from titin.masking import mask
 from titin.parallel import ordered_map
+from titin.retry import within
 from titin.shares import Shares, TaskSize
 from titin.tasks import Pieces, drop, fold, run, run_all, same
 
@@ -30,6 +32,7 @@ _PATIENCE = 60.0  # seconds without any worker before a pass gives up
 _LOOK = 2.0  # seconds between two looks at whether there are workers
 _CONNECT = 10.0  # seconds in which a scheduler answers
 _NEAR = 1.0  # seconds in which a worker answers
+_SILENCE = 60.0  # seconds in which whoever is connected answers, however busy
 
 _known: "weakref.WeakKeyDictionary[Any, Cluster]" = weakref.WeakKeyDictionary()
 _by_address: dict[str, "Cluster"] = {}
@@ -143,16 +146,41 @@ class Cluster:
 
         Raises
         ------
+        ClusterError
+            If one does not answer.
         Exception
             Whatever the function raises.
         """
-        found = self.client.run(function, *arguments, on_error="return")
+        try:
+            found = self._run(_SILENCE, function, *arguments, on_error="return")
+        except (TimeoutError, CancelledError) as error:
+            raise self._silent(error) from error
         for worker, answer in found.items():
             if isinstance(answer, OSError):
                 continue
             if isinstance(answer, BaseException):
                 raise _explained(answer, worker)
         return {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
+
+    def _run(self, seconds: float, function: Callable[..., Any], *arguments: Any, **more: Any) -> dict[str, Any]:
+        """What `client.run` does, which by itself waits for ever for a worker that hangs."""
+        asked = self.client.sync(self.client._run, function, *arguments, callback_timeout=seconds, **more)
+        return dict(asked)
+
+    def _silent(self, error: BaseException) -> ClusterError:
+        """Say which workers do not answer."""
+        names = list(self._workers())
+        for worker in tuple(names):
+            with suppress(Exception):
+                self._run(_NEAR, _introduction(), workers=[worker], on_error="ignore")
+                names.remove(worker)
+        if not names:
+            return self._lost(error)
+        who = ", ".join(map(mask, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return ClusterError(
+            f"no answer within {_SILENCE:.0f} seconds of {'worker' if len(names) == 1 else 'workers'} {who}",
+            "see whether it hangs, end it if so, and run the command again",
+        )
 
     def map(
         self,
@@ -331,7 +359,7 @@ class Cluster:
     def _forget(self, digests: Sequence[str]) -> None:
         """Have workers give up what is large and no longer needed; those that are lost have."""
         with suppress(Exception):
-            self.client.run(drop, digests, on_error="ignore")
+            self._run(_SILENCE, drop, digests, on_error="ignore")
 
     def _wait(self, future: Any) -> None:
         """Wait until a task is done or has failed, as long as there are workers to do it."""
@@ -383,7 +411,7 @@ class Cluster:
     def _workers(self) -> dict[str, int]:
         """Threads of each worker, by its address."""
         try:
-            return dict(self.client.nthreads())
+            return dict(self.client.sync(self.client.scheduler.ncores, workers=None, callback_timeout=_SILENCE))
         except (OSError, CancelledError, ValueError) as error:
             raise self._lost(error) from error
 
@@ -414,7 +442,8 @@ def connect(cluster: Any) -> Cluster | None:
     Raises
     ------
     TitinError
-        If nobody answers there, there are no workers, or one has no titin or another version.
+        If nobody answers there, or nobody who is a scheduler, there are no workers, or one has no titin or another
+        version.
     MissingPackageError
         If distributed is not installed.
     """
@@ -422,13 +451,16 @@ def connect(cluster: Any) -> Cluster | None:
         return cluster
     distributed = require("distributed", "a cluster")
     if isinstance(cluster, str):
-        if cluster not in _by_address or not _by_address[cluster].is_running:
-            _by_address[cluster] = Cluster(_reach(distributed, cluster))
-        return _by_address[cluster]
+        address = cluster.strip()
+        if address not in _by_address or not _by_address[address].is_running:
+            _by_address[address] = Cluster(_reach(distributed, address))
+        return _by_address[address]
     if not isinstance(cluster, distributed.Client):
         raise TitinError(f"{type(cluster).__name__} is no cluster", "give the address of a scheduler, or a Client")
     if cluster.asynchronous:
         raise TitinError("the client is asynchronous", "give one that was made without asynchronous=True")
+    if cluster.scheduler is None or str(cluster.status) == "closed":
+        raise TitinError("the client is closed", "give one that is connected, or the address of the scheduler")
     if cluster not in _known:
         _known[cluster] = Cluster(cluster)
     return _known[cluster]
@@ -449,16 +481,37 @@ _TCP = re.compile(r"(?:(?:tcp|tls)://)?\[?([^\]/]+?)\]?(?::([0-9]{1,5}))?")
 
 
 def _reach(distributed: Any, address: str) -> Any:
+    hint = "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786"
     try:
         if found := _TCP.fullmatch(address):  # a client that reaches nobody is noisy when it is forgotten
             with socket.create_connection((found[1], int(found[2] or 8786)), timeout=_CONNECT):
                 pass
-        return distributed.Client(address, timeout=_CONNECT, set_as_default=False)
-    except (OSError, ValueError, OverflowError) as error:
+        kind = within(2 * _CONNECT, lambda: asyncio.run(asyncio.wait_for(_greet(distributed, address), _CONNECT)))
+        if kind == "Scheduler":
+            return distributed.Client(address, timeout=_CONNECT, set_as_default=False)
+    except TypeError as error:
+        if "ssl" not in str(error).lower():
+            raise TitinError(f"no Dask scheduler answers at {mask(address)}: {mask(error)}", hint) from error
         raise TitinError(
-            f"no Dask scheduler answers at {mask(address)}",
-            "start one with `dask scheduler`, and give the address that it prints, such as tcp://host:8786",
+            f"{mask(address)} needs TLS, for which Dask knows no certificates",
+            "name them in Dask's configuration, under distributed.comm.tls; or give a Client with its Security",
         ) from error
+    except (OSError, ValueError, OverflowError) as error:
+        raise TitinError(f"no Dask scheduler answers at {mask(address)}", hint) from error
+    except Exception as error:  # of whatever else listens there
+        why = f": {mask(error)}" if str(error) else ""
+        raise TitinError(f"no Dask scheduler answers at {mask(address)}{why}", hint) from error
+    raise TitinError(
+        f"{mask(address)} is the address of a {kind.lower()} of Dask, not of a scheduler",
+        "give the address that `dask scheduler` prints",
+    )
+
+
+async def _greet(distributed: Any, address: str) -> str:
+    """What answers at an address: a client would wait for ever for a greeting that does not come."""
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, timeout=_CONNECT, connection_args=security) as there:
+        return str((await there.identity())["type"])
 
 
 def _is_reached(address: str) -> bool:

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +89,8 @@ class Session:
         """Send a piece of work and read until its end."""
         assert self._process.stdin is not None
         began = last = time.monotonic()
-        silence, output = 0.0, []
+        silence = 0.0
+        output: list[str] = []
         self._process.stdin.write(text)
         self._process.stdin.flush()
         while True:
@@ -160,8 +162,8 @@ def follow(newcomer: Newcomer, document: str) -> list[Done]:
     """Do all that the document says, until something fails."""
     told: list[Done] = []
     for block in blocks_of((newcomer.clone / document).read_text("utf-8"), document):
-        pieces = [lambda b=block: newcomer.execute(b)] if block.language == PYTHON else [
-            lambda c=command: newcomer.run(c) for command in commands_of(block)]  # fmt: skip
+        pieces = [partial(newcomer.execute, block)] if block.language == PYTHON else [
+            partial(newcomer.run, command) for command in commands_of(block)]  # fmt: skip
         for piece in pieces:
             told.append(piece())
             print_done(told[-1])

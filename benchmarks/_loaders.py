@@ -173,7 +173,7 @@ def cellstream(settings: dict[str, Any]) -> tuple[Callable[[int], Batches], tupl
         for start in range(0, len(order), settings["batch"]):
             rows = order[start : start + settings["batch"]]
             X = store.gather_rows(rows, n_threads=settings["threads"])
-            yield _dense(X, settings), labels[rows] if label else None
+            yield _dense(X, settings), labels[rows] if labels is not None else None
 
     return epoch, ("cellstream", "anndata")
 
@@ -187,7 +187,9 @@ def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Run the epochs asked for, or as much of each as the seconds given allow."""
     began = time.perf_counter()
     epoch, libraries = globals()[name](settings)
-    speeds, entropies, sizes = [], [], []
+    speeds: list[float] = []
+    entropies: list[float] = []
+    sizes: list[int] = []
     first: float | None = None
     for number in range(settings["epochs"]):
         cells, start = 0, time.perf_counter()

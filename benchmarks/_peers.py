@@ -12,7 +12,7 @@ python _peers.py genes KIND PLACE N               seconds of each of N genes ove
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from importlib.metadata import version
 
 
@@ -24,7 +24,7 @@ def dense(source: str, target: str) -> None:
 
     adata = anndata.read_h5ad(source)
     X = adata.X if isinstance(adata.X, np.ndarray) else adata.X.toarray()
-    frame = pd.DataFrame(X, index=adata.obs_names, columns=adata.var_names).astype(np.float32, copy=False)
+    frame = pd.DataFrame(X.astype(np.float32, copy=False), index=adata.obs_names, columns=adata.var_names)
     frame.to_parquet(target, compression="snappy")
     print(json.dumps({"libraries": {name: version(name) for name in ("pandas", "pyarrow")}}))
 
@@ -93,7 +93,7 @@ def genes(kind: str, place: str, n: str) -> None:
     print(json.dumps({"seconds": seconds, "libraries": {library: version(library)}}))
 
 
-Genes = tuple[list[str], Callable[[str], object], str]
+Genes = tuple[list[str], Callable[[str], Sized], str]
 
 
 def _titin_genes(place: str) -> Genes:
@@ -118,7 +118,7 @@ def _soma_genes(place: str) -> Genes:
     var = experiment.ms["RNA"].var.read(column_names=["soma_joinid", "var_id"]).concat().to_pandas()
     joinid = dict(zip(var["var_id"], var["soma_joinid"], strict=True))
 
-    def read(gene: str) -> object:
+    def read(gene: str) -> Sized:
         X = experiment.ms["RNA"].X["data"]
         found = X.read((slice(None), [joinid[gene]])).tables().concat()
         return found if len(found) else [0]
@@ -127,6 +127,8 @@ def _soma_genes(place: str) -> Genes:
 
 
 if __name__ == "__main__":
-    known = {"dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl, "cellstream": cellstream, "first": first,
-             "genes": genes}  # fmt: skip
+    known: dict[str, Callable[..., None]] = {
+        "dense": dense, "annbatch": annbatch, "soma": soma, "scdl": scdl, "cellstream": cellstream, "first": first,
+        "genes": genes,
+    }  # fmt: skip
     known[sys.argv[1]](*sys.argv[2:])

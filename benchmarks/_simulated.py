@@ -33,7 +33,7 @@ def _thinned(old: h5py.Group, new: h5py.Group, pool: int, values: int) -> np.nda
     """Store some values of the first cells, as counts; return how many there are of each cell."""
     indptr = old["indptr"][: pool + 1].astype(np.int64)
     every = max(1, round(int(indptr[-1]) / pool / values))
-    lengths = -(-np.diff(indptr) // every)
+    lengths: np.ndarray = -(-np.diff(indptr) // every)
     data = new.create_dataset("data", (int(lengths.sum()),), "f4")
     indices = new.create_dataset("indices", data.shape, "i4")
     at = 0

@@ -154,8 +154,11 @@ def main(arguments: list[str]) -> None:
     if command == "shape":
         print(json.dumps(shape(Path(source))))
     else:
-        make = {"head": head, "stack": stack, "layer": with_layer}[command]
-        make(Path(source), Path(rest[0]), rest[1] if command == "layer" else int(rest[1]))
+        target, what = Path(rest[0]), rest[1]
+        if command == "layer":
+            with_layer(Path(source), target, what)
+        else:
+            {"head": head, "stack": stack}[command](Path(source), target, int(what))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from titin.ageing import (
     joint_model,
     pseudobulk,
 )
+from titin.ageing.composition import CompositionMethod
 from titin.ageing.differential_expression import compare_apart
 
 
@@ -50,8 +52,9 @@ def main() -> int:
     compared = timed(f"comparisons, {level}", lambda: expression_comparisons(found))
     results = timed("protocols apart", lambda: compare_apart(compared, "voom"))
     timed("protocols together", lambda: joint_model(compared))
-    for method in ("asin", "mann_whitney", "poisson"):
-        timed(f"composition, {method}", lambda method=method: composition(cell_counts(atlas), method=method))
+    methods: tuple[CompositionMethod, ...] = ("asin", "mann_whitney", "poisson")
+    for method in methods:
+        timed(f"composition, {method}", partial(lambda by: composition(cell_counts(atlas), method=by), method))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     document = {"cells": atlas.n_obs, "genes": atlas.n_vars, "groups": len(found), "tests": len(results.tests),
                 "seconds": seconds, "processor_seconds": processor, "peak_bytes": peak,

@@ -8,6 +8,7 @@ Whole twins without an effect are those of calibration/expression_twins.py.
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from scipy import stats
 import titin
 from _measure import finish, load_average, table
 from titin.ageing import DifferentialExpression, Pseudobulk, differential_expression, joint_model, pseudobulk
+from titin.ageing.differential_expression import ExpressionMethod
 
 STRONG, DETECTED, LEVEL = 0.5, 0.2, 0.05
 SINGLE_CELLS = 200  # of a donor, in the test of cells
@@ -26,7 +28,7 @@ def main() -> int:
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--null", type=int, metavar="N")
     parser.add_argument("--level", default="0")
-    parser.add_argument("--method", default="voom")
+    parser.add_argument("--method", choices=get_args(ExpressionMethod), default="voom")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if (options.dataset is None) == (options.null is None):
@@ -42,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def planted(dataset: Path, level: str, method: str) -> dict:
+def planted(dataset: Path, level: str, method: ExpressionMethod) -> dict:
     atlas = titin.open(dataset)
     truth = atlas.uns["truth"]
     effects = pd.Series(truth["age_log_fold_change"], dtype=float)
@@ -93,7 +95,9 @@ def score(results: pd.DataFrame, effects: pd.Series) -> dict:
 
 def null(runs: int) -> dict:
     """Draw data without an effect; p-values of the donors' test, and of Welch's test of their cells."""
-    donors_p, cells_p, discoveries = [], {icc: [] for icc in (0.02, 0.05, 0.1)}, 0
+    donors_p: list[np.ndarray] = []
+    cells_p: dict[float, list[np.ndarray]] = {icc: [] for icc in (0.02, 0.05, 0.1)}
+    discoveries = 0
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         results = differential_expression(null_pseudobulk(rng)).table
@@ -129,7 +133,8 @@ def cell_level_p(rng: np.random.Generator, icc: float, n_genes: int = 500) -> np
     donors = rng.normal(0, np.sqrt(icc), (n_genes, 12, 1))
     cells = donors + rng.normal(0, np.sqrt(1 - icc), (n_genes, 12, SINGLE_CELLS))
     young, old = cells[:, :5].reshape(n_genes, -1), cells[:, 5:].reshape(n_genes, -1)
-    return stats.ttest_ind(young, old, axis=1, equal_var=False).pvalue
+    p: np.ndarray = stats.ttest_ind(young, old, axis=1, equal_var=False).pvalue
+    return p
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> float:

@@ -12,6 +12,7 @@ The table has the swapped labels for the peers, which is another script as they 
 import argparse
 import json
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,8 @@ def relabelled(path: str, level: str, change: str, seed: int) -> tuple[titin.Atl
     atlas = titin.open(path)
     obs = atlas.obs.copy()
     labels, donors = (obs[name].astype(str).to_numpy(object) for name in (level, atlas.roles["donor"]))
-    rng, wrong, pair = np.random.default_rng(seed), np.zeros(len(obs), bool), ()
+    rng, wrong = np.random.default_rng(seed), np.zeros(len(obs), bool)
+    pair: tuple[str, ...] = ()
     if change == "random":
         types, n = np.unique(labels, return_counts=True)
         types = types[n >= 10]
@@ -44,8 +46,8 @@ def relabelled(path: str, level: str, change: str, seed: int) -> tuple[titin.Atl
         wrong[at] = True
     elif change == "exchange":
         sizes = pd.crosstab(pd.Series(donors), pd.Series(labels))
-        donor = sizes.sum(axis=1).idxmax()
-        one, other = sizes.loc[donor].nlargest(2).index
+        donor = str(sizes.sum(axis=1).idxmax())
+        one, other = sizes.T[donor].nlargest(2).index.astype(str)
         a, b = ((donors == donor) & (labels == name) for name in (one, other))
         labels[a], labels[b] = other, one
         wrong, pair = a | b, (donor, one, other)
@@ -75,7 +77,7 @@ def main() -> None:
             ).to_csv(options.table)
         began, cpu = time.perf_counter(), time.process_time()
         check = check_labels(atlas, cell_type_level=level, seed=options.seed)
-        row = {"change": change, "cells": atlas.n_obs, "wrong": int(wrong.sum()),
+        row: dict[str, Any] = {"change": change, "cells": atlas.n_obs, "wrong": int(wrong.sum()),
                "flagged": float(check.table["flagged"].mean()), "seconds": round(time.perf_counter() - began, 1),
                "cpu_seconds": round(time.process_time() - cpu, 1)}  # fmt: skip
         if wrong.any():

@@ -86,7 +86,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     read_once(twin)
     note(f"building {shape['cells']:,} cells, {options.runs} times")
     runs = build(options, twin, dataset, options.runs)
-    document = {
+    document: dict[str, Any] = {
         "schema_version": 1,
         "machine": machine(),
         "load_average": {"before": before},
@@ -166,7 +166,7 @@ def start_up() -> dict[str, Any]:
     """Median seconds of the shortest programs, as they are and beyond the bare interpreter."""
     note("start-up")
     script = Path(sys.executable).with_name("titin")
-    commands = {
+    commands: dict[str, list[str | Path]] = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "import titin": [sys.executable, "-c", "import titin"],
         "titin --help": [script, "--help"] if script.exists() else [sys.executable, "-m", "titin", "--help"],

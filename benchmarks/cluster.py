@@ -91,8 +91,9 @@ PASSES: dict[str, Callable[[Any, dict[str, Any]], list[Any]]] = {
 
 def _build(source: Path, options: dict[str, Any]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
-        built = titin.build(source, Path(folder) / "dataset", project=(), **options)
-        return [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(built.path.iterdir())}]
+        dataset = Path(folder) / "dataset"
+        titin.build(source, dataset, project=(), **options)
+        return [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(dataset.iterdir())}]
 
 
 def _digest(found: list[Any]) -> str:
@@ -104,7 +105,7 @@ def _digest(found: list[Any]) -> str:
 
 def _cpu(client: Client) -> float:
     """Processor seconds of this process and of all workers."""
-    return time.process_time() + sum(client.run(time.process_time).values())
+    return time.process_time() + float(sum(client.run(time.process_time).values()))
 
 
 def _measure(client: Client, options: argparse.Namespace, workers: int) -> tuple[list[dict[str, Any]], int]:

@@ -130,7 +130,8 @@ def take_sample(options: argparse.Namespace, folder: Path) -> Sample:
     twin = twin_or_make(options.twin, options.twin_script, folder, options.cells)
     head(twin, folder / "head.h5ad", options.cells)
     note("building a dataset from its first cells")
-    dataset = build(folder / "head.h5ad", folder / "dataset", preset=options.preset or None).path
+    dataset = folder / "dataset"
+    build(folder / "head.h5ad", dataset, preset=options.preset or None)
     manifest = Manifest.read(dataset)
     names = manifest.layout
     return Sample(
@@ -368,7 +369,7 @@ def gene_row_groups(sample: Sample) -> list[Study]:
     variants = []
     for limit, page in ((250_000, None), (2_000_000, None), (2_000_000, 32_768), (2_000_000, 8192), (4_000_000, 8192)):
         groups = cut_by_nonzeros(n_cells, limit)
-        read = {"decode": decode, "open": open_file}
+        read: dict[str, Callable[[Path], float]] = {"decode": decode, "open": open_file}
         read |= {
             f"group {name}": random_genes(groups, n_cells, p) for name, p in (("p50", 50), ("p95", 95), ("max", 100))
         }

@@ -86,8 +86,10 @@ def main() -> int:
     options = parser.parse_args()
     words = [sys.executable, "-m", "titin", "explore", str(options.dataset), "--no-browser", "--json"]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    said = server.stdout
+    assert said is not None
     try:
-        address = json.loads("".join(server.stdout.readline() for _ in range(4)))["address"]
+        address = json.loads("".join(said.readline() for _ in range(4)))["address"]
         found = measure(address, options, server.pid)
         if not options.pages:
             found["server memory after comparisons, MB"] = memory(server.pid)
@@ -115,8 +117,8 @@ def measure(address: str, options: argparse.Namespace, server: int) -> dict[str,
         arguments = [*ARGUMENTS, "--enable-precise-memory-info"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         names = titin.open(options.dataset).var_names
-        drawn = np.random.default_rng(options.seed).permutation(names)
-        genes, others = drawn[: options.genes + 1], [str(gene) for gene in drawn[options.genes + 1 :][:60]]
+        drawn = [str(name) for name in np.random.default_rng(options.seed).permutation(names)]
+        genes, others = drawn[: options.genes + 1], drawn[options.genes + 1 :][:60]
         if options.pages:
             page = browser.new_page(viewport={"width": 1400, "height": 900})
             show(page, address)
@@ -125,7 +127,7 @@ def measure(address: str, options: argparse.Namespace, server: int) -> dict[str,
         found = {name: float(np.median([one[name] for one in openings])) for name in openings[0]}
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         show(page, address)
-        first, *rest = [page.evaluate(COLOUR, str(gene)) for gene in genes]
+        first, *rest = [page.evaluate(COLOUR, gene) for gene in genes]
         found["first gene, ms"], found["first gene read, kB"] = first["ms"], first["bytes"] / 1000
         for share in (50, 95):
             found[f"gene to colours p{share}, ms"] = float(np.percentile([one["ms"] for one in rest], share))
@@ -150,7 +152,7 @@ def every_level(page: Any, dataset: Path, genes: list[str], others: list[str]) -
     found: dict[str, float] = {}
     manifest = Manifest.read(dataset)
     for number, (level, names) in enumerate(manifest.ageing_files.items()):
-        pages = ageing_pages(page, level, [str(gene) for gene in genes], others)
+        pages = ageing_pages(page, level, genes, others)
         pages["tables, MB"] = sum(manifest.files[name]["bytes"] for name in names) / 1e6
         found |= {f"{name}, by {level}" if number else name: value for name, value in pages.items()}
     return found
@@ -160,7 +162,8 @@ def ageing_pages(page: Any, level: str, genes: list[str], others: list[str]) -> 
     """Pages of what changes with age; the first card also reads the names of donors and where genes lie."""
 
     def show(**state: Any) -> dict[str, float]:
-        return page.evaluate(PAGE, {"level": level, **state})
+        taken: dict[str, float] = page.evaluate(PAGE, {"level": level, **state})
+        return taken
 
     first, *cards = [show(page="gene", card=gene) for gene in genes]
     dots = [show(page="dots", dots=others[20 * k : 20 * k + 20]) for k in range(3)]

@@ -32,7 +32,8 @@ def _ways(atlas: titin.Atlas) -> dict[str, Callable[[], Any]]:
         raise BenchmarkError("the dataset lacks donors, cell types or ages: name their columns with `titin build`")
     young = ages <= np.nanmedian(ages)
     old = ~young & ~np.isnan(ages)
-    halves = np.where(young, "young", np.where(old, "old", None))
+    halves = np.full(len(ages), None, object)
+    halves[young], halves[old] = "young", "old"
     expression, threads = atlas.expression, atlas.reader.resources.threads
 
     def plain() -> int:
@@ -67,7 +68,7 @@ def main() -> int:
     for work in _ways(titin.open(options.dataset, threads=options.threads)).values():
         work()  # compiled, and in the page cache
     rounds = [{way: _spent(work) for way, work in ways.items()} for _ in range(options.repeats + 1)]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for way in ways:
         later = [one[way] for one in rounds[1:]]
         ratios = [one[way][0] / one[PLAIN][0] for one in rounds[1:]]

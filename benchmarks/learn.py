@@ -34,8 +34,9 @@ def run(dataset: str, output: str, name: str, tasks: list[str], models: list[str
     from titin.learn import run_benchmark
 
     began = time.perf_counter()
-    asked = {"models": models, **({"tasks": tasks} if tasks else TASKS[name])}
-    done = run_benchmark(dataset, output, splits=["leave_one_donor_out"], figures=False, threads=threads, **asked)
+    asked = {"tasks": tasks, "models": models} if tasks else {"models": models, **TASKS[name]}
+    done = run_benchmark(dataset, output, tasks=asked["tasks"], models=asked["models"],
+                         splits=["leave_one_donor_out"], figures=False, threads=threads)  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform.startswith("linux") else 2**30)
     scores = done.scores
     best = scores[scores["metric"].isin(["mae", "accuracy", "macro_f1"])]
@@ -76,7 +77,7 @@ def planted(truth: Path, output: Path, dataset: str) -> dict[str, float]:
         if files:
             genes = consensus(pd.concat([pd.read_parquet(file).assign(fold=i) for i, file in enumerate(files)]))
             size = genes["weight"].abs().groupby(genes["gene"].map(symbol_of)).max()
-            found[folder.name] = float(roc_auc_score(is_planted, is_planted.index.map(size).fillna(0)))
+            found[folder.name] = float(roc_auc_score(is_planted, size.reindex(is_planted.index).fillna(0)))
     return found
 
 

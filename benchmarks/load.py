@@ -128,7 +128,9 @@ def contenders(options: argparse.Namespace, cache: str) -> list[tuple[str, str, 
 def _several(options: argparse.Namespace, cache: str) -> list[tuple[str, str, Any, dict[str, Any]]]:
     """The same cells as several datasets: each once an epoch, and by weight."""
     parts = {"parts": list(map(str, options.parts)), "threads": options.threads}
-    kinds = (("", {}, {}), (", equal weights", {}, {"weights": "equal"}), ("", {"cache": cache}, {}))
+    kinds: tuple[tuple[str, dict[str, str], dict[str, str]], ...] = (
+        ("", {}, {}), (", equal weights", {}, {"weights": "equal"}), ("", {"cache": cache}, {}),
+    )  # fmt: skip
     return [
         (f"titin, {'cache' if kept else 'Parquet'}, CSR, threads {options.threads}{_OF}{len(options.parts)} datasets"
          f"{how}", "titin", sys.executable, {**parts, **kept, **more})
@@ -163,14 +165,14 @@ def _peers(options: argparse.Namespace) -> list[tuple[str, str, Any, dict[str, A
 def _collection(options: argparse.Namespace) -> Path:
     if options.collection is None:
         raise BenchmarkError("--annbatch-python needs --collection")
-    if not options.collection.exists() and options.source is None:
-        raise BenchmarkError(f"{options.collection} does not exist, and there is no --source to make it from")
     return convert(options.annbatch_python, "annbatch", options.source, options.collection, str(options.threads))
 
 
 def convert(python: Path, peer: str, source: Path | None, target: Path, *more: str) -> Path:
     """Have a peer convert the source, unless it did before."""
     if not target.exists():
+        if source is None:
+            raise BenchmarkError(f"{target} does not exist, and there is no --source to make it from")
         note(f"{peer}: converting")
         run([python, HERE / "_peers.py", peer, source, target, *more])
     return target
@@ -195,8 +197,8 @@ def run_loader(label: str, name: str, python: Any, own: dict[str, Any], shared: 
 
 def _cold(command: list[Any], own: dict[str, Any], shared: dict[str, Any]) -> float:
     """Cells a second of one epoch whose files are on the disk alone."""
-    read = [own["cache"]] if own.get("cache") else [own.get("collection") or own.get("source")]
-    for path in read if read[0] else shared["parquet"]:
+    read = own.get("cache") or own.get("collection") or own.get("source")
+    for path in [read] if read else own.get("parts") or shared["parquet"]:
         evict(Path(path))
     done = run([*command[:-1], json.dumps({**json.loads(command[-1]), "epochs": 1})])
     return float(_last_line(done.stdout)["cells_per_second"][0])

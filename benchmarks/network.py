@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,18 @@ def twin(folder: Path, seed: int, options: argparse.Namespace, *, change: bool) 
     return titin.open(folder / f"twin{seed}"), truth["regulation"], str(truth["regulation_changes_in"])
 
 
-def ask(atlas: titin.Atlas, edges: pd.DataFrame, seed: int, **more: object) -> NetworkQuestion:
+def ask(atlas: titin.Atlas, edges: pd.DataFrame, seed: int) -> NetworkQuestion:
     """Planted regulators among genes that regulate nothing."""
     rng = np.random.default_rng(seed)
     others = sorted(set(atlas.var_names) - set(edges["source"]) - set(edges["target"]))
-    known = PriorNetwork(edges[["source", "target", "weight"]], "planted")
+    known = planted(edges)
     decoys = rng.choice(others, DECOYS, replace=False)
-    return NetworkQuestion(network=known, regulators=(*known.sources, *decoys), seed=seed, **more)
+    return NetworkQuestion(network=known, regulators=(*known.sources, *decoys), seed=seed)
+
+
+def planted(edges: pd.DataFrame) -> PriorNetwork:
+    """What was planted, as a network that is known."""
+    return PriorNetwork(edges[["source", "target", "weight"]], "planted")
 
 
 def at_place(table: pd.DataFrame, test: dict[str, str]) -> pd.DataFrame:
@@ -63,7 +69,8 @@ def recovery(folder: Path, options: argparse.Namespace) -> list[dict[str, object
     rows = []
     for seed in range(options.seeds):
         atlas, edges, kind = twin(folder, seed, options, change=True)
-        found = infer_networks(atlas, ask(atlas, edges, seed, reference=PriorNetwork(edges, "planted"), n_bootstraps=0))
+        question = replace(ask(atlas, edges, seed), reference=PriorNetwork(edges, "planted"), n_bootstraps=0)
+        found = infer_networks(atlas, question)
         changed = set(edges.loc[edges["changes"], "source"])
         for test in found.tests:
             own = at_place(found.regulators, test)
@@ -109,15 +116,14 @@ def null(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     p, edge_p, hits, places, places_hit, activity_hits, n_activity = [], [], 0, 0, 0, 0, 0
     for seed in range(options.null):
         atlas, edges, _ = twin(folder, seed, options, change=False)
-        question = ask(atlas, edges, seed, n_bootstraps=0, n_edges=100)
-        found = infer_networks(atlas, question)
+        found = infer_networks(atlas, replace(ask(atlas, edges, seed), n_bootstraps=0, n_edges=100))
         own = found.regulators[found.regulators["targets"] == "known"].dropna(subset=["p_value"])
         p += own["p_value"].tolist()
         hits += int((own["adj_p_value"] <= 0.1).sum())
         by_place = (own["adj_p_value"] <= 0.1).groupby([own["cell_type"], own["protocol"]]).any()
         places, places_hit = places + len(by_place), places_hit + int(by_place.sum())
         edge_p += found.table["p_value"].dropna().tolist()
-        active = activities(atlas, question.network).table.dropna(subset=["p_value"])
+        active = activities(atlas, planted(edges)).table.dropna(subset=["p_value"])
         n_activity, activity_hits = n_activity + len(active), activity_hits + int((active["adj_p_value"] < 0.05).sum())
         print(f"twin {seed + 1} of {options.null}: {len(own)} tests", file=sys.stderr)
     test = stats.kstest(p, "uniform")

@@ -13,6 +13,7 @@ import json
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from titin.builder import build
 from titin.demo import write_demo_atlas
 from titin.text import table
 
-TRANSFORMS = {
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "x": lambda x: x,
     "log1p(x)": np.log1p,
     "log(x + 1)": lambda x: np.log(x + x.dtype.type(1)),
@@ -105,7 +106,8 @@ def matrix_bytes(report: Any) -> int:
 
 def recovered(counts: sparse.csr_matrix, folder: Path, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Every transform × target × type."""
-    rows, by_log1p = [], {}
+    rows: list[dict[str, Any]] = []
+    by_log1p: dict[tuple[str, str], int] = {}
     of_cell = divisors(counts, rng)
     for transform in sorted(TRANSFORMS, key=lambda name: name != "log1p(x)"):  # first what sizes are compared with
         for target, by in of_cell.items():

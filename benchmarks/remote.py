@@ -173,7 +173,10 @@ def main() -> int:
     print(f"{local.n_obs:,} cells; {options.latency:.0f} ms, {options.bandwidth:.0f} MB/s; "
           f"load {document['load_average']}; Python {sys.version.split()[0]}\n")  # fmt: skip
     print(
-        table(("step", "ms", "requests", "kB"), [(n, f"{1000 * s:.0f}", r, f"{b / 1000:,.0f}") for n, s, r, b in seen])
+        table(
+            ("step", "ms", "requests", "kB"),
+            [(n, f"{1000 * s:.0f}", str(r), f"{b / 1000:,.0f}") for n, s, r, b in seen],
+        )
     )
     print(f"\nLoader: {here:,.0f} cells/s here, {there:,.0f} there ({ratio:.2f}); medians of {options.repeats} pairs. "
           f"{a_cell:,.0f} bytes a cell: at most {most:,.0f} cells/s come")  # fmt: skip
@@ -183,7 +186,8 @@ def main() -> int:
 def _asked(url: str) -> list[tuple[str, str, int]]:
     """Requests since the last time."""
     with urllib.request.urlopen(f"{url}/seen") as answer:
-        return json.load(answer)
+        seen: list[tuple[str, str, int]] = json.load(answer)
+        return seen
 
 
 if __name__ == "__main__":

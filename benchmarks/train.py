@@ -6,7 +6,7 @@ python benchmarks/train.py --dataset DATASET [--device cuda] [--cache FOLDER]
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def main() -> int:
     atlas = titin.open(options.dataset)
     cache: Any = options.cache or False
     torch.manual_seed(0)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, dataset in datasets(atlas, options.batch, options.label, options.genes, cache):
         note(name)
         rows.append({"batches": name, **measure(dataset, options)})
@@ -96,13 +96,14 @@ def measure(dataset: TorchDataset, options: argparse.Namespace) -> dict[str, flo
             "waiting": waits[int(np.argmin(both))]}  # fmt: skip
 
 
-def best(seconds_a_cell: Any, epochs: int) -> float:
+def best(seconds_a_cell: Callable[[int], float], epochs: int) -> float:
     """The least of some epochs, after one that is not measured."""
     return min([seconds_a_cell(number) for number in range(epochs + 1)][1:])
 
 
 def trainer(dataset: TorchDataset, n_genes: int, device: str) -> Any:
     """Give what trains on a batch: two layers, Adam, mixed precision where values are halves."""
+    assert dataset.classes is not None, "every kind of batch has a target"
     model = torch.nn.Sequential(
         torch.nn.Linear(n_genes, 128), torch.nn.ReLU(), torch.nn.Linear(128, len(dataset.classes))
     )

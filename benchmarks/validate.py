@@ -96,10 +96,12 @@ def _build(options: argparse.Namespace, twin: Path, dataset: Path) -> Path:
 
 
 def _validate(options: argparse.Namespace, dataset: Path, source: Path | None, level: str, folder: Path) -> Run:
-    command = [sys.executable, "-m", "titin", "validate", dataset, "--level", level, "--json", "--quiet"]
+    command: list[str | Path] = [sys.executable, "-m", "titin", "validate", dataset]
+    command += ["--level", level, "--json", "--quiet"]
     command += ["--threads", str(options.threads)]
     command += ["--output", folder / "report", "--force"] if options.report else ["--no-report"]
-    return run([*command, *(["--source", source] if source else [])])
+    command += ["--source", source] if source else []
+    return run(command)
 
 
 def _checks(runs: list[Run]) -> dict[str, dict[str, float]]:

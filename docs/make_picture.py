@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
@@ -19,7 +20,7 @@ PICTURE = Path(__file__).parent / "pictures" / "overview.png"
 _SEEN, _HELD_OUT = "#9a9a9a", "#0072b2"
 
 
-def predicted_ages(atlas: titin.Atlas, axes: plt.Axes) -> None:
+def predicted_ages(atlas: titin.Atlas, axes: Axes) -> None:
     """Age of each sample against what a model says that has, and one that has not seen other cells of its donor."""
     X, y, groups = atlas.Xy("age")
     seen = KFold(5, shuffle=True, random_state=0)

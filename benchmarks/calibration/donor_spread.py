@@ -32,7 +32,9 @@ def relative_levels(data: Pseudobulk, kind: str) -> tuple[np.ndarray, np.ndarray
 
 def log_sd(level: np.ndarray, counting: np.ndarray) -> np.ndarray:
     """Standard deviation of the logarithm, a gene, of a log-normal law with this variance beyond counting."""
-    return np.sqrt(np.log1p(np.maximum(level.var(axis=0, ddof=1) - counting, 0)))
+    beyond = np.maximum(level.var(axis=0, ddof=1) - counting, 0)
+    sd: np.ndarray = np.sqrt(np.log1p(beyond))
+    return sd
 
 
 def main() -> None:

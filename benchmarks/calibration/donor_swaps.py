@@ -88,7 +88,7 @@ def measure(
         exchanged, truth = exchange(groups, rng)
         match = trial(counts, exchanged)
         found += alarm(match)
-        right += alarm(match) and match.exchanged == truth
+        right += match is not None and match.alarming and match.exchanged == truth
     return false, found, right
 
 

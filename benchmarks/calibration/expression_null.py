@@ -9,6 +9,7 @@ interval, and the shares of genes below some p. `--contrast "bs(age, df=3)"` ask
 import argparse
 import itertools
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,20 +17,24 @@ from real_pseudobulk import DATA, glioblastoma, hearts, make_up_ages
 from scipy import stats
 
 from titin.ageing import differential_expression
+from titin.ageing.differential_expression import ExpressionMethod
 from titin.ageing.pseudobulk import Pseudobulk
 
 LEVELS = (0.05, 1e-3, 1e-4)
 
 
-def null_tests(data: Pseudobulk, methods: list[str], runs: int, seed: int, **options: object) -> pd.DataFrame:
+def null_tests(
+    data: Pseudobulk, methods: list[ExpressionMethod], runs: int, seed: int, *, formula: str | None = None,
+    contrast: str = "age",
+) -> pd.DataFrame:  # fmt: skip
     """One row a run, type and method: ``genes``, ``hit``, and a column for each p: share of genes below it."""
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[dict[str | float, Any]] = []
     n_donors = min(12, data.groups["donor"].nunique())
     for run, kind in itertools.product(range(runs), sorted(data.groups["cell_type"].unique())):
         dealt = make_up_ages(data.select(cell_type=kind), rng, n_donors)  # anew for each type: tests are independent
         for method in methods:
-            table = differential_expression(dealt, method=method, **options).table
+            table = differential_expression(dealt, method=method, formula=formula, contrast=contrast).table
             p, hit = table["p_value"].to_numpy(), bool((table["adj_p_value"] < 0.05).any())
             rows.append({"run": run, "type": kind, "method": method, "genes": len(p), "hit": hit,
                          **{x: (p < x).mean() for x in LEVELS}})  # fmt: skip
@@ -50,20 +55,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--methods", nargs="+", default=["voom", "limma", "trend"])
+    parser.add_argument("--methods", nargs="+", choices=get_args(ExpressionMethod), default=["voom", "limma", "trend"])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real tables (default: %(default)s)")
     parser.add_argument("--only", nargs="+", help="these data alone")
     parser.add_argument("--contrast", default="age")
     chosen = parser.parse_args()
     rows = []
-    for name, data, options in (("hearts", hearts(chosen.data), {}),
+    for name, data, formula in (("hearts", hearts(chosen.data), None),
                                 ("glioblastoma", glioblastoma(chosen.data),
-                                 {"formula": f"~ patient + treatment + {chosen.contrast}"}),
+                                 f"~ patient + treatment + {chosen.contrast}"),
                                 ("glioblastoma, patients overlooked", glioblastoma(chosen.data),
-                                 {"formula": f"~ treatment + {chosen.contrast}"})):  # fmt: skip
+                                 f"~ treatment + {chosen.contrast}")):  # fmt: skip
         if chosen.only and name not in chosen.only:
             continue
-        tests = null_tests(data, chosen.methods, chosen.runs, chosen.seed, contrast=chosen.contrast, **options)
+        tests = null_tests(data, chosen.methods, chosen.runs, chosen.seed, formula=formula, contrast=chosen.contrast)
         kinds = [*sorted(tests["type"].unique()), None] if tests["type"].nunique() > 1 else [None]
         for method in chosen.methods:
             own = tests[tests["method"] == method]

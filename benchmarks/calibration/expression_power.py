@@ -9,6 +9,7 @@ donor's age. Printed are the shares found at an adjusted p < 0.05, and those wit
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from real_pseudobulk import DATA, hearts, make_up_ages
 from scipy import sparse
 
 from titin.ageing import differential_expression
+from titin.ageing.differential_expression import ExpressionMethod
 from titin.ageing.pseudobulk import Pseudobulk
 
 YEARS = 27
@@ -35,7 +37,9 @@ def plant(data: Pseudobulk, rng: np.random.Generator) -> tuple[Pseudobulk, pd.Se
     return planted, pd.Series(effect, data.genes["gene_id"])
 
 
-def planted_tests(data: Pseudobulk, methods: list[str], runs: int, seed: int, n_donors: int = 12) -> pd.DataFrame:
+def planted_tests(
+    data: Pseudobulk, methods: list[ExpressionMethod], runs: int, seed: int, n_donors: int = 12
+) -> pd.DataFrame:
     """One row a run, gene and method: ``effect`` planted, ``found``, ``likely`` (p < 0.01), ``sign`` that agrees."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -67,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--methods", nargs="+", default=["voom", "limma", "trend"])
+    parser.add_argument("--methods", nargs="+", choices=get_args(ExpressionMethod), default=["voom", "limma", "trend"])
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real tables (default: %(default)s)")
     chosen = parser.parse_args()
     data = hearts(chosen.data).select(cell_type="CM")  # the other types have too few counts to find anything

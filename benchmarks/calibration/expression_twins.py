@@ -10,6 +10,8 @@ twin to twin. ``--shuffles`` deals the ages to the donors anew, over the same co
 
 import argparse
 import sys
+from collections.abc import Hashable
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,15 @@ from expression_null import LEVELS, describe
 from twins import LEVEL, deal_ages, twin
 
 from titin.ageing import differential_expression
+from titin.ageing.differential_expression import ExpressionMethod
 from titin.ageing.pseudobulk import Pseudobulk
 
 STRONG, SEEN = 0.5, 0.2
 
 
-def null_tests(data: Pseudobulk, methods: list[str]) -> pd.DataFrame:
+def null_tests(data: Pseudobulk, methods: list[ExpressionMethod]) -> pd.DataFrame:
     """One row a type, protocol and method, as `expression_null.null_tests` gives them."""
-    rows = []
+    rows: list[dict[str | float, Any]] = []
     for method in methods:
         table = differential_expression(data, cell_type_level=LEVEL, method=method).table
         for _, own in table.groupby(["cell_type", "protocol"], observed=True):
@@ -43,12 +46,14 @@ def describe_by_twin(tests: pd.DataFrame) -> dict[str, str]:
     return {**describe(tests), "twins": str(n), "standard error by twins": f"{100 * error:.1f} %"}
 
 
-def planted_tests(data: Pseudobulk, truth: pd.Series, methods: list[str]) -> pd.DataFrame:
+def planted_tests(data: Pseudobulk, truth: pd.Series, methods: list[ExpressionMethod]) -> pd.DataFrame:
     """One row a test and method: ``effect`` planted, ``seen`` (share of cells), ``found``, ``sign`` that agrees."""
     whole = data.aggregate([LEVEL, "protocol"])
     seen = whole.detected.toarray() / whole.groups["n_cells"].to_numpy()[:, None]
     keys = whole.groups[[LEVEL, "protocol"]].itertuples(index=False, name=None)
-    shares = {key: dict(zip(data.genes["gene_id"], row, strict=True)) for key, row in zip(keys, seen, strict=True)}
+    shares: dict[Hashable, dict[str, float]] = {
+        key: dict(zip(data.genes["gene_id"], row, strict=True)) for key, row in zip(keys, seen, strict=True)
+    }
     parts = []
     for method in methods:
         table = differential_expression(data, cell_type_level=LEVEL, method=method).table
@@ -80,7 +85,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=6000, help="of each (default: %(default)s)")
     parser.add_argument("--planted", action="store_true", help="with effects of age")
     parser.add_argument("--shuffles", type=int, default=0, help="deals of ages to donors, in place of their own")
-    parser.add_argument("--methods", nargs="+", default=["voom", "limma", "trend"])
+    parser.add_argument("--methods", nargs="+", choices=get_args(ExpressionMethod), default=["voom", "limma", "trend"])
     chosen = parser.parse_args()
     parts = []
     for seed in range(chosen.seed, chosen.seed + chosen.runs):

@@ -9,6 +9,7 @@ model's LTSR is above 0.95 of nothing.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,10 @@ from titin.ageing import CellCounts, composition
 
 TYPES, CELLS, PLANTED = 15, 5000, ("T0", "T1")
 CONCENTRATIONS = {"much": 60.0, "little": 300.0}
-METHODS = {"asin": {}, "logit": {}, "quasi": {}, "propeller": {"method": "asin", "weigh": False},
-           "mann_whitney": {"min_sample_cells": 0}}  # fmt: skip
+METHODS: dict[str, dict[str, Any]] = {
+    "asin": {}, "logit": {}, "quasi": {}, "propeller": {"method": "asin", "weigh": False},
+    "mann_whitney": {"min_sample_cells": 0},
+}  # fmt: skip
 FEW_DONOR = {"nuclei": "398B", "cells": "470BR"}
 
 
@@ -32,9 +35,9 @@ def draw(
     slopes[:2] = effect, -effect
     base = rng.dirichlet(np.full(TYPES, 1.0 if effect == 0 else 5.0))
     counts = []
-    for one in donors.itertuples():
-        n = few if one.donor == FEW_DONOR[protocol] else int(rng.lognormal(np.log(CELLS), 0.5))
-        share = base * np.exp(slopes * (one.age - 50) / 10)
+    for donor, age in zip(donors["donor"], donors["age"], strict=True):
+        n = few if donor == FEW_DONOR[protocol] else int(rng.lognormal(np.log(CELLS), 0.5))
+        share = base * np.exp(slopes * (age - 50) / 10)
         own = rng.dirichlet(share / share.sum() * concentration + 1e-3)
         counts.append(rng.multinomial(n, own))
     table = pd.DataFrame(np.array(counts, np.int64), columns=[f"T{t}" for t in range(TYPES)])
@@ -44,7 +47,7 @@ def draw(
 
 def tested(data: CellCounts, method: str) -> pd.DataFrame:
     """Tests of all types, whatever the donors' cells."""
-    options = {"method": method, **METHODS[method]}
+    options: dict[str, Any] = {"method": method, **METHODS[method]}
     return composition(data, min_donor_cells=1, **options).table
 
 
@@ -59,7 +62,9 @@ def trial(rng: np.random.Generator, runs: int, few: int, concentration: float, p
     return {name: np.mean(rows, axis=0) for name, rows in found.items()}
 
 
-def power(rng: np.random.Generator, runs: int, few: int, concentration: float, protocol: str, effect: float) -> dict:
+def power(
+    rng: np.random.Generator, runs: int, few: int, concentration: float, protocol: str, effect: float
+) -> dict[str, float]:  # fmt: skip
     """Share of planted types found at adjusted p < 0.05, by method."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
     for _ in range(runs):
@@ -67,7 +72,7 @@ def power(rng: np.random.Generator, runs: int, few: int, concentration: float, p
         for name, rows in found.items():
             table = tested(data, name).set_index("cell_type")
             rows.append(float((table["adj_p_value"].reindex(PLANTED) < 0.05).mean()))
-    return {name: np.mean(rows) for name, rows in found.items()}
+    return {name: float(np.mean(rows)) for name, rows in found.items()}
 
 
 def sign_rates(rng: np.random.Generator, runs: int, few: int, concentration: float, protocol: str) -> np.ndarray:
@@ -76,8 +81,9 @@ def sign_rates(rng: np.random.Generator, runs: int, few: int, concentration: flo
     for _ in range(runs):
         found = composition(draw(rng, few, concentration, protocol), method="poisson", min_donor_cells=1)
         high = found.table["ltsr"] > 0.95
-        rows.append((high.any(), high.mean()))
-    return np.mean(rows, axis=0)
+        rows.append([float(high.any()), float(high.mean())])
+    shares: np.ndarray = np.array(rows).mean(axis=0)
+    return shares
 
 
 def main() -> None:

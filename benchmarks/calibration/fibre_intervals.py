@@ -43,7 +43,7 @@ def coverage(rng: np.random.Generator, protocol: str, errors: Draw, runs: int) -
 
     def compare(values: np.ndarray) -> pd.DataFrame:
         measures = pd.DataFrame(values).rename(columns=str)
-        each = {name: name for name in measures}  # by itself, as measures of fibres are too few to learn from
+        each = {str(name): str(name) for name in measures}  # by itself, as measures of fibres are too few to learn from
         return compare_donor_means(DonorMeans(groups, measures), families=each).table
 
     found = compare(level + SLOPE * donors["age"].to_numpy()[:, None] / 10)

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.ageing import Pseudobulk, expression_comparisons, joint_model
-from titin.ageing.differential_expression import compare_apart
+from titin.ageing.differential_expression import ExpressionMethod, compare_apart
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 HEARTS = SHARED / "data" / "h5ad" / "heart_pseudobulk_mofacell_66x29126.h5ad"
@@ -33,14 +34,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--effect", type=float, default=0.0)
-    parser.add_argument("--method", default="voom")
+    parser.add_argument("--method", choices=get_args(ExpressionMethod), default="voom")
     parser.add_argument(
         "--only", nargs="+", choices=METHODS, default=METHODS, help="these rows alone, which is quicker"
     )
     options = parser.parse_args()
     rows = trial(read_hearts(options.hearts), options.seed, options.runs, options.effect, options.method, options.only)
     table = pd.DataFrame(rows)
-    print("| " + " | ".join(table) + " |\n" + "|---" * table.shape[1] + "|")
+    print("| " + " | ".join(table.columns) + " |\n" + "|---" * table.shape[1] + "|")
     for row in table.itertuples(index=False):
         print("| " + " | ".join(map(str, row)) + " |")
     return 0
@@ -57,7 +58,8 @@ def read_hearts(path: Path) -> Hearts:
 
 
 def trial(
-    hearts: Hearts, seed: int, runs: int, effect: float = 0.0, method: str = "voom", only: Sequence[str] = METHODS
+    hearts: Hearts, seed: int, runs: int, effect: float = 0.0, method: ExpressionMethod = "voom",
+    only: Sequence[str] = METHODS,
 ) -> list[dict[str, str]]:  # fmt: skip
     """One row a kind of protocols and a method."""
     rng = np.random.default_rng(seed)
@@ -86,7 +88,8 @@ def _study(
     names = groups["donor"].unique()
     hearts = dict(zip(names, rng.permutation(first.index)[: len(names)], strict=True))
     of = {PROTOCOLS[0]: first, PROTOCOLS[1]: second}
-    counts = np.stack([of[row.protocol].loc[hearts[row.donor]].to_numpy() for row in groups.itertuples()])
+    rows = zip(groups["protocol"], groups["donor"], strict=True)
+    counts = np.stack([of[protocol].loc[hearts[donor]].to_numpy() for protocol, donor in rows])
     planted = rng.permutation(counts.shape[1])[: int(PLANTED * counts.shape[1])] if effect else np.zeros(0, int)
     slope = effect * rng.choice([-1, 1], len(planted))
     decades = groups["age"].to_numpy()[:, None] / 10
@@ -98,7 +101,7 @@ def _study(
             first.columns.to_numpy()[planted])  # fmt: skip
 
 
-def _test(data: Pseudobulk, method: str, only: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _test(data: Pseudobulk, method: ExpressionMethod, only: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     compared = expression_comparisons(data)
     joint = joint_model(compared).table
     both = set(joint["gene"])

@@ -49,7 +49,7 @@ def main() -> int:
 def trial(name: str, seed: int, runs: int, effect: float = 0.0, scale: float = 0.0) -> list[dict[str, str]]:
     """One row a method: how often p-values of genes without an effect are small, or what was found of those with."""
     found: dict[str, list[Floats]] = {method: [] for method in METHODS}
-    interaction = []
+    interaction: list[Floats] = []
     rng = np.random.default_rng([seed, list(CORRELATIONS).index(name)])
     for _ in range(runs):
         for method, p in _draw(rng, CORRELATIONS[name](rng), effect, scale):

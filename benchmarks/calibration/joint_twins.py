@@ -69,7 +69,7 @@ def twins(chosen: argparse.Namespace) -> Iterator[tuple[Pseudobulk, dict[str, fl
     for seed in range(chosen.seed, chosen.seed + chosen.runs if not chosen.dataset else 0):
         if chosen.whole:
             sums, truth = whole_twin(seed, **WHOLE, age_effect=chosen.planted, script=chosen.twin_script)
-            yield sums, truth.to_dict()
+            yield sums, {str(gene): float(effect) for gene, effect in truth.items()}
             continue
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "twin.h5ad"
@@ -80,7 +80,7 @@ def twins(chosen: argparse.Namespace) -> Iterator[tuple[Pseudobulk, dict[str, fl
             yield read(titin.build(source, Path(folder) / "twin", preset="muscle", project=()).path)
 
 
-def read(path: Path) -> tuple[Pseudobulk, dict[str, float]]:
+def read(path: Path | str) -> tuple[Pseudobulk, dict[str, float]]:
     """Pseudobulk and planted effects of a dataset that was built from a twin."""
     atlas = titin.open(path)
     return pseudobulk(atlas), atlas.uns["truth"]["age_log_fold_change"]
@@ -99,8 +99,8 @@ def test(sums: Pseudobulk, truth: dict[str, float]) -> dict[str, pd.DataFrame]:
 
     def told(table: pd.DataFrame) -> pd.DataFrame:
         at = (
-            detected.index.get_indexer(table["cell_type"].astype(str)),
-            detected.columns.get_indexer(table["gene_id"]),
+            detected.index.get_indexer(pd.Index(table["cell_type"].astype(str))),
+            detected.columns.get_indexer(pd.Index(table["gene_id"])),
         )
         effect = table["gene"].map(truth).fillna(0.0).astype(float)
         return table.assign(effect=effect, detected=detected.to_numpy()[at])
@@ -122,7 +122,9 @@ def calibration(tables: list[pd.DataFrame]) -> dict[str, str]:
     """How often p-values are small where nothing changes."""
     p = np.concatenate([own["p_value"] for own in tables])
     hits = [
-        (part["adj_p_value"] < ALPHA).any() for own in tables for _, part in own.groupby("cell_type", observed=True)
+        bool((part["adj_p_value"] < ALPHA).any())
+        for own in tables
+        for _, part in own.groupby("cell_type", observed=True)
     ]
     return {"tests": str(len(hits)), "genes": str(len(p)), "p < 0.05": f"{(p < 0.05).mean():.4f}",
             "p < 0.001": f"{(p < 0.001).mean():.5f}", "p < 0.0001": f"{(p < 1e-4).mean():.6f}",

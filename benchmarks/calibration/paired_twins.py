@@ -7,7 +7,7 @@ donor or to one of the same age and sex beside it, whose effects are drawn anew;
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -20,11 +20,13 @@ TWIN_SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "tools" / "twin.p
 OTHER = "b"  # after the name of a donor of the second twin
 
 
-def load_twin_script(path: Path = TWIN_SCRIPT) -> ModuleType:
-    """Import the script that makes twins."""
+def load_twin_script(path: Path = TWIN_SCRIPT) -> Any:
+    """Import the script that makes twins; its functions may be replaced."""
     if not path.is_file():
         raise SystemExit(f"{path} is missing: give --twin-script")
     found = importlib.util.spec_from_file_location("twin", path)
+    if found is None or found.loader is None:
+        raise SystemExit(f"{path} is no script of Python: give --twin-script")
     module = importlib.util.module_from_spec(found)
     sys.modules["twin"] = module
     found.loader.exec_module(module)
@@ -37,7 +39,7 @@ def make_pair(folder: Path, cells: int, genes: int, seed: int, *, age_effect: bo
     original = twin.design
 
     def paired(n_cells: int, rng: np.random.Generator) -> pd.DataFrame:
-        obs = original(n_cells, rng)
+        obs: pd.DataFrame = original(n_cells, rng)
         beside = rng.random(n_cells) < 0.5
         for column in ("DonorID", "SampleID"):
             obs[column] = obs[column].astype(str) + np.where(beside, OTHER, "")

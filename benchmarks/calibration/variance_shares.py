@@ -16,6 +16,7 @@ from titin.ageing.pseudobulk import Pseudobulk
 from titin.ageing.variance_partition import variance_partition
 
 TYPES = 8
+GENES = 2000
 NOISE = 0.15
 
 
@@ -27,7 +28,7 @@ def study() -> pd.DataFrame:
 
 def draw(
     rng: np.random.Generator, *, donor: float, own: float = 0.0, sample: float = 0.0, age: float = 0.0,
-    sex: float = 0.0, genes: int = 2000,
+    sex: float = 0.0, genes: int = GENES,
 ) -> tuple[Pseudobulk, dict[str, float]]:  # fmt: skip
     """A pseudobulk of Poisson counts, and the shares of age and sex that were planted.
 
@@ -58,7 +59,7 @@ def _effects(rng: np.random.Generator, keys: pd.DataFrame, genes: int) -> np.nda
     return rng.normal(size=(which.max() + 1, genes))[which]
 
 
-CASES = [
+CASES: list[dict[str, float]] = [
     {"donor": 0.0}, {"donor": 0.1}, {"donor": 0.2}, {"donor": 0.4}, {"donor": 0.3, "own": 0.2, "sample": 0.2},
     {"donor": 0.3, "age": 0.2}, {"donor": 0.3, "sex": 0.4}, {"donor": 0.3, "own": 0.2, "age": 0.3, "sex": 0.3},
 ]  # fmt: skip
@@ -76,7 +77,7 @@ def main() -> None:
     for case in CASES:
         rows = []
         for _ in range(chosen.runs):
-            data, planted = draw(rng, **case)
+            data, planted = draw(rng, genes=GENES, **case)
             mean = variance_partition(data).table.mean(numeric_only=True)
             rows.append([mean["age"], planted["age"], mean["sex"], planted["sex"], mean["donor"], mean["sample"],
                          mean["cell type × donor"], mean["residual"]])  # fmt: skip

@@ -31,11 +31,15 @@ class Window:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", self._dismiss)
 
     def _hear(self, message: Any) -> None:
         if _OF_THE_DRIVER not in message.text:
             self.said.append(message.text)
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.said.append(dialog.message)
+        dialog.dismiss()
 
     def open(self, address: str) -> "Window":
         """Show a page, and wait for all cells."""
@@ -63,23 +67,25 @@ class Window:
 
     def values(self) -> list[float]:
         """Values that the map is coloured by, by position of the cell."""
-        return self.run("Array.from(titin.values())")
+        found: list[float] = self.run("Array.from(titin.values())")
+        return found
 
     def foreign(self, address: str) -> list[str]:
         """What was asked for of others than the server of the page."""
-        own = re.match(r"https?://[^/]+/", address)[0]
-        return [url for url in self.requests if not url.startswith((own, "data:", "blob:"))]
+        own = re.match(r"https?://[^/]+/", address)
+        assert own is not None, f"{address} is no address of a server"
+        return [url for url in self.requests if not url.startswith((own[0], "data:", "blob:"))]
 
     def message(self) -> str:
         """The message that the page shows, once it shows one."""
         self.page.wait_for_selector("#message:not([hidden])", timeout=15_000)
-        return self.page.inner_text("#message")
+        return str(self.page.inner_text("#message"))
 
     def fits(self, size: dict[str, int]) -> bool:
         """Whether nothing is wider than a window of this size, once the page is drawn in it."""
         self.page.set_viewport_size(size)
         self.boxes("html")
-        return self.run("document.documentElement.scrollWidth") <= size["width"]
+        return int(self.run("document.documentElement.scrollWidth")) <= size["width"]
 
     def inaccessible(self) -> list[str]:
         """What axe finds wrong with the page as it is now, each with the first element; where axe is not, nothing."""
@@ -87,17 +93,19 @@ class Window:
             return []
         if not self.run("'axe' in window"):
             self.run(AXE.read_text("utf-8"))
-        return self.run("""axe.run(document, {resultTypes: ['violations'], preload: false}).then(
+        found: list[str] = self.run("""axe.run(document, {resultTypes: ['violations'], preload: false}).then(
             found => found.violations.map(one => `${one.id}: ${one.nodes[0].html}`))""")
+        return found
 
     def boxes(self, selector: str) -> list[dict[str, float]]:
         """Where elements lie, all at one moment, after what is asked for has been drawn."""
-        return self.run(
+        found: list[dict[str, float]] = self.run(
             """selector => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
             done([...document.querySelectorAll(selector)].map(one => one.getBoundingClientRect().toJSON()));
         })))""",
             selector,
         )
+        return found
 
     def drawn(self) -> int:
         """How many pixels of the map are coloured, as soon as it is drawn twice alike: its place may still change."""
@@ -108,7 +116,7 @@ class Window:
         return now
 
     def _drawn(self) -> int:
-        return self.run("""() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+        found: int = self.run("""() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
             const canvas = document.querySelector("#map canvas");
             const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
             dispatchEvent(new Event("resize"));
@@ -119,6 +127,7 @@ class Window:
             for (let i = 3; i < data.length; i += 4) if (data[i]) n += 1;
             done(n);
         })))""")
+        return found
 
 
 def names_of(code: str, folder: Path) -> dict[str, Any]:
@@ -127,6 +136,13 @@ def names_of(code: str, folder: Path) -> dict[str, Any]:
     with contextlib.chdir(folder):
         exec(compile(code, "copied", "exec"), names)
     return names
+
+
+class Host(ThreadingHTTPServer):
+    """A server that says nothing of a browser that goes away in the middle of an answer."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
 
 
 class Static(SimpleHTTPRequestHandler):
@@ -172,9 +188,8 @@ class Static(SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def static_host(folder: Path, **habits: bool) -> Iterator[str]:
     """The address of a server of a folder."""
-    handler = type("Host", (Static,), habits)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    server.handle_error = lambda *_: None  # a browser that goes away in the middle of an answer
+    handler = type("Habits", (Static,), habits)
+    server = Host(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"

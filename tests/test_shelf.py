@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from titin import shelf
 from titin.disk import DiskError
 from titin.errors import OutputError
-from titin.shelf import Shelf, ShelvedColumns
+from titin.shelf import Shelf, ShelvedColumns, let_go_of_pages
 
 _ARRAYS = st.lists(st.tuples(st.sampled_from(["i1", "u2", ">i4", "f4", "f8", "?", "M8[s]", "O"]), st.integers(0, 40)),
                    max_size=5)  # fmt: skip
@@ -40,7 +40,7 @@ def lasting(request, tmp_path_factory):
 def test_arrays_are_those_that_were_put_away(lasting: Shelf, kinds) -> None:
     arrays = [np.arange(n).astype(kind) for kind, n in kinds]
     found = lasting.arrays(arrays)
-    lasting.let_go()
+    let_go_of_pages()
     for array, own in zip(arrays, found, strict=True):
         assert own.dtype == array.dtype
         assert np.array_equal(own, array)
@@ -52,7 +52,7 @@ def test_text_is_what_was_put_away_in_parts(lasting: Shelf, texts) -> None:
         patch.setattr(shelf, "_MOST_TEXT", 60)  # no part is longer, several chunks are made
         parts = [pa.array(["", *part], pa.string())[1:] for part in texts if len("".join(part).encode()) <= 60]
         found = lasting.text(iter(parts))
-    lasting.let_go()
+    let_go_of_pages()
     assert found.to_pylist() == [text for part in parts for text in part.to_pylist()]
     assert found.type == pa.string()
     found.validate(full=True)
@@ -62,7 +62,7 @@ def test_tables_and_pieces_are_those_that_were_put_away(place: Shelf) -> None:
     table = pa.table({"a": pa.array([1, None, 3]), "b": pa.array(["x", "y", None]).dictionary_encode()})
     found = place.table(table)
     pieces = place.pieces(pa.py_buffer(bytes([i]) * i) for i in range(5))
-    place.let_go()
+    let_go_of_pages()
     assert found.equals(table)
     assert [piece.to_pybytes() for piece in pieces] == [bytes([i]) * i for i in range(5)]
 
@@ -70,26 +70,36 @@ def test_tables_and_pieces_are_those_that_were_put_away(place: Shelf) -> None:
 def test_there_is_room_for_what_comes_later(place: Shelf) -> None:
     numbers, flags = place.empty(1000, np.float64, np.bool_)
     numbers[:], flags[:] = np.arange(1000), True
-    place.let_go()
+    let_go_of_pages()
     assert numbers.tolist() == list(range(1000))
     assert flags.all()
 
 
 @pytest.mark.parametrize("dtype", ["f4", ">f8", "i2", "?", "S3"])
-def test_matrices_are_read_rows_by_rows(place: Shelf, tmp_path_factory, dtype: str) -> None:
-    own = np.arange(77).reshape(11, 7).astype(dtype)
+@pytest.mark.parametrize("shape", [(11, 7), (77,), (0, 3), (3, 0), (0,)])
+def test_what_is_stored_is_read_rows_by_rows(place: Shelf, tmp_path_factory, dtype: str, shape) -> None:
+    own = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
     with h5py.File(tmp_path_factory.mktemp("stored") / "a.h5", "w") as file:
-        stored = file.create_dataset("a", data=own)
-        found = place.matrix(stored)
-        assert place.matrix(file.create_dataset("b", (0, 3), dtype)).shape == (0, 3)
-    assert found.dtype == own.dtype
+        found = place.stored(file.create_dataset("a", data=own))
+    assert (found.dtype, found.shape) == (own.dtype, own.shape)
     assert np.array_equal(found, own)
+    on_disk = place.folder is not None and dtype != "S3" and own.size > 0
+    assert place.has(found) is place.has(found[1:]) is on_disk
 
 
-def test_whoever_changes_an_array_changes_a_copy(place: Shelf) -> None:
+def test_what_lies_there_already_is_not_put_away_again(tmp_path, monkeypatch) -> None:
+    place = Shelf(tmp_path)
+    (numbers,), columns = place.arrays([np.arange(1000)]), ShelvedColumns(place)
+    monkeypatch.setattr(place, "arrays", lambda arrays: pytest.fail("again") if arrays else [])
+    columns.add("numbers", numbers)
+    assert columns.finish()["numbers"] is numbers
+
+
+def test_what_is_changed_there_stays_changed_and_is_not_what_was_put_away(place: Shelf) -> None:
     own = np.arange(10)
     (found,) = place.arrays([own])
     found[3] = 99
+    let_go_of_pages()
     assert found[3] == 99
     assert place.folder is None or own[3] == 3
 

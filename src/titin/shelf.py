@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -25,12 +26,23 @@ _MOST_TEXT = 2**31 - 1  # bytes of text in one array of Arrow's
 _ALIGNED = 64  # bytes to which arrays are
 _MAPPED = "biufmM"  # kinds of arrays that are bytes and no more
 
+_lock, _maps = Lock(), weakref.WeakSet[mmap.mmap]()  # of all shelves
+
+
+def let_go_of_pages() -> None:
+    """Free the memory that what lies on shelves takes because it was looked at; it is read again when it is needed."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with _lock:
+        maps = list(_maps)
+    for mapped in maps:
+        mapped.madvise(mmap.MADV_DONTNEED)
+
 
 class Shelf:
     """A place for columns of all cells; they are read from there as if they were in memory.
 
-    The files have no names: they take up the disk as long as anything of them is used, or the process lives. Whoever
-    changes what lies there changes a copy.
+    The files have no names: they take up the disk as long as anything of them is used, or the process lives.
 
     Parameters
     ----------
@@ -40,7 +52,6 @@ class Shelf:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
     def arrays(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Put arrays of one dimension away, in one file; those of objects stay as they are.
@@ -77,12 +88,12 @@ class Shelf:
             return [np.empty(n, dtype) for dtype in dtypes]
         with self._file() as file:
             file.allocate(sum(sizes))
-            mapped = self._map(file, mmap.ACCESS_WRITE)
+            mapped = self._map(file)
         starts = np.cumsum([0, *sizes]).tolist()
         return [np.frombuffer(mapped, dtype, n, start) for dtype, start in zip(dtypes, starts, strict=False)]
 
-    def matrix(self, stored: Any) -> NDArray[Any]:
-        """Read an array of two dimensions that is on disk, of HDF5 or zarr, rows by rows.
+    def stored(self, stored: Any) -> NDArray[Any]:
+        """Read an array that is on disk, of HDF5 or zarr and one dimension or two, rows by rows.
 
         Raises
         ------
@@ -91,12 +102,20 @@ class Shelf:
         """
         if self.folder is None or stored.dtype.kind not in _MAPPED:
             return np.asarray(stored[()])
-        n_rows, width = stored.shape
-        found = self.empty(n_rows * width, stored.dtype)[0].reshape(n_rows, width)
-        step = max(1, WORTH_A_FILE // max(1, width * stored.dtype.itemsize))
+        found = self.empty(stored.size, stored.dtype)[0].reshape(stored.shape)
+        n_rows, size = len(found), max(stored.size, 1)
+        step = max(1, n_rows * WORTH_A_FILE // (size * stored.dtype.itemsize))
         for start in range(0, n_rows, step):
             found[start : start + step] = stored[start : start + step]
+            let_go_of_pages()
         return found
+
+    def has(self, array: NDArray[Any]) -> bool:
+        """Whether an array lies here already."""
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        return isinstance(base, memoryview) and base.obj in _maps
 
     def table(self, table: pa.Table) -> pa.Table:
         """Put a table away.
@@ -165,19 +184,14 @@ class Shelf:
         finally:
             file.end()
 
-    def _map(self, file: "_Unnamed", access: int = mmap.ACCESS_COPY) -> mmap.mmap:
-        mapped = file.map(access)
-        self._maps.add(mapped)
-        self.let_go()  # of what it was made from
+    def _map(self, file: "_Unnamed") -> mmap.mmap:
+        mapped = file.map()
+        with _lock:
+            _maps.add(mapped)
+        let_go_of_pages()  # of what it was made from
         pa.default_memory_pool().release_unused()
         give_back()
         return mapped
-
-    def let_go(self) -> None:
-        """Free the memory that what lies here takes because it was looked at; it is read again when it is needed."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for mapped in list(self._maps):
-                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class ShelvedColumns:
@@ -190,7 +204,7 @@ class ShelvedColumns:
         """Take the next column: an array of numpy or pandas; numbers and categories can be put away."""
         self._values[name] = values
         plain = values.codes if isinstance(values, pd.Categorical) else values
-        if isinstance(plain, np.ndarray) and plain.ndim == 1 and self._shelf.folder is not None:
+        if isinstance(plain, np.ndarray) and plain.ndim == 1 and not self._shelf.has(plain):
             self._waiting[name] = plain
         if sum(array.nbytes for array in self._waiting.values()) >= WORTH_A_FILE:
             self._put_away()
@@ -267,12 +281,12 @@ class _Unnamed:
         for start in range(0, size, _LEAST):
             self.write(bytes(min(_LEAST, size - start)))
 
-    def map(self, access: int) -> mmap.mmap:
+    def map(self) -> mmap.mmap:
         if not self._file.seek(0, os.SEEK_END):  # nothing of nothing can be mapped
             self.write(bytes(_ALIGNED))
         self.flush()
         with self._telling():
-            return mmap.mmap(self._file.fileno(), 0, access=access)
+            return mmap.mmap(self._file.fileno(), 0)
 
     def close(self) -> None:
         """Stay open when Arrow is done with it."""

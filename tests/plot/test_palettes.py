@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from titin.plot import category_palette, lineage_palette, ordered_palette, resolve_palette, role_color
-from titin.plot.colour_spaces import lab, rgb, separation
-from titin.plot.palettes import CATEGORIES, MISSING
+from titin.plot.palettes import CATEGORIES, MISSING, lab, rgb, separation
 
 
 def smallest(colours):

@@ -118,7 +118,7 @@ def read_cell_ages(cells: CellMetadata) -> CellAges:
 
 
 def _refuse_contradictions(cells: CellMetadata, species: Species, found: CellAges) -> None:
-    derived = pd.DataFrame(found.columns, index=cells.obs.index)
+    derived = pd.DataFrame(found.columns, index=cells.obs.index, copy=False)
     wrong = find_contradictions(cells.obs, cells.roles, derived, origins=found.derived, life_span=species.life_span)
     if wrong:
         said = "; ".join(map(str, wrong))

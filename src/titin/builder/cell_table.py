@@ -1,6 +1,6 @@
 """The table of cells as it is stored: obs, the ages that are read from it, and which columns are labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from titin.dataset.arrow import OrderedRows, write_table
 from titin.dataset.sorted_rows import sort_rows
 from titin.dataset.store import slices
 from titin.dataset.tables import encode_table, with_pandas_index
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.study.design import Study
 from titin.study.tallies import code
 
@@ -87,6 +87,9 @@ def make_cell_table(
     obs, roles = cells.obs, cells.roles
     reserved = set(layout.CELL_COLUMNS)
     ages = read_cell_ages(cells)
+    for name, values in ages.columns.items():
+        (kept,) = shelf.arrays([values.to_numpy()])
+        ages.columns[name] = pd.Series(kept, values.index, values.dtype, values.name)
     table, records = encode_table(named, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns),
                                   shelf=shelf)  # fmt: skip
     for name, values in ages.columns.items():
@@ -96,7 +99,7 @@ def make_cell_table(
     stored = {record["name"]: record["column"] for record in records[1:]}
     wanted = [*roles["cell_type"], *(roles[role] for role in layout.ROLES if role != "cell_type")]
     labels = list(dict.fromkeys(stored[c] for c in wanted if c is not None))
-    study = Study(obs, roles, pd.DataFrame(ages.columns, index=obs.index))
+    study = Study(obs, roles, pd.DataFrame(ages.columns, index=obs.index, copy=False))
     notes = [choice.warning for choice in cells.choices.values() if choice.warning] + ages.notes + study.warnings
     known = [name for name in ages.derived if name in layout.AGES]
     described = _described(obs, roles["cell_type"])
@@ -130,11 +133,17 @@ def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], she
 
 
 def _described(obs: pd.DataFrame, cell_types: Sequence[Any]) -> dict[str, Any]:
-    counted = (c for c in obs.columns if c not in cell_types and _is_counted(obs[c]))
+    def counts(columns: Iterable[Any]) -> dict[str, dict[str, int]]:
+        found = {}
+        for name in columns:
+            found[str(name)] = _counts(obs[name])
+            let_go_of_pages()  # of the column
+        return found
+
     return {
         "obs_columns": [str(c) for c in obs.columns],
-        "annotation_mapping": {str(c): _counts(obs[c]) for c in cell_types},
-        "category_counts": {str(c): _counts(obs[c]) for c in counted},
+        "annotation_mapping": counts(cell_types),
+        "category_counts": counts(c for c in obs.columns if c not in cell_types and _is_counted(obs[c])),
     }
 
 

@@ -12,7 +12,7 @@ from titin.builder.options import Options
 from titin.dataset import layout
 from titin.errors import TitinError
 from titin.heap import give_back
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.source import Source, open_source
 from titin.source.names import without_names
 from titin.study.roles import RoleChoice, columns_of
@@ -35,8 +35,7 @@ def open_chosen(
     )
     try:
         choices = _roles(source, options)
-        if shelf is not None:
-            shelf.let_go()
+        let_go_of_pages()
     except BaseException:
         source.close()
         raise

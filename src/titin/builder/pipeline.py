@@ -40,7 +40,7 @@ from titin.presets import record_preset
 from titin.progress import Progress
 from titin.publish.card import make_card
 from titin.resources import Resources, peak_memory
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.source import Source
 from titin.study.roles import RoleChoice, columns_of, record_roles
 
@@ -265,7 +265,7 @@ class _BuildRun:
         began, spent = time.perf_counter(), time.process_time()
         result = metadata.check_json_safe(work())
         self.job.progress.finish()
-        self.job.shelf.let_go()
+        let_go_of_pages()
         give_back()
         self.workspace.record(name, result, result.get("files", []), works)
         self.seconds[name] = time.perf_counter() - began

@@ -23,7 +23,7 @@ from titin.dataset.kinds import Kind, ValueKind, candidates
 from titin.dataset.spill import Spill
 from titin.errors import SourceError
 from titin.parallel import ordered_map, read_ahead
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.source import Matrix, Source
 from titin.source.counted import blocks_with_counts
 
@@ -235,7 +235,7 @@ def _scan_as(job: BuildJob, kinds: list[ValueKind], refused: dict[str, list[str]
                 tally.scan.n_beyond += part.n_beyond
                 for bucket, arrays in part.filed:
                     spill.append(bucket, *arrays)
-                job.shelf.let_go()
+                let_go_of_pages()
                 job.progress.advance(part.n_cells)
         found = tally.finish(job.source.obs)
         spill.finish()

@@ -30,7 +30,7 @@ from titin.errors import TitinError
 from titin.features import gene_sets
 from titin.progress import Progress
 from titin.resources import make_resources
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.source import Source
 from titin.study.design import Study
 from titin.study.roles import role_columns
@@ -133,7 +133,7 @@ class CheckedDataset:
 
     def let_go(self) -> None:
         """Forget what is large and quickly read again: footers of files with many row groups, pages of mapped files."""
-        self.shelf.let_go()
+        let_go_of_pages()
         if "atlas" in vars(self):
             self.atlas.store.let_go()
         for part in vars(self).get("parts", {}).values():

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from titin.atlas.tables import column_ranges, embedding_ranges, read_column
 from titin.check.comparison import Difference, columns_difference, differing, dtype_difference, values_differ
 from titin.check.source_rows import SourceNames, SourceRows
-from titin.dataset.binary_rows import array_of, binary_rows, row_by_row
+from titin.dataset.binary_rows import array_of, binary_rows
 from titin.dataset.store import Store, slices
 from titin.dataset.tables import Record, decode_values
-from titin.shelf import Shelf
+from titin.shelf import Shelf, let_go_of_pages
 from titin.source.names import without_names
 
 
@@ -72,7 +72,7 @@ class CellsBeside:
         unnamed = without_names(theirs)
         for place, record in zip(chosen, records, strict=True):
             differ = self._column_difference(file, record, unnamed.iloc[:, place], theirs.index)
-            self.shelf.let_go()
+            let_go_of_pages()
             if differ:
                 return Difference(differ.message, f", column {record['name']}{differ.where}")
         return None
@@ -90,7 +90,7 @@ class CellsBeside:
             at = found.count(self.rows.numbers[first + wrong])
             if at is not None:
                 found.said = f"{own[wrong[at]].as_py()!r}, not {other[wrong[at]].as_py()!r}"
-        self.shelf.let_go()
+        let_go_of_pages()
         if not found.n:
             return None
         return Difference(f"{found.n:,} names differ; the first is {found.said}", f", index, source row {found.row:,}")
@@ -135,7 +135,7 @@ class CellsBeside:
         if shape != theirs.shape or dtype != theirs.dtype:
             return Difference(f"it is {dtype} {shape}, the source's {theirs.dtype} {theirs.shape}", "")
         found, first, column = _First(), 0, 0
-        ordered = self.rows.in_order(pa.table({key: binary_rows(row_by_row(theirs, self.shelf))}))
+        ordered = self.rows.in_order(pa.table({key: binary_rows(np.ascontiguousarray(theirs))}))
         for ours in embedding_ranges(self.store, key):
             other = array_of(ordered.slice(first, len(ours)).column(0), dtype, shape[1])
             places, rows = self.rows.of(first, len(ours))
@@ -146,7 +146,7 @@ class CellsBeside:
                 column, row = int(differ[wrong[at]].argmax()), places[wrong[at]]
                 found.said = f"{ours[row, column]}, not {other[row, column]}"
             first += len(ours)
-        self.shelf.let_go()
+        let_go_of_pages()
         if not found.n:
             return None
         where = f", dimension {column + 1}, source row {found.row:,}"

@@ -15,13 +15,18 @@ from titin.dataset.opened_files import RESTORE, OpenedFiles
 from titin.dataset.pages import Lists, UnsupportedPageError
 from titin.dataset.row_group import PageReader, RowGroup, find_columns, some_rows
 from titin.errors import DatasetError
+from titin.shelf import let_go_of_pages
 
+_RANGES_HELD = 16  # of what is mapped, before it is let go of
 RANGE = 2**16  # rows that are read at a time, where a whole column would be the largest thing in memory
 
 
 def slices(n_rows: int) -> Iterator[slice]:
-    """Rows in ranges of `RANGE`, in which arrays of all rows are worked on without another of that size."""
-    return (slice(first, min(first + RANGE, n_rows)) for first in range(0, n_rows, RANGE))
+    """Rows in ranges of `RANGE`, in which arrays of all rows are worked on without another of that size in memory."""
+    for number, first in enumerate(range(0, n_rows, RANGE), 1):
+        yield slice(first, min(first + RANGE, n_rows))
+        if not number % _RANGES_HELD:
+            let_go_of_pages()
 
 
 class Store(OpenedFiles):

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from titin.dataset.tables import values_of
 from titin.dataset.unstructured import said_synthetic
 from titin.errors import DatasetError
 from titin.presets import CardTexts, Preset
-from titin.shelf import Shelf, ShelvedColumns
+from titin.shelf import Shelf, ShelvedColumns, let_go_of_pages
 from titin.study.design import Study
 from titin.study.tallies import code as coded
 from titin.study.tallies import count_combinations, count_pairs
@@ -195,7 +196,7 @@ class CardFacts:
     @property
     def obs(self) -> pd.DataFrame:
         """Metadata of the cells, without their names."""
-        self._shelf.let_go()  # of the columns that were looked at before
+        let_go_of_pages()  # of the columns that were looked at before
         return self._obs
 
     @cached_property
@@ -361,20 +362,32 @@ class CardFacts:
 
 
 def _column(shards: list[pq.ParquetFile], name: str, shelf: Shelf) -> Any:
-    """A column of all shards; one of labels or of numbers with a point is put on the shelf part by part."""
+    """A column of all shards; one of labels or of numbers is put on the shelf part by part."""
     kind, n_rows = shards[0].schema_arrow.field(name).type, sum(shard.metadata.num_rows for shard in shards)
     parts = (batch.column(0) for shard in shards for batch in shard.iter_batches(_ROWS, columns=[name]))
-    if shelf.folder is not None and pa.types.is_floating(kind):
-        (numbers,) = shelf.empty(n_rows, kind.to_pandas_dtype())
-        _fill(numbers, (part.to_numpy(zero_copy_only=False) for part in parts))
-        return numbers
     if shelf.folder is not None and pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type):
         levels: dict[str, int] = {}
         (codes,) = shelf.empty(n_rows, np.int32)
         _fill(codes, (_numbered(part, levels) for part in parts))
         return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(levels), ordered=kind.ordered))
+    if shelf.folder is not None and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        (numbers,) = shelf.empty(n_rows, kind.to_pandas_dtype())
+        with suppress(_MissingError):  # integers, which pandas then has as numbers with a point
+            _fill(numbers, map(_numbers, parts))
+            return numbers
     whole = pa.concat_tables([shard.read([name]) for shard in shards])
     return whole.unify_dictionaries().to_pandas(ignore_metadata=True)[name]
+
+
+class _MissingError(Exception):
+    """An integer is missing."""
+
+
+def _numbers(part: pa.Array) -> NDArray[Any]:
+    if part.null_count and pa.types.is_integer(part.type):
+        raise _MissingError
+    found: NDArray[Any] = part.to_numpy(zero_copy_only=False)
+    return found
 
 
 def _fill(found: NDArray[Any], parts: Iterable[NDArray[Any]]) -> None:
@@ -382,6 +395,7 @@ def _fill(found: NDArray[Any], parts: Iterable[NDArray[Any]]) -> None:
     for part in parts:
         found[at : at + len(part)] = part
         at += len(part)
+        let_go_of_pages()
     if at != len(found):
         raise ValueError(f"it has {at:,} rows where {len(found):,} are declared")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -76,13 +75,8 @@ def _say_untested(data: ReportData) -> Iterator[str]:
         yield f"{len(untested):,} of {few} could not be compared in expression, for want of donors or of their cells"
 
 
-def _tests(data: ReportData) -> list[dict[str, Any]]:
-    """What was tested in expression and in composition."""
-    return [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
-
-
 def _say_overlap(data: ReportData) -> Iterator[str]:
-    tests = _tests(data)
+    tests = [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
     worst = max(tests, key=lambda test: float(test.get("vif") or 0), default=None)
     if worst is not None and float(worst.get("vif") or 0) >= _NOTABLE_VIF:
         yield (f"age is hard to tell from what it is adjusted for{say_where(worst)}, where the variance of an effect "
@@ -90,7 +84,7 @@ def _say_overlap(data: ReportData) -> Iterator[str]:
 
 
 def _say_design(data: ReportData) -> Iterator[str]:
-    tests = _tests(data)
+    tests = [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
     sizes = sorted({len(test["donors"]) for test in tests if test.get("donors")})
     if sizes:
         span = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"

@@ -140,7 +140,7 @@ def open_anndata(
     if not is_group(file.node("obs")):
         restore_legacy_categories((obs, var), uns)
     check_source(path, X, obs, var, var_place)
-    obs = cells_by_name(path, obs, choice.make_unique, notes, budget.shelf)
+    obs = cells_by_name(path, obs, choice.make_unique, notes)
     keyed, own_names = genes_by_name(path, var, choice.make_unique, notes)
     obsm_node = file.node("obsm") if "obsm" in file.top else {}
     obsm = open_obsm(path, obsm_node, len(obs), choice, left_out, budget, gaps)

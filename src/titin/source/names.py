@@ -11,7 +11,7 @@ import pandas as pd
 
 from titin.dataset.repeated_hashes import RepeatedHashes
 from titin.errors import SourceError
-from titin.shelf import Shelf
+from titin.shelf import let_go_of_pages
 
 ID_COLUMNS = (
     "ENSEMBL", "gene_ids", "gene_id", "ensembl_id", "ensembl", "Ensembl", "feature_id", "ENSEMBL_ID",
@@ -40,12 +40,12 @@ class Names(NamedTuple):
     repeated: pd.Index
 
     @classmethod
-    def of(cls, names: pd.Index, kind: str, shelf: Shelf | None = None) -> "Names":
-        """Look for what is wrong with the names of cells (``cell``) or genes (``gene``), which may lie on a shelf."""
+    def of(cls, names: pd.Index, kind: str) -> "Names":
+        """Look for what is wrong with the names of cells (``cell``) or genes (``gene``)."""
         missing = np.zeros(len(names), bool)
-        for own, part in _in_parts(names, shelf):
+        for own, part in _in_parts(names):
             missing[own] = _absent(part)
-        alike = pd.Index(_alike(names, shelf), dtype=object)
+        alike = pd.Index(_alike(names), dtype=object)
         return cls(kind, np.flatnonzero(missing), alike[alike.duplicated()].unique())
 
     @property
@@ -67,13 +67,12 @@ class Names(NamedTuple):
         return SourceError(f"{path}: {self.said()}", way)
 
 
-def _in_parts(names: pd.Index, shelf: Shelf | None) -> Iterator[tuple[slice, np.ndarray]]:
+def _in_parts(names: pd.Index) -> Iterator[tuple[slice, np.ndarray]]:
     """Names as Python's, some at a time."""
     for start in range(0, len(names), _AT_ONCE):
         own = slice(start, start + _AT_ONCE)
         yield own, names[own].to_numpy(object)
-        if shelf is not None:
-            shelf.let_go()
+        let_go_of_pages()
 
 
 def _absent(names: np.ndarray) -> np.ndarray:
@@ -83,15 +82,15 @@ def _absent(names: np.ndarray) -> np.ndarray:
     return absent
 
 
-def _alike(names: pd.Index, shelf: Shelf | None) -> list[Any]:
+def _alike(names: pd.Index) -> list[Any]:
     """Names that may occur more than once, by half a hash: a table of millions of names would be the largest thing."""
     hashes = RepeatedHashes(len(names), np.uint32)
-    for _, part in _in_parts(names, shelf):
+    for _, part in _in_parts(names):
         hashes.add(_half_hashes(part))
     if not len(hashes.several):
         return []
     return [
-        name for _, part in _in_parts(names, shelf)
+        name for _, part in _in_parts(names)
         for name in part[hashes.among(_half_hashes(part)) & ~_absent(part)]
     ]  # fmt: skip
 
@@ -112,17 +111,15 @@ def _shown(names: pd.Index) -> str:
     return ", ".join(str(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def cells_by_name(
-    path: Path, obs: pd.DataFrame, make_unique: bool, notes: list[str], shelf: Shelf | None = None
-) -> pd.DataFrame:
-    """Return obs, which may lie on a shelf, with a name for each cell.
+def cells_by_name(path: Path, obs: pd.DataFrame, make_unique: bool, notes: list[str]) -> pd.DataFrame:
+    """Return obs with a name for each cell.
 
     Raises
     ------
     SourceError
         If names are missing or repeated, and are not to be made unique.
     """
-    found = Names.of(obs.index, "cell", shelf)
+    found = Names.of(obs.index, "cell")
     if found.fine:
         return obs
     if not make_unique:

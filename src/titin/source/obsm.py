@@ -75,7 +75,7 @@ def read_array(path: Path, element: Any, place: str, budget: Budget) -> Any:
     if _is_table(element):
         return read_table(path, element, place, budget.anew())
     with reading(path, place):
-        return read_native(element) if is_group(element) or not _is_numbers(element) else budget.shelf.matrix(element)
+        return read_native(element) if is_group(element) or not _is_numbers(element) else budget.shelf.stored(element)
 
 
 def _is_numbers(array: Any) -> bool:

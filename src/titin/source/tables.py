@@ -95,6 +95,7 @@ class _Group:
 
     def __init__(self, path: Path, group: Any, place: str, budget: Budget, notes: list[str]) -> None:
         self.path, self.group, self.place, self.budget, self.notes = path, group, place, budget, notes
+        self.shelf = budget.shelf if place == "obs" else Shelf()
         with reading(path, place):
             kind = encoding(group)
             if kind not in ("", "dataframe"):
@@ -132,8 +133,7 @@ class _Group:
         if gaps is not None:
             gaps.check_table(self.place, self.index_key, [*names, _CATEGORIES])
         index = self._read_names()
-        shelf = self.budget.shelf if self.place == "obs" else Shelf()
-        values = ShelvedColumns(shelf)
+        values = ShelvedColumns(self.shelf)
         for name in names:
             try:
                 column = self._read(name)
@@ -142,7 +142,7 @@ class _Group:
                 way_out = f" Or build with --no-obs {name!r}." if self.place == "obs" else ""
                 raise SourceError(str(error.args[0]), f"{error.hint}{way_out}") from error
             values.add(name, column)
-        table = pd.DataFrame(values.finish(), index=index, columns=names or None, copy=shelf.folder is None)
+        table = pd.DataFrame(values.finish(), index=index, columns=names or None, copy=self.shelf.folder is None)
         if self.index_key not in _INDEX or (self.index_key != "_index" and encoding(self.group)):
             table.index.name = self.index_key
         return table
@@ -178,6 +178,8 @@ class _Group:
             labels = self._labels_of(node, name)
             if labels is not None:
                 return self._categorical(read_values(node), *labels, where)
+            if node.ndim == 1 and node.dtype.kind in "biuf" and node.dtype.isnative and encoding(node) in ("", "array"):
+                return self.shelf.stored(node)
             return np.ravel(read_values(node)) if node.ndim > 1 else read_values(node)
 
     def _labels_of(self, codes: Any, name: str) -> tuple[NDArray[Any], bool] | None:

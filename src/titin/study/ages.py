@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from titin.dataset.store import slices
 from titin.study.age_grammar import Age, read_age
 from titin.study.age_units import PER_YEAR, YEARS, unit_of_column
 from titin.study.life_span import ANY_SPECIES
@@ -58,9 +59,12 @@ def parse_ages(column: pd.Series, *, unit: str | None = None, life_span: float =
     """
     unit = unit or unit_of_column(column.name) or YEARS
     if is_number(column.dtype):
-        numbers = pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan) / PER_YEAR[unit]
-        inside = (numbers >= 0) & (numbers <= life_span)  # -1 is a common word for unknown
-        return pd.Series(np.where(inside, numbers, np.nan), index=column.index, name=column.name)
+        years, numbers = np.empty(len(column)), pd.to_numeric(column)
+        for own in slices(len(column)):
+            part = numbers.iloc[own].to_numpy(np.float64, na_value=np.nan) / PER_YEAR[unit]
+            inside = (part >= 0) & (part <= life_span)  # -1 is a common word for unknown
+            years[own] = np.where(inside, part, np.nan)
+        return pd.Series(years, index=column.index, name=column.name, copy=False)
     coded = code(column)
     known = read_distinct(coded.distinct, unit=unit, life_span=life_span)
     years = np.full(len(coded.names) + 1, np.nan)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.study.ages import parse_ages
+from titin.study.ages import is_number, parse_ages
 from titin.study.candidates import bare, is_promising
 from titin.study.entries import find_gap, read_entries
 from titin.study.identity import find_clashes
@@ -198,11 +198,13 @@ def _judge_sample(profile: Profile, context: Context) -> Verdict:
 
 
 def _judge_age(profile: Profile, _context: Context) -> Verdict:
-    years = parse_ages(profile.raw, life_span=math.inf)  # in whichever unit
-    read = int(years.notna().sum())
+    n_cells, coded, dtype = len(profile.raw), profile.coded, profile.raw.dtype
+    entries = pd.Series(coded.distinct, dtype=dtype if is_number(dtype) else object, name=profile.raw.name)
+    years = parse_ages(entries, life_span=math.inf)  # in whichever unit
+    read = int(coded.counts[coded.used][years.notna()].sum())
     share = read / max(profile.n_known, 1)
-    if share < _DETECTED or read < _LEAST_DETECTED * len(years):
-        readable = f"an age that can be read in {read:,} of {len(years):,} cells" if read else "no age that can be read"
+    if share < _DETECTED or read < _LEAST_DETECTED * n_cells:
+        readable = f"an age that can be read in {read:,} of {n_cells:,} cells" if read else "no age that can be read"
         return _refused(f"{readable} ({profile.named()})")
     if profile.numbers is not None and (wrong := _no_ages(profile, profile.numbers)):
         return _refused(wrong)
@@ -210,9 +212,9 @@ def _judge_age(profile: Profile, _context: Context) -> Verdict:
     if high > _OLDEST:
         return Verdict(f"ages up to {high:,.4g}: of another unit than years?", doubt=2)
     span = f"{low:.3g} to {high:.3g} years" if number > 1 else f"{low:.3g} years"
-    unread = len(years) - read
+    unread = n_cells - read
     rest = f"; {unread:,} cell{'s' if unread != 1 else ''} without" if unread else ""
-    return Verdict(f"{count(number, 'age')}, {span}{rest}", doubt=bool(read < _DETECTED * len(years)))
+    return Verdict(f"{count(number, 'age')}, {span}{rest}", doubt=bool(read < _DETECTED * n_cells))
 
 
 def _no_ages(profile: Profile, numbers: NDArray[np.float64]) -> str:

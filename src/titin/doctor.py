@@ -14,7 +14,7 @@ import click
 from titin import __version__
 from titin.dataset.leftovers import find_leftovers
 from titin.extras import requirements
-from titin.files import is_url
+from titin.files import is_url, local_path
 from titin.options import ByHand, print_result, shared_options, storage_option
 from titin.resources import DEFAULT_MEMORY, available_threads
 from titin.storage import given_storage_options
@@ -27,7 +27,7 @@ class _Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the URL as it is, or the path of a folder that is there."""
-        return value if is_url(value) else super().convert(value, param, ctx)
+        return value if is_url(value) else super().convert(local_path(value), param, ctx)
 
 
 @click.command()

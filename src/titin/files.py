@@ -5,6 +5,7 @@ with an `OSError` that says what it is, so that whoever opens files has one kind
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -109,24 +110,43 @@ def _kernel_devices() -> set[int]:
     return {os.stat(folder).st_dev for folder in _KERNEL if os.path.ismount(folder)}  # noqa: PTH116
 
 
+_FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?(?=.)|(?=/))", re.IGNORECASE)
+_ONE_SLASH = re.compile(r"(s3a?|gs|gcs|az|abfss?|hf|https?):/(?!/)", re.IGNORECASE)
+
+
 def is_url(place: str | os.PathLike[str]) -> bool:
     """Whether a place is a URL and not on this machine."""
-    return "://" in os.fspath(place).removeprefix("file://")
+    text = os.fspath(place)
+    return "://" in text and not _FILE_URL.match(text)
 
 
-def local_folder(place: str | os.PathLike[str]) -> Path:
-    """Return a folder of this machine by its path or ``file://`` URL.
+def local_path(place: str | os.PathLike[str], needs: str = "it has to be") -> Path:
+    """Return a path of this machine, given as it is or as a ``file://`` URL.
+
+    Parameters
+    ----------
+    needs
+        What is said of a URL: "… is not on this machine, where" this.
 
     Raises
     ------
     TitinError
-        If it is a URL of another machine.
+        If it is a URL of another machine, or was one before a path took one of its slashes.
     """
-    if is_url(place):
+    text = os.fspath(place)
+    if is_url(text):
+        raise TitinError(f"{mask(text)} is not on this machine, where {needs}", "download it first")
+    if found := _ONE_SLASH.match(text):
         raise TitinError(
-            f"{mask(place)} is not on this machine, where this needs the dataset to be", "download it first"
+            f"{mask(text)} is neither a path nor a URL, which has two slashes",
+            f"write {found[1]}://…, in Python as text and not as a Path; or the whole path, if it is a folder",
         )
-    return Path(os.fspath(place).removeprefix("file://"))
+    return Path(_FILE_URL.sub("", text, count=1) if _FILE_URL.match(text) else text)
+
+
+def local_folder(place: str | os.PathLike[str]) -> Path:
+    """Return the folder of a dataset on this machine, as `local_path` does."""
+    return local_path(place, "this needs the dataset to be")
 
 
 def beside(place: str | os.PathLike[str], suffix: str) -> Path:

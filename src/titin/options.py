@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from titin.console import say
 from titin.errors import TitinError
-from titin.files import is_url, local_folder, read_text
+from titin.files import is_url, local_folder, local_path, read_text
 from titin.masking import mask
 from titin.visible import visible_document
 
@@ -30,7 +30,21 @@ class ByHand(click.Option):
     """
 
 
-PATH = click.Path(path_type=Path)
+class LocalPath(click.Path):
+    """A path, also as a ``file://`` URL, of which a path would be another one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path.
+
+        Raises
+        ------
+        TitinError
+            If it is a URL of another machine.
+        """
+        return super().convert(local_path(value), param, ctx)
+
+
+PATH = LocalPath(path_type=Path)
 
 
 class OutputPath(click.Path):
@@ -49,7 +63,9 @@ class OutputPath(click.Path):
             If it is a URL and what is written cannot go there.
         """
         if not is_url(value):
-            return super().convert(value, param, ctx)
+            return super().convert(local_path(value), param, ctx)
+        if str(value).startswith("memory://"):
+            raise TitinError(f"{mask(value)} would be gone when this command ends", "give a folder, or s3://…")
         if self._anywhere:
             return str(value)
         raise TitinError(f"{mask(value)} is not on this machine, where this is written", "give a folder or a file")

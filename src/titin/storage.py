@@ -1,6 +1,7 @@
 """Options of storage far away: where it is, who asks, who pays; as fsspec's file systems take them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _ANYWHERE = {"use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache", "asynchronous", "loop",
              "batch_size"}  # fmt: skip
 
+_ENDPOINT = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _given: dict[str, Any] = {}
 
 
@@ -46,7 +48,7 @@ def read_storage_options(texts: Iterable[str]) -> dict[str, Any]:
         if text.lstrip().startswith("{"):
             try:
                 document = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise TitinError(f"storage option {place} begins like JSON and is none", _HINT) from None
             found |= document
             continue
@@ -101,6 +103,10 @@ def translate(protocol: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in options.items():
         if key in ("endpoint", "anonymous", "requester_pays") and key not in words:
             raise TitinError(f"{protocol}:// has no storage option {key}", "leave it out")
+        if key in ("anonymous", "requester_pays") and not isinstance(value, bool):
+            raise TitinError(f"the storage option {key} is neither true nor false", f"write {key}=true")
+        if key == "endpoint" and not (isinstance(value, str) and _ENDPOINT.match(value)):
+            raise TitinError("the storage option endpoint is no address", "write endpoint=https://host:9000")
         if words.get(key) == "token":  # Google's
             found |= {"token": "anon"} if value else {}
         else:

@@ -126,6 +126,11 @@ WRONG = [
     ("source,output,license", ["a.h5ad,a,mine!"], "line 2"),
     ("source,output,no-shuffle", ["a.h5ad,a,perhaps"], "--no-shuffle is 'perhaps'"),
     ("source,output,age-unit", ["a.h5ad,a,moons"], "line 2"),
+    ("source,output", ["a.h5ad,s3:/bucket/a"], "line 2: s3:/bucket/a is neither a path nor a URL"),
+    ("source,output", ["a.h5ad,a.h5ad"], "line 2: the output"),
+    ("source,output", ["a.h5ad,b.h5ad", "b.h5ad,c"], "is the source of"),
+    ("source,output", ["a.h5ad,m.csv"], "is the table itself"),
+    ("source;output", ["a.h5ad;a"], "write commas"),
     ("source,output", ["a.h5ad,a,b,c"], "cannot be read as a table"),
 ]
 

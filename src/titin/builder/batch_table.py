@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from titin.errors import TitinError
-from titin.files import is_url
+from titin.files import is_url, local_path
 from titin.study.table_files import read_table_file
 
 SOURCE, OUTPUT = "source", "output"
@@ -79,7 +79,7 @@ def read_batch(
         rows.append(BatchRow(where, source, output, own))
     if not rows:
         raise TitinError(f"{path} has no row", f"give a table with {_HOLDS}")
-    _check_outputs(rows)
+    _check_outputs(path, rows)
     return rows
 
 
@@ -104,7 +104,9 @@ def _name(column: str) -> str:
 def _check_columns(path: Path, names: list[str], known: Collection[str], of_batch: Collection[str]) -> None:
     for name in (SOURCE, OUTPUT):
         if name not in names:
-            raise TitinError(f"{path} has no column {name}", f"give a table with {_HOLDS}")
+            by = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), "")
+            hint = f"its columns stand between {by!r}: write commas" if by else f"give a table with {_HOLDS}"
+            raise TitinError(f"{path} has no column {name}", hint)
     for name in names:
         if name in of_batch:
             raise TitinError(f"{path}: {name} holds for the whole batch, not for a row", "leave that column out")
@@ -129,8 +131,10 @@ def _place(path: Path, text: str, where: str, anywhere: bool) -> Path:
         )
     home = os.path.realpath(path.parent)
     try:
-        found = Path(path.parent, text)
+        found = Path(path.parent, local_path(text))
         target = os.path.realpath(found)
+    except TitinError as error:
+        raise TitinError(f"{where}: {error.args[0]}", error.hint) from None
     except ValueError:  # a NUL
         raise TitinError(f"{where}: {text!r} is no path", "name a file or folder") from None
     if not anywhere and target != home and not target.startswith(os.path.join(home, "")):  # noqa: PTH118
@@ -140,11 +144,15 @@ def _place(path: Path, text: str, where: str, anywhere: bool) -> Path:
     return found
 
 
-def _check_outputs(rows: list[BatchRow]) -> None:
-    """Refuse rows that would write in one place, or where another reads."""
+def _check_outputs(table: Path, rows: list[BatchRow]) -> None:
+    """Refuse rows that would write in one place, or where one reads."""
     taken: dict[str, str] = {}
+    read = {os.path.realpath(table): "the table itself"}
+    read |= {os.path.realpath(row.source): f"the source of {row.where}" for row in rows}
     for row in rows:
         place = os.path.realpath(row.output)
+        if place in read:
+            raise TitinError(f"{row.where}: the output {row.output} is {read[place]}", "choose another output")
         if place in taken:
             raise TitinError(f"{row.where}: {row.output} is the output of {taken[place]}, too", "give each its own")
         taken[place] = row.where

@@ -10,7 +10,7 @@ from titin.builder.dry_run import plan_build
 from titin.builder.options import make_options
 from titin.builder.pipeline import BuildReport, Elsewhere, build_dataset
 from titin.cluster import connect
-from titin.files import is_url, local_folder
+from titin.files import is_url, local_folder, local_path
 from titin.load.cache import cache_home
 from titin.presets import Preset
 from titin.progress import Progress
@@ -84,12 +84,13 @@ def build(
     TitinError
         With what is wrong, where, and what to do. There is then no dataset at ``output`` that was not there before.
     """
-    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, project=project, **options)
+    chosen = make_options(preset, roles, donors=local_path(donors) if donors else None, project=project, **options)
     resources = make_resources(threads, memory, least=MIN_MEMORY, cluster=connect(cluster))
     elsewhere = _elsewhere(output, storage_options, force=force, resume=resume)
     target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
+    place = local_path(source)
     return build_dataset(
-        Path(source), target, chosen, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
+        place, target, chosen, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
     )
 
 
@@ -121,7 +122,8 @@ def plan(
     **options: Any,
 ) -> dict[str, Any]:
     """Say what `build` would write, how large, and which columns it found; see `titin.builder.dry_run`."""
-    chosen = make_options(preset, roles, donors=Path(donors) if donors else None, **options)
+    chosen = make_options(preset, roles, donors=local_path(donors) if donors else None, **options)
     elsewhere = _elsewhere(output, storage_options, force=force, resume=False)
     target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
-    return plan_build(Path(source), target, chosen, make_resources(threads, memory, least=MIN_MEMORY), force=force)
+    resources = make_resources(threads, memory, least=MIN_MEMORY)
+    return plan_build(local_path(source), target, chosen, resources, force=force)

@@ -24,7 +24,7 @@ from titin.dataset.layout import MANIFEST
 from titin.dataset.manifest import Manifest
 from titin.dataset.transfer import fetched
 from titin.errors import TitinError
-from titin.files import is_url, local_folder
+from titin.files import is_url, local_folder, local_path
 from titin.heap import give_back
 from titin.masking import mask
 from titin.progress import Progress
@@ -129,7 +129,7 @@ def validate(
         wanted = {name: settings[name] for name in OPTIONS if name in settings}
         size = make_resources(threads, memory).memory
         opened = open_source(
-            Path(source), memory=size, **wanted, follow_links=follow_links, arrow_names=True, shelf=shelf
+            local_path(source), memory=size, **wanted, follow_links=follow_links, arrow_names=True, shelf=shelf
         )
     try:
         checked = CheckedDataset(

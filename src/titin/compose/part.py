@@ -16,6 +16,7 @@ from titin.builder.pipeline import BuildReport, build_from
 from titin.builder.workspace import check_target
 from titin.compose.dataset_source import dataset_source
 from titin.errors import TitinError
+from titin.files import local_path
 from titin.progress import Progress
 from titin.resources import MIN_MEMORY, make_resources
 from titin.study import Study, Where
@@ -77,7 +78,7 @@ def subset(
     """
     part = dataset if isinstance(dataset, Annotated) else open_atlas(dataset, threads=threads)
     atlas: Atlas = part.atlas if isinstance(part, AtlasView) else part  # type: ignore[assignment]
-    target = Path(output) if output else Path(f"{atlas.manifest.prefix}_subset")
+    target = local_path(output) if output else Path(f"{atlas.manifest.prefix}_subset")
     check_target(target, force=force or resume)
     conditions = Where.of(where)
     rows, columns = _chosen_cells(atlas, part, conditions, cells), _chosen_genes(part, genes)

@@ -24,6 +24,7 @@ from titin.dataset import layout
 from titin.dataset.manifest import LAYERS, MODALITIES, RAW
 from titin.dataset.unstructured import encode_uns
 from titin.errors import TitinError
+from titin.files import local_path
 from titin.presets import Preset
 from titin.progress import Progress
 from titin.resources import MIN_MEMORY, make_resources
@@ -110,7 +111,7 @@ def merge(
     _check_sources(sources, studies)
     aliases = None if gene_aliases is None else read_gene_aliases(Path(gene_aliases))
     if output is not None:
-        check_target(Path(output), force=force or resume)
+        check_target(local_path(output), force=force or resume)
     with ExitStack() as opened:
         parts: list[StudyPart] = []
         for place in sources:
@@ -125,7 +126,7 @@ def merge(
         said: dict[str, Any] = {"join": join, "counts": counts, "studies": list(source.studies)}
         said |= {"gene_aliases": aliases.origin} if aliases else {}
         agreed = _agreed(parts, options, {"merge": said})
-        target = Path(output) if output else None
+        target = local_path(output) if output else None
         return build_from(
             source, roles.choices, target, agreed, resources, force=force, resume=resume, progress=progress
         )

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from titin.dataset import layout
 from titin.dataset.folder import DatasetFolder, LocalFolder
 from titin.dataset.manifest import Manifest
 from titin.errors import DatasetError
-from titin.files import MOST_TEXT
+from titin.files import MOST_TEXT, is_url, local_folder
 from titin.storage import given_storage_options
 
 
@@ -29,10 +28,8 @@ def find_place(path: str | os.PathLike[str], storage_options: Mapping[str, Any] 
         If the Hub has no such repository or revision.
     """
     text = os.fspath(path)
-    if text.startswith("file://"):
-        return LocalFolder(Path(text.removeprefix("file://")))
-    if "://" not in text:
-        return LocalFolder(Path(text))
+    if not is_url(text):
+        return LocalFolder(local_folder(text))
     from titin.dataset.remote import RemoteFolder
 
     return RemoteFolder(text, given_storage_options() | dict(storage_options or {}))

@@ -3,6 +3,7 @@
 import inspect
 import io
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ _HUB = "hf://datasets/"
 _MODULES = {"hf": "huggingface_hub", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 UPLOAD = "titin.upload.json"  # says what is on its way; without a manifest, that it has not come
+_PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _ATTEMPTS, _PAUSE = 4, 1.0
 _TAIL, _TAIL_SHARE = 1 << 20, 8  # bytes of a file's end that are read at once, but no more than this part of it
 _LEAST_TAIL = 64 << 10  # unless that is less than this
@@ -66,6 +68,7 @@ class RemoteFolder(DatasetFolder):
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = mask(url.rstrip("/"))
         self._protocol = url.partition("://")[0]
+        self._refuse_shape(url)
         self._options = translate(self._protocol, options or {})
         hide_secrets(self._options)
         self._url, came = self._pin(url.rstrip("/"))
@@ -73,6 +76,15 @@ class RemoteFolder(DatasetFolder):
         self._connect()
         if came is not None:
             self._tails[layout.MANIFEST], self._sizes[layout.MANIFEST] = came, len(came)
+
+    def _refuse_shape(self, url: str) -> None:
+        """Refuse a URL that names no one place, before anything is asked or written."""
+        if "::" in url:
+            raise TitinError(f"{self.name} is a chain of URLs", "give the URL of the folder itself, without '::'")
+        if not _PROTOCOL.fullmatch(self._protocol):
+            raise TitinError(f"{self.name} is no URL", "write it like s3://bucket/name, or give a folder")
+        if self._protocol in OBJECTS and not url.removeprefix(f"{self._protocol}://").partition("/")[0].strip():
+            raise TitinError(f"{self.name} names no bucket", f"write it like {self._protocol}://bucket/name")
 
     def _connect(self) -> None:
         self._sizes: dict[str, int] = {}

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,7 +237,7 @@ class RemoteTarget(RemoteFolder):
             self._fs.makedirs(self._root, exist_ok=True) if self._protocol not in OBJECTS else None
             self._fs.put_file(str(path), f"{self._root}/{name}", **more)
 
-        self._ask(name, put, patience=path.stat().st_size)
+        self._deliver(name, put, path.stat().st_size)
         self._sizes.pop(name, None)
 
     def _write(self, name: str, data: bytes) -> None:
@@ -245,8 +245,19 @@ class RemoteTarget(RemoteFolder):
             self._fs.makedirs(self._root, exist_ok=True) if self._protocol not in OBJECTS else None
             self._fs.pipe_file(f"{self._root}/{name}", data)
 
-        self._ask(name, pipe, patience=len(data))
+        self._deliver(name, pipe, len(data))
         self._sizes.pop(name, None)
+
+    def _deliver(self, name: str, action: Callable[[], None], n_bytes: int) -> None:
+        """Write a file; storages say of a place that they cannot have that it is not there."""
+        try:
+            self._ask(name, action, patience=n_bytes)
+        except FileNotFoundError:
+            why, hint = super().explain_absence()
+            raise UploadError(
+                f"{self.path(name)} cannot be written: {why or 'the storage can have no such file'}",
+                hint or "check the URL, and how long it is",
+            ) from None
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -15,6 +15,7 @@ from titin.exporter.cellxgene_file import write_cellxgene
 from titin.exporter.job import ExportJob
 from titin.exporter.mudata_file import write_h5mu
 from titin.exporter.tables import TEXT_SUFFIXES, text_suffix, write_mtx, write_wide
+from titin.files import local_path
 from titin.progress import Progress
 from titin.resources import MIN_MEMORY, make_resources
 
@@ -103,7 +104,7 @@ def export(
     if terms is not None and to != "cellxgene":
         raise TitinError(f"--terms belongs to --format cellxgene, not to {to}: {terms}", "leave it out")
     suffix, write = FORMATS[to]
-    target = Path(output) if output else Path(f"{manifest.prefix}{suffix}")
+    target = local_path(output) if output else Path(f"{manifest.prefix}{suffix}")
     _check_suffix(target, to)
     if (target.exists() or target.is_symlink()) and not force:
         raise OutputError(f"{target} exists already", "give --force to replace it, or another --output")

@@ -264,8 +264,10 @@ def _shares(weights: Weights, studies: list[str], counts: NDArray[np.int64]) -> 
 
 
 def _given(weights: Mapping[str, float], studies: list[str], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    given = {str(name): weight for name, weight in weights.items()}
     known = ", ".join(studies)
+    if not isinstance(weights, Mapping):
+        raise TitinError(f"weights are by study, not {type(weights).__name__}", f"give a dict of {known}, or 'equal'")
+    given = {str(name): weight for name, weight in weights.items()}
     if strange := [name for name in given if name not in studies]:
         near = get_close_matches(strange[0], studies, n=1)
         hint = f"did you mean {near[0]!r}? studies: {known}" if near else f"studies: {known}"

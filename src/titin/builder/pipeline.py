@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +241,12 @@ def _fingerprint(source: Source, options: Options, prefix: str, methods: list[Me
 
 def library_versions() -> dict[str, str]:
     """Versions of what the files' bytes may depend on."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+@cache  # which is a file to be found and read, and stays what it was when the library was imported
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
 
 
 class _BuildRun:

@@ -1,5 +1,6 @@
 """What the design of a study allows and forbids to conclude: counted over donors, said in sentences with numbers."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,11 +100,14 @@ def _against(half: pd.Series, values: pd.Series, donor: pd.Series) -> dict[str, 
     """Donors by age and one factor; a donor that has two values counts in both."""
     from scipy.stats import fisher_exact
 
-    once = pd.DataFrame({"donor": donor, "half": half, "value": values}).dropna().drop_duplicates()
-    table = pd.crosstab(once["half"], once["value"]).reindex(["young", "old"], fill_value=0)
+    known = (donor.notna() & half.notna() & values.notna()).to_numpy(bool)
+    once = set(zip(donor[known], half[known], values[known], strict=True))
+    numbers = Counter((when, what) for _, when, what in once)
+    names = sorted({what for _, what in numbers})
+    counts = {when: {name: numbers[when, name] for name in names} for when in ("young", "old")}
+    table = pd.DataFrame.from_dict(counts, orient="index", columns=names)
     v = cramers_v(table)
     p = float(fisher_exact(table.to_numpy()).pvalue) if table.shape == (2, 2) and v is not None else None
-    counts = {half: {str(k): int(n) for k, n in row.items()} for half, row in table.iterrows()}
     return {"table": counts, "cramers_v": v, "p": p}
 
 

@@ -41,7 +41,7 @@ def assert_same(found: LabelCheck, expected: LabelCheck) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("folds", [None, 3])
+@pytest.mark.parametrize("folds", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_labels_are_judged_alike_whoever_is_lost(client: Any, typed: Path, folds: int | None) -> None:
     expected = check_labels(titin.open(typed), folds=folds, threads=2)
     killing = Killing(client, "models", "label check")

@@ -207,6 +207,7 @@ def _lock_is_held(place):
     return False
 
 
+@pytest.mark.slow
 def test_a_table_of_donors_that_changed_is_noticed_whatever_its_date(folder, capsys):
     atlas = titin.open(titin.build("a.h5ad", "known", project=(), roles={"age": "Age_group"}).path)
     ages = atlas.ages.groupby(atlas.cell_columns("DonorID")["DonorID"].astype(str)).first()

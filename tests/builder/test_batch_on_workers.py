@@ -170,6 +170,7 @@ def holders(folder: Path) -> set[str]:
     return {path.read_text() for path in folder.glob(".*/holder")}
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_was_building_is_built_again(folder: Path, client: Any) -> None:
     build("a.h5ad", "here", project=())
 

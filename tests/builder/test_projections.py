@@ -397,7 +397,7 @@ def undisturbed(atlas: Path, server: Server, tmp_path_factory: pytest.TempPathFa
     return tree(folder / "dataset")
 
 
-@pytest.mark.parametrize("kill", kill_cases(KILLS, ["scores moved", "t-SNE at work", "final manifest"]))
+@pytest.mark.parametrize("kill", kill_cases(KILLS, ["scores moved", "final manifest"]))
 def test_a_build_killed_at_a_projection_leaves_nothing_and_goes_on(
     kill: Kill, atlas: Path, undisturbed: dict[str, Any], server: Server, tmp_path: Path
 ) -> None:

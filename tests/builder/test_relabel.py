@@ -82,8 +82,10 @@ WAYS = {
 AS_TEXT = ("a missing label", "numbers", "booleans")  # which a CSV says as well
 
 
-@pytest.mark.parametrize(("way", "typed"), [(way, typed) for way in WAYS for typed in (True, False)
-                                            if typed or way in AS_TEXT])  # fmt: skip
+@pytest.mark.parametrize(("way", "typed"), [
+    pytest.param(way, typed, marks=pytest.mark.slow if not typed and way != AS_TEXT[0] else [])
+    for way in WAYS for typed in (True, False) if typed or way in AS_TEXT
+])  # fmt: skip
 def test_it_is_what_a_build_of_the_changed_atlas_gives(atlas, build_atlas, rebuild, tmp_path, way, typed):
     roles = {"sex": "GENE7"} if "GENE7" in WAYS[way] else {}
     old = build_atlas(atlas, out="old").path

@@ -24,7 +24,7 @@ WRITING = {
     "demo": (("demo", "-o", "demo", "--n-cells", "200", "--n-genes", "150"), "demo/atlas.h5ad", ("--force",)),
 }  # fmt: skip
 ONE_STEP = set(COMMANDS) - {"validate"}  # all that they write takes its place at once, and is the same each time
-QUICK, SLOW, TRIALS = 1, 18, 60
+SLOW, TRIALS = 18, 60
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def hidden(folder: Path) -> list[str]:
 def trials() -> list[object]:
     names, found = list(WRITING), []
     for seed in range(TRIALS):
-        marks = [] if seed < QUICK else [pytest.mark.slow if seed < SLOW else pytest.mark.long]
-        found.append(pytest.param(names[seed % len(names)], list(SIGNALS)[seed % len(SIGNALS)], seed, marks=marks))
+        mark = pytest.mark.slow if seed < SLOW else pytest.mark.long
+        found.append(pytest.param(names[seed % len(names)], list(SIGNALS)[seed % len(SIGNALS)], seed, marks=mark))
     return found
 
 

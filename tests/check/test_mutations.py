@@ -14,9 +14,12 @@ from titin.check import load_checks, validate
 
 MUTATIONS = all_mutations()
 OWN = ("integrity", "matrix", "source", "metadata")
+LARGE = {"1,001 columns", "descriptions of columns above 200 kB"}  # cards of a thousand columns take seconds
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=[m.name for m in MUTATIONS])
+@pytest.mark.parametrize("mutation", [
+    pytest.param(m, id=m.name, marks=[pytest.mark.slow] if m.name in LARGE else []) for m in MUTATIONS
+])  # fmt: skip
 def test_a_corruption_is_caught_by_the_check_meant_for_it(mutation: Mutation, copy_of: Callable[[str], Good]) -> None:
     good = copy_of(mutation.dataset)
     mutation.corrupt(good.path)
@@ -31,6 +34,7 @@ def test_the_mutations_are_many_and_every_check_of_these_subjects_has_one() -> N
     names = Counter(m.name for m in MUTATIONS)
     assert len(names) >= 40
     assert max(names.values()) == 1
+    assert set(names) >= LARGE
     wanted = {name for name in load_checks() if name.partition(".")[0] in OWN}
     assert wanted <= {m.check for m in MUTATIONS}
 

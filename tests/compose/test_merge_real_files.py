@@ -20,9 +20,8 @@ def values(X: object) -> np.ndarray:
     return sparse.csr_matrix(X).toarray()
 
 
-@pytest.mark.parametrize("pair", [
-    "two of counts", *(pytest.param(name, marks=pytest.mark.slow) for name in list(PAIRS)[1:]),
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.filterwarnings("ignore::UserWarning:anndata")
 def test_real_files_merge_validate_and_export(shared: Path, tmp_path: Path, pair: str) -> None:
     names, counts = PAIRS[pair]

@@ -118,7 +118,9 @@ def test_volcanoes_and_fractions_by_a_finer_level_are_python_s(window: Window, l
         np.testing.assert_allclose(told, known, **CLOSE)
 
 
-@pytest.mark.parametrize("page", ["gene", "composition", "changes", "dots"])
+@pytest.mark.parametrize("page", [
+    "gene", "changes", *(pytest.param(page, marks=pytest.mark.slow) for page in ("composition", "dots")),
+])  # fmt: skip
 def test_the_level_is_chosen_on_every_page_and_kept_in_the_address(
     window: Window, leveled: SimpleNamespace, page: str
 ) -> None:

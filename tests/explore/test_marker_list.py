@@ -198,7 +198,7 @@ def test_the_csv_has_all_of_them(window: Window, hosted: str, markers: pd.DataFr
     assert table["highest_other_type"].tolist() == expected["other"].tolist()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_fits_and_is_accessible(window: Window, hosted: str, scheme: str) -> None:
     window.page.set_viewport_size(NARROW_AND_WIDE[0])
     opened(window, hosted, "MuSC", scheme)

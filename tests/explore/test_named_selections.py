@@ -114,7 +114,7 @@ def test_names_that_make_no_sense_are_passed_over(window: Window, hosted: str) -
     assert window.run("document.querySelectorAll('#sheet img').length") == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_fits_and_is_accessible(window: Window, hosted: str, scheme: str) -> None:
     window.page.emulate_media(color_scheme=scheme)
     kept(window, hosted)

@@ -88,8 +88,11 @@ def test_genes_stand_side_by_side_and_move_together(window: Window, hosted: str)
     window.until("titin.state().colours.length === 3")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [360, 2560])
+@pytest.mark.parametrize(("width", "dark"), [
+    pytest.param(360, False, id="360-light"), pytest.param(2560, True, id="2560-dark"),
+    pytest.param(360, True, id="360-dark", marks=pytest.mark.slow),
+    pytest.param(2560, False, id="2560-light", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_nothing_is_wider_than_the_screen(window: Window, hosted: str, width: int, dark: bool) -> None:
     window.page.set_viewport_size({"width": width, "height": 800})
     window.page.emulate_media(color_scheme="dark" if dark else "light")

@@ -149,7 +149,7 @@ def test_what_is_chosen_is_in_the_address(window: Window, hosted: str) -> None:
     assert window.said == again.said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_fits_and_is_accessible(window: Window, hosted: str, scheme: str) -> None:
     window.page.set_viewport_size(NARROW_AND_WIDE[0])
     opened(window, hosted, scheme)

@@ -162,7 +162,9 @@ def test_every_figure_is_tried() -> None:
 
 
 @pytest.mark.parametrize(("figure", "kind"), [
-    *((figure, "all at once") for figure in FIGURES), *((figure, "long") for figure in list(FIGURES)[::2]),
+    *((figure, "all at once") for figure in FIGURES),
+    *(pytest.param(figure, "long", marks=[] if at % 3 == 0 else pytest.mark.slow)
+      for at, figure in enumerate(list(FIGURES)[::2])),
 ])  # fmt: skip
 def test_a_label_is_read_as_it_is(figure: str, kind: str) -> None:
     check(figure, HOSTILE[kind])

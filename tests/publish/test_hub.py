@@ -166,9 +166,10 @@ def test_faults_that_stay_end_it_with_a_message(hub, dataset, publish):
     assert hub.repos[REPO].files() == {}
 
 
-@pytest.mark.parametrize(
-    ("status", "message"), [(401, "does not accept the token"), (403, "may not write"), (400, "boom"), (412, "pushed")]
-)
+@pytest.mark.parametrize(("status", "message"), [
+    (401, "does not accept the token"), (412, "pushed"),
+    pytest.param(403, "may not write", marks=pytest.mark.slow), pytest.param(400, "boom", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_what_the_hub_refuses_is_said_without_the_token(hub, dataset, publish, status, message):
     hub.faults.append(Fault(r"POST .*/commit/", 10, status=status, message=f"boom {TOKEN}"))
     done = publish(dataset)

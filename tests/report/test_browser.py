@@ -50,8 +50,11 @@ def window(tmp_path_factory):
         yield found
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize(("width", "dark"), [
+    pytest.param(1400, False, id="1400-light"), pytest.param(400, True, id="400-dark"),
+    pytest.param(1400, True, id="1400-dark", marks=pytest.mark.slow),
+    pytest.param(400, False, id="400-light", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_the_page_loads_whole_and_asks_for_nothing(window, demo, width, dark):
     report = Path(demo[0]["path"])
     window.open(report, width=width, dark=dark)

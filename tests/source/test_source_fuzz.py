@@ -29,7 +29,7 @@ from test_source_budget import tenx
 import titin
 from titin.errors import TitinError
 
-QUICK, MANY, PARTS = 24, 1000, 10
+QUICK, MANY, PARTS = 12, 1000, 10
 SECONDS, RESIDENT = 60, 1536 << 20
 ENCODINGS = ["array", "csr_matrix", "csc_matrix", "dataframe", "categorical", "dict", "string", "string-array", "null",
              "nullable-integer", "nullable-boolean", "numeric-scalar", "martian", ""]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from titin.check import validate
 from titin.check.footer import read_footer
 from titin.check.footer_summary import largest_window, size_in_arrow
 from titin.check.hub import NoFeatureError, dataset_info, feature, features, read_hub_card
-from titin.check.viewer_features import is_category, size_category
+from titin.check.viewer_features import _text_problem, is_category, size_category
 from titin.check.viewer_rules import LIMIT, _ask, cell_size, first_rows
 from titin.check.viewer_rules import _run as run_by_itself  # before the tests' own way takes its place
 from titin.errors import DatasetError
@@ -192,12 +193,36 @@ def test_long_rows_are_dropped_and_long_cells_cut(tmp_path):
     assert shown.n_bytes <= LIMIT
 
 
-@given(st.lists(st.lists(st.integers(-(2**40), 2**40), max_size=20), min_size=1, max_size=5))
-def test_the_size_of_a_list_is_that_of_its_json(lists):
+@given(st.lists(st.lists(st.integers(-(2**40), 2**40), max_size=20), min_size=1, max_size=5), st.sampled_from([3, 99]))
+def test_the_size_of_a_list_is_that_of_its_json(lists, at_once):
     column = pa.array(lists, pa.list_(pa.int64()))
-    for row, value in enumerate(lists):
-        expected = len(json.dumps(value, separators=(",", ":")))
-        assert cell_size(column, row) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("titin.dataset.store.RANGE", at_once)
+        for row, value in enumerate(lists):
+            expected = len(json.dumps(value, separators=(",", ":")))
+            assert cell_size(column, row) == expected
+
+
+@given(st.lists(st.sampled_from([10, 9_000, 50_000, 250_000]), min_size=1, max_size=130))
+def test_rows_are_shown_as_far_as_ten_are_or_the_answer_takes_more(tmp_path_factory, lengths):
+    path = tmp_path_factory.getbasetemp() / "rows.parquet"
+    pq.write_table(pa.table({"text": [""]}), path)
+    sizes = [n + first_rows(path, 0).n_bytes for n in lengths]
+    pq.write_table(pa.table({"text": ["x" * n for n in lengths]}), path, row_group_size=7)
+    shown = first_rows(path, 0)
+    fitting = [n for n in range(len(sizes) + 1) if sum(sizes[:n]) <= LIMIT and n <= 100]
+    n = max(10, fitting[-1])
+    assert shown.n_rows == min(n, len(sizes))
+    assert (shown.cut == ("text",)) is (sum(sizes[:n]) > LIMIT)
+
+
+@pytest.mark.parametrize("n", [9, 900, 9_000])
+def test_texts_of_two_lengths_are_told_however_many_they_are(tmp_path, n):
+    table = pa.table({"note": [f"{'x' * (i % 2)}{i + 10_000}" for i in range(n)], "few": ["a", "bc", "a"] * (n // 3)})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=500)
+    card = SimpleNamespace(folder=tmp_path)
+    told = [_text_problem(card, ("t.parquet",), field) for field in table.schema]
+    assert told == [None if n == 9 else "has texts of 5 or 6 characters alone", None]
 
 
 # cards

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from titin.check.dataset import CheckedDataset
 from titin.check.findings import Finding, Outcome
 from titin.check.hub import HubCard, NoFeatureError, dataset_info, dtype_name, features, json_features
 from titin.check.registry import check
 from titin.dataset import layout
+from titin.dataset.store import slices
 
 LIMIT = 200_000  # bytes of an answer
 MIN_ROWS, MAX_ROWS, MIN_CELL = 10, 100, 100
@@ -49,18 +51,15 @@ def first_rows(path: Path, features_bytes: int) -> FirstRows:
     total = features_bytes
     with pq.ParquetFile(path) as file:
         groups = _first_groups(file.metadata)
-        for batch in file.iter_batches(batch_size=MIN_ROWS, row_groups=groups, use_threads=False):
-            for row in range(batch.num_rows):
-                cells = {name: cell_size(batch.column(i), row) for i, name in enumerate(batch.schema.names)}
-                n_bytes = _row_size(cells)
-                if len(sizes) >= MIN_ROWS and total + n_bytes > LIMIT:
-                    return FirstRows(len(sizes), (), total)
-                sizes.append(cells)
-                total += n_bytes
-            if len(sizes) >= MAX_ROWS:
+        for batch in file.iter_batches(batch_size=1, row_groups=groups, use_threads=False):  # a row may be of all cells
+            cells = {name: cell_size(batch.column(i), 0) for i, name in enumerate(batch.schema.names)}
+            n_bytes = _row_size(cells)
+            if len(sizes) >= MIN_ROWS and total + n_bytes > LIMIT:
+                return FirstRows(len(sizes), (), total)
+            sizes.append(cells)
+            total += n_bytes
+            if len(sizes) >= MAX_ROWS or (len(sizes) >= MIN_ROWS and total > LIMIT):
                 break
-            if total > LIMIT and len(sizes) >= MIN_ROWS:
-                return _cut(sizes[:MIN_ROWS], features_bytes)
     if total > LIMIT:
         return _cut(sizes, features_bytes)
     return FirstRows(len(sizes), (), total)
@@ -101,9 +100,14 @@ def cell_size(column: pa.Array, row: int) -> int:
         element = column.type.value_type
         if pa.types.is_integer(element) and not value.values.null_count:
             numbers = value.values.to_numpy(zero_copy_only=False)
-            digits = np.floor(np.log10(np.maximum(np.abs(numbers.astype(np.float64)), 1))).astype(np.int64) + 1
-            return int(digits.sum()) + int((numbers < 0).sum()) + max(1, len(numbers)) + 1
+            return sum(_digits(numbers[own]) for own in slices(len(numbers))) + max(1, len(numbers)) + 1
     return len(json.dumps(_plain(value.as_py()), ensure_ascii=False, separators=(",", ":"), default=str).encode())
+
+
+def _digits(numbers: NDArray[np.integer[Any]]) -> int:
+    """Letters of whole numbers, with their signs."""
+    digits = np.floor(np.log10(np.maximum(np.abs(numbers.astype(np.float64)), 1))).astype(np.int64) + 1
+    return int(digits.sum()) + int((numbers < 0).sum())
 
 
 def _plain(value: Any) -> Any:

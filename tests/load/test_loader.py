@@ -10,7 +10,7 @@ from scipy import sparse
 
 import titin
 from titin.errors import TitinError
-from titin.load import BalancedSampler, BlockShuffleSampler, Loader
+from titin.load import BalancedSampler, BlockShuffleSampler, DistributedSampler, Loader, SequentialSampler
 
 
 def whole(loader):
@@ -127,6 +127,47 @@ def test_a_state_of_other_batches_is_refused(demo):
     loader = Loader(demo[0], 100)
     with pytest.raises(TitinError, match="batches of 7 cells"):
         loader.load_state_dict({"epoch": 0, "batches": 1, "batch_size": 7})
+
+
+@pytest.mark.parametrize("state", [
+    {}, None, [1], {"epoch": -1, "batches": 0, "batch_size": 100}, {"epoch": 0, "batches": "3", "batch_size": 100},
+    {"epoch": 0, "batches": 1.5, "batch_size": 100},
+])  # fmt: skip
+def test_what_is_no_state_is_refused(demo, state):
+    with pytest.raises(TitinError, match="no state of a Loader"):
+        Loader(demo[0], 100).load_state_dict(state)
+
+
+def test_a_state_of_other_cells_is_refused(demo):
+    atlas, _ = demo
+    part = Loader(atlas, 100, cells=range(300))
+    with pytest.raises(TitinError, match=f"of an epoch of {atlas.n_obs:,} cells, not 300"):
+        part.load_state_dict(taken(Loader(atlas, 100)))
+    rank = Loader(atlas, 100, sampler=DistributedSampler(BlockShuffleSampler(atlas.n_obs), rank=0, world_size=2))
+    with pytest.raises(TitinError, match="as many ranks and workers"):
+        rank.load_state_dict(taken(Loader(atlas, 100)))
+    before_cells_were_told = {key: n for key, n in taken(part).items() if key != "cells"}
+    part.load_state_dict(before_cells_were_told)
+    assert len(list(part)) == 2
+
+
+def taken(loader):
+    """The state after a batch."""
+    batches = iter(loader)
+    next(batches)
+    return loader.state_dict()
+
+
+@pytest.mark.parametrize("cells", [[-1, 3], [0, 10**9]])
+def test_a_sampler_of_more_cells_than_there_are_is_refused(demo, cells):
+    with pytest.raises(TitinError, match="the sampler has cells from"):
+        list(Loader(demo[0], 100, sampler=SequentialSampler(np.array(cells))))
+
+
+@pytest.mark.parametrize("size", [1.5, "8", None, True])
+def test_a_batch_has_a_whole_number_of_cells(demo, size):
+    with pytest.raises(TitinError, match="a batch of"):
+        Loader(demo[0], size)
 
 
 def test_donors_choose_cells(demo):

@@ -209,7 +209,7 @@ class Loader:
         join: Literal["inner", "outer"] | None = None,
         weights: Weights | None = None,
     ) -> None:
-        if batch_size < 1:
+        if not _is_count(batch_size) or batch_size < 1:
             raise TitinError(f"a batch of {batch_size} cells", "give batch_size 1 or more")
         self.atlas, cells, genes = _opened(atlas, join, cells, genes)
         self.batch_size, self.drop_last, self.dense, self.values = batch_size, drop_last, dense, values
@@ -298,8 +298,9 @@ class Loader:
         self._epoch, self._begin = epoch, 0
 
     def state_dict(self) -> dict[str, int]:
-        """Where the epoch is: the batches handed out so far, for `load_state_dict`."""
-        return {"epoch": self._epoch, "batches": self._handed_out, "batch_size": self.batch_size}
+        """Where the epoch is: the batches handed out so far, and of how many cells, for `load_state_dict`."""
+        state = {"epoch": self._epoch, "batches": self._handed_out, "batch_size": self.batch_size}
+        return {**state, "cells": len(self.sampler)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batches that had been handed out when ``state`` was taken.
@@ -307,12 +308,21 @@ class Loader:
         Raises
         ------
         TitinError
-            If it was taken with another batch size.
+            If it is no such state, or was taken with another batch size or of another number of cells: of another
+            dataset, of other cells of it, or with another number of ranks or workers.
         """
+        held = [state.get(key) for key in ("epoch", "batches", "batch_size")] if isinstance(state, Mapping) else [None]
+        if not all(_is_count(number) and number >= 0 for number in held):
+            raise TitinError("what is loaded is no state of a Loader", "give what its state_dict() has returned")
         if state["batch_size"] != self.batch_size:
             raise TitinError(
                 f"the state is of batches of {state['batch_size']} cells, not {self.batch_size}",
                 "make the loader with the same batch_size",
+            )
+        if state["batches"] and (cells := state.get("cells", len(self.sampler))) != len(self.sampler):
+            raise TitinError(
+                f"the state is of an epoch of {cells:,} cells, not {len(self.sampler):,}",
+                "make the loader of the same dataset and cells, with as many ranks and workers",
             )
         self._epoch, self._begin = state["epoch"], state["batches"]
         self._handed_out = self._begin
@@ -339,7 +349,13 @@ class Loader:
     def _plan(self, first: int) -> Iterator[NDArray[np.int64]]:
         """The epoch's loads, without the cells of its ``first`` batches."""
         skip = first * self.batch_size
+        n_cells = self.atlas.n_obs
         for load in self.sampler.loads(self._epoch):
+            if len(load) and not 0 <= load.min() <= load.max() < n_cells:
+                raise TitinError(
+                    f"the sampler has cells from {load.min()} to {load.max()}, and the dataset those from 0 to "
+                    f"{n_cells - 1}", "make the sampler of this dataset's cells",
+                )  # fmt: skip
             if skip < len(load):
                 yield load[skip:]
             skip = max(0, skip - len(load))
@@ -430,6 +446,11 @@ def _opened(
         genes = atlas.var_names.tolist() if genes is None else genes
         atlas = atlas.whole
     return atlas, cells, genes
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a value is a whole number."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _sampler(

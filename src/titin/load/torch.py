@@ -155,6 +155,7 @@ class _Share(Sampler):
     def __init__(self, sampler: Sampler, number: int, of: int) -> None:
         super().__init__(sampler.cells)
         self.sampler, self.number, self.of = sampler, number, of
+        self._length: int | None = None
 
     def loads(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Yield every so many-th load, or a part of every load where there are fewer loads than workers."""
@@ -165,7 +166,9 @@ class _Share(Sampler):
             yield from loads[self.number :: self.of]
 
     def __len__(self) -> int:
-        return sum(map(len, self.loads(0)))
+        if self._length is None:  # which is asked for with every state
+            self._length = sum(map(len, self.loads(0)))
+        return self._length
 
 
 def _refuse_dtype(dtype: torch.dtype, values: str) -> None:

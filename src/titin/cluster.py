@@ -34,6 +34,8 @@ _CONNECT = 10.0  # seconds in which a scheduler answers
 _NEAR = 1.0  # seconds in which a worker answers
 _SILENCE = 60.0  # seconds in which whoever is connected answers, however busy
 
+_OF_DASK = {"CommClosedError", "FatalCommClosedError", "RPCClosed"}  # errors of its connections
+
 _known: "weakref.WeakKeyDictionary[Any, Cluster]" = weakref.WeakKeyDictionary()
 _by_address: dict[str, "Cluster"] = {}
 
@@ -153,8 +155,10 @@ class Cluster:
         """
         try:
             found = self._run(_SILENCE, function, *arguments, on_error="return")
-        except (TimeoutError, CancelledError) as error:
+        except TimeoutError as error:
             raise self._silent(error) from error
+        except (OSError, CancelledError) as error:
+            raise self._lost(error) from error
         for worker, answer in found.items():
             if isinstance(answer, OSError):
                 continue
@@ -376,8 +380,12 @@ class Cluster:
                     raise ClusterError(
                         f"all workers of {mask(self.address)} are lost", "start workers, and run the command again"
                     ) from None
-            except CancelledError as error:
+            except (OSError, CancelledError) as error:
                 raise self._lost(error) from error
+
+    def _is_of_connection(self, error: BaseException) -> bool:
+        """Whether an error is of the way to the cluster, and not of a task that reads files."""
+        return isinstance(error, OSError) and (not self.is_running or type(error).__name__ in _OF_DASK)
 
     def _result(self, future: Any) -> Any:
         """What a task gives.
@@ -393,6 +401,8 @@ class Cluster:
         except CancelledError as error:
             raise self._lost(error) from error
         except BaseException as error:
+            if self._is_of_connection(error):
+                raise self._lost(error) from error
             explained = _explained(error)
             raise explained from (None if explained is error else error)
         finally:
@@ -426,7 +436,8 @@ class Cluster:
             time.sleep(0.2)
 
     def _lost(self, error: BaseException | None) -> ClusterError:
-        why = f": {error}" if error is not None and str(error) else ""
+        lines = str(error or "").splitlines()
+        why = f": {mask(lines[0])}" if lines else ""
         said = f"the connection to the scheduler at {mask(self.address)} is lost{why}"
         return ClusterError(said, "run the command again; what is not finished was not written")
 
@@ -542,6 +553,11 @@ def _explained(error: BaseException, worker: str = "") -> BaseException:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "titin":
         said = f"worker {worker} has no titin" if worker else "a worker has no titin, or another version of it"
         return TitinError(said, f"install titin {__version__} where the workers run")
+    if isinstance(error, RuntimeError) and "deserialization of the task graph" in str(error):
+        return ClusterError(
+            "the scheduler cannot read what it is sent: it lacks titin, or has another version of it or of Python",
+            f"install titin {__version__} where the scheduler runs, too, and start it again",
+        )
     if type(error).__name__ == "KilledWorker":
         return ClusterError(
             "several workers were lost over the same part of the dataset, probably for want of memory",

@@ -120,6 +120,19 @@ def test_values_of_embeddings_are_found_as_in_whole_arrays(opened, key: str, n: 
     assert found.where == f", dimension {column + 1}, source row {row}"
 
 
+@given(place=st.integers(0, 1), row=st.integers(0, N - 1), renamed=st.booleans())
+def test_one_value_of_a_table_in_obsm_is_found(opened, place: int, row: int, renamed: bool) -> None:
+    entry, theirs = opened.manifest.obsm["X_frame"], opened.source.obsm["X_frame"]
+    own = theirs.set_axis(pd.Index(theirs.index.astype(object), name=theirs.index.name), axis=0)
+    changed = own.rename(index={own.index[row]: "another"}) if renamed else _other(own, place, row)
+    found, file, records = [], entry["file"], entry["columns"][1:]
+    for frame in (theirs, changed):
+        names = SourceNames(frame.index, opened.source_rows)
+        found.append(opened.beside_source.table_difference(file, records, frame, range(2), lambda own=names: own))
+    assert found == [None, frame_difference(own, changed)]
+    assert found[1] is not None
+
+
 @given(seed=st.integers(0, 99), n=st.integers(0, 4))
 def test_names_are_found_as_in_whole_lists(opened, seed: int, n: int) -> None:
     rng, names = np.random.default_rng(seed), opened.source.obs.index.to_numpy(object).copy()
@@ -162,6 +175,10 @@ def test_a_good_dataset_is_found_equal_from_mapped_files_and_nothing_stays(built
     assert pa.types.is_string(obs.index.dtype.pyarrow_dtype)
     assert _lies_on_disk(obs["float"].to_numpy())
     assert _lies_on_disk(obs["labels"].array.codes)
+    with open_source(built[1], arrow_names=True, shelf=Shelf(tmp_path)) as source:
+        frame = source.obsm["X_frame"]
+        assert pa.types.is_string(frame.index.dtype.pyarrow_dtype)
+        assert _lies_on_disk(frame["a"].to_numpy())
     assert list(tmp_path.iterdir()) == []
 
 

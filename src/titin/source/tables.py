@@ -95,7 +95,8 @@ class _Group:
 
     def __init__(self, path: Path, group: Any, place: str, budget: Budget, notes: list[str]) -> None:
         self.path, self.group, self.place, self.budget, self.notes = path, group, place, budget, notes
-        self.shelf = budget.shelf if place == "obs" else Shelf()
+        self.of_cells = place == "obs" or place.startswith("obsm/")
+        self.shelf = budget.shelf if self.of_cells else Shelf()
         with reading(path, place):
             kind = encoding(group)
             if kind not in ("", "dataframe"):
@@ -150,7 +151,7 @@ class _Group:
     def _read_names(self) -> Any:
         """The index: names of cells as Arrow has them, as there may be many."""
         where = f"{self.place}/{self.index_key}"
-        if self.place == "obs" and self.budget.arrow_names:
+        if self.of_cells and self.budget.arrow_names:
             with reading(self.path, where):
                 node = child(self.group, self.index_key)
                 if not is_group(node) and node.ndim == 1 and is_text(node):

@@ -112,8 +112,8 @@ WRITE = "titin.dataset.arrow:ParquetFile.write"
     "begun",
     [
         Kill(WRITE, match="_expression_by_gene.parquet"),
-        Kill(RECORD, call=3, after=True),
-        Kill(WRITE, match="_projection_X_umap"),
+        pytest.param(Kill(RECORD, call=3, after=True), marks=pytest.mark.slow),
+        pytest.param(Kill(WRITE, match="_projection_X_umap"), marks=pytest.mark.slow),
         Kill(RECORD, call=5, after=True),
     ],
     ids=["by gene", "metadata", "projections", "manifest"],

@@ -31,7 +31,7 @@ COMMANDS = {
     "pseudobulk": (("age", "de", "dataset", "--save-pseudobulk", "-o", "ageing"), "dataset", ("--force",)),
     "validate": (("validate", "dataset", "--level", "quick", "-o", "checked"), "checked", ("--force",)),
 }  # fmt: skip
-QUICK = {"build": 2, "build over an old one": 1, "embed": 1, "relabel": 1, "wide over an old one": 1, "zarr": 1}
+QUICK = {"build": 1, "build over an old one": 1, "embed": 1, "wide over an old one": 1}
 SLOW, TRIALS = 22, 66
 
 

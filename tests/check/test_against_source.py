@@ -81,7 +81,7 @@ REAL = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in REAL[2:])])
 def test_real_files_are_found_without_error(name: str, shared: Path, tmp_path: Path) -> None:
     path = shared / "data" / "h5ad" / f"{name}.h5ad"
     if not path.is_file():

@@ -62,8 +62,8 @@ def test_no_link_holds_the_token(window: Window, mapped: Demo) -> None:
 
 
 @pytest.mark.parametrize(("typed", "first"), [
-    ("xist", "XIST"), ("XIS", "XIST"), ("Sex", "Sex"), ("ENSG00000229807", "XIST"), ("XIZT", "XIST"),
-    ("XIST MALAT1, NOGENE", "Mean of 2 genes"),
+    ("XIS", "XIST"), ("Sex", "Sex"), ("ENSG00000229807", "XIST"), ("XIST MALAT1, NOGENE", "Mean of 2 genes"),
+    pytest.param("xist", "XIST", marks=pytest.mark.slow), pytest.param("XIZT", "XIST", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_what_is_typed_is_found(window: Window, hosted: str, typed: str, first: str) -> None:
     window.open(hosted)

@@ -77,7 +77,7 @@ def test_what_was_done_since_is_done_again(source, tmp_path):
     assert not titin.diff(folder, tmp_path / "again")
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_published_copy(source, tmp_path, exact):
     folder = built(source, licence="mit")
     with public_copy(folder, "me/atlas", "mit", exact_ages=exact) as (copy, _):

@@ -32,8 +32,14 @@ def swap(folder: h5py.Group | zarr.Group) -> int:
     return n
 
 
-@pytest.mark.parametrize("matrix", [sp.csr_matrix, sp.csc_matrix, np.asarray], ids=["csr", "csc", "dense"])
-@pytest.mark.parametrize("kind", ["h5ad", "zarr2"])
+@pytest.mark.parametrize(("kind", "matrix"), [
+    pytest.param("h5ad", sp.csr_matrix, id="h5ad-csr"),
+    pytest.param("h5ad", np.asarray, id="h5ad-dense"),
+    pytest.param("zarr2", sp.csc_matrix, id="zarr2-csc"),
+    pytest.param("h5ad", sp.csc_matrix, id="h5ad-csc", marks=pytest.mark.slow),
+    pytest.param("zarr2", sp.csr_matrix, id="zarr2-csr", marks=pytest.mark.slow),
+    pytest.param("zarr2", np.asarray, id="zarr2-dense", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_source_of_the_other_byte_order(kind: str, matrix: type, tmp_path: Path) -> None:
     atlas = small_atlas(matrix(random_counts()))
     n_cells, n_genes = atlas.shape

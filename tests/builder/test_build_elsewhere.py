@@ -95,6 +95,18 @@ def test_the_files_are_those_of_a_folder(made: Path, folder: Path, memory: Any, 
     assert list(own_cache.iterdir()) == []
 
 
+@pytest.mark.parametrize("cache", ["file", "file/within"])
+def test_a_folder_of_caches_that_cannot_be_written_is_named(
+    cache: str, made: Path, memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TITIN_CACHE", str(tmp_path / cache))
+    with pytest.raises(OutputError, match="cannot write in") as caught:
+        titin.build(made / "atlas.h5ad", "memory://atlas", project=())
+    assert "TITIN_CACHE" in caught.value.hint
+    assert there(memory) == {}
+
+
 def test_the_manifest_is_the_last_that_comes(folder: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     put = RemoteTarget._put

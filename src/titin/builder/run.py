@@ -10,6 +10,7 @@ from titin.builder.dry_run import plan_build
 from titin.builder.options import make_options
 from titin.builder.pipeline import BuildReport, Elsewhere, build_dataset
 from titin.cluster import connect
+from titin.errors import OutputError
 from titin.files import is_url, local_folder, local_path
 from titin.load.cache import cache_home
 from titin.presets import Preset
@@ -89,9 +90,15 @@ def build(
     elsewhere = _elsewhere(output, storage_options, force=force, resume=resume)
     target = elsewhere.staging if elsewhere is not None else local_folder(output) if output else None
     place = local_path(source)
-    return build_dataset(
-        place, target, chosen, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
-    )
+    try:
+        return build_dataset(
+            place, target, chosen, resources, force=force, resume=resume, progress=progress, elsewhere=elsewhere
+        )
+    except OutputError as error:
+        if elsewhere is None or "another --output" not in (error.hint or "") or "--resume" in (error.hint or ""):
+            raise
+        hint = "what goes to a URL is built in the folder that TITIN_CACHE names: name one that can be written"
+        raise OutputError(error.args[0], hint) from error
 
 
 def _elsewhere(

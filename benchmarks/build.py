@@ -19,6 +19,7 @@ from _measure import (
     TWIN_SCRIPT,
     BenchmarkError,
     Run,
+    cores,
     describe,
     finish,
     folder_bytes,
@@ -55,7 +56,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--project", default="none", help="projections to compute, e.g. pca,tsne (default: %(default)s)")
     add("--runs", type=int, default=3, help="builds to take the median of (default: %(default)s)")
     add("--memory", default="1GiB", help="budget of the build (default: %(default)s)")
-    add("--threads", type=int, default=_cores(), help="threads of every program (default: all cores, %(default)s)")
+    add("--threads", type=int, default=cores(), help="threads of every program (default: all cores, %(default)s)")
     add("--double", action="store_true", help="build a twin of twice the cells too: peak memory must not grow")
     add("--layers", action="store_true", help="build a twin with a layer of counts too: without it, and with --layers")
     add("--dense-cells", type=int, default=20_000, help="cells for the published dense layout; 0 leaves it out")
@@ -65,10 +66,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--markdown", action="store_true", help="print the tables as Markdown")
     add("--json", type=Path, metavar="FILE", help="write everything measured to FILE ('-': stdout, and no tables)")
     return parser.parse_args(arguments)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ python benchmarks/compare.py --peer-python PYTHON [--source ATLAS.h5ad] [--cells
 import argparse
 import datetime
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 from _measure import (
     HERE,
     BenchmarkError,
+    cores,
     describe,
     finish,
     folder_bytes,
@@ -75,7 +75,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=4, help="the first is left out of the median")
     parser.add_argument("--seconds", type=float, default=10, help="longest epoch")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--folder", type=Path, help="where to work; the system's for temporary files without it")
     parser.add_argument("--write", type=Path, help="a page of Markdown; printed without it")
     return parser.parse_args()

@@ -5,14 +5,13 @@ python benchmarks/embed.py --dataset DATASET [--source TWIN.h5ad [--scanpy-cells
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _measure import HERE, BenchmarkError, describe, finish, load_average, machine, note, run, size, table, title
+from _measure import HERE, BenchmarkError, cores, describe, finish, load_average, machine, note, run, size, table, title
 
 EMBEDDERS = HERE / "_embedders.py"
 Row = dict[str, Any]
@@ -39,7 +38,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--n-comps", type=int, default=50)
     parser.add_argument("--n-neighbors", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--work", type=Path, help="keep scores, loadings and neighbours in this folder")
     parser.add_argument("--json", type=Path, help="write everything measured; - for stdout")
     parser.add_argument("--markdown", action="store_true")

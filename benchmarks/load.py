@@ -6,7 +6,6 @@ python benchmarks/load.py --peers cellstream annbatch --source TWIN.h5ad --peer-
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import _contest
 from _measure import (
     HERE,
     BenchmarkError,
+    cores,
     describe,
     evict,
     finish,
@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=4, help="the first is left out of the median")
     parser.add_argument("--seconds", type=float, default=20, help="longest epoch; a slow loader is cut off")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--json", type=Path, help="write everything measured; - for stdout")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()

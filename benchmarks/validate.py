@@ -6,7 +6,6 @@ validation that is not measured.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from _measure import (
     TWIN_SCRIPT,
     Run,
+    cores,
     describe,
     finish,
     folder_bytes,
@@ -49,16 +49,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dataset", type=Path, help="take this dataset, built from --twin, instead of building one")
     add("--preset", default="muscle", help="preset of the build; '' for none (default: %(default)s)")
     add("--runs", type=int, default=3, help="validations to take the median of (default: %(default)s)")
-    add("--threads", type=int, default=_cores(), help="threads (default: all cores, %(default)s)")
+    add("--threads", type=int, default=cores(), help="threads (default: all cores, %(default)s)")
     add("--report", action="store_true", help="write the report with its figures in every run")
     add("--work", type=Path, help="folder for what is written; removed afterwards (default: a temporary one)")
     add("--markdown", action="store_true", help="print the tables as Markdown")
     add("--json", type=Path, metavar="FILE", help="write everything measured to FILE ('-': stdout, and no tables)")
     return parser.parse_args(arguments)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:

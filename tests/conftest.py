@@ -17,8 +17,10 @@ os.environ |= {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
 import pytest
 from hypothesis import settings
 
+from command_line import Outcome, Run
 from titin.builder import options
 from titin.check import viewer_rules
+from titin.cli import main
 from titin.cluster import Cluster, disconnect
 from titin.explore import page
 
@@ -68,6 +70,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = item.config.getoption("--within")
     if minutes is not None and time.monotonic() - _BEGUN > 60 * minutes:
         pytest.skip(f"{item.nodeid} was not begun within {minutes:g} minutes")
+
+
+@pytest.fixture
+def titin(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command line in an empty folder, with no settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TITIN_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code: Any = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as done:
+            code = done.code or 0
+        return Outcome(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

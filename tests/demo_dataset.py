@@ -1,6 +1,7 @@
 """A small demo dataset, and a way to make much of little: tiny blocks. For the rooms that read whole datasets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from titin.builder import Progress
 from titin.dataset import layout
+from titin.dataset.arrow import ParquetFile
 from titin.dataset.manifest import Manifest
 from titin.demo import make_demo
 from titin.demo.atlas import ATLAS, DONORS
@@ -65,3 +67,15 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Cut:
         monkeypatch.setattr(layout, "ROW_GROUP_NONZEROS", max(1, values // 4))
 
     return cut
+
+
+@contextmanager
+def small_shards() -> Iterator[None]:
+    """Build small row groups, and files that are cut into shards after 16 kB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "ROW_GROUP_CELLS", 256)
+        patch.setattr(layout, "ROW_GROUP_NONZEROS", 20_000)
+        patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 500)
+        patch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 256)
+        patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 16_000)
+        yield

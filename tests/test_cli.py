@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +20,11 @@ import pytest
 import scipy.io
 from scipy import sparse
 
-from titin.cli import COMMANDS, cli, main
+from command_line import Outcome, Run
+from titin.cli import COMMANDS, cli
 from titin.demo import write_demo_atlas
 
 ANSI = "\x1b["
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
-        document = json.loads(self.stdout)
-        assert document["schema_version"] == 1
-        return dict(document)
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def titin(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command line in an empty folder, with no settings in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TITIN_")]:
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code: Any = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as done:
-            code = done.code or 0
-        return Outcome(code, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")

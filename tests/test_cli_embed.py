@@ -1,44 +1,21 @@
 """`titin embed`, and the options of `titin build` about projections."""
 
 import json
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from command_line import Run
 from titin.atlas import open_atlas
 from titin.builder import build
 from titin.check import validate
-from titin.cli import main
 from titin.dataset.manifest import Manifest
 from titin.demo import write_demo_atlas
 from titin.embed import leiden, neighbors
 from titin.features import highly_variable
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def titin(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command line in an empty folder, with no settings in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TITIN_")]:
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code: Any = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as done:
-            code = done.code or 0
-        return code, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """Results are read back as they were written, with all that they say of themselves."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from same_results import assert_equal
 from titin.errors import OutputError, TitinError
 from titin.results import Result
 
@@ -28,17 +29,6 @@ TABLES = {
     "named index": pd.DataFrame({"score": [0.25, 4.0]}, index=pd.Index(["c0", "c1"], name="cell_id")),
     "missing text only": pd.DataFrame({"t": pd.Series([None, None], dtype=object)}),
 }  # fmt: skip
-
-
-def assert_equal(one, other):
-    """Every field of two results is the same."""
-    assert type(one) is type(other)
-    for own in fields(one):
-        mine, theirs = getattr(one, own.name), getattr(other, own.name)
-        if isinstance(mine, pd.DataFrame):
-            pd.testing.assert_frame_equal(mine, theirs)
-        else:
-            assert mine == theirs, own.name
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])

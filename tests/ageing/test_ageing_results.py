@@ -1,16 +1,15 @@
 """Every result of the ageing room says how it was made, and is the same when read back."""
 
 import runpy
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from ageing_data import draw_pseudobulk
 from small_atlases import build, cells, counts_of
 
 import titin
+from same_results import assert_equal
 from titin import ageing
 from titin.ageing import differential_expression
 from titin.ageing.analysis import main_result
@@ -46,17 +45,6 @@ def atlas(tmp_path_factory):
     """The demo, small."""
     folder = tmp_path_factory.mktemp("results")
     return titin.open(make_demo(folder, n_cells=4000, n_genes=400, seed=2, force=False, progress=Progress()).path)
-
-
-def assert_equal(one, other):
-    """Every field of two results is the same."""
-    assert type(one) is type(other)
-    for own in fields(one):
-        mine, theirs = getattr(one, own.name), getattr(other, own.name)
-        if isinstance(mine, pd.DataFrame):
-            pd.testing.assert_frame_equal(mine, theirs)
-        else:
-            assert mine == theirs, own.name
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import titin
+from small_builds import build_each_kind
 from titin.ageing import Pseudobulk, gene_statistics, pseudobulk, write_pseudobulk
 from titin.ageing.pseudobulk import _narrow
 from titin.demo import write_demo_atlas
@@ -32,24 +33,12 @@ def kinds(tmp_path_factory):
     counts = rng.poisson(0.4, (600, 50))
     counts[:, 0] = rng.integers(1, 90_000, 600)
     counts[7] = 0
-    values = {
-        "counts": counts.astype(np.float32),
-        "log1p": np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4).astype(np.float32),
-        "real": (counts * rng.uniform(0.1, 9, counts.shape)).astype(np.float32),
-    }
     obs = pd.DataFrame({
         "donor": [f"d{i % 4}" for i in range(600)], "cell_type": np.where(rng.random(600) < 0.3, "A", "B"),
         "batch_number": rng.integers(1, 3, 600),
     }, index=[f"c{i}" for i in range(600)])  # fmt: skip
     obs.loc["c3", "donor"] = None
-    found = {}
-    for kind, X in values.items():
-        ad.AnnData(sparse.csr_matrix(X), obs=obs).write_h5ad(folder / f"{kind}.h5ad")
-        titin.build(folder / f"{kind}.h5ad", folder / kind, method="x")
-        atlas = titin.open(folder / kind)
-        order = pd.Index(obs.index).get_indexer(atlas.obs_names)
-        found[kind] = (atlas, X[order], counts[order])
-    return found
+    return build_each_kind(folder, counts, obs, rng)
 
 
 def dense(atlas, *, counts=True):

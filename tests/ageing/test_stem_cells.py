@@ -7,14 +7,8 @@ import pytest
 from small_atlases import AGES, build
 
 import titin
-from titin.ageing.stem_cells import (
-    _say_trajectory,
-    diffusion_pseudotime,
-    follow_markers,
-    gaussian_weights,
-    phases,
-    stem_cells,
-)
+from titin.ageing.diffusion_pseudotime import diffusion_pseudotime, gaussian_weights
+from titin.ageing.stem_cells import _say_trajectory, follow_markers, phases, stem_cells
 from titin.embed import neighbors
 from titin.errors import TitinError
 

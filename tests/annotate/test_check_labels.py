@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typed_cells import ROLES, TYPES, typed_atlas
+from typed_cells import ROLES, TYPES, exchange, typed_atlas
 
 import titin
 from titin.annotate import check_labels, label_cells, train_label_model
@@ -138,10 +138,6 @@ def test_types_that_no_cell_is_called_are_alike_to_none():
 
 
 def test_two_types_exchanged_in_one_donor_are_named_first(relabelled):
-    def exchange(labels, donors):
-        b, mast = ((donors == "D2") & (labels == name) for name in ("B cell", "Mast"))
-        labels[b], labels[mast] = "Mast", "B cell"
-
     review = check_labels(relabelled(exchange), cell_type_level="cell_type").review
     first = review.head(2)
     assert set(zip(first["label"], first["suggested"], first["donor"], strict=True)) == {

@@ -1,6 +1,7 @@
 """What a check of labels found, in the report."""
 
 import matplotlib.pyplot as plt
+from typed_cells import exchange
 
 import titin
 from titin.annotate import check_labels
@@ -11,10 +12,6 @@ from titin.section import Figure, Paragraph, Section, Table
 
 
 def test_the_section_says_what_was_found_and_what_it_does_not_say(relabelled):
-    def exchange(labels, donors):
-        b, mast = ((donors == "D2") & (labels == name) for name in ("B cell", "Mast"))
-        labels[b], labels[mast] = "Mast", "B cell"
-
     check = check_labels(relabelled(exchange), cell_type_level="cell_type")
     section = Section("labels", "Labels")
     show_label_check(section, check)

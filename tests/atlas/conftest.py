@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from demo_dataset import Cut, Demo, MadeOnce, cut, demo
+from demo_dataset import Cut, Demo, MadeOnce, cut, demo, small_shards
 from titin.builder import build
-from titin.dataset import layout
-from titin.dataset.arrow import ParquetFile
 from titin.dataset.manifest import Manifest
 
 __all__ = ["Cut", "Demo", "cut", "datasets", "demo", "sharded"]
@@ -25,12 +23,7 @@ def sharded(demo: Demo, made_once: MadeOnce) -> Demo:
     """The same atlas, its files cut into shards after 16 kB."""
 
     def make(folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(layout, "ROW_GROUP_CELLS", 256)
-            patch.setattr(layout, "ROW_GROUP_NONZEROS", 20_000)
-            patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 500)
-            patch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 256)
-            patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 16_000)
+        with small_shards():
             build(demo.atlas, folder / "dataset", preset="muscle", donors=demo.donors)
 
     dataset = made_once("sharded", make) / "dataset"

@@ -11,7 +11,10 @@ import pytest
 import scipy.sparse as sp
 from _interrupt import Server
 
+from demo_dataset import cut
 from titin.builder import BuildReport, build
+
+__all__ = ["cut"]
 
 
 def log_normalised(counts: np.ndarray, target: float = 1e4) -> sp.csr_matrix:

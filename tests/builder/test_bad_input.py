@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from titin.cli import main
+from command_line import Outcome, Run
 from titin.demo import write_demo_atlas
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def titin(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Outcome]:
-    """Run the command line in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code: Any = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as done:
-            code = done.code or 0
-        return Outcome(code, *capfd.readouterr())
-
-    return run
 
 
 def everything(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*")}
 
 
-def refused(titin: Callable[..., Outcome], *arguments: str | Path, names: tuple[str, ...], hint: str) -> Outcome:
+def refused(titin: Run, *arguments: str | Path, names: tuple[str, ...], hint: str) -> Outcome:
     """Check that a command is refused as it should be; return what it said."""
     before = everything(Path.cwd())
     outcome = titin(*arguments)
@@ -93,7 +67,7 @@ def with_value(value: float, how: str = "csr") -> ad.AnnData:
 # ---- files that are no atlas
 
 
-def test_no_such_file(titin: Callable[..., Outcome]) -> None:
+def test_no_such_file(titin: Run) -> None:
     refused(titin, "build", "nowhere.h5ad", "-o", "out", names=("nowhere.h5ad", "does not exist"), hint="name")
 
 
@@ -107,20 +81,20 @@ def test_no_such_file(titin: Callable[..., Outcome]) -> None:
     ],
     ids=["empty", "text", "gzip", "zip"],
 )
-def test_not_an_hdf5_file(content: bytes, hint: str, titin: Callable[..., Outcome]) -> None:
+def test_not_an_hdf5_file(content: bytes, hint: str, titin: Run) -> None:
     Path("atlas.h5ad").write_bytes(content)
     refused(titin, "build", "atlas.h5ad", "-o", "out", names=("atlas.h5ad", "not an HDF5 file"), hint=hint)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.3, 0.6, 0.9, 0.999])
-def test_truncated(share: float, titin: Callable[..., Outcome]) -> None:
+def test_truncated(share: float, titin: Run) -> None:
     content = write_demo_atlas("atlas.h5ad", n_cells=300, n_genes=300).read_bytes()
     Path("atlas.h5ad").write_bytes(content[: int(len(content) * share)])
     refused(titin, "build", "atlas.h5ad", "-o", "out", names=("atlas.h5ad",), hint="damaged or incomplete")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_bytes_overwritten_in_the_middle_do_not_pass_in_silence(share: float, titin: Callable[..., Outcome]) -> None:
+def test_bytes_overwritten_in_the_middle_do_not_pass_in_silence(share: float, titin: Run) -> None:
     content = bytearray(write_demo_atlas("atlas.h5ad", n_cells=300, n_genes=300).read_bytes())
     at = int(len(content) * share)
     content[at : at + 60_000] = b"\xff" * len(content[at : at + 60_000])
@@ -128,24 +102,24 @@ def test_bytes_overwritten_in_the_middle_do_not_pass_in_silence(share: float, ti
     refused(titin, "build", "atlas.h5ad", "-o", "out", names=("atlas.h5ad",), hint="")
 
 
-def test_hdf5_that_is_not_anndata(titin: Callable[..., Outcome]) -> None:
+def test_hdf5_that_is_not_anndata(titin: Run) -> None:
     with h5py.File("other.h5", "w") as file:
         file["temperatures"] = np.arange(3)
     refused(titin, "build", "other.h5", "-o", "out", names=("other.h5", "temperatures"), hint=".h5ad")
 
 
 @pytest.mark.parametrize("name", ["atlas.rds", "atlas.loom", "matrix.mtx.gz", "table.csv"])
-def test_other_formats(name: str, titin: Callable[..., Outcome]) -> None:
+def test_other_formats(name: str, titin: Run) -> None:
     Path(name).write_bytes(b"something")
     refused(titin, "build", name, "-o", "out", names=(name,), hint="onvert it")
 
 
-def test_a_folder_that_is_not_zarr(titin: Callable[..., Outcome]) -> None:
+def test_a_folder_that_is_not_zarr(titin: Run) -> None:
     Path("folder").mkdir()
     refused(titin, "build", "folder", "-o", "out", names=("folder", "zarr"), hint=".h5ad")
 
 
-def test_no_X(titin: Callable[..., Outcome]) -> None:  # noqa: N802
+def test_no_X(titin: Run) -> None:  # noqa: N802
     adata = make(layers={"counts": make().X})
     adata.X = None
     refused(titin, "build", write(adata), "-o", "out", names=("has no X",), hint="--layer counts")
@@ -166,20 +140,20 @@ def test_no_X(titin: Callable[..., Outcome]) -> None:  # noqa: N802
     ids=["NaN", "inf", "-inf", "negative"],
 )
 def test_impossible_values_are_named_with_cell_and_gene(
-    value: float, says: str, hint: str, how: str, titin: Callable[..., Outcome]
+    value: float, says: str, hint: str, how: str, titin: Run
 ) -> None:
     source = write(with_value(value, how))
     refused(titin, "build", source, "-o", "out", names=("atlas.h5ad", "'cell7'", "'GENE3'", says), hint=hint)
 
 
-def test_a_negative_value_may_be_kept(titin: Callable[..., Outcome]) -> None:
+def test_a_negative_value_may_be_kept(titin: Run) -> None:
     outcome = titin("build", write(with_value(-1.5)), "-o", "out", "--allow-negative")
     assert outcome.code == 0, outcome
     assert titin("export", "out", "--format", "h5ad", "-o", "back.h5ad").code == 0
     assert ad.read_h5ad("back.h5ad").X[7, 3] == np.float32(-1.5)
 
 
-def test_a_bad_value_far_into_the_atlas_leaves_an_old_dataset_alone(titin: Callable[..., Outcome]) -> None:
+def test_a_bad_value_far_into_the_atlas_leaves_an_old_dataset_alone(titin: Run) -> None:
     assert titin("build", write(make(), "good.h5ad"), "-o", "out").code == 0
     before = {p.name: p.read_bytes() for p in Path("out").iterdir()}
     bad = make(3_000)
@@ -189,7 +163,7 @@ def test_a_bad_value_far_into_the_atlas_leaves_an_old_dataset_alone(titin: Calla
     assert {p.name: p.read_bytes() for p in Path("out").iterdir()} == before
 
 
-def test_a_gene_twice_in_one_cell(titin: Callable[..., Outcome]) -> None:
+def test_a_gene_twice_in_one_cell(titin: Run) -> None:
     source = write(make())
     with h5py.File(source, "r+") as file:
         pointers = file["X/indptr"][:]
@@ -198,14 +172,14 @@ def test_a_gene_twice_in_one_cell(titin: Callable[..., Outcome]) -> None:
     refused(titin, "build", source, "-o", "out", names=("'cell4'", "stored twice"), hint="sum_duplicates")
 
 
-def test_a_gene_that_does_not_exist(titin: Callable[..., Outcome]) -> None:
+def test_a_gene_that_does_not_exist(titin: Run) -> None:
     source = write(make())
     with h5py.File(source, "r+") as file:
         file["X/indices"][file["X/indptr"][4]] = 99
     refused(titin, "build", source, "-o", "out", names=("'cell4'", "gene 99"), hint="damaged")
 
 
-def test_integers_too_large_to_keep(titin: Callable[..., Outcome]) -> None:
+def test_integers_too_large_to_keep(titin: Run) -> None:
     adata = make()
     adata.X = adata.X.astype(np.int64)
     adata.X.data[0] = 2**60 + 1
@@ -215,26 +189,26 @@ def test_integers_too_large_to_keep(titin: Callable[..., Outcome]) -> None:
 # ---- names and tables
 
 
-def test_duplicate_barcodes(titin: Callable[..., Outcome]) -> None:
+def test_duplicate_barcodes(titin: Run) -> None:
     adata = make()
     adata.obs.index = ["twin", "twin", *adata.obs_names[2:]]
     refused(titin, "build", write(adata), "-o", "out", names=("duplicate barcodes", "twin"), hint="unique")
 
 
-def test_duplicate_genes(titin: Callable[..., Outcome]) -> None:
+def test_duplicate_genes(titin: Run) -> None:
     adata = make()
     adata.var.index = ["MYH7", "MYH7", *adata.var_names[2:]]
     refused(titin, "build", write(adata), "-o", "out", names=("duplicate genes", "MYH7"), hint="unique")
 
 
 @pytest.mark.parametrize(("shape", "says"), [((0, 8), "no cells"), ((12, 0), "no genes")])
-def test_nothing_to_build(shape: tuple[int, int], says: str, titin: Callable[..., Outcome]) -> None:
+def test_nothing_to_build(shape: tuple[int, int], says: str, titin: Run) -> None:
     source = write(make()[: shape[0], : shape[1]].copy())
     refused(titin, "build", source, "-o", "out", names=("atlas.h5ad", says), hint="Nothing to build")
 
 
 @pytest.mark.parametrize("table", ["obs", "var"])
-def test_columns_of_mixed_objects(table: str, titin: Callable[..., Outcome]) -> None:
+def test_columns_of_mixed_objects(table: str, titin: Run) -> None:
     adata = make()
     getattr(adata, table)["odd"] = pd.Categorical(["x"] * getattr(adata, table).shape[0])
     source = write(adata)
@@ -244,7 +218,7 @@ def test_columns_of_mixed_objects(table: str, titin: Callable[..., Outcome]) -> 
     refused(titin, "build", source, "-o", "out", names=("'odd'", table), hint="columns")
 
 
-def test_a_pickled_object_column_of_an_old_atlas(titin: Callable[..., Outcome]) -> None:
+def test_a_pickled_object_column_of_an_old_atlas(titin: Run) -> None:
     source = write(make())
     with h5py.File(source, "r+") as file:
         group = file["obs"]
@@ -257,7 +231,7 @@ def test_a_pickled_object_column_of_an_old_atlas(titin: Callable[..., Outcome]) 
     refused(titin, "build", source, "-o", "out", names=("atlas.h5ad", "obs"), hint="")
 
 
-def test_tables_and_matrix_of_different_lengths(titin: Callable[..., Outcome]) -> None:
+def test_tables_and_matrix_of_different_lengths(titin: Run) -> None:
     source = write(make())
     with h5py.File(source, "r+") as file:
         file["X"].attrs["shape"] = [11, 8]
@@ -273,12 +247,12 @@ def test_tables_and_matrix_of_different_lengths(titin: Callable[..., Outcome]) -
 
 
 @pytest.mark.parametrize("role", ["cell-type", "donor", "sample", "age", "sex", "protocol", "chemistry"])
-def test_a_role_that_does_not_exist(role: str, titin: Callable[..., Outcome]) -> None:
+def test_a_role_that_does_not_exist(role: str, titin: Run) -> None:
     names = ("'donro'", role.replace("-", " "))
     refused(titin, "build", write(make()), "-o", "out", f"--{role}", "donro", names=names, hint="did you mean donor?")
 
 
-def test_an_age_column_without_ages(titin: Callable[..., Outcome]) -> None:
+def test_an_age_column_without_ages(titin: Run) -> None:
     names = ("'donor'", "no age", "'A'")
     refused(titin, "build", write(make()), "-o", "out", "--age", "donor", names=names, hint="15-20")
 
@@ -301,13 +275,11 @@ def test_an_age_column_without_ages(titin: Callable[..., Outcome]) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_impossible_choices(
-    arguments: list[str], names: tuple[str, ...], hint: str, titin: Callable[..., Outcome]
-) -> None:
+def test_impossible_choices(arguments: list[str], names: tuple[str, ...], hint: str, titin: Run) -> None:
     refused(titin, "build", write(make()), "-o", "out", *arguments, names=names, hint=hint)
 
 
-def test_an_unknown_layer_is_answered_with_those_there_are(titin: Callable[..., Outcome]) -> None:
+def test_an_unknown_layer_is_answered_with_those_there_are(titin: Run) -> None:
     source = write(make(layers={"spliced": make().X, "unspliced": make().X}))
     names = ("no layer 'splced'",)
     refused(titin, "build", source, "-o", "out", "--layer", "splced", names=names, hint="spliced, unspliced")
@@ -326,13 +298,13 @@ def test_an_unknown_layer_is_answered_with_those_there_are(titin: Callable[..., 
     ],
     ids=["missing", "empty", "no donor", "no age", "two ages", "other donors", "binary"],
 )
-def test_donor_tables(table: str | None, names: tuple[str, ...], hint: str, titin: Callable[..., Outcome]) -> None:
+def test_donor_tables(table: str | None, names: tuple[str, ...], hint: str, titin: Run) -> None:
     if table is not None:
         Path("donors.csv").write_text(table)
     refused(titin, "build", write(make()), "-o", "out", "--donors", "donors.csv", names=names, hint=hint)
 
 
-def test_a_donor_table_without_a_donor_column_in_obs(titin: Callable[..., Outcome]) -> None:
+def test_a_donor_table_without_a_donor_column_in_obs(titin: Run) -> None:
     adata = make()
     del adata.obs["donor"]
     Path("donors.csv").write_text("donor,age\nA,30\n")
@@ -341,7 +313,7 @@ def test_a_donor_table_without_a_donor_column_in_obs(titin: Callable[..., Outcom
 
 
 @pytest.mark.parametrize("name", ["donors.parquet", "donors.csv"])
-def test_a_damaged_donor_table(name: str, titin: Callable[..., Outcome]) -> None:
+def test_a_damaged_donor_table(name: str, titin: Run) -> None:
     Path(name).write_bytes(b"PAR1" + bytes(range(128, 256)) * 4)
     refused(titin, "build", write(make()), "-o", "out", "--donors", name, names=(name,), hint="CSV")
 
@@ -349,43 +321,43 @@ def test_a_damaged_donor_table(name: str, titin: Callable[..., Outcome]) -> None
 # ---- where to write
 
 
-def test_output_that_is_a_file(titin: Callable[..., Outcome]) -> None:
+def test_output_that_is_a_file(titin: Run) -> None:
     Path("out").write_text("mine")
     refused(titin, "build", write(make()), "-o", "out", "--force", names=("out", "not a folder"), hint="--output")
     assert Path("out").read_text() == "mine"
 
 
-def test_output_below_a_file(titin: Callable[..., Outcome]) -> None:
+def test_output_below_a_file(titin: Run) -> None:
     Path("file").write_text("mine")
     refused(titin, "build", write(make()), "-o", "file/out", names=("file", "cannot write"), hint="--output")
 
 
-def test_output_that_is_a_link(titin: Callable[..., Outcome]) -> None:
+def test_output_that_is_a_link(titin: Run) -> None:
     Path("elsewhere").mkdir()
     Path("out").symlink_to("elsewhere")
     refused(titin, "build", write(make()), "-o", "out", "--force", names=("out",), hint="--output")
 
 
-def test_output_that_holds_something_else(titin: Callable[..., Outcome]) -> None:
+def test_output_that_holds_something_else(titin: Run) -> None:
     Path("out").mkdir()
     Path("out", "thesis.tex").write_text("mine")
     refused(titin, "build", write(make()), "-o", "out", "--force", names=("out", "not be touched"), hint="--output")
 
 
-def test_output_that_is_a_dataset(titin: Callable[..., Outcome]) -> None:
+def test_output_that_is_a_dataset(titin: Run) -> None:
     source = write(make())
     assert titin("build", source, "-o", "out").code == 0
     refused(titin, "build", source, "-o", "out", names=("out", "dataset already"), hint="--force")
     assert titin("build", source, "-o", "out", "--force").code == 0
 
 
-def test_an_empty_folder_may_be_filled(titin: Callable[..., Outcome]) -> None:
+def test_an_empty_folder_may_be_filled(titin: Run) -> None:
     Path("out").mkdir()
     assert titin("build", write(make()), "-o", "out").code == 0
     assert Path("out", "titin.json").is_file()
 
 
-def test_output_in_a_folder_that_may_not_be_written(titin: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_output_in_a_folder_that_may_not_be_written(titin: Run, tmp_path: Path) -> None:
     source = write(make())
     closed = tmp_path / "closed"
     closed.mkdir()
@@ -414,7 +386,7 @@ def test_output_in_a_folder_that_may_not_be_written(titin: Callable[..., Outcome
     ["threads = = 2", "threads 2", "build = 3", 'threads = "many"', "\x00"],
     ids=["syntax", "no equals sign", "not a table", "wrong type", "binary"],
 )
-def test_broken_settings(text: str, titin: Callable[..., Outcome]) -> None:
+def test_broken_settings(text: str, titin: Run) -> None:
     source = write(make())
     Path("titin.toml").write_text(text)
     outcome = titin("build", source, "-o", "out")
@@ -426,7 +398,7 @@ def test_broken_settings(text: str, titin: Callable[..., Outcome]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--seed", "x"], ["--threads", "two"], ["--colour"], []])
-def test_wrong_use(arguments: list[str], titin: Callable[..., Outcome]) -> None:
+def test_wrong_use(arguments: list[str], titin: Run) -> None:
     outcome = titin("build", *arguments)
     assert outcome.code == 2
     assert outcome.stdout == ""
@@ -434,7 +406,7 @@ def test_wrong_use(arguments: list[str], titin: Callable[..., Outcome]) -> None:
     assert "--help" in outcome.stderr
 
 
-def test_debug_shows_a_traceback(titin: Callable[..., Outcome]) -> None:
+def test_debug_shows_a_traceback(titin: Run) -> None:
     outcome = titin("build", "nowhere.h5ad", "-o", "out", "--debug")
     assert outcome.code == 2
     assert outcome.stdout == ""
@@ -442,7 +414,7 @@ def test_debug_shows_a_traceback(titin: Callable[..., Outcome]) -> None:
     assert "nowhere.h5ad does not exist" in outcome.stderr
 
 
-def test_dry_run_refuses_the_same(titin: Callable[..., Outcome]) -> None:
+def test_dry_run_refuses_the_same(titin: Run) -> None:
     source = write(with_value(np.nan))
     refused(titin, "build", source, "-o", "out", "--dry-run", names=("'cell7'", "'GENE3'", "NaN"), hint="remove")
 
@@ -450,7 +422,7 @@ def test_dry_run_refuses_the_same(titin: Callable[..., Outcome]) -> None:
 # ---- what looks bad and is fine
 
 
-def same(adata: ad.AnnData, titin: Callable[..., Outcome], *arguments: str) -> dict[str, Any]:
+def same(adata: ad.AnnData, titin: Run, *arguments: str) -> dict[str, Any]:
     """Build, export and compare; return the manifest."""
     assert titin("build", write(adata), "-o", "out", *arguments).code == 0
     outcome = titin("export", "out", "--format", "h5ad", "-o", "back.h5ad")
@@ -464,7 +436,7 @@ def same(adata: ad.AnnData, titin: Callable[..., Outcome], *arguments: str) -> d
 
 
 @pytest.mark.parametrize("normalised", [False, True])
-def test_an_empty_cell_and_a_gene_nobody_expresses_survive(normalised: bool, titin: Callable[..., Outcome]) -> None:
+def test_an_empty_cell_and_a_gene_nobody_expresses_survive(normalised: bool, titin: Run) -> None:
     adata = make()
     X = adata.X.toarray()
     X[[0, 5, 11]] = 0
@@ -478,13 +450,13 @@ def test_an_empty_cell_and_a_gene_nobody_expresses_survive(normalised: bool, tit
     assert "2 genes are expressed in no cell" in manifest["notes"]
 
 
-def test_an_atlas_of_zeros_survives(titin: Callable[..., Outcome]) -> None:
+def test_an_atlas_of_zeros_survives(titin: Run) -> None:
     adata = make()
     adata.X = sparse.csr_matrix((12, 8), dtype=np.float32)
     assert same(adata, titin)["nnz"] == 0
 
 
-def test_one_cell_and_one_gene_survive(titin: Callable[..., Outcome]) -> None:
+def test_one_cell_and_one_gene_survive(titin: Run) -> None:
     adata = make()[:1, :1].copy()
     adata.X = sparse.csr_matrix(np.array([[3.0]], np.float32))
     same(adata, titin)
@@ -502,7 +474,7 @@ def test_one_cell_and_one_gene_survive(titin: Callable[..., Outcome]) -> None:
         (4_000_000, True, "real"),  # neighbouring counts have the same float32: nothing proves which it was
     ],
 )
-def test_counts_past_16_bits_survive(largest: int, normalised: bool, kind: str, titin: Callable[..., Outcome]) -> None:
+def test_counts_past_16_bits_survive(largest: int, normalised: bool, kind: str, titin: Run) -> None:
     adata = make(20, 30)
     X = adata.X.toarray()
     X[3, 2] = largest
@@ -517,7 +489,7 @@ def test_counts_past_16_bits_survive(largest: int, normalised: bool, kind: str, 
 
 
 @pytest.mark.parametrize("n_genes", [65_536, 65_537, 70_000])
-def test_more_genes_than_16_bits_survive(n_genes: int, titin: Callable[..., Outcome]) -> None:
+def test_more_genes_than_16_bits_survive(n_genes: int, titin: Run) -> None:
     rng = np.random.default_rng(0)
     X = np.where(rng.random((40, n_genes)) < 0.002, 3, 0).astype(np.float32)
     X[:, -1] = 1

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from titin.dataset import layout, spill
+from titin.dataset import spill
 from titin.dataset.spill import Spill, run_length
-from titin.resources import Resources
 
 
 def matrix_of(kind, counts):
@@ -21,19 +20,6 @@ def matrix_of(kind, counts):
     if kind == "real":
         counts *= np.random.default_rng(5).uniform(0.5, 2, counts.shape).astype("f4")
     return anndata.AnnData(sp.csr_matrix(counts))
-
-
-@pytest.fixture
-def cut(monkeypatch: pytest.MonkeyPatch):
-    """Ask for small buckets and strips (``values``), and for small row groups (``cells``)."""
-
-    def cut(values: int, cells: int) -> None:
-        monkeypatch.setattr(Resources, "scan_values", property(lambda _: values))
-        monkeypatch.setattr(Resources, "bucket_values", property(lambda _: values))
-        monkeypatch.setattr(layout, "ROW_GROUP_CELLS", cells)
-        monkeypatch.setattr(layout, "ROW_GROUP_NONZEROS", values // 4)
-
-    return cut
 
 
 def files(folder: Path):

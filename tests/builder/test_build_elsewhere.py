@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import titin
+from elsewhere import MadeOnce, Stop, here, make_small, stop_at, there
 from s3_server import Fault, s3_of
 from titin.cli import main
 from titin.dataset import remote, remote_target
@@ -22,17 +23,13 @@ from titin.dataset.remote_target import RemoteTarget, UploadError
 from titin.errors import DatasetError, OutputError
 from titin.progress import Progress
 
+CHANGES = ("_put", "_write", "_remove")  # of what is there
+
 
 @pytest.fixture(scope="module")
-def made(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+def made(made_once: MadeOnce) -> Path:
     """An atlas, and the dataset that is made of it here."""
-    from titin.builder import build
-    from titin.demo import write_demo_atlas
-
-    def make(folder: Path) -> None:
-        build(write_demo_atlas(folder / "atlas.h5ad", n_cells=300, n_genes=150), folder / "dataset", project=())
-
-    return made_once("remote", make)
+    return make_small(made_once)
 
 
 @pytest.fixture
@@ -55,37 +52,6 @@ def memory() -> Iterator[Any]:
     fs.pseudo_dirs[:] = [""]
     yield fs
     fs.store.clear()
-
-
-def there(fs: Any, root: str = "/atlas") -> dict[str, bytes]:
-    return {path.rpartition("/")[2]: fs.cat_file(path) for path in fs.find(root)}
-
-
-def here(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-class Stop(BaseException):
-    """As of a key."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, error: BaseException) -> None:
-    """Let the n-th change of what is there fail, from 0."""
-    done = []
-
-    def failing(name: str) -> None:
-        original = getattr(RemoteTarget, name)
-
-        def call(self: RemoteTarget, *given: Any) -> None:
-            if len(done) == n:
-                raise error
-            done.append(given[0])
-            original(self, *given)
-
-        monkeypatch.setattr(RemoteTarget, name, call)
-
-    for name in ("_put", "_write", "_remove"):
-        failing(name)
 
 
 def test_the_files_are_those_of_a_folder(made: Path, folder: Path, memory: Any, own_cache: Path) -> None:
@@ -132,7 +98,7 @@ def test_wherever_it_stops_there_is_a_whole_dataset_or_none(
         for name, data in other.items():
             memory.pipe_file(f"/atlas/{name}", data)
         with monkeypatch.context() as patch:
-            stop_at(patch, n, Stop())
+            stop_at(patch, RemoteTarget, CHANGES, n)
             try:
                 RemoteTarget("memory://atlas").send(folder, Progress())
             except Stop:
@@ -168,7 +134,7 @@ def test_wherever_it_stops_there_is_a_whole_dataset_or_none(
 
 def test_what_is_there_already_is_not_sent_again(folder: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        stop_at(patch, 4, Stop())
+        stop_at(patch, RemoteTarget, CHANGES, 4)
         with pytest.raises(Stop):
             RemoteTarget("memory://atlas").send(folder, Progress())
     done = set(there(memory)) - {UPLOAD}

@@ -24,14 +24,24 @@ from titin.shelf import Shelf
 from titin.source.names import Names
 
 
-@given(st.integers(1, 40), st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), st.integers(1, 17), st.integers(0, 9))
-def test_an_embedding_by_parts_is_the_embedding_whole(n: int, dtype: str, step: int, seed: int) -> None:
+@pytest.mark.parametrize("on_disk", [False, True])
+@given(n=st.integers(1, 40), dtype=st.sampled_from(["f2", "f4", "f8", "i4", "u1", "?"]), step=st.integers(1, 17),
+       seed=st.integers(0, 9), turned=st.booleans())  # fmt: skip
+def test_an_embedding_by_parts_is_the_embedding_whole(
+    n: int, dtype: str, step: int, seed: int, turned: bool, on_disk: bool, tmp_path_factory
+) -> None:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, 3)).astype(dtype)
+    values = np.asfortranarray(values) if turned else values
     if values.dtype.kind == "f":
         values[rng.integers(n), 1] = np.nan
     ids, order = pa.array([f"cell{i}" for i in range(n)]), rng.permutation(n)
-    rows = _EmbeddingRows(values, ["x", "y", "z"], ids, "barcode", order)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sorted_rows, "_LEAST", 0)
+        patch.setattr(sorted_rows, "_RUN_BYTES", 300)
+        patch.setattr(shelf, "_LEAST", 0)
+        place = Shelf(tmp_path_factory.getbasetemp() if on_disk else None)
+        rows = _EmbeddingRows(values, ["x", "y", "z"], ids, "barcode", order, place)
     frame = pd.DataFrame(values, columns=["x", "y", "z"], index=pd.Index(ids.to_pylist(), name="barcode"))
     whole, records = encode_table(frame, index_name="cell_id")
     parts = pa.concat_tables([rows.slice(at, step) for at in range(0, n, step)])
@@ -115,7 +125,8 @@ def test_a_build_from_mapped_files_is_that_from_memory(tmp_path, monkeypatch, na
         "measured": rng.normal(size=n).astype("f4"),
     }, index=[f"cell-{i}" for i in range(n)])  # fmt: skip
     layers = {"log": X.log1p()}
-    obsm = {"X_pca": rng.normal(size=(n, 5)).astype(np.float32), "X_umap": rng.normal(size=(n, 2))}
+    frame = pd.DataFrame({"x": rng.normal(size=n), "kind": pd.Categorical(rng.choice(["p", "q"], n))}, index=obs.index)
+    obsm = {"X_pca": rng.normal(size=(n, 5)).astype(np.float32), "X_umap": rng.normal(size=(n, 2)), "X_frame": frame}
     var = pd.DataFrame(index=[f"G{i}" for i in range(30)])
     source = tmp_path / name
     adata = ad.AnnData(X, obs, var, obsm=obsm, layers=layers)

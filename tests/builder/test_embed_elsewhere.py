@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import titin
+from elsewhere import Contents, MadeOnce, Stop, here, make_small, stop_at, there
 from s3_server import Fault, s3_of
 from titin.builder import add_embeddings
 from titin.check import validate
@@ -26,18 +27,12 @@ from titin.errors import DatasetError, OutputError, TitinError
 from titin.progress import Progress
 
 URL = "memory://atlas"
-Contents = dict[str, bytes]
+CHANGES = ("_put", "_write", "_remove", "_copy")  # of what is there
 
 
 @pytest.fixture(scope="module")
-def folder(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    from titin.builder import build
-    from titin.demo import write_demo_atlas
-
-    def make(folder: Path) -> None:
-        build(write_demo_atlas(folder / "atlas.h5ad", n_cells=300, n_genes=150), folder / "dataset", project=())
-
-    return made_once("remote", make) / "dataset"
+def folder(made_once: MadeOnce) -> Path:
+    return make_small(made_once) / "dataset"
 
 
 @pytest.fixture(scope="module")
@@ -67,37 +62,6 @@ def lay(fs: Any, files: Contents) -> None:
     fs.pseudo_dirs[:] = [""]
     for name, data in files.items():
         fs.pipe_file(f"/atlas/{name}", data)
-
-
-def there(fs: Any, root: str = "/atlas") -> Contents:
-    return {path.rpartition("/")[2]: fs.cat_file(path) for path in fs.find(root)}
-
-
-def here(folder: Path) -> Contents:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-class Stop(BaseException):
-    """As of a key."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    """Stop before the n-th change of what is there, from 0."""
-    done: list[str] = []
-
-    def stopping(name: str) -> None:
-        original = getattr(RemoteRevision, name)
-
-        def call(self: RemoteRevision, *given: Any) -> None:
-            if len(done) == n:
-                raise Stop
-            done.append(name)
-            original(self, *given)
-
-        monkeypatch.setattr(RemoteRevision, name, call)
-
-    for name in ("_put", "_write", "_remove", "_copy"):
-        stopping(name)
 
 
 def without_times(data: bytes) -> dict[str, Any]:
@@ -162,7 +126,7 @@ def test_wherever_it_stops_the_dataset_is_whole_or_can_be_made_so(
     for n in range(60):
         lay(memory, old)
         with monkeypatch.context() as patch:
-            stop_at(patch, n)
+            stop_at(patch, RemoteRevision, CHANGES, n)
             try:
                 RemoteRevision(URL).revise(changed, old["titin.json"], Progress())
             except Stop:
@@ -205,7 +169,7 @@ def test_a_change_that_is_interrupted_again_is_finished(
             RemoteRevision(URL).revise(changed, here(folder)["titin.json"], Progress())
     for n in range(40):
         with monkeypatch.context() as patch:
-            stop_at(patch, n)
+            stop_at(patch, RemoteRevision, CHANGES, n)
             try:
                 RemoteRevision(URL).clean()
             except Stop:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import titin
+from kept_values import assert_same, random_sparse
 from titin.builder import kept_arrays, pipeline
 from titin.check import diff, validate
 from titin.dataset.manifest import Manifest
@@ -23,13 +24,6 @@ from titin.exporter import export
 
 N_CELLS, N_GENES = 60, 25
 PLACES = ("obsm", "varm", "obsp", "varp")
-
-
-def random_sparse(shape: tuple[int, int], kind: str, seed: int, dtype: str = "float64") -> Any:
-    """Some values, one of them a zero that is stored."""
-    found = sp.random(*shape, 0.2, format=kind, random_state=seed).astype(dtype)
-    found.data[1] = 0
-    return found
 
 
 def rich() -> ad.AnnData:
@@ -72,23 +66,6 @@ def source(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 @pytest.fixture(scope="module")
 def dataset(source: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     return made_once("rich dataset", lambda folder: titin.build(source, folder / "d", keep_all=True, project=())) / "d"
-
-
-def assert_same(ours: Any, theirs: Any) -> None:
-    """Bit for bit, in dtype and storage."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, pd.DataFrame):
-        pd.testing.assert_frame_equal(ours, theirs)
-        return
-    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-    if not sp.issparse(theirs):
-        assert ours.tobytes() == theirs.tobytes()
-        return
-    assert ours.format == theirs.format
-    for one in (ours, theirs):
-        one.sort_indices()
-    for part in ("indptr", "indices", "data"):
-        np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part))
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from small_studies import build_study, exported, make_study
 
 import titin
+from kept_values import assert_same, random_sparse
 from titin.atlas import kept_arrays
 from titin.dataset.manifest import Manifest
 from titin.dataset.row_group import RowGroup
@@ -21,13 +22,6 @@ from titin.errors import TitinError
 
 GENES = [f"G{i}" for i in range(24)]
 GROUPS = ("obsm", "varm", "obsp", "varp")
-
-
-def random_sparse(shape: tuple[int, int], kind: str, seed: int, dtype: str = "float64") -> Any:
-    """Some values, one of them a zero that is stored."""
-    found = sp.random(*shape, 0.2, format=kind, random_state=seed).astype(dtype)
-    found.data[1] = 0
-    return found
 
 
 def study(n: int = 0, genes: list[str] = GENES, n_cells: int = 50) -> ad.AnnData:
@@ -57,24 +51,6 @@ def study(n: int = 0, genes: list[str] = GENES, n_cells: int = 50) -> ad.AnnData
 @pytest.fixture(scope="module")
 def dataset(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     return made_once("with arrays", lambda folder: build_study(study(), folder, "d", keep_all=True, project=())) / "d"
-
-
-def assert_same(ours: Any, theirs: Any, place: str) -> None:
-    """Bit for bit, in type and storage."""
-    assert type(ours) is type(theirs), place
-    if isinstance(theirs, pd.DataFrame):
-        pd.testing.assert_frame_equal(ours, theirs)
-        return
-    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape), place
-    if not sp.issparse(theirs):
-        assert ours.tobytes() == np.ascontiguousarray(theirs).tobytes(), place
-        return
-    assert ours.format == theirs.format, place
-    theirs = theirs.copy()
-    for one in (ours, theirs):
-        one.sort_indices()
-    for part in ("indptr", "indices", "data"):
-        np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part), place)
 
 
 def assert_arrays(found: ad.AnnData, wanted: ad.AnnData, groups: tuple[str, ...] = GROUPS) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import titin
+from elsewhere import MadeOnce, make_small
 from titin.cli import COMMANDS, main
 from titin.dataset import remote
 from titin.errors import DatasetError, TitinError
@@ -94,14 +95,8 @@ class Faulty(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def atlas(made_once: Callable[[str, Callable[[Path], object]], Path]) -> titin.Atlas:
-    from titin.builder import build
-    from titin.demo import write_demo_atlas
-
-    def make(folder: Path) -> None:
-        build(write_demo_atlas(folder / "atlas.h5ad", n_cells=300, n_genes=150), folder / "dataset", project=())
-
-    return titin.open(made_once("remote", make) / "dataset")
+def atlas(made_once: MadeOnce) -> titin.Atlas:
+    return titin.open(make_small(made_once) / "dataset")
 
 
 @pytest.fixture

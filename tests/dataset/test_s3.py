@@ -1,8 +1,7 @@
 """A dataset on a real S3 server: the same as here in few requests, whatever the server does; errors are sentences."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 
 import titin
+from elsewhere import MadeOnce, make_small
 from titin.check import validate
 from titin.cli import main
 from titin.dataset import remote
@@ -26,14 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of boto
 
 
 @pytest.fixture(scope="module")
-def atlas(made_once: Callable[[str, Callable[[Path], object]], Path]) -> titin.Atlas:
-    from titin.builder import build
-    from titin.demo import write_demo_atlas
-
-    def make(folder: Path) -> None:
-        build(write_demo_atlas(folder / "atlas.h5ad", n_cells=300, n_genes=150), folder / "dataset", project=())
-
-    return titin.open(made_once("remote", make) / "dataset")
+def atlas(made_once: MadeOnce) -> titin.Atlas:
+    return titin.open(make_small(made_once) / "dataset")
 
 
 @pytest.fixture(scope="module")

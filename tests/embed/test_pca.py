@@ -14,16 +14,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import titin
-from titin.atlas import Atlas, MemoryLimitError, UnknownNameError
+from small_builds import build_and_open
+from titin.atlas import MemoryLimitError, UnknownNameError
 from titin.embed import pca
 from titin.embed.krylov import leading_eigenpairs
 from titin.errors import TitinError
-
-
-def build(folder: Path, source: ad.AnnData, name: str = "x") -> Atlas:
-    source.write_h5ad(folder / f"{name}.h5ad")
-    titin.build(folder / f"{name}.h5ad", folder / name, method=name)
-    return titin.open(folder / name)
 
 
 def scanpy_pca(source: ad.AnnData, n_comps: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,7 +52,7 @@ def pbmc68k(tmp_path_factory):
         warnings.simplefilter("ignore")
         raw = sc.datasets.pbmc68k_reduced().raw.to_adata()
     source = ad.AnnData(sparse.csr_matrix(raw.X), pd.DataFrame(index=raw.obs_names), pd.DataFrame(index=raw.var_names))
-    atlas = build(tmp_path_factory.mktemp("pbmc68k"), source)
+    atlas = build_and_open(tmp_path_factory.mktemp("pbmc68k"), source)
     return atlas, source[atlas.obs_names].copy()
 
 
@@ -73,7 +68,7 @@ def pbmc4k(tmp_path_factory, shared):
     source = ad.AnnData(
         sparse.csr_matrix(stored.X), pd.DataFrame(index=stored.obs_names), pd.DataFrame(index=stored.var_names)
     )
-    atlas = build(tmp_path_factory.mktemp("pbmc4k"), source)
+    atlas = build_and_open(tmp_path_factory.mktemp("pbmc4k"), source)
     normal = source[atlas.obs_names].copy()
     normal.X = normal.X.astype(np.float32)
     sc.pp.normalize_total(normal, target_sum=1e4)
@@ -89,7 +84,7 @@ def small(tmp_path_factory):
     counts = rng.poisson(programmes)
     counts[:, 3] = 0
     counts[5] = 0
-    atlas = build(tmp_path_factory.mktemp("small"), ad.AnnData(sparse.csr_matrix(counts.astype(np.float32))))
+    atlas = build_and_open(tmp_path_factory.mktemp("small"), ad.AnnData(sparse.csr_matrix(counts.astype(np.float32))))
     ordered = counts[atlas.obs_names.astype(int)]
     return atlas, np.log1p(ordered / np.maximum(ordered.sum(axis=1, keepdims=True), 1) * 1e4)
 
@@ -209,7 +204,7 @@ def test_the_covariance_is_the_same_from_dense_and_from_sparse_blocks(small, mon
 
 def test_real_values_are_taken_as_they_are(tmp_path):
     values = np.random.default_rng(1).uniform(0.1, 3, (60, 12)).astype(np.float32)
-    atlas = build(tmp_path, ad.AnnData(sparse.csr_matrix(values)))
+    atlas = build_and_open(tmp_path, ad.AnnData(sparse.csr_matrix(values)))
     assert atlas.kind == "real"
     np.testing.assert_allclose(pca(atlas, 4).variance, dense_pca(values, 4)[2], rtol=1e-5)
 
@@ -218,7 +213,7 @@ def test_real_values_are_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(("n_cells", "n_genes"), [(30, 500), (2, 5), (300, 1), (40, 40)])
 def test_as_many_components_as_there_can_be(tmp_path, solver, n_cells, n_genes):
     counts = np.random.default_rng(2).poisson(3, (n_cells, n_genes)) + 1.0
-    ours = pca(build(tmp_path, ad.AnnData(sparse.csr_matrix(counts))), svd_solver=solver)
+    ours = pca(build_and_open(tmp_path, ad.AnnData(sparse.csr_matrix(counts))), svd_solver=solver)
     n = min(50, n_cells - 1, n_genes)
     assert ours.scores.shape == (n_cells, n)
     X = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
@@ -230,7 +225,7 @@ def test_as_many_components_as_there_can_be(tmp_path, solver, n_cells, n_genes):
 def test_constant_genes_have_components_without_variance(tmp_path, solver, value):
     values = np.full((20, 6), value, np.float32)
     values[:, 0] += 0.5  # so that the values are no counts
-    ours = pca(build(tmp_path, ad.AnnData(sparse.csr_matrix(values))), 3, svd_solver=solver)
+    ours = pca(build_and_open(tmp_path, ad.AnnData(sparse.csr_matrix(values))), 3, svd_solver=solver)
     np.testing.assert_allclose(ours.scores, 0, atol=1e-5)
     np.testing.assert_allclose(ours.variance, 0, atol=1e-5)
     np.testing.assert_allclose((ours.loadings.astype(np.float64) ** 2).sum(axis=0), 1, rtol=1e-5)
@@ -241,11 +236,11 @@ def test_constant_genes_have_components_without_variance(tmp_path, solver, value
 @pytest.mark.parametrize(("n_cells", "value"), [(7, 0.1), (40, 1 / 3), (1000, 2.7), (1000, 1e4 + 0.1)])
 def test_rounding_is_no_variance(tmp_path, solver, value, n_cells):
     values = np.full((n_cells, 6), value, np.float32)
-    dataset = build(tmp_path, ad.AnnData(sparse.csr_matrix(values)))
+    dataset = build_and_open(tmp_path, ad.AnnData(sparse.csr_matrix(values)))
     assert pca(dataset, 3, svd_solver=solver).total_variance == 0
     values[::2] *= 1.05
     (tmp_path / "other").mkdir()
-    assert pca(build(tmp_path / "other", ad.AnnData(sparse.csr_matrix(values))), 3).total_variance > 0
+    assert pca(build_and_open(tmp_path / "other", ad.AnnData(sparse.csr_matrix(values))), 3).total_variance > 0
 
 
 @pytest.mark.parametrize(

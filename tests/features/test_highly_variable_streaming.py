@@ -2,7 +2,6 @@
 
 import warnings
 from importlib.metadata import version
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -12,18 +11,13 @@ from packaging.version import Version
 from scipy import sparse
 
 import titin
+from small_builds import build_and_open
 from titin.atlas import Atlas
 from titin.errors import TitinError
 from titin.features import highly_variable
 
 SEURAT = ["highly_variable", "means", "dispersions", "dispersions_norm"]
 SEURAT_V3 = ["highly_variable", "highly_variable_rank", "means", "variances", "variances_norm"]
-
-
-def build(folder: Path, source: ad.AnnData, name: str) -> Atlas:
-    source.write_h5ad(folder / f"{name}.h5ad")
-    titin.build(folder / f"{name}.h5ad", folder / name, method=name)
-    return titin.open(folder / name)
 
 
 def normalised(counts: ad.AnnData) -> ad.AnnData:
@@ -106,7 +100,7 @@ def pbmc(tmp_path_factory, shared):
     counts = ad.AnnData(sparse.csr_matrix(stored.X), obs, pd.DataFrame(index=stored.var_names))
     folder = tmp_path_factory.mktemp("hvg")
     normal = normalised(counts)
-    atlases = {"counts": build(folder, counts, "counts"), "log1p": build(folder, normal, "log1p")}
+    atlases = {"counts": build_and_open(folder, counts, "counts"), "log1p": build_and_open(folder, normal, "log1p")}
     assert {name: atlas.kind for name, atlas in atlases.items()} == {"counts": "counts", "log1p": "log1p"}
     return atlases, counts, normal
 
@@ -170,7 +164,7 @@ def few(tmp_path_factory):
     counts[:, :3], counts[:, 3] = 0, 2
     obs = pd.DataFrame({"lone": ["x"] + ["y"] * 29, "batch": ["x", "y"] * 15}, index=[f"c{i}" for i in range(30)])
     obs["hole"] = pd.Categorical([None, *obs["batch"][1:]])
-    return build(tmp_path_factory.mktemp("few"), ad.AnnData(sparse.csr_matrix(counts), obs), "few")
+    return build_and_open(tmp_path_factory.mktemp("few"), ad.AnnData(sparse.csr_matrix(counts), obs), "few")
 
 
 @pytest.mark.parametrize("flavor", ["seurat", "seurat_v3"])

@@ -4,9 +4,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 
 import titin
+from small_builds import build_each_kind
 from titin.demo import write_demo_atlas
 
 
@@ -30,19 +30,5 @@ def kinds(tmp_path_factory):
     counts = rng.poisson(0.4, (1500, 120))
     counts[:, 0] = rng.integers(50, 5000, 1500)
     counts[7] = 0
-    total = np.maximum(counts.sum(1, keepdims=True), 1)
-    values = {
-        "counts": counts.astype(np.float32),
-        "log1p": np.log1p(counts / total * 1e4).astype(np.float32),
-        "real": (counts * rng.uniform(0.1, 9, counts.shape)).astype(np.float32),
-    }
     obs = pd.DataFrame({"donor": [f"d{i % 5}" for i in range(1500)]}, index=[f"c{i}" for i in range(1500)])
-    found = {}
-    for kind, X in values.items():
-        ad.AnnData(sparse.csr_matrix(X), obs=obs).write_h5ad(folder / f"{kind}.h5ad")
-        report = titin.build(folder / f"{kind}.h5ad", folder / kind, method="x")
-        assert report.manifest.kind == kind
-        atlas = titin.open(folder / kind)
-        order = pd.Index(obs.index).get_indexer(atlas.obs_names)
-        found[kind] = (atlas, X[order], counts[order])
-    return found
+    return build_each_kind(folder, counts, obs, rng)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from titin.plot.palettes import difference, from_lch, hexadecimal, lab, rgb, separation
+from titin.plot.colour_spaces import difference, from_lch, hexadecimal, lab, rgb, separation
 
 # pairs and differences published with the formula (Sharma, Wu and Dalal 2005, table 1)
 PUBLISHED = [

@@ -6,7 +6,8 @@ import pytest
 
 from titin.errors import TitinError
 from titin.plot import alt_text, density, embedding, embedding_panels, new_axes, resolve_palette, to_png
-from titin.plot.palettes import MISSING, palette_of, rgb
+from titin.plot.colour_spaces import rgb
+from titin.plot.palettes import MISSING, palette_of
 
 
 def clouds(n_types, n=2000, *, seed=0, apart=12.0):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from titin.plot import category_palette, lineage_palette, ordered_palette, resolve_palette, role_color
-from titin.plot.palettes import CATEGORIES, MISSING, lab, rgb, separation
+from titin.plot.colour_spaces import lab, rgb, separation
+from titin.plot.palettes import CATEGORIES, MISSING
 
 
 def smallest(colours):

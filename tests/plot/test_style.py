@@ -10,7 +10,7 @@ from PIL import Image
 
 from titin.errors import TitinError
 from titin.plot import THEMES, alt_text, category_palette, embedding, new_axes, stacked_bars, theme, to_png, to_svg
-from titin.plot.palettes import rgb
+from titin.plot.colour_spaces import rgb
 from titin.plot.style import SMALL, text_colors
 
 TABLE = pd.DataFrame({"UMAP1": [0.0, 1.0, 5.0], "UMAP2": [0.0, 3.0, 1.0], "type": ["a", "b", "b"]})

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from demo_dataset import small_shards
 from fakehub import State, serve
 from hub_worker import Worker, environment
 from titin.builder import Progress, build
-from titin.dataset import layout
-from titin.dataset.arrow import ParquetFile
 from titin.demo import make_demo
 from titin.demo.atlas import ATLAS
 from titin.publish import write_card
@@ -35,12 +34,7 @@ def built(demo: Path) -> Path:
 @pytest.fixture(scope="session")
 def sharded(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same atlas in shards; not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "ROW_GROUP_CELLS", 256)
-        patch.setattr(layout, "ROW_GROUP_NONZEROS", 20_000)
-        patch.setattr(layout, "TABLE_ROW_GROUP_ROWS", 500)
-        patch.setattr(layout, "PANEL_ROW_GROUP_CELLS", 256)
-        patch.setitem(ParquetFile.__init__.__kwdefaults__, "shard_bytes", 16_000)
+    with small_shards():
         folder = tmp_path_factory.mktemp("sharded") / "skeletal_muscle_10x"
         build(demo / ATLAS, folder, preset="muscle", donors=demo / "donors.csv", project=())
     return folder

@@ -102,3 +102,8 @@ def assert_same(found: object, expected: object) -> None:
     else:
         assert type(found) is type(expected)
         assert found == expected
+
+
+def files_of(folder: Path) -> list[str]:
+    """Names of all files below a folder, sorted."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())

@@ -19,7 +19,7 @@ import zarr
 from anndata.experimental import write_dispatched
 from hypothesis import given
 from hypothesis import strategies as st
-from source_files import random_counts, rebuilt, small_atlas, write
+from source_files import files_of, random_counts, rebuilt, small_atlas, write
 
 from titin.errors import SourceError, TitinError
 from titin.source import open_source
@@ -70,10 +70,6 @@ def store(request, tmp_path_factory):
     version, per_shard, write_empty = STORES[request.param]
     path = tmp_path_factory.mktemp("store") / "atlas.zarr"
     return write_chunked(chunked_atlas(), path, version, per_shard=per_shard, write_empty=write_empty)
-
-
-def files_of(folder: Path) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def told(path: Path) -> int:

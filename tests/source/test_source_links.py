@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from source_files import random_counts, small_atlas, write
+from source_files import files_of, random_counts, small_atlas, write
 
 from titin.errors import SourceError
 from titin.source import open_source
@@ -238,10 +238,6 @@ def check_followed(folder: Path, store: Path) -> None:
         assert "followed" in found.notes[-1]
         assert found.sha256() == expected.sha256()  # of the content, wherever it lies
         same_parts(found, expected, folder.parent)
-
-
-def files_of(folder: Path) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
 def test_any_file_of_zarr_that_is_a_link(store, folder):

@@ -15,7 +15,7 @@ from titin.ageing.comparison import ALL, Comparisons
 from titin.ageing.composition import Composition, composition, say_composition
 from titin.ageing.differential_expression import DifferentialExpression, compare_apart
 from titin.ageing.expression_comparisons import ExpressionComparisons, expression_comparisons
-from titin.ageing.pseudobulk import Pseudobulk, check_counts, pseudobulk
+from titin.ageing.pseudobulk import Pseudobulk, check_counts, open_again, pseudobulk
 from titin.ageing.verdict import say_genes
 from titin.atlas import Atlas, open_atlas
 from titin.atlas.comparable import ComparableStore
@@ -220,7 +220,7 @@ def write_ageing_tables(
     >>> atlas = write_ageing_tables(titin.open("dataset"), levels="all")  # doctest: +SKIP
     """
     atlas = open_atlas(atlas) if isinstance(atlas, Path) else atlas
-    folder, resources = atlas.folder, atlas.reader.resources
+    folder = atlas.folder
     _choose_levels(list(level_columns(atlas.roles)), levels)  # refused before the pass
     found = _sum(atlas, threads, progress)
     chosen = _choose_levels(found.levels, levels)
@@ -233,7 +233,7 @@ def write_ageing_tables(
             draft.manifest.ageing[level] = {"file": layout.ageing_file(place)}
             _write(draft, draft.manifest.ageing_files[level], _tables(atlas, found, level), by_token)
         refresh_card(draft)
-    return open_atlas(folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
+    return open_again(atlas)
 
 
 def _choose_levels(known: list[str], asked: Sequence[int | str] | int | str | None) -> list[str]:

@@ -335,14 +335,19 @@ def write_pseudobulk(atlas: Atlas, *, threads: int | None = None, progress: Prog
     """
     folder, name = atlas.folder, atlas.layout.pseudobulk
     check_counts(atlas)
-    resources = atlas.reader.resources
     found = sum_groups(atlas.whole, group_cells(atlas), threads=threads, progress=progress)
     with revise(folder) as draft:
         for shard in draft.manifest.shards(name) if has_file(atlas.store) else ():
             draft.remove(shard)
         draft.changed.update(_write(found, draft.folder, name))
         refresh_card(draft)
-    return open_atlas(folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
+    return open_again(atlas)
+
+
+def open_again(atlas: Atlas) -> Atlas:
+    """Open a dataset that was changed, with the memory, threads and cluster that it had."""
+    resources = atlas.reader.resources
+    return open_atlas(atlas.folder, memory=resources.memory, threads=resources.threads, cluster=resources.cluster)
 
 
 def has_file(store: Store) -> bool:

@@ -17,8 +17,8 @@ from titin.ageing.donor_means import DonorMeans
 from titin.ageing.linear_models import Floats
 from titin.ageing.pseudobulk import Pseudobulk
 from titin.dataset import layout
-from titin.errors import TitinError
 from titin.features import GeneSet
+from titin.features.scores import no_set
 from titin.study.design import AGE, choose_level, labels_of
 from titin.study.gaps import Complete
 
@@ -105,10 +105,7 @@ def pseudobulk_scores(
         if symbol in token_of:
             members[symbol], least[symbol] = np.array([token_of[symbol]]), 1
     if not members:
-        raise TitinError(
-            f"none of the {len(sets)} gene sets has {min_genes} genes or more in this dataset",
-            "sets are matched by symbol, spelled as in the dataset: see its feature metadata",
-        )
+        raise no_set(len(sets), min_genes)
     groups, counts = sum_samples(kept, level)
     values = np.full((len(groups), len(members)), np.nan)
     for _, rows in protocols(groups):

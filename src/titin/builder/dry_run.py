@@ -105,7 +105,8 @@ def plan_build(
         "roles": roles, "roles_found": {role: choice.document() for role, choice in choices.items()},
         "obs_columns": columns, "ages": sampled["ages"], "projections": [method.key for method in methods],
         "files": files, "bytes": sum(files.values()),
-        "scratch_bytes": int(stored * _SPILLED_BYTES * 2 + n_cells * _TABLE_BYTES), "free_bytes": _free(target),
+        "scratch_bytes": int(stored * _SPILLED_BYTES * 2 + n_cells * (_TABLE_BYTES + sampled["widest"])),
+        "free_bytes": _free(target),
         "memory_bytes": resources.needed(n_cells), "seconds": round(sampled["seconds"] * n_cells / head, 1),
         "left_out": sampled["left_out"], "notes": sampled["notes"],
     }  # fmt: skip
@@ -152,7 +153,7 @@ def _sample(
     return {
         "files": files, "kind": scanned.kind, "recovery": describe_recovery(scanned, source.counts),
         "nnz": scanned.nnz, "seconds": seconds, "ages": [name for name in cells.derived if name in layout.AGES],
-        "left_out": {**left_out(scanned, source), **lost},
+        "widest": _widest(first.obsm, n_cells), "left_out": {**left_out(scanned, source), **lost},
         "notes": source.notes + value_notes(scanned, source.counts) + cells.notes,
     }  # fmt: skip
 
@@ -161,6 +162,12 @@ def _first_rows(obsm: Mapping[str, Any], n: int) -> dict[str, Any]:
     """Copies, so that the whole arrays are not kept in memory."""
     whole = ((key, obsm[key]) for key in obsm)
     return {key: (value.iloc[:n] if isinstance(value, pd.DataFrame) else value[:n]).copy() for key, value in whole}
+
+
+def _widest(obsm: Mapping[str, Any], n_cells: int) -> float:
+    """Bytes a cell that the largest embedding takes on the disk: as it was read, and while it is put in order."""
+    sizes = [value.nbytes / n_cells for value in obsm.values() if isinstance(value, np.ndarray)]
+    return 2 * max(sizes, default=0)
 
 
 def _grows(name: str) -> bool:

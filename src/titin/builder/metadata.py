@@ -13,10 +13,15 @@ from titin.builder.job import BuildJob
 from titin.builder.scan import Scan
 from titin.dataset import layout
 from titin.dataset.arrow import OrderedRows, Rows, write_table
+from titin.dataset.binary_rows import array_of, binary_rows, row_by_row
+from titin.dataset.sorted_rows import sort_rows
 from titin.dataset.swap import write_json
 from titin.dataset.tables import encode_table
 from titin.dataset.unstructured import encode_uns
+from titin.shelf import Shelf
 from titin.source import Source
+
+_VALUES = "\0values"  # of an embedding, while its rows are put in order
 
 
 def write_gene_table(job: BuildJob, scan: Scan) -> tuple[list[str], list[dict[str, Any]]]:
@@ -79,15 +84,17 @@ def write_projections(job: BuildJob, left_out: dict[str, str]) -> tuple[list[str
     """Write one file for each of the source's embeddings; name in ``left_out`` what is no embedding."""
     files: list[str] = []
     records: dict[str, Any] = {}
+    rows: Rows
     for key in job.source.obsm:
         value = job.source.obsm[key]
         if isinstance(value, pd.DataFrame):
-            table, columns = _with_cell_ids(value, job.cell_ids)
-            rows: Rows = OrderedRows(table, job.source_rows)
+            table, columns = _with_cell_ids(value, job.cell_ids, job.shelf)
+            rows = sort_rows(OrderedRows(table, job.source_rows), job.shelf)
         elif isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiub" and value.shape[1]:
             names = layout.projection_columns(key, value.shape[1])
-            rows = _EmbeddingRows(value, names, job.cell_ids, job.source.obs.index.name, job.source_rows)
-            columns = rows.records
+            index = job.source.obs.index.name
+            rows = embedding = _EmbeddingRows(value, names, job.cell_ids, index, job.source_rows, job.shelf)
+            columns = embedding.records
         else:
             shape = getattr(value, "shape", None)
             left_out[f"obsm/{key}"] = f"not a table with one row a cell ({type(value).__name__}, shape {shape})"
@@ -100,31 +107,40 @@ def write_projections(job: BuildJob, left_out: dict[str, str]) -> tuple[list[str
     return files, records
 
 
-def _with_cell_ids(frame: pd.DataFrame, cell_ids: pa.Array) -> tuple[pa.Table, list[dict[str, Any]]]:
+def _with_cell_ids(
+    frame: pd.DataFrame, cell_ids: pa.Array | pa.ChunkedArray, shelf: Shelf | None = None
+) -> tuple[pa.Table, list[dict[str, Any]]]:
     """A table of an embedding, and what restores it."""
-    table, records = encode_table(frame, index_name=layout.CELL_ID)
+    table, records = encode_table(frame, index_name=layout.CELL_ID, shelf=shelf)
     table = table.set_column(0, layout.CELL_ID, cell_ids)
     return table.cast(BuildJob.index_schema(table.schema, layout.CELL_ID)), records
 
 
 class _EmbeddingRows:
-    """An embedding's array in the dataset's order of cells; some rows at a time are a table, never all of them."""
+    """An embedding's array in the dataset's order of cells; some rows at a time are a table, never all of them.
+
+    A large one is put in order on the shelf, with the names of the cells.
+    """
 
     def __init__(
-        self, values: NDArray[Any], names: list[str], cell_ids: pa.Array, name: Any, order: NDArray[np.int64]
+        self, values: NDArray[Any], names: list[str], cell_ids: pa.Array | pa.ChunkedArray, name: Any,
+        order: NDArray[np.signedinteger[Any]], shelf: Shelf,
     ) -> None:  # fmt: skip
-        self._values, self._names, self._cell_ids, self._name, self._order = values, names, cell_ids, name, order
-        none, self.records = self._table(order[:0])
+        self._names, self._name, self._dtype = names, name, values.dtype
+        table = pa.table({layout.CELL_ID: cell_ids, _VALUES: binary_rows(row_by_row(values, shelf))})
+        self._rows = sort_rows(OrderedRows(table, order), shelf)
+        none, self.records = self._table(table.slice(0, 0))
         self.schema, self.num_rows = none.schema, len(order)
 
     def slice(self, start: int, length: int) -> pa.Table:
         """Rows of ``length`` places from ``start`` on."""
-        return self._table(self._order[start : start + length])[0]
+        return self._table(self._rows.slice(start, length))[0]
 
-    def _table(self, rows: NDArray[np.int64]) -> tuple[pa.Table, list[dict[str, Any]]]:
-        ids = self._cell_ids.take(pa.array(rows))
+    def _table(self, rows: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
+        ids = rows.column(layout.CELL_ID).combine_chunks()
         index = pd.Index(ids.to_numpy(zero_copy_only=False), dtype=object, name=self._name)
-        return _with_cell_ids(pd.DataFrame(self._values[rows], index=index, columns=self._names), ids)
+        values = array_of(rows.column(_VALUES), self._dtype, len(self._names))
+        return _with_cell_ids(pd.DataFrame(values, index=index, columns=self._names), ids)
 
 
 def projection_file(names: layout.Layout, key: str, taken: list[str]) -> str:

@@ -22,8 +22,8 @@ from titin.dataset.arrow import list_arrays
 from titin.dataset.block import GeneBlock
 from titin.dataset.pages import Lists
 from titin.dataset.shapes import anything, list_of, record, text
-from titin.study.design import labels_of, level_name
-from titin.study.groups import CellGroups
+from titin.study.design import level_name
+from titin.study.groups import CellGroups, level_keys
 
 _AGAIN = "find it anew: titin age tables"
 _TOLD = b"titin.ageing"
@@ -108,9 +108,7 @@ def _places(
     """Row of the table of groups of every cell, -1 for a cell that is in none; and where the table is not of them."""
     if level not in (*cells.levels, layout.ALL_CELLS):
         return np.zeros(0, np.int64), [Finding(f"it is of {level!r}, which is no level of cell types", name, _AGAIN)]
-    keys = cells.table.assign(cell_type=labels_of(cells.table, level))
-    if "protocol" not in keys or keys["protocol"].isna().all():
-        keys["protocol"] = "all"
+    keys = level_keys(cells, level)
     columns = ["protocol", "cell_type", "donor", "age"]
     lacking = [column for column in columns if column not in keys]
     if lacking:

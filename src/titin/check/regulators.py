@@ -12,7 +12,7 @@ from titin.check.registry import check
 from titin.check.units import all_groups
 from titin.dataset import layout
 from titin.dataset.shapes import list_of, optional, record, text
-from titin.study.design import labels_of
+from titin.study.groups import level_keys
 
 _AGAIN = "find them anew: titin network --keep"
 _TOLD = b"titin.regulators"
@@ -78,9 +78,7 @@ def _strangers(dataset: CheckedDataset, table: pd.DataFrame, level: str) -> Iter
     if level not in (*cells.levels, "all"):
         yield Finding(f"it is of {level!r}, which is no level of cell types", name, _AGAIN)
         return
-    keys = cells.table.assign(cell_type=labels_of(cells.table, level))
-    if "protocol" not in keys or keys["protocol"].isna().all():
-        keys["protocol"] = "all"
+    keys = level_keys(cells, level)
     places = ["donor", "cell_type", "protocol"]
     if "donor" not in keys:
         yield Finding("the dataset has no donor any more", name, _AGAIN)

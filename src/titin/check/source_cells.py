@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from titin.atlas.tables import column_ranges, embedding_ranges, read_column
 from titin.check.comparison import Difference, columns_difference, differing, dtype_difference, values_differ
 from titin.check.source_rows import SourceNames, SourceRows
-from titin.dataset.binary_rows import array_of, binary_rows
+from titin.dataset.binary_rows import array_of, binary_rows, row_by_row
 from titin.dataset.store import Store, slices
 from titin.dataset.tables import Record, decode_values
 from titin.shelf import Shelf, let_go_of_pages
@@ -135,7 +135,7 @@ class CellsBeside:
         if shape != theirs.shape or dtype != theirs.dtype:
             return Difference(f"it is {dtype} {shape}, the source's {theirs.dtype} {theirs.shape}", "")
         found, first, column = _First(), 0, 0
-        ordered = self.rows.in_order(pa.table({key: binary_rows(np.ascontiguousarray(theirs))}))
+        ordered = self.rows.in_order(pa.table({key: binary_rows(row_by_row(theirs, self.shelf))}))
         for ours in embedding_ranges(self.store, key):
             other = array_of(ordered.slice(first, len(ours)).column(0), dtype, shape[1])
             places, rows = self.rows.of(first, len(ours))

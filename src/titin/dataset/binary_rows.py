@@ -6,6 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from titin.dataset.store import slices
+from titin.shelf import Shelf
+
 
 def binary_rows(values: NDArray[Any]) -> pa.FixedSizeBinaryArray:
     """Rows of an array of two dimensions (C order) as values of so many bytes, without a copy.
@@ -25,6 +28,22 @@ def binary_rows(values: NDArray[Any]) -> pa.FixedSizeBinaryArray:
         raise ValueError("the rows of the array do not lie one after another")
     kind = pa.binary(values.shape[1] * values.dtype.itemsize)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def row_by_row(values: NDArray[Any], shelf: Shelf) -> NDArray[Any]:
+    """The same array with its rows one after another: itself, or a copy on the shelf.
+
+    Raises
+    ------
+    DiskError
+        If the disk takes no more.
+    """
+    if values.flags.c_contiguous:
+        return values
+    found = shelf.empty(values.size, values.dtype)[0].reshape(values.shape)
+    for own in slices(len(values)):
+        found[own] = values[own]
+    return found
 
 
 def array_of(rows: pa.Array | pa.ChunkedArray, dtype: DTypeLike, width: int) -> NDArray[Any]:

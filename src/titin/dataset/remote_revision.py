@@ -140,9 +140,7 @@ class RemoteRevision(RemoteTarget):
         if self.finish():
             return
         super().clean()
-        for name in self._names():
-            if name.startswith(_STAGED) and name != UPLOAD:
-                self._remove(name)
+        self._remove_staged()
 
     def _revision(self) -> dict[str, Any] | None:
         """The change that was begun, if one was; as somebody else may have written it, only of a form that we write."""
@@ -177,10 +175,14 @@ class RemoteRevision(RemoteTarget):
                 for old in revision["removed"]:
                     self._remove(old)
             self._copy(_staged(token, name), name, files[name]["bytes"])
+        self._remove_staged()
+        self._remove(UPLOAD)
+
+    def _remove_staged(self) -> None:
+        """Remove what waits for its place."""
         for name in self._names():
             if name.startswith(_STAGED) and name != UPLOAD:
                 self._remove(name)
-        self._remove(UPLOAD)
 
     def _copy(self, name: str, to: str, n_bytes: int) -> None:
         """Have the storage copy a file."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from titin.dataset.arrow import OrderedRows, Rows
 from titin.shelf import Shelf, let_go_of_pages
 
-RUN = 1 << 18  # rows that are put in order at a time
+RUN = 1 << 18  # rows that are put in order at a time, at most
+_RUN_BYTES = 64 * 2**20  # of wide rows, such as those of embeddings
 _LEAST = 64 * 2**20  # bytes; less may as well be taken from here and there
 _HELD = 2  # runs, for writers that are not quite at the same place
 _PLACE = "\0place"
@@ -40,9 +41,10 @@ class _SortedRows:
         self.schema, self.num_rows = rows.schema, rows.num_rows
         self._levels = {field.name: rows.table.column(i).chunk(0).dictionary
                         for i, field in enumerate(rows.schema) if pa.types.is_dictionary(field.type)}  # fmt: skip
+        self._run_rows = min(RUN, max(1, _RUN_BYTES * self.num_rows // max(1, rows.table.nbytes)))
         self._shelf, self._lock, self._held = shelf, threading.Lock(), dict[int, pa.Table]()
         self._plain = pa.schema([*(_plain(field) for field in rows.schema), pa.field(_PLACE, pa.int64())])
-        self._pieces: list[list[pa.Buffer]] = [[] for _ in range(-(-self.num_rows // RUN))]
+        self._pieces: list[list[pa.Buffer]] = [[] for _ in range(-(-self.num_rows // self._run_rows))]
         runs = list[int]()
         for run, piece in zip(runs, shelf.pieces(self._in_pieces(rows, runs)), strict=True):
             self._pieces[run].append(piece)
@@ -54,12 +56,12 @@ class _SortedRows:
         columns = [column.chunk(0).indices if pa.types.is_dictionary(column.type) else column
                    for column in rows.table.columns]  # fmt: skip
         table = pa.Table.from_arrays(columns, schema=pa.schema(list(self._plain)[:-1]))
-        for start in range(0, self.num_rows, RUN):
-            own = places[start : start + RUN]
+        for start in range(0, self.num_rows, self._run_rows):
+            own = places[start : start + self._run_rows]
             order = np.argsort(own, kind="stable")
-            part, own = table.slice(start, RUN).take(pa.array(order)), own[order]
+            part, own = table.slice(start, self._run_rows).take(pa.array(order)), own[order]
             part = part.append_column(self._plain.field(_PLACE), pa.array(own, pa.int64())).combine_chunks()
-            edges = np.searchsorted(own, np.arange(len(self._pieces) + 1) * RUN).tolist()
+            edges = np.searchsorted(own, np.arange(len(self._pieces) + 1) * self._run_rows).tolist()
             for run, (first, last) in enumerate(pairwise(edges)):
                 if first < last:
                     runs.append(run)
@@ -69,8 +71,8 @@ class _SortedRows:
     def slice(self, start: int, length: int) -> pa.Table:
         """Rows of ``length`` places from ``start`` on, as far as there are any."""
         end, parts = min(start + length, self.num_rows), [self.schema.empty_table()]
-        for run in range(start // RUN, -(-end // RUN)):
-            first, last = max(start - run * RUN, 0), min(end - run * RUN, RUN)
+        for run in range(start // self._run_rows, -(-end // self._run_rows)):
+            first, last = max(start - run * self._run_rows, 0), min(end - run * self._run_rows, self._run_rows)
             parts.append(self._run(run).slice(first, last - first))
         return parts[1] if len(parts) == 2 else pa.concat_tables(parts).combine_chunks()
 

@@ -147,9 +147,15 @@ def decode_table(table: pa.Table, records: Sequence[Record]) -> pd.DataFrame:
     index = pd.Index(names, dtype=names.dtype, name=records[0]["name"])
     series = [pd.Series(values, index=index, dtype=values.dtype) for values in columns]
     frame = pd.DataFrame(dict(enumerate(series)), index=index)
-    labels = records[0]["labels"]
-    frame.columns = pd.Index([record["name"] for record in records[1:]], dtype=labels["dtype"], name=labels["name"])
+    frame.columns = column_names(records)
     return frame
+
+
+def column_names(records: Sequence[Record]) -> pd.Index:
+    """Names of the columns of a table, of the type and under the name that they had."""
+    labels = records[0]["labels"]
+    names: pd.Index = pd.Index([one["name"] for one in records[1:]], dtype=labels["dtype"], name=labels["name"])
+    return names
 
 
 def pandas_metadata(schema: pa.Schema, index: str) -> dict[bytes, bytes]:

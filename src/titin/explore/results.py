@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 
 from titin.ageing import ANALYSES
 from titin.dataset import layout
-from titin.dataset.checksums import sha256
 from titin.dataset.layout import MANIFEST
 from titin.dataset.own_files import check_files
 from titin.dataset.shapes import list_of, optional, record, table_of, text, whole
 from titin.dataset.strict_json import read_json
 from titin.errors import TitinError
 from titin.files import beside
-from titin.report.beside import read_result
+from titin.report.beside import is_current, read_result
 
 SUFFIX = ".ageing"
 ROWS = 500  # of a table that the page shows, the clearest first; the others lie in the file that it names
@@ -62,17 +61,17 @@ def collect_results(dataset: Path) -> dict[str, Any]:
 
 
 def _validation(dataset: Path, document: dict[str, Any]) -> dict[str, Any]:
-    summary, of = document["validation_summary"], document.get("facts", {}).get("manifest_sha256")
     checks = [
         {"name": str(one.get("name", "")), "title": one["title"], "status": one["status"], "read": one.get("read"),
          "findings": [{"severity": finding["severity"], "message": finding["message"]}
                       for finding in one.get("findings", [])]}
         for one in document["checks"]
     ]  # fmt: skip
+    summary = document["validation_summary"]
     return {
         "verdict": document.get("verdict"), "level": document["level"], "timestamp": summary["timestamp"],
         "errors": summary["errors"], "warnings": summary["warnings"], "notes": summary["notes"], "checks": checks,
-        "current": None if of is None else of == sha256(dataset / MANIFEST),
+        "current": is_current(dataset, document),
     }  # fmt: skip
 
 

@@ -72,11 +72,16 @@ def find_members(atlas: Atlas, sets: Mapping[str, GeneSet | Sequence[str]], *, m
             continue
         found[name] = present[np.argsort(places[present])]
     if not found:
-        raise TitinError(
-            f"none of the {len(sets)} gene sets has {min_genes} genes or more in this dataset",
-            "sets are matched by symbol, spelled as in the dataset: see its feature metadata",
-        )
+        raise no_set(len(sets), min_genes)
     return Members(found, missing, left_out)
+
+
+def no_set(n_sets: int, min_genes: int) -> TitinError:
+    """The error where no set has genes enough."""
+    return TitinError(
+        f"none of the {n_sets} gene sets has {min_genes} genes or more in this dataset",
+        "sets are matched by symbol, spelled as in the dataset: see its feature metadata",
+    )
 
 
 def draw_controls(means: pd.Series, genes: Sequence[str], *, n_bins: int, size: int, seed: int) -> pd.Index:

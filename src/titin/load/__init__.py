@@ -1,6 +1,7 @@
 """Minibatches for training: which cells, in what order, as what."""
 
-from titin.load.loader import Batch, Loader
+from titin.load.batch import Batch
+from titin.load.loader import Loader
 from titin.load.samplers import (
     BalancedSampler,
     BlockShuffleSampler,

@@ -1,20 +1,20 @@
-"""Minibatches of one dataset, or of several: the loader, and the columns of obs that go with a batch."""
+"""Minibatches of one dataset, or of several: the loader."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from titin.atlas import Atlas, AtlasView, open_atlas
 from titin.errors import TitinError
 from titin.load import kernels as _kernels
+from titin.load.batch import Batch, Obs, join_batches
 from titin.load.buffers import ArrayPool
 from titin.load.loads import (
     DensePiece,
@@ -44,75 +44,7 @@ from titin.study.roles import role_columns
 _LOADS = 2  # that are read at the same time: where one ends, not all threads have something of it to do
 _FAR_THREADS = 16  # of reading far away, where each waits for a round trip
 _FAR_LOADS, _FAR_CELLS = 4, 32_768  # that are read at the same time there, and their cells: about 200 MB decoded
-
-
-class Obs(Mapping[str, pd.Series]):
-    """obs of one batch: ``obs["cell_type"]`` is a Series, ``obs.to_frame()`` the data frame.
-
-    Cutting a data frame for every batch takes longer than making the batch; so a column is cut when it is asked for.
-
-    Attributes
-    ----------
-    index
-        Names of the cells.
-    columns
-        Names of the columns.
-    """
-
-    def __init__(self, frame: pd.DataFrame, rows: slice) -> None:
-        self._frame, self._rows = frame, rows
-
-    def __reduce__(self) -> tuple[type["Obs"], tuple[pd.DataFrame, slice]]:
-        """Without the cells of other batches."""
-        return Obs, (self.to_frame(), slice(None))
-
-    def __getitem__(self, column: str) -> pd.Series:
-        return self._frame[column].iloc[self._rows]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._frame.columns)
-
-    def __len__(self) -> int:
-        """Number of columns, as of any mapping."""
-        return len(self._frame.columns)
-
-    @property
-    def index(self) -> pd.Index:
-        """Names of the cells."""
-        return self._frame.index[self._rows]
-
-    @property
-    def columns(self) -> pd.Index:
-        """Names of the columns."""
-        return self._frame.columns
-
-    def to_frame(self) -> pd.DataFrame:
-        """All columns, a row a cell."""
-        return self._frame.iloc[self._rows]
-
-    def __repr__(self) -> str:
-        return repr(self.to_frame())
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self.columns.tolist()
-
-
 _PIECE_CELLS = 1024  # put together by one thread at a time
-
-
-class Batch(NamedTuple):
-    """Some cells: ``for X, obs in loader``.
-
-    Attributes
-    ----------
-    X
-        Cells × genes: `scipy.sparse.csr_matrix`, or a numpy array with ``dense``; float32.
-    obs
-        Their columns of obs, each a Series when asked for; ``obs.to_frame()`` is the data frame.
-    """
-
-    X: Any
-    obs: Obs
 
 
 class Loader:
@@ -375,10 +307,10 @@ class Loader:
                     continue
                 begun.append(part)
                 if sum(part.X.shape[0] for part in begun) == self.batch_size:
-                    yield _join(begun)
+                    yield join_batches(begun)
                     begun = []
         if begun and not self.drop_last:
-            yield _join(begun)
+            yield join_batches(begun)
 
     def _pieces(self, loads: Iterator[Load]) -> Iterator[tuple[Load, slice]]:
         """Rows of loads: first those that the last load's last batch lacks, then some whole batches at a time."""
@@ -396,16 +328,6 @@ class Loader:
     def _gather(self, piece: tuple[Load, slice]) -> tuple[Load, slice, DensePiece | SparsePiece]:
         load, rows = piece
         return load, rows, load.put_together(rows, self._shape, self._arrays)
-
-
-def _join(parts: list[Batch]) -> Batch:
-    """One batch of parts from several loads."""
-    if len(parts) == 1:
-        return parts[0]
-    frame = pd.concat([part.obs.to_frame() for part in parts])
-    matrices = [part.X for part in parts]
-    X = sparse.vstack(matrices, format="csr") if sparse.issparse(matrices[0]) else np.concatenate(matrices)
-    return Batch(X, Obs(frame, slice(0, len(frame))))
 
 
 def _chosen_genes(atlas: Atlas | Studies, genes: Sequence[str] | None) -> tuple[NDArray[np.int64], pd.Index]:

@@ -1,6 +1,5 @@
 """Several datasets as one to train on: their genes matched, their columns of obs aligned, and nothing copied."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
@@ -18,7 +17,7 @@ from titin.dataset import layout
 from titin.errors import TitinError
 from titin.load import kernels as _kernels
 from titin.load.loads import LoadedDataset, columns_of_tokens, mode_of
-from titin.load.study_members import NAME_EACH, Dataset, open_members
+from titin.load.study_members import Dataset, open_members, refuse_namesakes
 from titin.study.alignment import Alignment, align, free_name
 from titin.study.design import Study
 from titin.study.gene_aliases import GeneAliases, aliases_of_var, read_gene_aliases
@@ -256,9 +255,7 @@ class Studies:
             codes.append(len(names) + (np.zeros(member.n_cells, np.int64) if labels is None
                                        else pd.Index(own).get_indexer(pd.Index(labels)).astype(np.int64)))  # fmt: skip
             names += own
-        name, n = Counter(names).most_common(1)[0]
-        if n > 1:
-            raise TitinError(f"{n} studies are called {name!r}", NAME_EACH)
+        refuse_namesakes(names)
         return names, np.concatenate(codes)
 
     def _match(self, aliases: GeneAliases | None) -> tuple[MatchedGenes, pd.DataFrame]:

@@ -102,6 +102,19 @@ class StudyMember:
         return (own if self.rows is None else own.iloc[self.rows]).reset_index(drop=True)
 
 
+def refuse_namesakes(names: Sequence[str]) -> None:
+    """Refuse studies of one name.
+
+    Raises
+    ------
+    TitinError
+        If there are several.
+    """
+    name, n = Counter(names).most_common(1)[0]
+    if n > 1:
+        raise TitinError(f"{n} studies are called {name!r}", NAME_EACH)
+
+
 def open_members(datasets: Mapping[str, Dataset] | Sequence[Dataset]) -> dict[str, StudyMember]:
     """The datasets by name."""
     if isinstance(datasets, str | PathLike) or not isinstance(datasets, Mapping | Sequence):
@@ -113,9 +126,7 @@ def open_members(datasets: Mapping[str, Dataset] | Sequence[Dataset]) -> dict[st
     names = list(map(str, datasets)) if isinstance(datasets, Mapping) else [_name(one.atlas) for one in members]
     if not all(name.strip() for name in names):
         raise TitinError("a study has no name", NAME_EACH)
-    name, n = Counter(names).most_common(1)[0]
-    if n > 1:
-        raise TitinError(f"{n} studies are called {name!r}", NAME_EACH)
+    refuse_namesakes(names)
     contents = Counter(_content(one.atlas) for one in members)
     same = [name for name, one in zip(names, members, strict=True) if contents[_content(one.atlas)] > 1]
     if same:

@@ -82,6 +82,11 @@ class Networks(Comparisons):
     donors: pd.DataFrame
     evaluation: pd.DataFrame
 
+    @property
+    def without_comparison(self) -> list[dict[str, Any]]:
+        """Types and protocols whose network was inferred, and not compared between donors, with the ``reason``."""
+        return [{**test, "reason": test["not_compared"]} for test in self.tests if test.get("not_compared")]
+
 
 def infer_networks(
     atlas: Atlas,

@@ -81,8 +81,7 @@ def show_networks(section: Section, found: Networks) -> None:
     if len(found.evaluation):
         section.table("evaluation", found.evaluation, "Edges of the reference found early (ratios: 1 is chance)",
                       rows=_ROWS, columns=_EVALUATED)  # fmt: skip
-    not_compared = [{**test, "reason": test["not_compared"]} for test in found.tests if test.get("not_compared")]
-    _say_skipped(section, [*found.skipped, *not_compared])
+    _say_skipped(section, [*found.skipped, *found.without_comparison])
 
 
 def small_networks(found: Networks) -> list[pd.DataFrame]:

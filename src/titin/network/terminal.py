@@ -72,10 +72,9 @@ def _of_networks(found: Networks, cell_types: Sequence[str]) -> dict[str, Any]:
     shown = _only(found.regulators, cell_types)
     edges = _only(found.table, cell_types)
     stable = edges.sort_values(["stability", "weight"], ascending=False, key=abs, kind="stable")
-    not_compared = [{**test, "reason": test["not_compared"]} for test in found.tests if test.get("not_compared")]
     notes = [{**test, "reason": note} for test in found.tests for note in test["notes"]]
     return {**found.document(), "verdict": network_verdict(found), "hits": hits(found.regulators),
-            "n_edges": len(found.table), "not_tested": by_reason([*found.skipped, *not_compared]),
+            "n_edges": len(found.table), "not_tested": by_reason([*found.skipped, *found.without_comparison]),
             "notes_by_reason": by_reason(notes),
             "top": clearest_first(shown)[_CHANGED].head(_SHOWN).to_dict("records"),
             "most_stable": stable[_STABLE].head(_SHOWN).to_dict("records"),

@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from titin.errors import TitinError
+from titin.plot.colouring import Categories, NumberColors, Plain, color_bar, is_number
 from titin.plot.columns import require
-from titin.plot.palettes import SEQUENTIAL, Categories, NumberColors, Palette, Plain, color_bar, is_number
+from titin.plot.palettes import SEQUENTIAL, Palette
 from titin.plot.style import figure_of, finish, new_axes, set_title
 
 if TYPE_CHECKING:

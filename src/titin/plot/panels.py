@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from titin.errors import TitinError
+from titin.plot.colour_spaces import rgb
 from titin.plot.columns import require
 from titin.plot.embedding import diameter, fit_canvas, paint
-from titin.plot.palettes import CATEGORIES, rgb
+from titin.plot.palettes import CATEGORIES
 from titin.plot.style import SMALL, finish, ink_of, new_axes
 from titin.plot.words import make_literal, shorten
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -75,8 +76,13 @@ def _say_untested(data: ReportData) -> Iterator[str]:
         yield f"{len(untested):,} of {few} could not be compared in expression, for want of donors or of their cells"
 
 
+def _tests(data: ReportData) -> list[dict[str, Any]]:
+    """What was tested in expression and in composition."""
+    return [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
+
+
 def _say_overlap(data: ReportData) -> Iterator[str]:
-    tests = [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
+    tests = _tests(data)
     worst = max(tests, key=lambda test: float(test.get("vif") or 0), default=None)
     if worst is not None and float(worst.get("vif") or 0) >= _NOTABLE_VIF:
         yield (f"age is hard to tell from what it is adjusted for{say_where(worst)}, where the variance of an effect "
@@ -84,7 +90,7 @@ def _say_overlap(data: ReportData) -> Iterator[str]:
 
 
 def _say_design(data: ReportData) -> Iterator[str]:
-    tests = [test for anchor in ("expression", "composition") if (found := data.result(anchor)) for test in found.tests]
+    tests = _tests(data)
     sizes = sorted({len(test["donors"]) for test in tests if test.get("donors")})
     if sizes:
         span = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"

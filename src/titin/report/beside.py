@@ -11,7 +11,7 @@ from titin.dataset.own_files import check_files
 from titin.dataset.shapes import Shape, flag, list_of, one_of, optional, real, record, text, whole
 from titin.dataset.strict_json import read_json
 from titin.errors import TitinError
-from titin.files import read_bytes
+from titin.files import beside, read_bytes
 
 _PICTURES, _PICTURE_BYTES = 6, 400_000
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,12 +39,6 @@ _DOCUMENTS: dict[str, tuple[str, str, Shape]] = {
 }
 
 
-def beside(folder: Path, suffix: str) -> Path:
-    """Where a command leaves what it finds of a dataset."""
-    whole_path = folder.absolute()
-    return whole_path.with_name(f"{whole_path.name}.{suffix}")
-
-
 def read_result(folder: Path, command: str) -> dict[str, Any] | None:
     """Read what ``validation`` or ``benchmark`` has found of a dataset; None where there is nothing.
 
@@ -54,7 +48,7 @@ def read_result(folder: Path, command: str) -> dict[str, Any] | None:
         If what is there is not as the command writes it; names the key.
     """
     name, again, shape = _DOCUMENTS[command]
-    place = beside(folder, command)
+    place = beside(folder, f".{command}")
     try:
         check_files(place, [name])
         document = read_json(place / name)
@@ -84,12 +78,17 @@ def last_validation(folder: Path) -> dict[str, Any] | None:
     document = read_result(folder, "validation")
     if document is None:
         return None
-    summary, of = document["validation_summary"], document.get("facts", {}).get("manifest_sha256")
+    summary = document["validation_summary"]
     return {
         "timestamp": summary["timestamp"], "level": document["level"], "verdict": document.get("verdict"),
-        "errors": summary["errors"], "warnings": summary["warnings"],
-        "current": None if of is None else of == sha256(folder / MANIFEST),
+        "errors": summary["errors"], "warnings": summary["warnings"], "current": is_current(folder, document),
     }  # fmt: skip
+
+
+def is_current(folder: Path, document: Mapping[str, Any]) -> bool | None:
+    """Whether the report of a validation is of a dataset as it is now; None where it does not say of which it was."""
+    of = document.get("facts", {}).get("manifest_sha256")
+    return None if of is None else bool(of == sha256(folder / MANIFEST))
 
 
 def describe_validation(found: Mapping[str, Any] | None, dataset: str) -> str:
@@ -107,7 +106,7 @@ def describe_validation(found: Mapping[str, Any] | None, dataset: str) -> str:
 
 def read_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Read the figures of the benchmark: name and PNG, of those that are small enough for a page."""
-    place = beside(folder, "benchmark") / "figures"
+    place = beside(folder, ".benchmark") / "figures"
     for path in sorted(place.glob("*.png"))[:_PICTURES]:
         try:
             check_files(place, [path.name])

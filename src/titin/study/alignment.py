@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from titin.dataset.tables import Record, decode_values, encode_table, encode_values, values_of
+from titin.dataset.tables import Record, column_names, decode_values, encode_table, encode_values, values_of
 from titin.study.joined_columns import family, join_columns
 
 Places = Mapping[str, NDArray[np.int64]]
@@ -148,8 +148,7 @@ def restore(joined: pd.DataFrame, records: list[Record], index: pd.Index) -> pd.
         stored, _ = encode_values(values_of(column))
         columns[place] = pd.Series(decode_values(stored, record), index=index)
     frame = pd.DataFrame(columns, index=index.rename(records[0]["name"]))
-    labels = records[0]["labels"]
-    frame.columns = pd.Index([record["name"] for record in records[1:]], dtype=labels["dtype"], name=labels["name"])
+    frame.columns = column_names(records)
     return frame
 
 

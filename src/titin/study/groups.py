@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from titin.dataset import layout
-from titin.study.design import Study, level_columns
+from titin.study.design import Study, labels_of, level_columns
 
 if TYPE_CHECKING:
     from titin.atlas import Atlas
@@ -100,6 +100,14 @@ def group_by(keys: pd.DataFrame, *, complete: bool = False) -> CellGroups:
     of_cell = np.full(len(keys), -1, np.int32)
     of_cell[mine] = of_mine
     return CellGroups(table, of_cell)
+
+
+def level_keys(cells: CellGroups, level: str) -> pd.DataFrame:
+    """The table of groups with the labels of a level as ``cell_type``; protocol is ``all`` where none is known."""
+    keys = cells.table.assign(cell_type=labels_of(cells.table, level))
+    if "protocol" not in keys or keys["protocol"].isna().all():
+        keys["protocol"] = "all"
+    return keys
 
 
 def cell_keys(atlas: "Atlas", *, extra: Sequence[str] = ()) -> pd.DataFrame:

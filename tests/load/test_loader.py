@@ -151,6 +151,22 @@ def test_a_state_of_other_cells_is_refused(demo):
     assert len(list(part)) == 2
 
 
+@pytest.mark.parametrize("other", [{"seed": 1}, {"shuffle": False}])
+def test_a_state_of_another_order_is_refused(demo, other):
+    atlas, _ = demo
+    first = Loader(atlas, 100, buffer_cells=700)
+    state = taken(first)
+    loader = Loader(atlas, 100, **{"buffer_cells": 700, **other})
+    loader.load_state_dict(state)
+    with pytest.raises(TitinError, match="cells come in another order than when the state was taken"):
+        list(loader)
+    again = Loader(atlas, 100, buffer_cells=700)
+    again.load_state_dict(state)
+    assert again.state_dict() == state
+    assert len(list(again)) == len(again) - 1
+    assert len(list(again)) == len(again)
+
+
 def taken(loader):
     """The state after a batch."""
     batches = iter(loader)

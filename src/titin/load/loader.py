@@ -6,6 +6,7 @@ from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,7 @@ class Loader:
             )
         self.sampler = sampler
         self._epoch = self._begin = self._handed_out = 0
+        self._order: int | None = None  # a checksum of the first cells of the epoch, as a state has it
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -227,12 +229,13 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch from its first batch when iterated over next; the order of cells depends on it."""
-        self._epoch, self._begin = epoch, 0
+        self._epoch, self._begin, self._order = epoch, 0, None
 
     def state_dict(self) -> dict[str, int]:
-        """Where the epoch is: the batches handed out so far, and of how many cells, for `load_state_dict`."""
+        """Where the epoch is: batches handed out, of how many cells and in which order, for `load_state_dict`."""
         state = {"epoch": self._epoch, "batches": self._handed_out, "batch_size": self.batch_size}
-        return {**state, "cells": len(self.sampler)}
+        order = {} if self._order is None or not self._handed_out else {"order": self._order}
+        return {**state, "cells": len(self.sampler), **order}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after the batches that had been handed out when ``state`` was taken.
@@ -241,7 +244,8 @@ class Loader:
         ------
         TitinError
             If it is no such state, or was taken with another batch size or of another number of cells: of another
-            dataset, of other cells of it, or with another number of ranks or workers.
+            dataset, of other cells of it, or with another number of ranks or workers. That the cells come in another
+            order is found when they are asked for.
         """
         held = [state.get(key) for key in ("epoch", "batches", "batch_size")] if isinstance(state, Mapping) else [None]
         if not all(_is_count(number) and number >= 0 for number in held):
@@ -257,7 +261,7 @@ class Loader:
                 "make the loader of the same dataset and cells, with as many ranks and workers",
             )
         self._epoch, self._begin = state["epoch"], state["batches"]
-        self._handed_out = self._begin
+        self._handed_out, self._order = self._begin, state.get("order") if self._begin else None
 
     def __iter__(self) -> Iterator[Batch]:
         """Hand out the batches of the current epoch; the next iteration hands out those of the next."""
@@ -276,13 +280,20 @@ class Loader:
                     self._handed_out += 1
                     yield batch
         self._epoch += 1
-        self._handed_out = 0
+        self._handed_out, self._order = 0, None
 
     def _plan(self, first: int) -> Iterator[NDArray[np.int64]]:
         """The epoch's loads, without the cells of its ``first`` batches."""
         skip = first * self.batch_size
-        n_cells = self.atlas.n_obs
-        for load in self.sampler.loads(self._epoch):
+        n_cells, known = self.atlas.n_obs, self._order if first else None
+        for number, load in enumerate(self.sampler.loads(self._epoch)):
+            if number == 0:
+                self._order = crc32(np.ascontiguousarray(load, np.int64))
+                if known not in (None, self._order):
+                    raise TitinError(
+                        "cells come in another order than when the state was taken",
+                        "make the loader with the same seed, shuffle, buffer_cells and sampler",
+                    )
             if len(load) and not 0 <= load.min() <= load.max() < n_cells:
                 raise TitinError(
                     f"the sampler has cells from {load.min()} to {load.max()}, and the dataset those from 0 to "

@@ -288,7 +288,7 @@ class Loader:
         n_cells, known = self.atlas.n_obs, self._order if first else None
         for number, load in enumerate(self.sampler.loads(self._epoch)):
             if number == 0:
-                self._order = crc32(np.ascontiguousarray(load, np.int64))
+                self._order = crc32(np.ascontiguousarray(load, np.int64).data)
                 if known not in (None, self._order):
                     raise TitinError(
                         "cells come in another order than when the state was taken",

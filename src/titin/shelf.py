@@ -117,20 +117,20 @@ class Shelf:
             base = base.base
         return isinstance(base, memoryview) and base.obj in _maps
 
-    def table(self, table: pa.Table) -> pa.Table:
-        """Put a table away.
+    def columns(self, columns: Sequence[pa.Array]) -> list[pa.Array]:
+        """Put columns of numbers, text and labels away, in one file; what labels there are stays in memory.
 
         Raises
         ------
         DiskError
             As `arrays`.
         """
-        if self.folder is None or table.nbytes < _LEAST:
-            return table
-        with self._file() as file:
-            with pa.PythonFile(file, "w") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
-            return pa.ipc.open_file(pa.py_buffer(self._map(file))).read_all()
+        if self.folder is None or sum(column.nbytes for column in columns) < _LEAST:
+            return list(columns)
+        plain = [column.indices if pa.types.is_dictionary(column.type) else column for column in columns]
+        pieces = iter(self.pieces(piece for column in plain for piece in column.buffers() if piece is not None))
+        return [_with_buffers(column, own, [piece if piece is None else next(pieces) for piece in own.buffers()])
+                for column, own in zip(columns, plain, strict=True)]  # fmt: skip
 
     def text(self, parts: Iterable[pa.StringArray]) -> pa.ChunkedArray:
         """Put text away that comes in parts, in as few chunks as it can be; what is missing is empty then.
@@ -171,7 +171,9 @@ class Shelf:
         with self._file() as file:
             for piece in pieces:
                 places.append((file.tell(), len(piece)))
-                file.write(piece)
+                for start in range(0, len(piece), WORTH_A_FILE):
+                    file.write(memoryview(piece)[start : start + WORTH_A_FILE])
+                    let_go_of_pages()  # of where it lies
                 file.write(bytes(-len(piece) % _ALIGNED))
             mapped = pa.py_buffer(self._map(file))
         return [mapped.slice(start, size) for start, size in places]
@@ -221,6 +223,14 @@ class ShelvedColumns:
         """All of them, by name."""
         self._put_away()
         return self._values
+
+
+def _with_buffers(column: pa.Array, plain: pa.Array, buffers: list[pa.Buffer | None]) -> pa.Array:
+    """The same column, its values (of labels, the numbers ``plain``) in other buffers."""
+    found = pa.Array.from_buffers(plain.type, len(plain), buffers, plain.null_count, plain.offset)
+    if plain is column:
+        return found
+    return pa.DictionaryArray.from_arrays(found, column.dictionary, ordered=column.type.ordered)
 
 
 def _file_text(parts: Iterable[pa.StringArray], text: "_Unnamed", ends: "_Unnamed") -> Iterator[tuple[int, int]]:

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from titin.study import tallies
 from titin.study.ages import donor_ages
-from titin.study.tallies import CELLS, code, count_combinations, count_pairs, spread_out, summarise
+from titin.study.tallies import (
+    CELLS,
+    code,
+    count_combinations,
+    count_missing,
+    count_pairs,
+    is_known,
+    span,
+    spread_out,
+    summarise,
+)
 
 _ENTRIES = st.sampled_from(["a", "b", "c", None])
 _ROWS = st.lists(st.tuples(_ENTRIES, _ENTRIES, st.sampled_from([1.5, 2.0, 40.0, np.nan])), min_size=1, max_size=40)
@@ -87,3 +97,15 @@ def test_a_summary_is_that_of_all_numbers_at_once(numbers: list[float], dtype: s
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30))
 def test_a_summary_of_whole_numbers(numbers: list[int]) -> None:
     assert summarise(np.array(numbers, np.int32)) == (min(numbers), max(numbers), np.median(numbers))
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-9, 9)), max_size=40), st.sampled_from(["float64", "object", "category"])
+)
+def test_what_is_missing_is_counted_as_by_pandas(entries: list[float | None], dtype: str) -> None:
+    column = pd.Series(entries, dtype=object).astype(dtype)
+    assert count_missing(column) == column.isna().sum()
+    assert is_known(column) == column.notna().any()
+    low, high, n = span(pd.Series(entries, dtype=np.float64).to_numpy())
+    known = [entry for entry in entries if entry is not None]
+    assert (low, high, n) == (min(known, default=np.inf), max(known, default=-np.inf), len(known))

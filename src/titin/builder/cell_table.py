@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from titin.builder.ages import CellMetadata, read_cell_ages
 from titin.dataset import layout
 from titin.dataset.arrow import OrderedRows, write_table
-from titin.dataset.sorted_rows import sort_rows
+from titin.dataset.sorted_rows import places_of, sort_rows
 from titin.dataset.store import slices
 from titin.dataset.tables import encode_table, with_pandas_index
 from titin.shelf import Shelf, let_go_of_pages
@@ -87,15 +87,13 @@ def make_cell_table(
     obs, roles = cells.obs, cells.roles
     reserved = set(layout.CELL_COLUMNS)
     ages = read_cell_ages(cells)
-    for name, values in ages.columns.items():
-        (kept,) = shelf.arrays([values.to_numpy()])
-        ages.columns[name] = pd.Series(kept, values.index, values.dtype, values.name)
+    ages.columns.update({name: _put_away(values, shelf) for name, values in ages.columns.items()})
     table, records = encode_table(named, index_name=layout.CELL_ID, reserved=reserved | set(ages.columns),
                                   shelf=shelf)  # fmt: skip
     for name, values in ages.columns.items():
         kind = pa.float64() if pd.api.types.is_float_dtype(values.dtype) else pa.string()
-        column = pa.table({name: pa.array(values.to_numpy(), kind, from_pandas=True)})
-        table = table.append_column(name, shelf.table(column).column(0))
+        (column,) = shelf.columns([pa.array(values.to_numpy(), kind, from_pandas=True)])
+        table = table.append_column(name, column)
     stored = {record["name"]: record["column"] for record in records[1:]}
     wanted = [*roles["cell_type"], *(roles[role] for role in layout.ROLES if role != "cell_type")]
     labels = list(dict.fromkeys(stored[c] for c in wanted if c is not None))
@@ -113,10 +111,14 @@ def write_cell_table(folder: Path, names: layout.Layout, cells: CellTable) -> li
     return write_table(folder, names.sample_metadata, sort_rows(OrderedRows(table, cells.rows.order), cells.shelf))
 
 
+def _put_away(column: pd.Series, shelf: Shelf) -> pd.Series:
+    (values,) = shelf.arrays([column.to_numpy()])
+    return pd.Series(values, column.index, column.dtype, column.name)
+
+
 def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], shelf: Shelf) -> pa.ChunkedArray:
     """Text as a dictionary, whose entries come as they do in the dataset's order of cells."""
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order), dtype=order.dtype)
+    places = places_of(order, shelf)
     first: dict[str, int] = {}
     for own in slices(len(order)):
         part = column.slice(own.start, own.stop - own.start).combine_chunks().dictionary_encode()
@@ -128,8 +130,8 @@ def _encoded(column: pa.ChunkedArray, order: NDArray[np.signedinteger[Any]], she
     levels = pa.array(sorted(first, key=first.__getitem__), pa.string())
     parts = (column.slice(own.start, own.stop - own.start) for own in slices(len(order)))
     numbers = [pc.index_in(part.combine_chunks(), value_set=levels) for part in parts]
-    table = pa.table({"": pa.concat_arrays([pa.array([], pa.int32()), *numbers])})
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(shelf.table(table).column(0).combine_chunks(), levels)])
+    (kept,) = shelf.columns([pa.concat_arrays([pa.array([], pa.int32()), *numbers])])
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(kept, levels)])
 
 
 def _described(obs: pd.DataFrame, cell_types: Sequence[Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from titin.builder.ages import CellMetadata
 from titin.builder.options import Options
 from titin.dataset import layout
+from titin.dataset.sorted_rows import places_of
 from titin.dataset.tables import RESERVED, arrow_names, with_pandas_index
 from titin.progress import Progress
 from titin.resources import Resources
@@ -65,9 +66,7 @@ class BuildJob:
     @cached_property
     def positions(self) -> NDArray[np.signedinteger[Any]]:
         """Position in the dataset of each cell of the source."""
-        (positions,) = self.shelf.empty(len(self.source_rows), self.source_rows.dtype)
-        positions[self.source_rows] = np.arange(len(positions), dtype=positions.dtype)
-        return positions
+        return places_of(self.source_rows, self.shelf)
 
     @property
     def block_bytes(self) -> int:

@@ -17,6 +17,7 @@ from titin.source.choice import OPTIONS, Choice
 from titin.source.names import without_names
 from titin.study.age_units import UNITS
 from titin.study.roles import RoleChoice, choose_roles
+from titin.study.tallies import code
 
 DEFAULT_PROJECTIONS = DEFAULTS
 
@@ -162,9 +163,8 @@ def _slug(text: str) -> str:
 
 
 def _only(obs: pd.DataFrame, column: str) -> str | None:
-    if column not in obs.columns or obs[column].nunique() != 1:
-        return None
-    return _slug(str(obs[column].dropna().iloc[0]).lower())
+    entries = code(obs[column]).distinct if column in obs.columns else []
+    return _slug(str(entries[0]).lower()) if len(entries) == 1 else None
 
 
 def _method(obs: pd.DataFrame, roles: dict[str, Any]) -> str:
@@ -172,6 +172,6 @@ def _method(obs: pd.DataFrame, roles: dict[str, Any]) -> str:
     column = roles["chemistry"]
     if column is None:
         return "scrna"
-    values = [str(v).lower() for v in obs[column].dropna().unique()]
+    values = [str(v).lower() for v in code(obs[column]).distinct]
     tenx = "10x" in str(column).lower() or all("10x" in v for v in values)
     return "10x" if values and tenx else "scrna"

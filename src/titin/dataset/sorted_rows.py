@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from titin.dataset.arrow import OrderedRows, Rows
+from titin.dataset.store import slices
 from titin.shelf import Shelf, let_go_of_pages
 
 RUN = 1 << 18  # rows that are put in order at a time, at most
@@ -34,6 +36,20 @@ def sort_rows(rows: OrderedRows, shelf: Shelf) -> Rows:
     return _SortedRows(rows, shelf) if shelf.folder is not None and rows.table.nbytes >= _LEAST else rows
 
 
+def places_of(order: NDArray[np.signedinteger[Any]], shelf: Shelf) -> NDArray[np.signedinteger[Any]]:
+    """Where each row comes in an order of all rows, put on a shelf.
+
+    Raises
+    ------
+    DiskError
+        If the disk takes no more.
+    """
+    (places,) = shelf.empty(len(order), order.dtype)
+    for own in slices(len(order)):
+        places[order[own]] = np.arange(own.start, own.stop, dtype=order.dtype)
+    return places
+
+
 class _SortedRows:
     """Rows by the run that they are in, as record batches on a shelf."""
 
@@ -51,8 +67,7 @@ class _SortedRows:
 
     def _in_pieces(self, rows: OrderedRows, runs: list[int]) -> Iterator[pa.Buffer]:
         """Rows of one run that lie near each other in the table, as one record batch; ``runs`` is told of which run."""
-        places = np.empty_like(rows.order)
-        places[rows.order] = np.arange(len(places), dtype=places.dtype)
+        places = places_of(rows.order, self._shelf)
         columns = [column.chunk(0).indices if pa.types.is_dictionary(column.type) else column
                    for column in rows.table.columns]  # fmt: skip
         table = pa.Table.from_arrays(columns, schema=pa.schema(list(self._plain)[:-1]))

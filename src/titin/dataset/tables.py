@@ -21,7 +21,7 @@ from pandas.api.types import pandas_dtype
 from pyarrow.pandas_compat import get_logical_type
 
 from titin.errors import DatasetError, SourceError
-from titin.shelf import WORTH_A_FILE, Shelf
+from titin.shelf import WORTH_A_FILE, Shelf, let_go_of_pages
 
 Record: TypeAlias = dict[str, Any]
 Values: TypeAlias = NDArray[Any] | ExtensionArray
@@ -92,12 +92,17 @@ def encode_table(
     names = [_json_name(name) for name in frame.columns]
     for position, column in enumerate(_stored_names(names, [index_name, *reserved, *RESERVED])):
         series = frame.iloc[:, position]
-        array, record = _encode_column(series, f"column {names[position]!r}")
+        array, record = _encode_column(series, f"column {names[position]!r}", shelf)
         records.append({"name": names[position], "column": column, **record})
         field = pa.field(column, array.type, metadata=_field_metadata(series.dtype))
-        waiting.append((field, array))
+        if pa.types.is_dictionary(array.type):  # they lie there already
+            table, waiting = _beside(table, waiting, shelf).append_column(field, array), []
+        else:
+            waiting.append((field, array))
+        del array
         if sum(array.nbytes for _, array in waiting) >= WORTH_A_FILE:
             table, waiting = _beside(table, waiting, shelf), []
+            let_go_of_pages()
     return _beside(table, waiting, shelf), records
 
 
@@ -105,8 +110,7 @@ def _beside(table: pa.Table, columns: list[tuple[pa.Field, pa.Array]], shelf: Sh
     """A table with further columns, which are put away."""
     if columns:
         fields, arrays = zip(*columns, strict=True)
-        for field, column in zip(fields, shelf.table(pa.Table.from_arrays(arrays, schema=pa.schema(fields))).columns,
-                                 strict=True):  # fmt: skip
+        for field, column in zip(fields, shelf.columns(arrays), strict=True):
             table = table.append_column(field, column)
     return table
 
@@ -188,13 +192,13 @@ class Kind(NamedTuple):
     """How one family of dtypes is stored: which dtypes, to Arrow, the Arrow type to decode from, and back."""
 
     claims: Callable[[Any], bool]
-    encode: Callable[[Any], tuple[pa.Array, Record]]
+    encode: Callable[[Any, Shelf], tuple[pa.Array, Record]]
     arrow: Callable[[Record], pa.DataType]
     decode: Callable[[pa.ChunkedArray, Record], Values]
 
 
-def encode_values(values: Values) -> tuple[pa.Array, Record]:
-    """Turn a one-dimensional NumPy or pandas array into Arrow and the JSON-safe rest.
+def encode_values(values: Values, shelf: Shelf | None = None) -> tuple[pa.Array, Record]:
+    """Turn a one-dimensional NumPy or pandas array into Arrow and the JSON-safe rest; labels come to lie on a shelf.
 
     Raises
     ------
@@ -204,7 +208,7 @@ def encode_values(values: Values) -> tuple[pa.Array, Record]:
     for name, kind in KINDS.items():
         if kind.claims(values.dtype):
             try:
-                array, record = kind.encode(values)
+                array, record = kind.encode(values, shelf or Shelf())
             except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
                 raise UnsupportedError(str(error)) from error
             return array, {"kind": name, **record}
@@ -256,9 +260,9 @@ def from_json(items: list[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array(items, pa.int64() if pa.types.is_timestamp(arrow) else arrow).cast(arrow)
 
 
-def _encode_column(labelled: pd.Series | pd.Index, where: str) -> tuple[pa.Array, Record]:
+def _encode_column(labelled: pd.Series | pd.Index, where: str, shelf: Shelf | None = None) -> tuple[pa.Array, Record]:
     try:
-        return encode_values(values_of(labelled))
+        return encode_values(values_of(labelled), shelf)
     except UnsupportedError as error:
         hint = "Text, numbers, booleans, labels and times can be stored; convert the rest, for example by .astype(str)."
         raise SourceError(f"{where} holds {error}", hint) from error
@@ -307,7 +311,7 @@ def _pandas_column(field: pa.Field) -> Record:
     }
 
 
-def _encode_number(values: NDArray[Any]) -> tuple[pa.Array, Record]:
+def _encode_number(values: NDArray[Any], _shelf: Shelf) -> tuple[pa.Array, Record]:
     record = {"dtype": str(values.dtype)}
     return pa.array(values.astype(_arrow_number(record).to_pandas_dtype(), copy=False), from_pandas=True), record
 
@@ -321,7 +325,7 @@ def _decode_number(column: pa.ChunkedArray, record: Record) -> Values:
     return column.to_numpy().astype(record["dtype"])  # type: ignore[no-any-return]
 
 
-def _encode_extension(values: Any) -> tuple[pa.Array, Record]:
+def _encode_extension(values: Any, _shelf: Shelf) -> tuple[pa.Array, Record]:
     dtype, record = values.dtype, {"dtype": str(values.dtype)}
     if isinstance(dtype, pd.StringDtype):
         record = {"dtype": "string", "storage": dtype.storage, "missing": "NA" if dtype.na_value is pd.NA else "nan"}
@@ -343,7 +347,7 @@ def _decode_extension(column: pa.ChunkedArray, record: Record) -> Values:
     return cls(known, column.is_null().to_numpy().copy())  # type: ignore[no-any-return]
 
 
-def _encode_objects(values: NDArray[np.object_]) -> tuple[pa.Array, Record]:
+def _encode_objects(values: NDArray[np.object_], _shelf: Shelf) -> tuple[pa.Array, Record]:
     missing = np.fromiter((not isinstance(value, str) for value in values), bool, len(values))
     markers = Counter[str]()
     for value in values[missing]:
@@ -363,7 +367,7 @@ def _decode_objects(column: pa.ChunkedArray, record: Record) -> Values:
     return objects
 
 
-def _encode_time(values: Any) -> tuple[pa.Array, Record]:
+def _encode_time(values: Any, _shelf: Shelf) -> tuple[pa.Array, Record]:
     record = {"dtype": str(pandas_dtype(str(values.dtype)))}
     if values.dtype.kind == "M":
         return _whole(pa.array(pd.Series(values))), record
@@ -386,7 +390,7 @@ def _decode_time(column: pa.ChunkedArray, record: Record) -> Values:
     return pd.DatetimeIndex(ticks.view(f"M8[{dtype.unit}]")).tz_localize("UTC").tz_convert(dtype.tz).array
 
 
-def _encode_category(values: Any) -> tuple[pa.Array, Record]:
+def _encode_category(values: Any, shelf: Shelf) -> tuple[pa.Array, Record]:
     levels, of = encode_values(values_of(values.categories))
     ordered, unused = bool(values.ordered), ~_used(values.codes, len(levels))
     record: Record = {"ordered": ordered, "of": of, "categories": "sorted"}
@@ -394,8 +398,13 @@ def _encode_category(values: Any) -> tuple[pa.Array, Record]:
         record["categories"] = to_json(levels)
     elif unused.any():
         record["unused"] = to_json(levels.filter(pa.array(unused)))
-    codes = pa.array(values.codes.astype(np.int32), mask=values.codes < 0)
-    array = pa.DictionaryArray.from_arrays(codes, levels, ordered=ordered)
+    (codes,), missing = shelf.empty(len(values), np.int32), np.zeros(len(values), bool)
+    for start in range(0, len(values), _AT_ONCE):
+        own = slice(start, start + _AT_ONCE)
+        codes[own] = values.codes[own]
+        missing[own] = codes[own] < 0
+        let_go_of_pages()
+    array = pa.DictionaryArray.from_arrays(pa.array(codes, mask=missing), levels, ordered=ordered)
     keep = pa.types.is_string(levels.type) and len(levels) <= DICTIONARY_LEVELS
     return array if keep else array.dictionary_decode(), record
 

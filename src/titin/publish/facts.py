@@ -27,7 +27,7 @@ from titin.presets import CardTexts, Preset
 from titin.shelf import Shelf, ShelvedColumns, let_go_of_pages
 from titin.study.design import Study
 from titin.study.tallies import code as coded
-from titin.study.tallies import count_combinations, count_pairs
+from titin.study.tallies import count_combinations, count_missing, count_pairs
 
 AGES = "\0ages"  # years, of groups; no column of a file has such a name
 _ROWS = 1 << 20  # of a column that are read at a time
@@ -357,7 +357,7 @@ class CardFacts:
     def missing(self) -> Iterator[tuple[str, int]]:
         """Columns of obs with missing values, and how many."""
         for name in self._obs.columns:
-            if n := int(self.obs[name].isna().sum()):
+            if n := count_missing(self.obs[name]):
                 yield str(name), n
 
 

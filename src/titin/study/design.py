@@ -18,6 +18,7 @@ from titin.study.flagged import LABEL_CHECK, flag_words
 from titin.study.gaps import CHOSEN
 from titin.study.identity import find_parts, warn_of_clashes
 from titin.study.roles import role_columns
+from titin.study.tallies import code, count_missing, is_known
 from titin.study.vocabulary import SEX_NAMES, sex_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Study:
 
     def knows(self, role: str) -> bool:
         """Whether a column has a role, and any cell a value in it."""
-        return self.column(role) is not None and bool(self.values(role).notna().any())
+        return self.column(role) is not None and is_known(self.values(role))
 
     def values(self, role: str) -> pd.Series:
         """What is known of a role, of each cell: missing where obs says so in words, see `titin.study.entries`.
@@ -129,7 +130,7 @@ class Study:
         columns = {role: self.column(role) for role in layout.ROLES if role != AGE and self.column(role) is not None}
         found: dict[str, Gap] = {role: find_gap(self.obs[column], role) for role, column in columns.items()}
         if self.ages is not None:
-            found[AGE] = Gap(int(self.ages.isna().sum()))
+            found[AGE] = Gap(count_missing(self.ages))
         return {role: gap for role, gap in found.items() if gap.cells}
 
     @cached_property
@@ -139,12 +140,12 @@ class Study:
         Its name is that of the column: ``age_years``, ``age_numeric``, or what has the role.
         """
         for name in (layout.AGE_YEARS, layout.AGE_NUMERIC):
-            if name in self.derived and self.derived[name].notna().any():
+            if name in self.derived and is_known(self.derived[name]):
                 return pd.Series(self.derived[name].to_numpy(np.float64), self.obs.index, name=name)
         if layout.AGE_NUMERIC in self.derived or self.column(AGE) is None:
             return None
         years = parse_ages(self.values(AGE)).rename(self.column(AGE))
-        return years if years.notna().any() else None
+        return years if is_known(years) else None
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -174,7 +175,7 @@ class Study:
         donor = self.column("donor")
         if donor is None:
             return []
-        names = map(str, self.values("donor").dropna().unique())
+        names = map(str, code(self.values("donor")).distinct)
         ages = {} if self.donor_ages is None else self.donor_ages.to_dict()
         return sorted(names, key=lambda name: (ages.get(name, np.inf), name))
 
@@ -353,7 +354,7 @@ def design_table(obs: pd.DataFrame, roles: Mapping[str, Any], derived: pd.DataFr
     study = Study(obs, roles) if derived is None else Study(obs, roles, derived)
     columns: dict[str, Any] = {}
     for role in ROLES:
-        if study.column(role) is not None and study.values(role).notna().any():
+        if study.column(role) is not None and is_known(study.values(role)):
             columns[role] = text_column(study.values(role), sexes=role == "sex")
     for level, name in enumerate(study.levels):
         columns[f"{CELL_TYPE}{level}"] = text_column(study.labels(name))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from titin.study.tallies import spread_out
+from titin.study.tallies import count_missing, spread_out
 from titin.study.vocabulary import PROTOCOL_WORDS, SEX_NAMES, missing_words, plain, sex_of
 
 _NAMED = 5  # most words in a sentence
@@ -65,7 +65,7 @@ def find_gap(column: pd.Series, role: str) -> Gap:
     words = missing_words(_distinct(column), role)
     counts = {word: int((column == word).sum()) for word in words}
     number = {word: n for word, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n}
-    return Gap(int(column.isna().sum()) + sum(number.values()), number)
+    return Gap(count_missing(column) + sum(number.values()), number)
 
 
 def _distinct(column: pd.Series) -> list[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from titin.dataset.store import slices
 from titin.study.candidates import bare
-from titin.study.tallies import Coded, code, count_combinations, count_pairs
+from titin.study.tallies import Coded, code, count_combinations, count_pairs, is_known
 from titin.text import count, say_some
 
 _LONG_LIVED = 6.0  # years; a study with an older donor is not of mice
@@ -67,7 +67,7 @@ def find_clashes(donor: pd.Series, sex: pd.Series | None = None, ages: pd.Series
     sexes = {} if sex is None else {text[number]: counts for number, counts in _sexes(coded, sex) if len(counts) > 1}
     spans: dict[str, tuple[float, float]] = {}
     longest = 0.0
-    if ages is not None and ages.notna().any():
+    if ages is not None and is_known(ages):
         years = ages.to_numpy(np.float64)
         longest = longest_follow_up(years)
         low, high = _spans(coded, years)

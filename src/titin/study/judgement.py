@@ -15,7 +15,7 @@ from titin.study.ages import is_number, parse_ages
 from titin.study.candidates import bare, is_promising
 from titin.study.entries import find_gap, read_entries
 from titin.study.identity import find_clashes
-from titin.study.tallies import Coded, code, count_pairs
+from titin.study.tallies import Coded, code, count_pairs, is_known
 from titin.study.vocabulary import PROTOCOL_WORDS, STATUS_WORDS, plain, protocol_of, sex_of
 from titin.text import count, say_first
 
@@ -182,7 +182,7 @@ def _judge_sample(profile: Profile, context: Context) -> Verdict:
         return _refused(f"no names of samples ({profile.named()})")
     number, donor = len(profile.distinct), context.get("donor")
     last_resort = not is_promising(profile.raw.name, "sample")
-    if donor is None or not donor.notna().any():
+    if donor is None or not is_known(donor):
         if last_resort:
             return _refused("batches, and no donor tells whether they are samples")
         return Verdict(count(number, "sample") + profile.gap)

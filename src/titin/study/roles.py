@@ -22,6 +22,7 @@ from titin.study.candidates import (
 )
 from titin.study.entries import read_entries
 from titin.study.judgement import Context, Verdict, judge
+from titin.study.tallies import is_known
 from titin.text import count
 
 UNSET = "none"  # given in the place of a column: nothing has the role
@@ -201,7 +202,7 @@ def _beside_preset(obs: pd.DataFrame, choice: RoleChoice, columns: list[Any]) ->
 def _says_something(obs: pd.DataFrame, role: str, column: Any) -> bool:
     values = _one(obs, column)
     read = parse_ages(values, life_span=math.inf) if role == "age" else read_entries(values, role)
-    return bool(read.notna().any())
+    return is_known(read)
 
 
 def _as_given(obs: pd.DataFrame, role: str, columns: list[Any], about: Context, by: str) -> RoleChoice:

@@ -72,16 +72,30 @@ def code(column: pd.Series, *, sort: bool = False) -> Coded:
     return Coded(codes.astype(np.min_scalar_type(-max(len(names), 1))), list(pd.Index(names).astype(object)))
 
 
-def summarise(values: NDArray[Any]) -> tuple[float, float, float] | None:
-    """Least, largest and median of numbers, NaN left out; None where there is none. Of millions no copy is made."""
+def count_missing(column: pd.Series) -> int:
+    """Rows without an entry."""
+    return sum(int(column.iloc[own].isna().sum()) for own in slices(len(column)))
+
+
+def is_known(column: pd.Series) -> bool:
+    """Whether any row has an entry."""
+    return any(column.iloc[own].notna().any() for own in slices(len(column)))
+
+
+def span(values: NDArray[Any]) -> tuple[float, float, int]:
+    """Least and largest of numbers, and how many there are; NaN left out."""
     n, low, high = 0, np.inf, -np.inf
     for own in slices(len(values)):
         part = values[own].astype(np.float64)
         n += int((~np.isnan(part)).sum())
         low, high = np.fmin.reduce(part, initial=low), np.fmax.reduce(part, initial=high)
-    if not n:
-        return None
-    return float(low), float(high), (_ranked(values, (n - 1) // 2) + _ranked(values, n // 2)) / 2
+    return float(low), float(high), n
+
+
+def summarise(values: NDArray[Any]) -> tuple[float, float, float] | None:
+    """Least, largest and median of numbers, NaN left out; None where there is none. Of millions no copy is made."""
+    low, high, n = span(values)
+    return (low, high, (_ranked(values, (n - 1) // 2) + _ranked(values, n // 2)) / 2) if n else None
 
 
 def _ranked(values: NDArray[Any], rank: int) -> float:

@@ -1,5 +1,6 @@
 """What the dataset is, at a glance, and where its data come from."""
 
+import numpy as np
 import pandas as pd
 
 from titin.dataset import layout
@@ -7,6 +8,7 @@ from titin.dataset.description import describe_relabelled, describe_witness, nor
 from titin.markdown import Markdown, block, bullets, code, escape, link, picture, prose, section, table
 from titin.publish.facts import CardFacts
 from titin.publish.hub import SPACE, hub_address
+from titin.study.tallies import is_known, span
 from titin.text import number, size
 
 
@@ -32,7 +34,7 @@ def _of_whom(facts: CardFacts) -> str:
     said = ""
     if facts.n_donors:
         said = f", of {facts.n_donors:,} donor{'s' if facts.n_donors > 1 else ''}"
-        if facts.ages is not None and facts.ages.notna().any():
+        if facts.ages is not None and is_known(facts.ages):
             said += f" aged {_years(facts.ages)}"
     if facts.cell_types:
         said += f", in {facts.obs[facts.cell_types[0]].nunique():,} cell types"
@@ -40,7 +42,8 @@ def _of_whom(facts: CardFacts) -> str:
 
 
 def _years(ages: pd.Series) -> str:
-    return f"{number(ages.min())} to {number(ages.max())} years"
+    low, high, _ = span(ages.to_numpy(np.float64))
+    return f"{number(low)} to {number(high)} years"
 
 
 def _ways_in(x_and_y: bool) -> str:

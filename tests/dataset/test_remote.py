@@ -283,3 +283,15 @@ def test_python_says_the_same(function: str) -> None:
     )  # fmt: skip
     with pytest.raises(TitinError, match="is not on this machine"):
         call("hf://datasets/me/atlas", *(["me/atlas"] if function == "write_public_copy" else []))
+
+
+def test_python_ends_a_moment_later_where_threads_of_arrows_read(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[tuple[Any, ...]]()
+    monkeypatch.setattr(remote.atexit, "register", lambda *call: waits.append(call))
+    remote._wait_at_exit.cache_clear()
+    try:
+        for _ in range(2):
+            read(url)
+    finally:
+        remote._wait_at_exit.cache_clear()
+    assert waits == [(time.sleep, remote._MOMENT)]

@@ -1,12 +1,15 @@
 """A dataset's folder that fsspec opens: each read is bounded in time, and tried again where that may help."""
 
+import atexit
 import inspect
 import io
 import logging
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -35,6 +38,7 @@ _TAIL, _TAIL_SHARE = 1 << 20, 8  # bytes of a file's end that are read at once, 
 _LEAST_TAIL = 64 << 10  # unless that is less than this
 _WHOLE, _KEPT = 8 << 20, 32 << 20  # bytes of a table that is read whole, and of all ends and tables that are kept
 _SECONDS, _SLOWEST = 30.0, 50_000  # most seconds of a read, and one more for each so many bytes
+_MOMENT = 0.05  # seconds
 _LOG = logging.getLogger("titin")
 
 
@@ -162,6 +166,7 @@ class RemoteFolder(DatasetFolder):
         size, held = self._size(file), self._tails.get(file, b"")
         if len(held) == size:
             return pa.BufferReader(held)
+        _wait_at_exit()
         return pa.PythonFile(_RemoteFile(self, file, size), mode="r")
 
     def read(self, file: str, most: int | None = None) -> bytes:
@@ -402,6 +407,15 @@ class _RemoteFile(io.RawIOBase):
         data = self._folder.read_range(self._file, self._at, left if size is None or size < 0 else min(size, left))
         self._at += len(data)
         return data
+
+
+@cache
+def _wait_at_exit() -> None:
+    """Have Python end a moment later: Arrow's threads let go of what they read after it is taken, by asking Python.
+
+    Where Python has ended by then, the process is aborted.
+    """
+    atexit.register(time.sleep, _MOMENT)
 
 
 def _tail_of(size: int) -> int:

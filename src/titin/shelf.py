@@ -256,8 +256,6 @@ class _Unnamed:
     What the disk refuses is said as such, and nothing else: what is written may be read from a source meanwhile.
     """
 
-    closed = False
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with self._telling():
@@ -297,9 +295,6 @@ class _Unnamed:
         self.flush()
         with self._telling():
             return mmap.mmap(self._file.fileno(), 0)
-
-    def close(self) -> None:
-        """Stay open when Arrow is done with it."""
 
     def end(self) -> None:
         """Let go of it; it is there as long as it is mapped."""
